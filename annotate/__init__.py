@@ -1,0 +1,1 @@
+"""People: formats, checks, statistics, samples, and the procedural part world."""

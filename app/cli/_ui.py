@@ -1,0 +1,101 @@
+"""What every command shares: progress and errors on stderr, only the result on stdout."""
+
+import json as jsonlib
+import logging
+import sys
+from collections.abc import Iterable, Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from partlab.errors import PartlabError
+
+T = TypeVar("T")
+
+JsonOpt = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON, on stdout.")]
+ForceOpt = Annotated[bool, typer.Option("--force", help="Replace an output that already exists.")]
+DryRunOpt = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
+]
+SetOpt = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="Override one setting; may be repeated."),
+]
+
+stderr = Console(stderr=True, highlight=False, soft_wrap=True)
+stdout = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass(frozen=True)
+class Ui:
+    """How one command talks; `json` switches the result to machine-readable form."""
+
+    json: bool = False
+
+    def emit(self, result: Any, text: str = "") -> None:
+        """Print the result: `result` as JSON with --json, else `text` for people."""
+        if self.json:
+            print(jsonlib.dumps(result, indent=2, ensure_ascii=False, default=str))
+        elif text:
+            stdout.print(text, markup=False)
+
+    def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+        """A bar with rate and time left on stderr; silent when stderr is not a terminal."""
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            ProgressColumn,
+            Task,
+            TextColumn,
+            TimeRemainingColumn,
+        )
+        from rich.text import Text
+
+        class Rate(ProgressColumn):
+            def render(self, task: Task) -> Text:
+                speed = task.finished_speed or task.speed
+                return Text(f"{speed:.1f}/s" if speed else "")
+
+        if total is None and isinstance(items, Sized):
+            total = len(items)
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            Rate(),
+            TimeRemainingColumn(),
+        )
+        shown = stderr.is_terminal
+        with Progress(*columns, console=stderr, disable=not shown, transient=True) as bar:
+            yield from bar.track(items, total=total, description=escape(what))
+
+
+@contextmanager
+def reported(json: bool = False) -> Iterator[Ui]:
+    """Run a command's body: the one place where errors become words and exit codes."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
+    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield Ui(json)
+    except PartlabError as error:
+        _complain(error, json)
+        raise typer.Exit(error.exit_code) from error
+    except KeyboardInterrupt:
+        stderr.print("interrupted")
+        raise typer.Exit(130) from None
+
+
+def _complain(error: PartlabError, json: bool) -> None:
+    if json:
+        words = {"error": error.message, "hint": error.hint, "exit_code": error.exit_code}
+        print(jsonlib.dumps(words, ensure_ascii=False), file=sys.stderr)
+        return
+    stderr.print(f"[bold red]error:[/] {escape(error.message)}")
+    if error.hint:
+        stderr.print(f"[bold]hint:[/] {escape(error.hint)}")

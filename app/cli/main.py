@@ -1,0 +1,32 @@
+"""The `partlab` program: puts the command groups together."""
+
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from app.cli import data
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    help="Part-level vision data: choose parts, draw them, train a part segmenter, "
+    "pseudo-label the rest.",
+)
+app.add_typer(data.group, name="data")
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False,
+) -> None:
+    """Options that belong to no command."""
+    if show_version:
+        print(f"partlab {version('partlab')}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()

@@ -1,0 +1,1 @@
+"""The kernel every room shares: schema, masks, COCO files, images, errors, settings."""

@@ -1,0 +1,96 @@
+"""From layers to one label per pixel: the only place where masks are flattened.
+
+The rule (requirements B3, B4; P-05) is one total order, so the result never depends on
+the order of the input. A part stands as high as the best of itself and the parts around
+it (score, then smaller area, then lower label and position); an included part always lies
+on top of the part around it. Human masks have score 1.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partlab.masks import BoolMask, Rle, area, decode
+
+BACKGROUND = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One mask of one part. `label` is 0-based; in label maps it appears as label + 1."""
+
+    label: int
+    rle: Rle
+    score: float = 1.0
+
+
+_Rank = tuple[float, int, int, int]
+
+
+def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int]:
+    """Positions in `layers`, bottom first.
+
+    `parents` maps the label of an included part to the label of the part around it.
+    """
+    own: list[_Rank] = [
+        (layer.score, -area(layer.rle), -layer.label, -position)
+        for position, layer in enumerate(layers)
+    ]
+    best: dict[int, _Rank] = {}
+    for layer, rank in zip(layers, own, strict=True):
+        best[layer.label] = max(rank, best.get(layer.label, rank))
+
+    def key(position: int) -> tuple[_Rank, int, _Rank]:
+        around = _ancestors(layers[position].label, parents)
+        ranks = [best[label] for label in around if label in best]
+        return max([own[position], *ranks]), len(around), own[position]
+
+    return sorted(range(len(layers)), key=key)
+
+
+def _ancestors(label: int, parents: Mapping[int, int]) -> list[int]:
+    chain: list[int] = []
+    while (label := parents.get(label, -1)) >= 0 and label not in chain:
+        chain.append(label)
+    return chain
+
+
+def flatten(
+    layers: Sequence[Layer], size: tuple[int, int], parents: Mapping[int, int]
+) -> NDArray[np.int32]:
+    """One label per pixel, shape (height, width): 0 background, label + 1 elsewhere."""
+    flat = np.zeros(size, np.int32)
+    for position in paint_order(layers, parents):
+        flat[decode(layers[position].rle)] = layers[position].label + 1
+    return flat
+
+
+def stack(
+    layers: Sequence[Layer],
+    size: tuple[int, int],
+    parents: Mapping[int, int],
+    *,
+    channels: int,
+    pad: int,
+) -> NDArray[np.int32]:
+    """The `multi` form, shape (channels, height, width): overlapping parts keep their pixels.
+
+    The topmost layers come first; a layer goes into the first channel where it covers
+    nothing. Channels that stay unused hold `pad` (K + 1) everywhere; layers that fit in no
+    channel are lost, lowest first.
+    """
+    stacked = np.full((channels, *size), pad, np.int32)
+    taken: list[BoolMask] = []
+    for position in reversed(paint_order(layers, parents)):
+        mask = decode(layers[position].rle)
+        free = next((c for c, used in enumerate(taken) if not (used & mask).any()), len(taken))
+        if free == channels:
+            continue
+        if free == len(taken):
+            taken.append(np.zeros(size, bool))
+            stacked[free] = BACKGROUND
+        stacked[free][mask] = layers[position].label + 1
+        taken[free] |= mask
+    return stacked

@@ -1,0 +1,81 @@
+"""Settings: frozen, typed, saved with the run. Defaults < file < `--set name=value`."""
+
+import json
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
+
+
+class Config(BaseModel):
+    """Base of every settings object; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load_config(kind: type[C], path: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
+    """Build settings of `kind` from a TOML or JSON file and `a.b=c` overrides.
+
+    Raises:
+        NotFoundError: the file does not exist.
+        ConfigError: a key is unknown (near names are given) or a value does not fit.
+    """
+    values = _read(Path(path)) if path else {}
+    for override in overrides:
+        _assign(values, override)
+    return validate(kind, values, str(path or "--set"))
+
+
+def validate(kind: type[C], values: dict[str, Any], where: str) -> C:
+    """Check `values` against `kind`; the first problem becomes one clear ConfigError."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        name = ".".join(str(step) for step in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            hint = UnknownNameError("setting", name, _names(kind)).hint
+            raise ConfigError(f"unknown setting {name!r} in {where}", hint=hint) from None
+        raise ConfigError(f"setting {name!r} in {where}: {problem['msg']}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        values: dict[str, Any] = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
+    except FileNotFoundError:
+        raise NotFoundError(f"no settings file {path}") from None
+    except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read settings file {path}: {error}") from error
+    return values
+
+
+def _assign(values: dict[str, Any], override: str) -> None:
+    name, equals, text = override.partition("=")
+    if not equals or not name.strip():
+        raise ConfigError(f"--set {override!r} is not of the form name=value")
+    *parents, last = name.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise ConfigError(f"--set {override!r}: {parent!r} is a single value")
+    try:
+        values[last] = json.loads(text)
+    except json.JSONDecodeError:
+        values[last] = text
+
+
+def _names(kind: type[BaseModel], prefix: str = "") -> list[str]:
+    names = []
+    for name, field in kind.model_fields.items():
+        names.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            names += _names(field.annotation, f"{prefix}{name}.")
+    return names

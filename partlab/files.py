@@ -1,0 +1,148 @@
+"""Files that are never half written: save beside, then replace."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
+
+
+@contextmanager
+def replacing(path: str | Path) -> Iterator[Path]:
+    """Yield a scratch path that becomes `path` when the block ends without error.
+
+    A crash at any moment leaves the old file (or none), never a part of the new one.
+
+    Raises:
+        PartlabError: the disk is full or the folder cannot be written to.
+    """
+    path = Path(path)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield scratch
+        _flush_to_disk(scratch)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise PartlabError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="free some space or choose another folder, then run the same command again",
+        ) from error
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+def _flush_to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_bytes(path: str | Path, data: bytes) -> None:
+    """Write a whole file at once, atomically."""
+    with replacing(path) as scratch:
+        scratch.write_bytes(data)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a whole UTF-8 text file at once, atomically."""
+    write_bytes(path, text.encode())
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write indented JSON with a final newline, atomically; same value, same bytes."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SchemaError: it is not JSON; the message says the line.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise NotFoundError(f"no file {path}") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise SchemaError(f"{path} is not valid JSON: {error}") from error
+
+
+def claim_folder(path: str | Path, *, force: bool = False) -> Path:
+    """Make an output folder that must be new or empty; `force` clears an old one.
+
+    Raises:
+        OutputExistsError: it holds files, and `force` is off.
+    """
+    path = Path(path)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        if not force:
+            raise OutputExistsError(
+                f"{path} already exists and is not empty",
+                hint="choose another --out, or pass --force to replace it",
+            )
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+@contextmanager
+def exclusive(folder: str | Path) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock dies with the process, even by `kill -9`.
+
+    Raises:
+        BusyError: another process holds it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise BusyError(
+            f"another partlab process is writing to {folder}",
+            hint="wait for it to end, or choose another --out",
+        ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def sha256_file(path: str | Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def sha256_json(value: Any) -> str:
+    """Hex SHA-256 of a value's canonical JSON: equal settings, equal hash."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def read_lines(path: str | Path) -> list[str]:
+    """The non-empty lines of a UTF-8 text file, stripped."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise NotFoundError(f"no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
+    return [line.strip() for line in text.splitlines() if line.strip()]
+
+
+def write_lines(path: str | Path, lines: Iterable[str]) -> None:
+    """Write text lines, each ended by a newline, atomically."""
+    write_text(path, "".join(f"{line}\n" for line in lines))

@@ -1,0 +1,149 @@
+"""Masks as COCO run lengths (RLE), holes kept. pycocotools does the work.
+
+`counts` is the compressed ASCII string; `size` is (height, width).
+"""
+
+from collections.abc import Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+from pycocotools import mask as coco_mask
+
+from partlab.errors import MaskError
+
+BoolMask = NDArray[np.bool_]
+
+
+class Rle(TypedDict):
+    """Compressed COCO run lengths."""
+
+    size: list[int]
+    counts: str
+
+
+def encode(mask: NDArray[Any]) -> Rle:
+    """Run lengths of one (height, width) mask; every non-zero pixel counts as inside."""
+    return encode_many(mask[None])[0]
+
+
+def encode_many(masks: NDArray[Any]) -> list[Rle]:
+    """Run lengths of (n, height, width) masks in one call."""
+    if len(masks) == 0:
+        return []
+    stacked = np.asfortranarray(np.moveaxis(masks != 0, 0, -1), dtype=np.uint8)
+    return [_text(rle) for rle in coco_mask.encode(stacked)]
+
+
+def decode(rle: Rle) -> BoolMask:
+    """The (height, width) boolean mask.
+
+    Raises:
+        MaskError: the run lengths do not fill the stated size exactly.
+    """
+    mask: BoolMask = decode_many([rle])[0]
+    return mask
+
+
+def decode_many(rles: Sequence[Rle]) -> BoolMask:
+    """(n, height, width) boolean masks, all of the same size."""
+    try:
+        stacked: NDArray[np.uint8] = coco_mask.decode(list(rles))
+        return np.moveaxis(stacked, -1, 0).astype(bool)
+    except (ValueError, TypeError, KeyError) as error:
+        raise MaskError(f"run lengths cannot be decoded: {error}") from error
+
+
+def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
+    """Run lengths of a COCO segmentation: polygon lists, uncompressed or compressed RLE.
+
+    Raises:
+        MaskError: empty, a polygon with an odd count or under 3 points, or a wrong size.
+    """
+    if isinstance(segmentation, dict):
+        return _from_rle(segmentation, height, width)
+    if not isinstance(segmentation, list) or not segmentation:
+        raise MaskError("the segmentation is empty")
+    for polygon in segmentation:
+        if not isinstance(polygon, list) or len(polygon) < 6:
+            raise MaskError("a polygon has fewer than 3 points")
+        if len(polygon) % 2:
+            raise MaskError("a polygon has an odd number of coordinates")
+    try:
+        return _text(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MaskError(f"a polygon holds something that is not a number: {error}") from error
+
+
+def _from_rle(segmentation: dict[str, Any], height: int, width: int) -> Rle:
+    size, counts = segmentation.get("size"), segmentation.get("counts")
+    if not isinstance(size, list) or [int(side) for side in size] != [height, width]:
+        raise MaskError(f"the mask has size {size}, the image {[height, width]}")
+    if isinstance(counts, list):
+        if sum(counts) != height * width or min(counts, default=0) < 0:
+            raise MaskError("the run lengths do not add up to the image size")
+        return _text(coco_mask.frPyObjects(segmentation, height, width))
+    if not isinstance(counts, str | bytes):
+        raise MaskError("the run lengths are neither a list nor a string")
+    rle = _text({"size": size, "counts": counts})
+    if not _fills(rle["counts"], height * width):
+        raise MaskError("the run lengths do not add up to the image size")
+    return rle
+
+
+def _fills(counts: str, pixels: int) -> bool:
+    """Whether the runs add up to `pixels`; checked here because pycocotools reads on blindly."""
+    runs: list[int] = []
+    value = shift = 0
+    for char in counts:
+        bits = ord(char) - 48
+        if not 0 <= bits < 64:
+            return False
+        value |= (bits & 31) << shift
+        shift += 5
+        if bits & 32:
+            continue
+        if bits & 16:
+            value -= 1 << shift
+        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
+        if runs[-1] < 0:
+            return False
+        value = shift = 0
+    return shift == 0 and sum(runs) == pixels
+
+
+def _text(rle: Any) -> Rle:
+    counts = rle["counts"]
+    height, width = (int(side) for side in rle["size"])
+    return {
+        "size": [height, width],
+        "counts": counts.decode("ascii") if isinstance(counts, bytes) else counts,
+    }
+
+
+def area(rle: Rle) -> int:
+    """Pixels inside."""
+    return int(coco_mask.area(rle))
+
+
+def bbox(rle: Rle) -> list[float]:
+    """Tight box as x, y, width, height in pixels; all zero for an empty mask."""
+    return [float(side) for side in coco_mask.toBbox(rle)]
+
+
+def union(rles: Sequence[Rle]) -> Rle:
+    """All pixels inside any of the masks."""
+    return _text(coco_mask.merge(list(rles)))
+
+
+def intersection(rles: Sequence[Rle]) -> Rle:
+    """Pixels inside every one of the masks."""
+    return _text(coco_mask.merge(list(rles), intersect=True))
+
+
+def iou(a: Sequence[Rle], b: Sequence[Rle]) -> NDArray[np.float64]:
+    """Overlap of each mask of `a` with each of `b`, shape (len(a), len(b))."""
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    found: NDArray[np.float64] = coco_mask.iou(list(a), list(b), [0] * len(b))
+    return found

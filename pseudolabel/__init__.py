@@ -1,0 +1,1 @@
+"""The machine proposes: engine, store, calibration, composite masks, report."""

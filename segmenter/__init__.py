@@ -1,0 +1,1 @@
+"""A network finds parts: backends, training, the category filter, evaluation."""

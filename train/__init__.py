@@ -1,0 +1,1 @@
+"""Recognition: models that are trained with parts."""
