@@ -1,0 +1,346 @@
+"""The pseudo-label store: what the engine writes and everything else reads.
+
+    DIR/manifest.json               `Manifest`: model, settings, names, hashes, state
+    DIR/inputs.parquet              the frozen list of images, in order
+    DIR/shards/part-00000.parquet   images [i * shard_size, (i + 1) * shard_size), one row each
+
+A shard is written beside and renamed, so it is whole or not there; nothing is ever edited in
+place. Masks are layers, never flattened (requirements M-03, B4.4). `image_id` is the 1-based
+position of an image in the frozen list.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pydantic import Field
+
+from partlab.composite import Layer
+from partlab.config import Config, validate
+from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
+from partlab.files import read_json, replacing, sha256_json, write_json
+from partlab.masks import Rle
+from partlab.schema import Inclusions
+
+logger = logging.getLogger(__name__)
+
+FORMAT = 1
+_STAMP = b"partlab.identity"
+_MASK = pa.struct(
+    [
+        pa.field("label", pa.int32()),
+        pa.field("score", pa.float32()),
+        pa.field("area", pa.int32()),
+        pa.field("bbox", pa.list_(pa.float32())),
+        pa.field("rle", pa.binary()),
+    ]
+)
+SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.int64()),
+        pa.field("file_name", pa.string()),
+        pa.field("object", pa.string()),
+        pa.field("object_source", pa.string()),
+        pa.field("height", pa.int32()),
+        pa.field("width", pa.int32()),
+        pa.field("status", pa.string()),
+        pa.field("reason", pa.string()),
+        pa.field("masks", pa.list_(_MASK)),
+    ]
+)
+
+Status = Literal["labelled", "blank", "unreadable"]
+ObjectSource = Literal["folder", "list", "dataset", "classifier"]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMask:
+    """All instances of one part in one image, united; `bbox` is x, y, width, height in pixels."""
+
+    label: int
+    score: float
+    area: int
+    bbox: tuple[float, float, float, float]
+    rle: Rle
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the engine says about one image.
+
+    `status`: "labelled"; "blank" (nothing above the threshold: ignore it, it is no proof of
+    background, requirement B4.7); "unreadable" (height and width 0, `reason` says why).
+    `object` is the known class, `object_source` who knew it.
+    """
+
+    image_id: int
+    file_name: str
+    object: str | None
+    object_source: ObjectSource | None
+    height: int
+    width: int
+    status: Status
+    reason: str | None = None
+    masks: tuple[StoredMask, ...] = ()
+
+
+class Manifest(Config):
+    """What made a store. `config` holds the settings that change content, `counts` its size."""
+
+    format: int = FORMAT
+    partlab: str
+    run: str
+    backend: str
+    model_sha256: str
+    config: dict[str, Any]
+    config_sha256: str
+    names: tuple[str, ...]
+    inclusions: Inclusions = Field(default_factory=dict)
+    image_root: str
+    inputs_sha256: str
+    images: int
+    shard_size: int
+    state: Literal["running", "done"] = "running"
+    counts: dict[str, int] = Field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Hash of everything that decides the content: equal identity, equal rows."""
+        return sha256_json([self.format, self.model_sha256, self.config_sha256, self.inputs_sha256])
+
+    @property
+    def shards(self) -> int:
+        """How many shards the whole store has."""
+        return -(-self.images // self.shard_size)
+
+    def span(self, shard: int) -> range:
+        """Positions (0-based) of the images in one shard."""
+        start = shard * self.shard_size
+        return range(start, min(start + self.shard_size, self.images))
+
+
+def shard_path(folder: Path, shard: int) -> Path:
+    """Where shard number `shard` lies."""
+    return folder / "shards" / f"part-{shard:05d}.parquet"
+
+
+def is_store(folder: str | Path) -> bool:
+    """Whether a folder holds a pseudo-label store, finished or not."""
+    return (Path(folder) / "manifest.json").is_file()
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    """Write manifest.json, atomically."""
+    write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
+
+
+def read_manifest(folder: str | Path) -> Manifest:
+    """Read manifest.json.
+
+    Raises:
+        NotFoundError: the folder holds no store.
+        SchemaError: the file is damaged, or of a newer format.
+    """
+    path = Path(folder) / "manifest.json"
+    if not path.is_file():
+        raise NotFoundError(
+            f"{folder} is not a pseudo-label store (it has no manifest.json)",
+            hint="make one: partlab pseudolabel IMAGES --segmenter RUN --out DIR",
+        )
+    found = read_json(path)
+    if isinstance(found, dict) and found.get("format", FORMAT) != FORMAT:
+        raise SchemaError(
+            f"{path} has store format {found['format']}, this partlab reads {FORMAT}",
+            hint="read it with the partlab version that wrote it",
+        )
+    try:
+        return validate(Manifest, found, str(path))
+    except ConfigError as error:
+        raise SchemaError(f"{path} is damaged: {error.message}") from error
+
+
+def write_shard(folder: Path, shard: int, rows: Sequence[Row], identity: str) -> Path:
+    """Write one shard beside its place, then rename it; same rows, same bytes.
+
+    Raises:
+        PartlabError: the disk is full or the folder cannot be written to.
+    """
+    path = shard_path(folder, shard)
+    table = pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
+    with replacing(path) as scratch:
+        pq.write_table(
+            table.replace_schema_metadata({_STAMP: identity.encode()}),
+            scratch,
+            compression="zstd",
+            write_page_checksum=True,
+            row_group_size=max(len(rows), 1),
+        )
+    return path
+
+
+def _record(row: Row) -> dict[str, Any]:
+    record = {name: getattr(row, name) for name in SCHEMA.names}
+    record["masks"] = [
+        {
+            "label": mask.label,
+            "score": mask.score,
+            "area": mask.area,
+            "bbox": mask.bbox,
+            "rle": mask.rle["counts"].encode("ascii"),
+        }
+        for mask in row.masks
+    ]
+    return record
+
+
+@dataclass(frozen=True)
+class Store:
+    """A store on disk, opened for reading; made by `Store.open`."""
+
+    path: Path
+    manifest: Manifest
+    image_root: Path
+
+    @classmethod
+    def open(cls, path: str | Path, *, image_root: str | Path | None = None) -> "Store":
+        """Open a store; one that is not finished opens too, and the log says so.
+
+        `image_root` says where the pictures lie now, if they were moved.
+
+        Raises:
+            NotFoundError: there is no store.
+            SchemaError: its manifest is damaged or of another format.
+        """
+        path = Path(path)
+        manifest = read_manifest(path)
+        store = cls(path, manifest, Path(image_root or manifest.image_root))
+        if not store.finished:
+            logger.warning(
+                "%s is not finished: %d of %d images; run the same pseudolabel command to go on",
+                path,
+                len(store),
+                manifest.images,
+            )
+        return store
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run that writes it came to its end."""
+        return self.manifest.state == "done"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for each label."""
+        return self.manifest.names
+
+    @property
+    def inclusions(self) -> Inclusions:
+        """Per object category: inner part -> outer part."""
+        return self.manifest.inclusions
+
+    @cached_property
+    def parents(self) -> Mapping[int, int]:
+        """Label of an included part -> label of the part around it."""
+        label = {name: position for position, name in enumerate(self.names)}
+        return {
+            label[f"{owner}:{inner}"]: label[f"{owner}:{outer}"]
+            for owner, pairs in self.inclusions.items()
+            for inner, outer in pairs.items()
+            if f"{owner}:{inner}" in label and f"{owner}:{outer}" in label
+        }
+
+    @property
+    def shards(self) -> dict[int, Path]:
+        """Number -> file of the shards there are (all of them once the store is finished)."""
+        paths = {n: shard_path(self.path, n) for n in range(self.manifest.shards)}
+        return {n: path for n, path in paths.items() if self.finished or path.is_file()}
+
+    def __len__(self) -> int:
+        """Images stored so far."""
+        return sum(len(self.manifest.span(shard)) for shard in self.shards)
+
+    def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
+        """All rows in order of the inputs, one shard in memory at a time.
+
+        `columns` names the fields to read (all by default); the others hold None, 0 or ().
+
+        Raises:
+            DatasetError: a shard is missing from a finished store, or damaged.
+        """
+        wanted = None if columns is None else list(columns)
+        for shard in self.shards:
+            for record in _read_shard(self.path, self.manifest, shard, wanted).to_pylist():
+                yield _row(record)
+
+    def row(self, position: int) -> Row:
+        """The row of the image at this 0-based position of the inputs; keeps a few shards open.
+
+        Raises:
+            IndexError: no such position, or its shard is not written yet.
+            DatasetError: the shard is damaged.
+        """
+        shard, offset = divmod(position, self.manifest.shard_size)
+        if not 0 <= position < self.manifest.images or shard not in self.shards:
+            raise IndexError(f"{self.path} has no row {position}")
+        table = _kept_shard(self.path, self.manifest.identity, shard)
+        return _row(table.slice(offset, 1).to_pylist()[0])
+
+    def layers(self, row: Row) -> list[Layer]:
+        """The masks of a row, as `partlab.composite` wants them."""
+        return [Layer(mask.label, mask.rle, mask.score) for mask in row.masks]
+
+    def image_path(self, row: Row) -> Path:
+        """Where the picture lies on this machine."""
+        return self.image_root / row.file_name
+
+
+def _row(record: dict[str, Any]) -> Row:
+    height, width = record.get("height") or 0, record.get("width") or 0
+    masks = tuple(_mask(mask, height, width) for mask in record.get("masks") or ())
+    values = {name: record.get(name) for name in SCHEMA.names}
+    return Row(**values | {"height": height, "width": width, "masks": masks})
+
+
+def _mask(record: dict[str, Any], height: int, width: int) -> StoredMask:
+    rle: Rle = {"size": [height, width], "counts": record["rle"].decode("ascii")}
+    x, y, w, h = record["bbox"]
+    return StoredMask(record["label"], record["score"], record["area"], (x, y, w, h), rle)
+
+
+@lru_cache(maxsize=8)
+def _kept_shard(folder: Path, identity: str, shard: int) -> Any:
+    return _read_shard(folder, read_manifest(folder), shard, None)
+
+
+def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[str] | None) -> Any:
+    """One shard as an Arrow table; masks need height and width, so they come along."""
+    if columns is not None and "masks" in columns:
+        columns = list(dict.fromkeys([*columns, "height", "width"]))
+    path, expected = shard_path(folder, shard), len(manifest.span(shard))
+    try:
+        table = pq.read_table(
+            path,
+            columns=columns,
+            partitioning=None,
+            use_threads=False,  # a forked worker has none of Arrow's threads
+            page_checksum_verification=True,
+        )
+    except FileNotFoundError:
+        raise DatasetError(f"shard {path} is missing", hint=_REPAIR) from None
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(f"shard {path} is damaged: {error}", hint=_REPAIR) from error
+    if table.num_rows != expected:
+        raise DatasetError(
+            f"shard {path} holds {table.num_rows} rows instead of {expected}", hint=_REPAIR
+        )
+    if (table.schema.metadata or {}).get(_STAMP) != manifest.identity.encode():
+        raise DatasetError(f"shard {path} belongs to another store", hint=_REPAIR)
+    return table
+
+
+_REPAIR = "delete that file and run the same pseudolabel command again: it makes only that shard"
