@@ -7,6 +7,7 @@ for any file that Python's json module wrote without indentation.
 
 import gc
 import json
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -60,8 +61,8 @@ def find_splits(path: str | Path) -> dict[str, Path]:
     return found
 
 
-def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
-    """Read one split of a data set folder, or one COCO file.
+def read_dataset(path: str | Path, split: str | None = None, *, lenient: bool = False) -> Dataset:
+    """Read one split of a data set folder, or one COCO file; `lenient` as in `read_coco`.
 
     Raises:
         NotFoundError: no data set there, or no such split, or several and none was named.
@@ -69,22 +70,29 @@ def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
     """
     splits = find_splits(path)
     if split is None and len(splits) == 1:
-        return read_coco(next(iter(splits.values())))
+        return read_coco(next(iter(splits.values())), lenient=lenient)
     if split not in splits:
         asked = f"no split {split!r}" if split else "several splits"
         raise NotFoundError(f"{asked} in {path}", hint=f"its splits: {', '.join(splits)}")
-    return read_coco(splits[split])
+    return read_coco(splits[split], lenient=lenient)
 
 
-def read_coco(path: str | Path) -> Dataset:
-    """Read one COCO file; unknown keys are kept (see the module's promise)."""
+def read_coco(path: str | Path, *, lenient: bool = False) -> Dataset:
+    """Read one COCO file; unknown keys are kept (see the module's promise).
+
+    A record without what COCO requires is an error; `lenient` sets such records aside instead
+    (`Dataset.broken`), so that a check can name them all and nothing is lost.
+    """
     path = Path(path)
     with _collector_paused():
         loaded: Raw = read_json(path)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{path} is not a COCO file: its top level is not an object")
-        lists = {name: _records(loaded, name, path) for name in _RECORDS}
-        ours: Raw = loaded.get(OURS) or {}
+        broken: list[Raw] | None = [] if lenient else None
+        lists = {name: _records(loaded, name, path, broken) for name in _RECORDS}
+        ours = _our_top(loaded, path)
+    if broken:
+        loaded[OURS] = {**ours, "broken": [*ours.get("broken", []), *broken]}
     top = {key: None if key in _RECORDS else value for key, value in loaded.items()}
     top[_STYLE] = _style(path)
     return Dataset(
@@ -111,19 +119,55 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _records(loaded: Raw, name: str, path: Path) -> list[Any]:
+def _records(loaded: Raw, name: str, path: Path, broken: list[Raw] | None) -> list[Any]:
     found = loaded.get(name)
     if not isinstance(found, list):
         raise SchemaError(f"{path} is not a COCO file: it has no list {name!r}")
-    kind, required = _RECORDS[name], _REQUIRED[name]
+    kind, required = _RECORDS[name], list(_REQUIRED[name].items())
+    whole = []
     for position, raw in enumerate(found):
-        for key, wanted in required.items():
-            if not isinstance(raw, dict) or type(raw.get(key)) is not wanted:
-                raise SchemaError(
-                    f"{path}: {name}[{position}] has no {key!r} of type {wanted.__name__}",
-                    hint="repair that record, or remove it",
-                )
-    return [kind(raw) for raw in found]
+        fault = _fault(raw, required)
+        if not fault:
+            whole.append(kind(raw))
+        elif broken is None:
+            raise SchemaError(
+                f"{path}: {name}[{position}] {fault}", hint="repair that record, or remove it"
+            )
+        else:
+            broken.append({"list": name, "position": position, "reason": fault, "record": raw})
+    return whole
+
+
+def record_fault(name: str, raw: Any) -> str | None:
+    """What one raw record of the list `name` lacks to be read, in words, or None."""
+    return _fault(raw, list(_REQUIRED[name].items()))
+
+
+def _fault(raw: Any, required: list[tuple[str, type]]) -> str | None:
+    if type(raw) is not dict:
+        return "is not an object"
+    for key, wanted in required:
+        if type(raw.get(key)) is not wanted:
+            return f"has no {key!r} of type {wanted.__name__}"
+    if OURS in raw and type(raw[OURS]) is not dict:
+        return f"has a {OURS!r} that is not an object"
+    return None
+
+
+def _our_top(loaded: Raw, path: Path) -> Raw:
+    ours: Raw = loaded.get(OURS) or {}
+    inclusions = ours.get("inclusions", {}) if isinstance(ours, dict) else None
+    if not isinstance(inclusions, dict) or not all(
+        isinstance(pairs, dict) and all(isinstance(outer, str) for outer in pairs.values())
+        for pairs in inclusions.values()
+    ):
+        raise SchemaError(
+            f"{path}: the inclusions under {OURS!r} are not of the form object: {{inner: outer}}"
+        )
+    discards = ours.get("discards", [])
+    if not isinstance(discards, list) or any(_fault(raw, []) for raw in discards):
+        raise SchemaError(f"{path}: the discards under {OURS!r} are not a list of objects")
+    return ours
 
 
 def _image_root(path: Path) -> Path:
@@ -133,11 +177,11 @@ def _image_root(path: Path) -> Path:
 
 def _style(path: Path) -> Raw:
     with open(path, "rb") as handle:
-        head = handle.read(4096).lstrip()
+        head = handle.read(4096)
         handle.seek(0, 2)
         handle.seek(max(handle.tell() - 2, 0))
         newline = handle.read().endswith(b"\n")
-    compact = b'": ' not in head
+    compact = not re.match(rb'\s*\{\s*"(?:[^"\\]|\\.)*": ', head)
     return {"compact": compact, "newline": newline, "ascii": _is_ascii(path)}
 
 

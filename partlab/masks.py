@@ -65,22 +65,49 @@ def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     if not isinstance(segmentation, list) or not segmentation:
         raise MaskError("the segmentation is empty")
     for polygon in segmentation:
-        if not isinstance(polygon, list) or len(polygon) < 6:
-            raise MaskError("a polygon has fewer than 3 points")
-        if len(polygon) % 2:
-            raise MaskError("a polygon has an odd number of coordinates")
+        if fault := polygon_fault(polygon):
+            raise MaskError(FAULTS[fault])
+    return _text(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
+
+
+_FAR = 100_000.0  # pixels; pycocotools takes memory in proportion to a polygon's length
+FAULTS = {
+    "odd_coordinates": "a polygon has an odd number of coordinates",
+    "few_points": "a polygon has fewer than 3 points",
+    "not_a_number": "a polygon holds something that is not a number",
+    "far_away": f"a polygon reaches more than {_FAR:,.0f} pixels away",
+}
+
+
+def polygon_fault(polygon: Any) -> str | None:
+    """What keeps one COCO polygon from being drawn (a key of FAULTS), or None.
+
+    pycocotools must never see a NaN or a huge coordinate: it would eat all memory.
+    """
+    if not isinstance(polygon, list):
+        return "few_points"
     try:
-        return _text(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
-    except (TypeError, ValueError, OverflowError) as error:
-        raise MaskError(f"a polygon holds something that is not a number: {error}") from error
+        points = np.asarray(polygon)
+    except ValueError:
+        return "not_a_number"
+    if len(polygon) and (points.ndim != 1 or points.dtype.kind not in "iuf"):
+        return "not_a_number"
+    if not np.isfinite(points).all():
+        return "not_a_number"
+    if len(polygon) % 2:
+        return "odd_coordinates"
+    if len(polygon) < 6:
+        return "few_points"
+    return "far_away" if np.abs(points).max() > _FAR else None
 
 
 def _from_rle(segmentation: dict[str, Any], height: int, width: int) -> Rle:
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not isinstance(size, list) or [int(side) for side in size] != [height, width]:
+    if not isinstance(size, list) or size != [height, width]:
         raise MaskError(f"the mask has size {size}, the image {[height, width]}")
     if isinstance(counts, list):
-        if sum(counts) != height * width or min(counts, default=0) < 0:
+        whole = all(type(run) is int and run >= 0 for run in counts)
+        if not whole or sum(counts) != height * width:
             raise MaskError("the run lengths do not add up to the image size")
         return _text(coco_mask.frPyObjects(segmentation, height, width))
     if not isinstance(counts, str | bytes):

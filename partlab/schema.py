@@ -193,6 +193,12 @@ class Dataset:
     image_root: Path = Path()
     top: Raw = field(default_factory=dict)
 
+    @property
+    def broken(self) -> Sequence[Raw]:
+        """Records set aside while reading: which list or file, reason, and the record itself."""
+        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken", [])
+        return found
+
     @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
         """Image for each image id."""
