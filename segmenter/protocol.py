@@ -16,6 +16,13 @@ from partlab.schema import Dataset
 
 Pixels = NDArray[np.uint8]
 
+DETECTRON2_INSTALL = (
+    'pip install torch torchvision "setuptools<81" wheel ninja && '
+    'pip install --no-build-isolation "git+https://github.com/facebookresearch/detectron2'
+    '@02b5c4e295e990042a714712c21dc79b731e8833"'
+)
+"""The line that gets the optional detectron2 backend; it is not on the package index."""
+
 
 @dataclass(frozen=True, slots=True)
 class Detections:

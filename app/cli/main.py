@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli import data
+from app.cli.doctor import doctor
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -14,6 +15,7 @@ app = typer.Typer(
     help="Part-level vision data: choose parts, draw them, train a part segmenter, "
     "pseudo-label the rest.",
 )
+app.command()(doctor)
 app.add_typer(data.group, name="data")
 
 
