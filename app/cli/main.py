@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data
+from app.cli import data, pseudolabel
 from app.cli.doctor import doctor
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
 )
 app.command()(doctor)
 app.add_typer(data.group, name="data")
+app.add_typer(pseudolabel.group, name="pseudolabel")
 
 
 @app.callback(invoke_without_command=True)
