@@ -1,0 +1,105 @@
+"""The documentation is true: its commands exist, its options exist, its links lead somewhere."""
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from app.cli.main import app
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+PROGRAM = typer.main.get_command(app)
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+
+
+def shell_lines(page: Path) -> Iterator[str]:
+    """Lines of the bash blocks, continuation lines joined, comments and pipes cut off."""
+    for language, block in FENCE.findall(page.read_text(encoding="utf-8")):
+        if language == "bash":
+            for line in block.replace("\\\n", " ").splitlines():
+                yield from re.split(r"\s(?:&&|\||>|#)\s", line)
+
+
+def calls(page: Path) -> Iterator[list[str]]:
+    """Arguments of every `partlab …` in a bash block."""
+    for line in shell_lines(page):
+        words = shlex.split(line, comments=True)
+        if "partlab" in words and "install" not in words[: words.index("partlab")]:
+            yield words[words.index("partlab") + 1 :]
+
+
+def mentions(page: Path) -> Iterator[list[str]]:
+    """Arguments of every `partlab …` inside single backquotes."""
+    prose = FENCE.sub("", page.read_text(encoding="utf-8"))
+    for text in re.findall(r"`partlab ([^`]+)`", prose):
+        yield text.split()
+
+
+def find(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that `words` name, and what follows it."""
+    command: Any = PROGRAM
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    default = getattr(command, "commands", {}).get("run")
+    return (default, words) if default is not None and default.hidden else (command, words)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_bash_blocks_parse(page: Path) -> None:
+    """Unknown commands, unknown options, missing or superfluous arguments all fail here."""
+    for words in calls(page):
+        command, rest = find(words)
+        assert not getattr(command, "commands", None), f"no command `partlab {' '.join(words)}`"
+        command.make_context(" ".join(words), list(rest))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_text_exist(page: Path) -> None:
+    for words in mentions(page):
+        command, rest = find(words)
+        assert rest != words or words[0].startswith("-"), f"no command `partlab {words[0]}`"
+        known = {option for param in command.params for option in param.opts} | {"--help"}
+        unknown = [word for word in rest if word.startswith("--") and word not in known]
+        assert unknown == [], f"`partlab {' '.join(words)}` has options that do not exist"
+        if getattr(command, "commands", None):
+            assert not rest or rest[0].startswith(("-", "…")), f"no command {words}"
+
+
+def test_the_two_commands_are_single_lines_and_ci_runs_the_second() -> None:
+    lines = list(README.splitlines())
+    assert "pip install uv && uv run partlab quickstart" in lines
+    assert lines.count("pip install uv && uv run pytest") == 1
+    ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
+    assert "grep -m1 -x 'pip install uv && .*pytest.*' README.md" in ci
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_every_page_is_reached_from_the_readme() -> None:
+    guides = {f"docs/guide/{page.name}" for page in (ROOT / "docs/guide").glob("*.md")}
+    assert guides <= set(re.findall(r"\]\((docs/guide/[^)#]+)", README))
+
+
+def test_every_word_of_the_glossary_says_what_to_avoid() -> None:
+    text = (ROOT / "CONTEXT.md").read_text(encoding="utf-8")
+    words = re.split(r"^\*\*(.+?)\*\*", text, flags=re.MULTILINE)[1:]
+    without = [
+        word for word, body in zip(words[::2], words[1::2], strict=True) if "_Avoid_" not in body
+    ]
+    assert len(words) > 20
+    assert without == []
+
+
+def test_decision_records_are_numbered_without_gaps() -> None:
+    numbers = sorted(int(page.name[:4]) for page in (ROOT / "docs/adr").glob("*.md"))
+    assert numbers == list(range(1, len(numbers) + 1))
