@@ -1,0 +1,134 @@
+"""The fast cache of composite masks: built from any number of sources, rebuilt when they change.
+
+Canonical data stay the COCO files and the store's shards; the cache can be deleted at any
+time. Reading it is `partlab.labelmaps.LabelMaps`, which training uses too.
+"""
+
+import filecmp
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from filelock import FileLock
+
+from partlab.errors import ConfigError, OutputExistsError, PartlabError
+from partlab.files import sha256_json
+from partlab.labelmaps import VERSION, Entry, Header, LabelMaps, read_header, write_label_maps
+from partlab.progress import Progress, silent
+from pseudolabel.composite import Source, Vocabulary, composites
+
+logger = logging.getLogger(__name__)
+
+MAX_CHANNELS = 127
+
+
+@dataclass(frozen=True)
+class Built:
+    """The cache and what happened; `made` is False where it was already up to date."""
+
+    maps: LabelMaps
+    made: bool
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def open_cache(
+    path: str | Path,
+    sources: Sequence[Source],
+    *,
+    channels: int = 1,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Built:
+    """Open the label maps of these sources, making or remaking the file if it is not theirs.
+
+    An image in several sources is taken once: from people rather than from a network, else
+    from the earlier source. Several processes may ask at once; one builds, the others wait.
+
+    Raises:
+        ConfigError: no source, or an impossible number of channels.
+        OutputExistsError: `path` holds something that is not a label-map file.
+        SchemaError: the sources' inclusions contradict each other.
+    """
+    if not sources or not 1 <= channels <= MAX_CHANNELS:
+        raise ConfigError(f"a cache needs a source and 1 to {MAX_CHANNELS} channels")
+    path, ordered = Path(path), sorted(sources, key=lambda source: not source.human)
+    header = _header(ordered, channels)
+    with FileLock(_lock_path(path)):
+        if not force and _current(path, header.key):
+            return Built(LabelMaps(path), made=False)
+        counts: Counter[str] = Counter()
+        entries = _entries(ordered, header, counts)
+        total = sum(len(source) for source in ordered)
+        write_label_maps(path, header, progress(entries, "label maps", total))
+    return Built(LabelMaps(path), made=True, counts=dict(counts))
+
+
+def _lock_path(path: Path) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PartlabError(f"cannot write {path}: {error.strerror or error}") from error
+    return path.with_name(f".{path.name}.lock")
+
+
+def _header(sources: Sequence[Source], channels: int) -> Header:
+    vocabulary = Vocabulary.of(sources)
+    roots = tuple(str(source.root.absolute()) for source in sources)
+    content = [source.fingerprint() for source in sources]
+    key = sha256_json([VERSION, channels, content, vocabulary.names, vocabulary.inclusions, roots])
+    return Header(key, vocabulary.names, vocabulary.objects, roots, channels)
+
+
+def _current(path: Path, key: str) -> bool:
+    """Whether the file is there and made from the same; a foreign file is not overwritten."""
+    if not path.exists():
+        return False
+    try:
+        return read_header(path).key == key
+    except PartlabError as error:
+        if _is_arrow(path):
+            return False  # an older or damaged one: derived, so made again
+        raise OutputExistsError(
+            f"{path} already exists and is not a label-map file", hint="choose another --out"
+        ) from error
+
+
+def _is_arrow(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with open(path, "rb") as handle:
+        return handle.read(6) == b"ARROW1"
+
+
+def _entries(sources: Sequence[Source], header: Header, counts: Counter[str]) -> Iterator[Entry]:
+    vocabulary = Vocabulary.of(sources)
+    place = {name: position for position, name in enumerate(header.objects)}
+    taken: dict[str, list[Path]] = {}
+    for root, source in enumerate(sources):
+        folder = Path(header.roots[root])
+        for item, composite in composites(source, vocabulary, channels=header.channels):
+            if _seen(item.file_name, folder, taken, several=len(sources) > 1):
+                counts["in an earlier source"] += 1
+                continue
+            counts["pseudo" if composite.pseudo else "human"] += 1
+            counts["blank"] += composite.blank
+            yield Entry(item.file_name, root, place.get(item.object or "", -1), composite)
+
+
+def _seen(name: str, folder: Path, taken: dict[str, list[Path]], *, several: bool) -> bool:
+    """Whether a source before had this image: same name, and same file, bytes or no file."""
+    if not several:
+        return False
+    folders = taken.setdefault(name, [])
+    if any(_same(folder / name, other / name) for other in folders):
+        return True
+    folders.append(folder)
+    return False
+
+
+def _same(a: Path, b: Path) -> bool:
+    if a == b or not (a.is_file() and b.is_file()):
+        return True
+    return filecmp.cmp(a, b, shallow=False)
