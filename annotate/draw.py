@@ -148,9 +148,10 @@ def _tint(
     painted = canvas.astype(np.float32)
     for mask, tint in zip(masks, tints, strict=True):
         own = canvas[mask].astype(np.float32)
-        painted[mask] = own * (1 - style.alpha) + np.float32(tint) * style.alpha
+        own += 0.5 * (own.mean(axis=1, keepdims=True) - own)  # so that the tint shows true
+        painted[mask] = own * (1 - style.alpha) + np.array(tint, np.float32) * style.alpha
     for mask, tint in zip(masks, tints, strict=True):
-        painted[_rim(mask, style.outline)] = np.float32(tint) * 0.8
+        painted[_rim(mask, style.outline)] = np.array(tint, np.float32) * 0.8
     return painted.clip(0, 255).round().astype(np.uint8)
 
 

@@ -1,8 +1,9 @@
 """COCO part files: read them, write them, find the splits of a data set folder.
 
 A data set is a folder with `annotations/<split>.json` (or one `annotations.json`) and the
-pictures under `images/`, or just one JSON file. Reading then writing gives the same bytes
-for any file that Python's json module wrote without indentation.
+pictures under `images/`, or just one JSON file; a file whose pictures lie elsewhere names
+the folder, relative to itself, in `partlab.images` at its top level. Reading then writing
+gives the same bytes for any file that Python's json module wrote without indentation.
 """
 
 import gc
@@ -102,7 +103,7 @@ def read_coco(path: str | Path, *, lenient: bool = False) -> Dataset:
         inclusions={owner: dict(pairs) for owner, pairs in ours.get("inclusions", {}).items()},
         discards=[Discard(raw) for raw in ours.get("discards", [])],
         path=path,
-        image_root=_image_root(path),
+        image_root=_image_root(path, ours.get("images")),
         top=top,
     )
 
@@ -170,7 +171,9 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
     return ours
 
 
-def _image_root(path: Path) -> Path:
+def _image_root(path: Path, stated: Any) -> Path:
+    if isinstance(stated, str) and (path.parent / stated).is_dir():
+        return path.parent / stated
     folder = path.parent.parent if path.parent.name == "annotations" else path.parent
     return folder / "images" if (folder / "images").is_dir() else folder
 
