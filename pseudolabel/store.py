@@ -277,6 +277,21 @@ class Store:
             for record in _read_shard(self.path, self.manifest, shard, wanted).to_pylist():
                 yield _row(record)
 
+    def count(self) -> dict[str, int]:
+        """Images by status, and masks; reads two columns, one shard in memory at a time.
+
+        Raises:
+            DatasetError: a shard is missing or damaged.
+        """
+        counts = {"labelled": 0, "blank": 0, "unreadable": 0, "masks": 0}
+        for shard in self.shards:
+            columns = ["status", "masks.list.element.label"]
+            table = _read_shard(self.path, self.manifest, shard, columns)
+            for status in table["status"].to_pylist():
+                counts[status] += 1
+            counts["masks"] += sum(map(len, table["masks"].to_pylist()))
+        return counts
+
     def row(self, position: int) -> Row:
         """The row of the image at this 0-based position of the inputs; keeps a few shards open.
 
@@ -323,13 +338,9 @@ def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[
         columns = list(dict.fromkeys([*columns, "height", "width"]))
     path, expected = shard_path(folder, shard), len(manifest.span(shard))
     try:
-        table = pq.read_table(
-            path,
-            columns=columns,
-            partitioning=None,
-            use_threads=False,  # a forked worker has none of Arrow's threads
-            page_checksum_verification=True,
-        )
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            # A forked worker has none of Arrow's threads.
+            table = file.read(columns=columns, use_threads=False)
     except FileNotFoundError:
         raise DatasetError(f"shard {path} is missing", hint=_REPAIR) from None
     except (OSError, pa.ArrowException) as error:

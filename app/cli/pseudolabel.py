@@ -11,40 +11,127 @@ and `app/cli/main.py` takes the group from that module (`pseudolabel_reports.gro
 importing it registers them.
 """
 
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli._group import DefaultGroup
-from app.cli._ui import ForceOpt, JsonOpt, reported
+from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+
+if TYPE_CHECKING:
+    from pseudolabel.settings import Settings
 
 group = typer.Typer(
     cls=DefaultGroup, no_args_is_help=True, help="Label images with a trained segmenter."
 )
 
+_IMAGES = (
+    "Folder with one sub-folder per object category, list file (path[,object] on each line), "
+    "or part data set."
+)
+ImagesArg = Annotated[Path, typer.Argument(metavar="IMAGES", help=_IMAGES)]
+
 
 @group.command(hidden=True)
 def run(
-    images: Annotated[
-        Path,
-        typer.Argument(
-            metavar="IMAGES",
-            help="Folder (one sub-folder per object category), list file (path[,object] a line), "
-            "or part data set.",
-        ),
-    ],
+    images: ImagesArg,
     segmenter: Annotated[Path, typer.Option(help="Run folder of the trained segmenter.")],
     out: Annotated[Path, typer.Option(help="The store: new, or unfinished and then continued.")],
+    split: Annotated[str | None, typer.Option(help="Which split of a part data set.")] = None,
+    classes: Annotated[
+        Path | None, typer.Option(help="Label file (path,object); it goes before the folder.")
+    ] = None,
+    no_category_filter: Annotated[
+        bool, typer.Option("--no-category-filter", help="Do not use the known class (P-02).")
+    ] = False,
+    threshold: Annotated[
+        float | None, typer.Option(help="Lowest score of a mask; 0.5 if nothing says otherwise.")
+    ] = None,
+    thresholds: Annotated[
+        Path | None, typer.Option(help="Thresholds per part category, as `calibrate` writes.")
+    ] = None,
+    classifier: Annotated[
+        str | None, typer.Option(help="timm model whose top-1 stands for the class (semi-open).")
+    ] = None,
+    classifier_weights: Annotated[Path | None, typer.Option(help="Its local weights file.")] = None,
+    classifier_names: Annotated[
+        Path | None, typer.Option(help="Object category of each of its outputs, one a line.")
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    batch_size: Annotated[int, typer.Option(min=1, help="Images of like shape at once.")] = 8,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that decode; one per spare core.")
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    set_: SetOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Find the parts in every image and keep them as layers in a store.
+
+    The same command again goes on where it was stopped, whatever stopped it. Several
+    processes share the work: torchrun --nproc-per-node 2 --no-python partlab pseudolabel …
 
     Example: partlab pseudolabel photos/ --segmenter runs/seg-parts --out pseudo
     """
     with reported(json) as ui:
         from pseudolabel.engine import label_images
 
-        done = label_images(images, segmenter, out, force=force, progress=ui.progress)
-        ui.emit(done.result(), done.summary())
+        settings = _settings(
+            {
+                "category_filter": not no_category_filter,
+                "checkpoint": checkpoint,
+                "batch_size": batch_size,
+            },
+            (thresholds, threshold),
+            {"model": classifier, "weights": classifier_weights, "names": classifier_names},
+            set_ or [],
+        )
+        done = label_images(
+            images,
+            segmenter,
+            out,
+            settings,
+            split=split,
+            classes=classes,
+            workers=_workers() if workers is None else workers,
+            device=device,
+            force=force,
+            progress=ui.progress,
+        )
+        if done:
+            ui.emit(done.result(), done.summary())
+
+
+def _settings(
+    values: dict[str, object],
+    floor: tuple[Path | None, float | None],
+    classifier: dict[str, str | Path | None],
+    overrides: list[str],
+) -> "Settings":
+    from partlab.config import load_config, validate
+    from partlab.errors import ConfigError
+    from pseudolabel.settings import Settings, Thresholds
+
+    given = {name for name, value in classifier.items() if value is not None}
+    if given and len(given) < len(classifier):
+        raise ConfigError(
+            "--classifier, --classifier-weights and --classifier-names belong together",
+            hint="give all three or none",
+        )
+    file, default = floor
+    lowest = load_config(Thresholds, file, [] if default is None else [f"default={default}"])
+    base = load_config(Settings, None, overrides).model_dump(exclude_unset=True)
+    if file or default is not None:
+        values["thresholds"] = lowest.model_dump()
+    if given:
+        values["classifier"] = classifier
+    return validate(Settings, values | base, "the command line")
+
+
+def _workers() -> int:
+    """One decoding process per core that this process does not share, at most 8."""
+    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    return min(max(cores - 1, 1), 8)

@@ -1,0 +1,277 @@
+"""The pseudo-label engine: images in, one row of part layers per image out (P-01, P-02, B4).
+
+`predict_batch` is a pure function of a batch, so another engine can be put around it; the
+local driver `label_images` feeds it shard by shard and can be killed at any moment.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partlab.errors import PartlabError, SchemaError
+from partlab.masks import Rle, area, bbox, union
+from partlab.progress import Progress, silent
+from pseudolabel.inputs import find_inputs, frozen_shards, survey
+from pseudolabel.job import Job, Process, claimed, complete, describe
+from pseudolabel.loading import Sample, batches, plan
+from pseudolabel.settings import Settings
+from pseudolabel.store import Row, Status, Store, StoredMask, write_shard
+from segmenter.protocol import Detections, Pixels, Segmenter, object_labels
+from segmenter.runs import load_segmenter, read_run
+
+logger = logging.getLogger(__name__)
+
+Classify = Callable[[Sequence[Pixels]], list[str]]
+
+
+def predict_batch(
+    segmenter: Segmenter,
+    batch: Sequence[Sample],
+    settings: Settings,
+    classify: Classify | None = None,
+) -> list[Row]:
+    """Label one batch; row i belongs to sample i, and nothing but the arguments matters.
+
+    The category filter takes an image's class from its entry, or from `classify` (then
+    `object_source` is "classifier"). A class without parts gives a blank row with the reason.
+    """
+    batch = _classified(batch, classify) if classify else batch
+    labels = object_labels(segmenter.names)
+    filtered = settings.category_filter
+    ready = [
+        (sample.entry, sample.pixels)
+        for sample in batch
+        if sample.pixels is not None and (sample.entry.object in labels or not filtered)
+    ]
+    allowed = [labels[entry.object or ""] if filtered else None for entry, _ in ready]
+    found = segmenter.predict([pixels for _, pixels in ready], allowed) if ready else []
+    by_id = {entry.image_id: each for (entry, _), each in zip(ready, found, strict=True)}
+    floor = settings.thresholds.of(tuple(segmenter.names))
+    return [_row(sample, by_id.get(sample.entry.image_id), floor) for sample in batch]
+
+
+def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
+    readable = [sample for sample in batch if sample.pixels is not None]
+    names = iter(classify([s.pixels for s in readable if s.pixels is not None]))
+    return [
+        replace(s, entry=replace(s.entry, object=next(names), object_source="classifier"))
+        if s.pixels is not None
+        else replace(s, entry=replace(s.entry, object=None, object_source=None))
+        for s in batch
+    ]
+
+
+def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32]) -> Row:
+    entry, pixels, reason = sample.entry, sample.pixels, sample.reason
+    masks = unite(found, floor) if found is not None else ()
+    if pixels is not None and found is None:
+        reason = f"the segmenter has no parts of {entry.object!r}"
+    height, width = pixels.shape[:2] if pixels is not None else (0, 0)
+    status: Status = "unreadable" if pixels is None else "labelled" if masks else "blank"
+    return Row(
+        entry.image_id,
+        entry.path,
+        entry.object,
+        entry.object_source,
+        height,
+        width,
+        status,
+        reason,
+        masks,
+    )
+
+
+def unite(found: Detections, floor: NDArray[np.float32]) -> tuple[StoredMask, ...]:
+    """One mask per part: the union of its instances with a score of at least `floor[label]`.
+
+    The photos hold one foreground object category each (D-03), so all instances belong to that
+    object (B4.3); the united score is the best instance's. Parts come in the order of labels.
+    """
+    groups: dict[int, list[int]] = {}
+    for position, label in enumerate(found.labels.tolist()):
+        if found.scores[position] >= floor[label]:
+            groups.setdefault(label, []).append(position)
+    masks = (
+        _stored(label, [found.masks[i] for i in members], float(found.scores[members].max()))
+        for label, members in sorted(groups.items())
+    )
+    return tuple(mask for mask in masks if mask.area)
+
+
+def _stored(label: int, rles: list[Rle], score: float) -> StoredMask:
+    whole = rles[0] if len(rles) == 1 else union(rles)
+    x, y, width, height = bbox(whole)
+    return StoredMask(label, score, area(whole), (x, y, width, height), whole)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one call did: the finished store, how many images it labelled, in how long."""
+
+    store: Store
+    images: int
+    seconds: float
+
+    def result(self) -> dict[str, Any]:
+        """The facts, for `--json`."""
+        speed = self.images / self.seconds if self.seconds else 0.0
+        return {
+            "out": str(self.store.path),
+            "images": len(self.store),
+            **self.store.manifest.counts,
+            "images_this_run": self.images,
+            "seconds": round(self.seconds, 1),
+            "images_per_second": round(speed, 2),
+        }
+
+    def summary(self) -> str:
+        """The facts, for people."""
+        counts, out = self.store.manifest.counts, self.store.path
+        lines = [
+            f"{len(self.store)} images in {out}: {counts['labelled']} with parts "
+            f"({counts['masks']} masks), {counts['blank']} blank, "
+            f"{counts['unreadable']} unreadable",
+            f"{self.images} of them labelled now, in {self.seconds:.0f} s",
+            f"next: partlab pseudolabel report {out}",
+        ]
+        return "\n".join(lines)
+
+
+def label_images(
+    images: str | Path,
+    run: str | Path,
+    out: str | Path,
+    settings: Settings | None = None,
+    *,
+    split: str | None = None,
+    classes: str | Path | None = None,
+    workers: int = 1,
+    device: str | None = None,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Outcome | None:
+    """Label every image into the store `out`; the same call again goes on where it stopped.
+
+    Everything is checked before anything is written. Under `torchrun` the processes share the
+    shards; only the first one returns an outcome, the others None.
+
+    Raises:
+        NotFoundError: no images, no run, or an object category the segmenter does not know.
+        DatasetError: images without a known class, damaged inputs, a damaged checkpoint.
+        OutputExistsError: `out` holds something else, or labels made in another way.
+        BusyError: another run is writing to `out`.
+    """
+    settings, run, process = settings or Settings(), Path(run), Process.current()
+    objects = object_labels(read_run(run)["names"])
+    inputs = find_inputs(images, split=split, classes=classes)
+    need_class = settings.category_filter and settings.classifier is None
+    found = survey(inputs, objects, need_class=need_class)
+    manifest = describe(run, settings, found, inputs.root)
+    labeller = None
+    if force or not complete(Path(out), manifest):
+        labeller = Labeller.load(run, settings, device or process.device())
+    with claimed(Path(out), manifest, inputs, process, force=force) as job:
+        start, todo = time.monotonic(), job.todo()
+        if todo and labeller:
+            _store_rows(job, todo, _rows(job, todo, labeller, workers), progress)
+        seconds = time.monotonic() - start
+        return Outcome(job.finish(), job.images(todo), seconds) if process.first else None
+
+
+@dataclass(frozen=True, slots=True)
+class Labeller:
+    """`predict_batch` with everything but the batch filled in."""
+
+    segmenter: Segmenter
+    settings: Settings
+    classify: Classify | None = None
+
+    def __call__(self, batch: Sequence[Sample]) -> list[Row]:
+        """Label one batch.
+
+        Raises:
+            PartlabError: the GPU's memory is too small for it.
+        """
+        import torch
+
+        try:
+            return predict_batch(self.segmenter, batch, self.settings, self.classify)
+        except torch.OutOfMemoryError as error:
+            raise PartlabError(
+                "the GPU's memory is too small for a batch of these images",
+                hint="start again in another --out with a smaller --batch-size",
+            ) from error
+
+    @classmethod
+    def load(cls, run: Path, settings: Settings, device: str | None = None) -> "Labeller":
+        """Load the segmenter of a run, and the classifier if the settings name one.
+
+        Raises:
+            DatasetError: a checkpoint is damaged, or does not fit its description.
+        """
+        try:
+            segmenter = load_segmenter(run, checkpoint=settings.checkpoint, device=device)
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            raise SchemaError(
+                f"the checkpoint {settings.checkpoint!r} of {run} cannot be loaded: {error}",
+                hint="copy the run again, or train it again",
+            ) from error
+        if settings.classifier is None:
+            return cls(segmenter, settings)
+        from pseudolabel.classifier import load_classifier
+
+        objects = object_labels(segmenter.names)
+        return cls(segmenter, settings, load_classifier(settings.classifier, objects, device))
+
+
+def _rows(job: Job, todo: list[int], labeller: Labeller, workers: int) -> Iterator[Row]:
+    root = Path(job.manifest.image_root)
+    shards = frozen_shards(job.out / "inputs.parquet", todo)
+    plans = (batch for entries in shards for batch in plan(entries, root, labeller.settings))
+    for batch in batches(plans, root, workers):
+        yield from labeller(batch)
+
+
+def _store_rows(job: Job, todo: list[int], rows: Iterator[Row], progress: Progress) -> None:
+    """Write each shard when its last row has come."""
+    total = job.images(todo)
+    pace = _Pace(total, job.manifest.images, job.process)
+    following = iter(todo)
+    shard, done = next(following, -1), list[Row]()
+    for row in progress(rows, "labelling", total=total):
+        done.append(row)
+        pace.step()
+        if len(done) == len(job.manifest.span(shard)):
+            done.sort(key=lambda each: each.image_id)
+            write_shard(job.out, shard, done, job.manifest.identity)
+            shard, done = next(following, -1), []
+
+
+class _Pace:
+    """A log line a minute, for runs that nobody watches."""
+
+    def __init__(self, total: int, images: int, process: Process) -> None:
+        self.total, self.done, self.said = total, 0, time.monotonic()
+        self.start = self.said
+        who = f"process {process.rank} of {process.world}: " if process.world > 1 else ""
+        self.who = who
+        if total < images and process.world == 1:
+            logger.info("%d of %d images are stored already", images - total, images)
+
+    def step(self) -> None:
+        self.done += 1
+        now = time.monotonic()
+        if now - self.said < 60:
+            return
+        self.said, rate = now, self.done / (now - self.start)
+        left = (self.total - self.done) / rate / 60
+        logger.info(
+            "%s%d of %d images, %.2f a second, %.0f min left",
+            *(self.who, self.done, self.total, rate, left),
+        )

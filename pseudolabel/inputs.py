@@ -1,0 +1,290 @@
+"""Which images to label: a folder, a list file or a part data set, streamed in a fixed order."""
+
+import csv
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from partlab.coco import read_dataset
+from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
+from partlab.files import replacing
+from partlab.images import IMAGE_SUFFIXES, is_image_name
+from pseudolabel.store import ObjectSource
+
+_SCHEMA = pa.schema(
+    [
+        pa.field("image_id", pa.int64()),
+        pa.field("path", pa.string()),
+        pa.field("object", pa.string()),
+        pa.field("object_source", pa.string()),
+    ]
+)
+_HEADERS = {"path", "file", "file_name", "filename", "image"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One image: its path below the root, and its object category where somebody said it."""
+
+    image_id: int
+    path: str
+    object: str | None = None
+    object_source: ObjectSource | None = None
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images below `root`; iterating reads the listing anew, always in the same order."""
+
+    root: Path
+    listing: Callable[[], Iterator[tuple[str, str | None]]]
+    source: ObjectSource
+    classes: Path | None = None
+
+    def __iter__(self) -> Iterator[Entry]:
+        stated = read_classes(self.classes) if self.classes else {}
+        for position, (path, object) in enumerate(self.listing()):
+            source = self.source if object else None
+            entry = Entry(position + 1, path, object, source)
+            named = stated.get(path) or stated.get(Path(path).name)
+            yield replace(entry, object=named, object_source="list") if named else entry
+
+
+def find_inputs(
+    images: str | Path, *, split: str | None = None, classes: str | Path | None = None
+) -> Inputs:
+    """The images of a folder, of a list file (`path[,object]` a line) or of a part data set.
+
+    In a folder the first sub-folder on the way to an image is its object category. `classes`
+    is a label file of the same form as a list file; what it says comes first.
+
+    Raises:
+        NotFoundError: nothing is there, or it holds no picture.
+        SchemaError: a list file is not readable text, or a data set is damaged.
+    """
+    images, classes = Path(images), Path(classes) if classes else None
+    if classes and not classes.is_file():
+        raise NotFoundError(f"no label file {classes}")
+    if _is_dataset(images):
+        return _dataset_inputs(images, split, classes)
+    if images.is_dir():
+        return Inputs(images, lambda: _walk(images), "folder", classes)
+    if not images.is_file():
+        raise NotFoundError(
+            f"no images at {images}: there is no such folder or file",
+            hint="name a folder of images, a list file, or a part data set",
+        )
+    if is_image_name(images):
+        raise NotFoundError(
+            f"{images} is one picture, not a folder or a list of them",
+            hint=f"name its folder: {images.parent}",
+        )
+    return Inputs(images.parent, lambda: _list(images), "list", classes)
+
+
+def _is_dataset(path: Path) -> bool:
+    if path.is_file():
+        return path.suffix == ".json"
+    return (path / "annotations.json").is_file() or any(path.glob("annotations/*.json"))
+
+
+def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inputs:
+    dataset = read_dataset(path, split)
+    listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
+    return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
+
+
+def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:
+    """Pictures below a folder, sorted folder by folder; links are followed, loops are not."""
+
+    def below(place: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
+        here = (place.stat().st_dev, place.stat().st_ino)
+        if here in above:
+            return
+        with os.scandir(place) as scan:
+            found = sorted((e.name, e.is_dir()) for e in scan if not e.name.startswith("."))
+        for name, is_folder in found:
+            if is_folder:
+                yield from below(place / name, above | {here})
+            elif is_image_name(name):
+                yield place / name
+
+    for path in below(folder, frozenset()):
+        parts = path.relative_to(folder).parts
+        yield "/".join(parts), parts[0] if len(parts) > 1 else None
+
+
+def _list(file: Path) -> Iterator[tuple[str, str | None]]:
+    root = file.parent
+    for name, object in _pairs(file):
+        path = Path(name)
+        inside = path.is_absolute() and path.is_relative_to(root)
+        yield (path.relative_to(root) if inside else path).as_posix(), object
+
+
+def read_classes(file: Path) -> dict[str, str]:
+    """Object category for each path (or bare file name) of a label file."""
+    stated: dict[str, str] = {}
+    for line, (name, object) in enumerate(_pairs(file), 1):
+        if object is None:
+            raise SchemaError(
+                f"{file}: entry {line} ({name}) names no object category",
+                hint="write path,object on each line",
+            )
+        stated[Path(name).as_posix()] = object
+    return stated
+
+
+def _pairs(file: Path) -> Iterator[tuple[str, str | None]]:
+    try:
+        with open(file, encoding="utf-8-sig", newline="") as handle:
+            yield from _records(handle)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise SchemaError(
+            f"{file} is not a list of images: {error}",
+            hint="a list file is UTF-8 text with path or path,object on each line",
+        ) from error
+
+
+def _records(handle: TextIO) -> Iterator[tuple[str, str | None]]:
+    for position, cells in enumerate(csv.reader(handle)):
+        values = [cell.strip() for cell in cells]
+        header = position == 0 and bool(values) and values[0].lower() in _HEADERS
+        if values and values[0] and not header:
+            yield values[0], (values[1] if len(values) > 1 else "") or None
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a first look at the inputs found."""
+
+    images: int
+    sha256: str
+
+
+def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Survey:
+    """Read the whole listing once, before any work: count it, hash it, check its classes.
+
+    Raises:
+        NotFoundError: there is no image, or (`need_class`) an object category that is not
+            among `objects`; all of them are named, with near names.
+        DatasetError: (`need_class`) an image has no object category.
+    """
+    digest, unknown = _Digest(), Counter[str]()
+    classless, first = 0, ""
+    for entry in digest.through(inputs):
+        if entry.object is None:
+            classless, first = classless + 1, first or entry.path
+        elif entry.object not in objects:
+            unknown[entry.object] += 1
+    if not digest.images:
+        raise NotFoundError(
+            f"no images in {inputs.root}",
+            hint=f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}",
+        )
+    if need_class and unknown:
+        raise _unknown_objects(unknown, objects)
+    if need_class and classless:
+        raise _classless(first, classless, digest.images)
+    return Survey(digest.images, digest.hexdigest())
+
+
+def _unknown_objects(unknown: Counter[str], objects: Collection[str]) -> PartlabError:
+    first, *_ = unknown
+    if len(unknown) == 1:
+        error = UnknownNameError("object category", first, objects)
+        message = f"the segmenter knows no object category {first!r} ({unknown[first]} images)"
+        return NotFoundError(message, hint=_or_without(error.hint))
+    lines = [_near(name, count, objects) for name, count in islice(unknown.items(), 20)]
+    more = [f"and {len(unknown) - 20} more"] if len(unknown) > 20 else []
+    message = f"the segmenter knows none of {len(unknown)} object categories of the images: "
+    shown = sorted(objects)
+    known = f"it knows: {', '.join(shown[:20])}" + (" …" if len(shown) > 20 else "")
+    return NotFoundError(message + "; ".join(lines + more), hint=_or_without(known))
+
+
+def _near(name: str, count: int, objects: Collection[str]) -> str:
+    hint = UnknownNameError("object category", name, objects).hint or ""
+    near = f", {hint}" if hint.startswith("did you mean") else ""
+    return f"{name!r} ({count} images{near})"
+
+
+def _or_without(hint: str | None) -> str:
+    return f"{hint}; or label without knowing the class: --no-category-filter"
+
+
+def _classless(path: str, count: int, images: int) -> DatasetError:
+    return DatasetError(
+        f"{count} of {images} images have no object category, the first is {path}",
+        hint="sort them into one folder per category, write path,object in a list file, pass "
+        "--classes FILE or --classifier, or label without the class: --no-category-filter",
+    )
+
+
+class _Digest:
+    """Counts and hashes entries that pass through."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self._hash = hashlib.sha256()
+
+    def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        for entry in entries:
+            try:
+                entry.path.encode()
+            except UnicodeEncodeError:
+                raise DatasetError(
+                    f"the file name {entry.path!r} is not valid UTF-8", hint="rename that file"
+                ) from None
+            self.images += 1
+            self._hash.update(json.dumps([entry.path, entry.object]).encode() + b"\n")
+            yield entry
+
+    def hexdigest(self) -> str:
+        return self._hash.hexdigest()
+
+
+def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> None:
+    """Write the listing as inputs.parquet, one row group per shard, memory flat.
+
+    Raises:
+        DatasetError: the images changed since they were surveyed.
+    """
+    digest = _Digest()
+    entries = digest.through(inputs)
+    with replacing(path) as scratch, pq.ParquetWriter(scratch, _SCHEMA) as writer:
+        while group := list(islice(entries, shard_size)):
+            columns = [[getattr(e, name) for e in group] for name in _SCHEMA.names]
+            writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=shard_size)
+    if Survey(digest.images, digest.hexdigest()) != expected:
+        path.unlink(missing_ok=True)
+        raise DatasetError(f"the images in {inputs.root} changed while they were being listed")
+
+
+def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
+    """The entries of some shards of inputs.parquet, shard by shard.
+
+    Raises:
+        DatasetError: the file is damaged.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            for shard in shards:
+                yield [_entry(record) for record in file.read_row_group(shard).to_pylist()]
+    except (OSError, pa.ArrowException) as error:
+        raise DatasetError(
+            f"{path} is damaged: {error}", hint="start again with --force, or in another folder"
+        ) from error
+
+
+def _entry(record: dict[str, Any]) -> Entry:
+    return Entry(**record)

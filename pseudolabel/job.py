@@ -1,0 +1,280 @@
+"""Where one run writes: claims the folder, refuses what does not fit, shares the work.
+
+Several processes (`torchrun`) need no communication: each makes every n-th shard, and the
+files say what is done. Process 0 alone claims the folder and writes the manifest.
+"""
+
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
+from partlab.files import exclusive, sha256_file, sha256_json
+from pseudolabel.inputs import Inputs, Survey, freeze
+from pseudolabel.settings import Settings
+from pseudolabel.store import Manifest, Store, is_store, read_manifest, shard_path, write_manifest
+from segmenter.runs import read_run
+
+logger = logging.getLogger(__name__)
+
+PATIENCE = 60.0  # seconds without a sign of life before another process counts as gone
+_OURS = {".lock", ".processes", "inputs.parquet", "shards"}
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """This process among those that share the run, as `torchrun` numbers them."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+
+    @classmethod
+    def current(cls) -> "Process":
+        """Read RANK and WORLD_SIZE (and their LOCAL_ forms) from the environment."""
+        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+        local = int(os.environ.get("LOCAL_RANK", rank))
+        return cls(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)))
+
+    @property
+    def first(self) -> bool:
+        """Whether this process claims the folder and tells the result."""
+        return self.rank == 0
+
+    def device(self) -> str | None:
+        """One GPU for each process of a machine; None leaves the choice to the backend."""
+        if self.world == 1:
+            return None
+        import torch
+
+        return f"cuda:{self.local_rank % n}" if (n := torch.cuda.device_count()) else None
+
+
+def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manifest:
+    """The manifest of a store that this run would write.
+
+    Raises:
+        NotFoundError: the run, its checkpoint or a classifier file does not exist.
+        UnknownNameError: a threshold names a part that the segmenter does not have.
+    """
+    description = read_run(run)
+    names = tuple(description["names"])
+    settings.thresholds.of(names)
+    config = settings.model_dump(mode="json", exclude={"checkpoint"})
+    config |= {"run_config_sha256": sha256_json(description["config"]), **_classifier(settings)}
+    return Manifest(
+        partlab=version("partlab"),
+        run=str(run),
+        backend=description["backend"],
+        model_sha256=_sha256(checkpoint_path(run, settings), "checkpoint"),
+        config=config,
+        config_sha256=sha256_json(config),
+        names=names,
+        inclusions=description.get("inclusions") or {},
+        image_root=str(root.resolve()),
+        inputs_sha256=found.sha256,
+        images=found.images,
+        shard_size=settings.shard_size,
+    )
+
+
+def checkpoint_path(run: Path, settings: Settings) -> Path:
+    """The file that holds the segmenter's weights."""
+    return run / f"{settings.checkpoint}.safetensors"
+
+
+def _classifier(settings: Settings) -> dict[str, Any]:
+    """Weights and names by content instead of by path."""
+    if settings.classifier is None:
+        return {}
+    files = {"weights": settings.classifier.weights, "names": settings.classifier.names}
+    hashes = {kind: _sha256(path, f"file of classifier {kind}") for kind, path in files.items()}
+    return {"classifier": {"model": settings.classifier.model, **hashes}}
+
+
+def _sha256(path: Path, what: str) -> str:
+    try:
+        return sha256_file(path)
+    except FileNotFoundError:
+        raise NotFoundError(f"no {what} {path}") from None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A claimed store and the share of one process in it."""
+
+    out: Path
+    manifest: Manifest
+    process: Process
+
+    def todo(self) -> list[int]:
+        """Shards this process has still to make."""
+        share = range(self.process.rank, self.manifest.shards, self.process.world)
+        return [shard for shard in share if not shard_path(self.out, shard).is_file()]
+
+    def images(self, shards: list[int]) -> int:
+        """How many images these shards hold."""
+        return sum(len(self.manifest.span(shard)) for shard in shards)
+
+    def missing(self) -> int:
+        """How many shards nobody has made yet."""
+        paths = (shard_path(self.out, shard) for shard in range(self.manifest.shards))
+        return sum(not path.is_file() for path in paths)
+
+    def finish(self) -> Store:
+        """Wait for the other processes, count, and mark the store as done (process 0 only).
+
+        Raises:
+            PartlabError: another process ended before its share was made.
+            DatasetError: a shard is damaged.
+        """
+        self._wait()
+        store = Store(self.out, self.manifest, Path(self.manifest.image_root))
+        done = self.manifest.model_copy(update={"state": "done", "counts": store.count()})
+        write_manifest(self.out, done)
+        return Store.open(self.out)
+
+    def _wait(self) -> None:
+        seen, missing = time.monotonic(), self.missing()
+        while missing:
+            if _others_alive(self.out):
+                seen = time.monotonic()
+            elif time.monotonic() - seen > PATIENCE:
+                raise PartlabError(
+                    f"another process of this run ended early; {missing} shards are missing",
+                    hint="run the same command again: it makes only those",
+                )
+            time.sleep(0.2)
+            missing = self.missing()
+
+
+def complete(out: Path, manifest: Manifest) -> bool:
+    """Whether `out` holds every shard of just this store already."""
+    return _same(out, manifest) and not Job(out, manifest, Process()).missing()
+
+
+@contextmanager
+def claimed(
+    out: Path, manifest: Manifest, inputs: Inputs, process: Process, *, force: bool = False
+) -> Iterator[Job]:
+    """Hold the store's folder for this run: a new one, or one that the same run left.
+
+    Raises:
+        OutputExistsError: the folder holds something else, or labels made in another way.
+        BusyError: another run writes to it now.
+    """
+    _check_folder(out, Path(manifest.image_root), Path(manifest.run), process, force)
+    with ExitStack() as held:
+        held.enter_context(exclusive(out if process.first else _seat(out, process.rank)))
+        if process.first:
+            _begin(out, manifest, inputs, process, force)
+        else:
+            _until(lambda: _same(out, manifest), "process 0 did not start the run")
+        _sweep(out, manifest, process)
+        yield Job(out, manifest, process)
+
+
+def _seat(out: Path, rank: int) -> Path:
+    return out / ".processes" / str(rank)
+
+
+def _others_alive(out: Path) -> bool:
+    for seat in out.glob(".processes/*"):
+        try:
+            with exclusive(seat):
+                pass
+        except BusyError:
+            return True
+    return False
+
+
+def _check_folder(out: Path, images: Path, run: Path, process: Process, force: bool) -> None:
+    target = out.resolve()
+    for place, what in ((images, "the images"), (run, "the segmenter run")):
+        if target == place.resolve() or target in place.resolve().parents:
+            raise ConfigError(f"--out {out} holds {what}", hint="choose another --out")
+    if force and process.world > 1:
+        raise ConfigError(
+            "--force cannot be used by several processes", hint=f"delete {out} yourself first"
+        )
+    if out.exists() and not out.is_dir():
+        raise OutputExistsError(f"{out} is a file, not a folder", hint="choose another --out")
+    if not force and out.is_dir() and not is_store(out) and any(map(_foreign, out.iterdir())):
+        raise OutputExistsError(
+            f"{out} is not empty, and it is no pseudo-label store",
+            hint="choose another --out, or pass --force to replace it",
+        )
+
+
+def _foreign(path: Path) -> bool:
+    return path.name not in _OURS and not (path.name.startswith(".") and path.suffix == ".tmp")
+
+
+def _begin(out: Path, manifest: Manifest, inputs: Inputs, process: Process, force: bool) -> None:
+    if process.world == 1 and _others_alive(out):
+        raise BusyError(
+            f"processes of an earlier run are still writing to {out}",
+            hint="wait for them to end, or choose another --out",
+        )
+    if force:
+        _clear(out)
+    fresh = not any(out.glob("shards/*.parquet"))
+    if is_store(out) and not fresh:
+        _refuse_other(out, read_manifest(out), manifest)
+    if fresh or not (out / "inputs.parquet").is_file():
+        survey = Survey(manifest.images, manifest.inputs_sha256)
+        freeze(inputs, out / "inputs.parquet", manifest.shard_size, survey)
+    write_manifest(out, manifest)
+
+
+def _clear(out: Path) -> None:
+    for path in out.iterdir():
+        if path.name == ".lock":
+            continue
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
+    if old.identity == new.identity:
+        return
+    changed = [
+        f"{key} ({old.config.get(key)!r} there, {value!r} now)"
+        for key, value in new.config.items()
+        if old.config.get(key) != value
+    ]
+    if old.model_sha256 != new.model_sha256:
+        changed.append(f"the segmenter's weights ({old.run} there, {new.run} now)")
+    if old.inputs_sha256 != new.inputs_sha256:
+        changed.append(f"the images ({old.images} there, {new.images} now)")
+    raise OutputExistsError(
+        f"{out} holds labels made in another way: {'; '.join(changed)}",
+        hint="choose another --out, go on with the same settings, or pass --force to start again",
+    )
+
+
+def _same(out: Path, manifest: Manifest) -> bool:
+    return is_store(out) and read_manifest(out).identity == manifest.identity
+
+
+def _until(condition: Callable[[], bool], complaint: str) -> None:
+    start = time.monotonic()
+    while not condition():
+        if time.monotonic() - start > 5 * PATIENCE:
+            raise PartlabError(complaint, hint="look at the messages of the other processes")
+        time.sleep(0.2)
+
+
+def _sweep(out: Path, manifest: Manifest, process: Process) -> None:
+    """Remove what a killed process left half written in this process's share."""
+    for shard in range(process.rank, manifest.shards, process.world):
+        path = shard_path(out, shard)
+        for scratch in path.parent.glob(f".{path.name}.*.tmp"):
+            scratch.unlink(missing_ok=True)

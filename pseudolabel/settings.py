@@ -1,0 +1,60 @@
+"""Settings that decide what a store holds; they are part of its identity."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from partlab.config import Config
+from partlab.errors import UnknownNameError
+
+Share = float  # between 0 and 1
+
+
+class Thresholds(Config):
+    """Lowest score a mask may have (requirement B4.1); the file that `calibrate` writes.
+
+    `{"default": 0.5, "parts": {"car:wheel": 0.35}}`
+    """
+
+    default: Share = Field(0.5, ge=0, le=1)
+    parts: dict[str, Share] = Field(default_factory=dict)
+
+    def of(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """One threshold for each label.
+
+        Raises:
+            UnknownNameError: a part is named that the segmenter does not have.
+        """
+        for name in self.parts:
+            if name not in names:
+                raise UnknownNameError("part category", name, names)
+        return np.array([self.parts.get(name, self.default) for name in names], np.float32)
+
+
+class ClassifierSettings(Config):
+    """A timm classifier whose top-1 stands for the image's class ("semi-open").
+
+    `names` is a text file: the object category of each output, one a line.
+    """
+
+    model: str
+    weights: Path
+    names: Path
+
+
+class Settings(Config):
+    """How images become pseudo labels.
+
+    Batch and shard sizes belong here because a network's answer depends, in its last bits and
+    through padding, on the images it sees at the same time.
+    """
+
+    thresholds: Thresholds = Thresholds()
+    category_filter: bool = True
+    classifier: ClassifierSettings | None = None
+    checkpoint: str = "best"
+    batch_size: int = Field(8, ge=1)
+    batch_pixels: int = Field(1 << 25, ge=1)  # bounds memory: batches of huge images are small
+    shard_size: int = Field(256, ge=1)
