@@ -1,0 +1,174 @@
+"""Every kind of defect `partlab data check` looks for, with what it means and what to do."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from partlab.schema import Annotation, Finding, Image
+
+ERROR, WARNING = "error", "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of defect; an error makes training or evaluation wrong."""
+
+    name: str
+    severity: str
+    meaning: str
+    hint: str
+    fixable: bool = False  # `--fix` can repair it without losing anything
+
+    def at(
+        self,
+        what: str,
+        *,
+        image: Image | None = None,
+        annotation: Annotation | None = None,
+        category: int | None = None,
+        fixable: bool | None = None,
+        hint: str | None = None,
+    ) -> Finding:
+        """A finding of this kind; the message names image and annotation."""
+        where = f"image {image.id} ({image.file_name})" if image else ""
+        if annotation:
+            where += f", annotation {annotation.id}" if where else f"annotation {annotation.id}"
+            category = annotation.category_id if category is None else category
+        return Finding(
+            kind=self.name,
+            severity=self.severity,
+            message=f"{where}: {what}" if where else what,
+            hint=hint or self.hint,
+            image_id=image.id if image else annotation.image_id if annotation else None,
+            annotation_id=annotation.id if annotation else None,
+            category_id=category,
+            fixable=self.fixable if fixable is None else fixable,
+        )
+
+
+def _kinds(*rows: tuple[Any, ...]) -> dict[str, Kind]:
+    return {row[0]: Kind(*row) for row in rows}
+
+
+_REDRAW = "draw the mask again, or remove the annotation"
+_RELINK = "correct the id, or remove the record"
+_RENAME = "give each its own name"
+
+KINDS = _kinds(
+    # records
+    ("unreadable_record", ERROR, "a record lacks what its format requires", "repair it by hand"),
+    ("duplicate_image_id", ERROR, "two images share an id", "give each image its own id", True),
+    ("duplicate_annotation_id", ERROR, "two annotations share an id", "run with --fix", True),
+    ("duplicate_category_id", ERROR, "two categories share an id", "give each its own id"),
+    ("duplicate_category", ERROR, "two categories are the same part of the same object", _RENAME),
+    ("duplicate_file_name", ERROR, "two images name the same file", "keep one of the records"),
+    ("unknown_image", ERROR, "an annotation belongs to no image", _RELINK),
+    ("unknown_category", ERROR, "an annotation's category does not exist", _RELINK),
+    ("unsafe_file_name", ERROR, "a file name points outside the data set", "rename the file"),
+    ("bad_size", ERROR, "an image's stated width or height is not positive", "state its real size"),
+    ("bad_score", ERROR, "a score is not a number from 0 to 1", "state the score, or remove it"),
+    ("crowd", ERROR, "iscrowd is set, which changes the average precision", "set iscrowd to 0"),
+    (
+        "unknown_provenance",
+        WARNING,
+        "nobody can tell who made a mask",
+        "write human:<who>, human-reused, model-assisted:<run> or pseudo:<run>",
+    ),
+    (
+        "several_annotators",
+        WARNING,
+        "one object category was drawn by several people",
+        "let one person draw all images of a category",
+    ),
+    (
+        "discard_annotated",
+        ERROR,
+        "a discarded image carries masks",
+        "remove it from the discards, or move its masks away",
+    ),
+    # categories
+    ("placeholder_name", WARNING, "a category has no real name", "give the part its name"),
+    (
+        "ambiguous_name",
+        WARNING,
+        "an object name holds a colon, which separates object and part",
+        "rename the object",
+    ),
+    ("unused_category", WARNING, "a category has no mask", "annotate it, or remove the category"),
+    (
+        "unequal_counts",
+        WARNING,
+        "object categories have different numbers of images",
+        "sample the same number of each: partlab data sample",
+    ),
+    # objects
+    (
+        "foreign_part",
+        ERROR,
+        "a part belongs to another object than the image's",
+        "correct the category, or the image's object",
+    ),
+    (
+        "mixed_objects",
+        WARNING,
+        "an image shows parts of several objects and states none",
+        "state the one foreground object of the image",
+    ),
+    (
+        "no_parts",
+        ERROR,
+        "an image without any mask that nobody discarded",
+        "annotate it, discard it with a reason, or remove it",
+    ),
+    (
+        "uncovered_object",
+        WARNING,
+        "the parts leave some of the object uncovered",
+        "draw the missing parts",
+    ),
+    # masks
+    ("odd_coordinates", ERROR, "a polygon has an odd number of coordinates", _REDRAW),
+    ("few_points", ERROR, "a polygon has fewer than 3 points, or there is no mask", _REDRAW),
+    ("not_a_number", ERROR, "a polygon holds NaN, infinity or no numbers", _REDRAW),
+    ("out_of_bounds", WARNING, "a polygon reaches out of its image", "run with --fix", True),
+    ("corrupt_rle", ERROR, "run lengths cannot be decoded", _REDRAW),
+    ("wrong_mask_size", ERROR, "the mask has another size than its image", _REDRAW),
+    ("empty_mask", ERROR, "a mask covers no pixel", _REDRAW),
+    ("wrong_area", WARNING, "the stated area disagrees with the mask", "run with --fix", True),
+    ("wrong_bbox", WARNING, "the stated box disagrees with the mask", "run with --fix", True),
+    (
+        "duplicate_mask",
+        ERROR,
+        "two masks of one category are the same pixels",
+        "remove one of them",
+        True,
+    ),
+    (
+        "overlap",
+        ERROR,
+        "two parts overlap without a declared inclusion",
+        "declare the smaller part as included in the larger one, or redraw the border",
+    ),
+    # inclusions
+    ("inclusion_self", ERROR, "a part is included in itself", "run with --fix", True),
+    ("inclusion_cycle", ERROR, "parts include each other in a circle", "remove one of the links"),
+    ("inclusion_unknown", ERROR, "an inclusion names no part we know", "correct the name"),
+    (
+        "inclusion_swapped",
+        ERROR,
+        "the included part is larger than the part around it",
+        "write small: large",
+    ),
+    # pictures
+    ("missing_image", ERROR, "a picture file is not there", "put it there, or name its folder"),
+    ("corrupt_image", ERROR, "a picture cannot be read", "get the picture again"),
+    ("wrong_image_size", ERROR, "a picture has another size than stated", "run with --fix", True),
+    (
+        "exif_rotated",
+        ERROR,
+        "the stated size is the one before the picture's EXIF rotation",
+        "see whether the masks fit the picture as a browser shows it, then turn the record",
+    ),
+    ("duplicate_picture", WARNING, "two images are the same file contents", "keep one of them"),
+    # splits
+    ("split_leak", ERROR, "a picture is in two splits", "leave it in one of them only"),
+)

@@ -1,0 +1,28 @@
+"""The rule on several splits: no picture in two of them."""
+
+from collections.abc import Iterator, Mapping
+
+from annotate.checks.kinds import KINDS
+from partlab.schema import Dataset, Finding, Image
+
+
+class SplitCheck:
+    """Compares splits by file name and, where known, by the pictures' contents."""
+
+    def __init__(self) -> None:
+        self.seen: dict[str, tuple[str, str]] = {}  # file name or hash -> split, file name
+
+    def __call__(
+        self, split: str, dataset: Dataset, hashes: Mapping[str, Image]
+    ) -> Iterator[Finding]:
+        """Images of `split` that an earlier split has; `hashes` are of the pictures read."""
+        read = {image.file_name: digest for digest, image in hashes.items()}
+        found: dict[str, tuple[str, str]] = {}
+        for image in dataset.images:
+            digest = image.sha256 or read.get(image.file_name)
+            keys = [f"file {image.file_name}", *([f"sha256 {digest}"] if digest else [])]
+            if earlier := next((self.seen[key] for key in keys if key in self.seen), None):
+                what = f"also in the split {earlier[0]}, as {earlier[1]}"
+                yield KINDS["split_leak"].at(what, image=image)
+            found |= dict.fromkeys(keys, (split, image.file_name))
+        self.seen = {**found, **self.seen}

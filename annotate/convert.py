@@ -1,0 +1,100 @@
+"""Other formats into a part data set, and back; pictures pass one by one."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from annotate.formats import Source, get_format, guess_format
+from annotate.formats.pictures import Pictures
+from partlab.coco import find_splits, read_coco
+from partlab.errors import NotFoundError
+from partlab.files import claim_folder
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset, Raw
+
+log = logging.getLogger(__name__)
+
+
+def import_folder(
+    path: str | Path,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    images: Path | None = None,
+    names: Path | None = None,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Raw:
+    """Read `path` and write it as our own data set; returns counts of each split.
+
+    Raises:
+        NotFoundError: nothing of the format is there.
+        SchemaError: a file cannot be read at all.
+        OutputExistsError: `out` holds files, and `force` is off.
+    """
+    path = Path(path)
+    name = format or guess_format(path)
+    _require(path, images, names)
+    found = get_format(name).read(Source(path, images, names), progress)
+    out = claim_folder(out, force=force)
+    for split, dataset in found.items():
+        get_format("coco").write(dataset, out, split, pictures, progress)
+    return {"format": name, "out": str(out), "splits": _counts(found)}
+
+
+def export_folder(
+    path: str | Path,
+    out: str | Path,
+    *,
+    format: str,
+    split: str | None = None,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+    progress: Progress = silent,
+) -> Raw:
+    """Write a part data set in another format; returns counts of each split.
+
+    Several splits go into a folder each, except in COCO, which has a file for each.
+
+    Raises:
+        UnknownNameError: there is no such format.
+        NotFoundError: no data set there, or no such split.
+        OutputExistsError: `out` holds files, and `force` is off.
+    """
+    layout = get_format(format)
+    files = find_splits(path)
+    if split is not None and split not in files:
+        raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
+    chosen = {name: file for name, file in files.items() if split in (None, name)}
+    out = claim_folder(out, force=force)
+    counts: Raw = {}
+    for name, file in chosen.items():
+        dataset = read_coco(file, lenient=True)
+        counts |= _counts({name: dataset})
+        if dataset.broken and format != "coco":
+            log.warning("%d broken records of %s are not carried over", len(dataset.broken), name)
+        target = out if format == "coco" or len(chosen) == 1 else out / name
+        layout.write(dataset, target, name, pictures, progress)
+    return {"format": format, "out": str(out), "splits": counts}
+
+
+def _require(path: Path, *others: Path | None) -> None:
+    for needed in (path, *others):
+        if needed is not None and not needed.exists():
+            raise NotFoundError(f"{needed} does not exist")
+
+
+def _counts(found: dict[str, Dataset]) -> dict[str, Any]:
+    return {
+        name: {
+            "images": len(dataset.images),
+            "annotations": len(dataset.annotations),
+            "categories": len(dataset.categories),
+            "objects": len(dataset.objects),
+            "inclusions": sum(map(len, dataset.inclusions.values())),
+            "discards": len(dataset.discards),
+            "broken": len(dataset.broken),
+        }
+        for name, dataset in found.items()
+    }

@@ -1,0 +1,84 @@
+"""Layouts of part data sets on disk: each can be read, and written.
+
+Another distribution adds one through the entry-point group `partlab.formats`.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from annotate.formats.pictures import Pictures
+from partlab.errors import NotFoundError
+from partlab.progress import Progress, silent
+from partlab.registry import Registry
+from partlab.schema import Dataset
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What to read: a file or folder, and what the layout itself may lack."""
+
+    path: Path
+    images: Path | None = None  # folder the file names are relative to, if not the layout's own
+    names: Path | None = None  # list of part categories, for layouts that store numbers only
+
+
+class Format(Protocol):
+    """One layout on disk; a module-level object (or module)."""
+
+    def fits(self, path: Path) -> bool:
+        """Whether the path looks like this layout, at a glance."""
+        ...
+
+    def read(self, source: Source, progress: Progress = silent) -> dict[str, Dataset]:
+        """The data sets by split name; broken records are kept in `Dataset.broken`.
+
+        Raises:
+            NotFoundError: nothing of this layout is there.
+            SchemaError: a file cannot be read at all.
+        """
+        ...
+
+    def write(
+        self,
+        dataset: Dataset,
+        out: Path,
+        split: str,
+        pictures: Pictures,
+        progress: Progress = silent,
+    ) -> None:
+        """Write one split into the existing folder `out`."""
+        ...
+
+
+formats = Registry("format", "partlab.formats")
+formats.register("coco", "annotate.formats.coco:layout")
+formats.register("pinpp", "annotate.formats.pinpp:layout")
+formats.register("prepared", "annotate.formats.prepared:layout")
+
+
+def get_format(name: str) -> Format:
+    """The format of that name.
+
+    Raises:
+        UnknownNameError: there is none; near names are suggested.
+    """
+    found: Any = formats.get(name)
+    return found  # type: ignore[no-any-return]
+
+
+def guess_format(path: Path) -> str:
+    """Name of the format a path looks like.
+
+    Raises:
+        NotFoundError: the path does not exist, or is none of the formats.
+    """
+    if not path.exists():
+        raise NotFoundError(f"{path} does not exist")
+    for name in formats.names():
+        if get_format(name).fits(path):
+            return name
+    raise NotFoundError(
+        f"{path} looks like none of the formats {', '.join(formats.names())}",
+        hint="name the folder that holds annotations/, json/ or seg/, or say --format",
+    )

@@ -1,0 +1,203 @@
+"""`partlab data import | export | check | reuse`: files in, files out, and what is wrong."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
+from partlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from annotate.check import Report
+
+Pictures = Literal["link", "copy", "none"]
+PicturesOpt = Annotated[Pictures, typer.Option(help="What happens to the picture files.")]
+DataArg = Annotated[Path, typer.Argument(help="Part data set: folder or COCO file.")]
+SplitOpt = Annotated[str | None, typer.Option("--split", help="Only this split.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to the group `data`."""
+    group.command("import")(import_)
+    group.command("export")(export)
+    group.command("check")(check)
+    group.command("reuse")(reuse)
+
+
+def import_(
+    source: Annotated[Path, typer.Argument(help="Folder or file in another format.")],
+    out: Annotated[Path, typer.Option(help="New part data set folder.")],
+    format: Annotated[
+        str | None, typer.Option(help="coco, pinpp or prepared; guessed when left out.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures, if not the format's own.")
+    ] = None,
+    names: Annotated[
+        Path | None, typer.Option(help="Part categories, for label maps without parts.json.")
+    ] = None,
+    pictures: PicturesOpt = "link",
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Turn another format into a part data set; broken records are kept and counted.
+
+    Example: partlab data import PartImageNetPP --format pinpp --images imagenet --out pinpp
+    """
+    with reported(json) as ui:
+        from annotate.convert import import_folder
+        from annotate.formats.pictures import Pictures
+
+        how = Pictures(pictures)
+        told = import_folder(
+            source,
+            out,
+            format=format,
+            images=images,
+            names=names,
+            pictures=how,
+            force=force,
+            progress=ui.progress,
+        )
+        ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
+
+
+def export(
+    data: DataArg,
+    out: Annotated[Path, typer.Option(help="New folder.")],
+    format: Annotated[str, typer.Option(help="coco, pinpp or prepared.")],
+    split: SplitOpt = None,
+    pictures: PicturesOpt = "link",
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Write a part data set in another format; several splits get a folder each.
+
+    Example: partlab data export world --split train --format prepared --out prepared
+    """
+    with reported(json) as ui:
+        from annotate.convert import export_folder
+        from annotate.formats.pictures import Pictures
+
+        how = Pictures(pictures)
+        told = export_folder(
+            data,
+            out,
+            format=format,
+            split=split,
+            pictures=how,
+            force=force,
+            progress=ui.progress,
+        )
+        ui.emit(told, _converted(told))
+
+
+def _converted(told: dict[str, Any]) -> str:
+    lines = []
+    for name, n in told["splits"].items():
+        line = f"{name}: {n['images']} images, {n['annotations']} masks"
+        line += f", {n['categories']} part categories of {n['objects']} objects"
+        line += f", {n['discards']} discards" if n["discards"] else ""
+        line += f", {n['broken']} broken records kept aside" if n["broken"] else ""
+        lines.append(line)
+    return "\n".join([*lines, f"format {told['format']}, written to {told['out']}"])
+
+
+def check(
+    data: DataArg,
+    split: SplitOpt = None,
+    images: Annotated[bool, typer.Option(help="Open the picture files too.")] = True,
+    fix: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT", help="Write a copy with the safe repairs, and check that."),
+    ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="Examples of each kind; 0 for all.")] = 3,
+    pictures: PicturesOpt = "link",
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Find what is wrong with a part data set; ends with code 5 when there are errors.
+
+    Example: partlab data check world --fix world-fixed
+    """
+    with reported(json) as ui:
+        from annotate.check import check_folder
+
+        if fix is not None:
+            report = _fixed(ui, data, fix, split, limit, images, pictures, force)
+        else:
+            report = check_folder(data, split, pictures=images, progress=ui.progress)
+            ui.emit(report.as_json(limit or None), _report_text(report, limit))
+    if report.errors:
+        raise typer.Exit(5)
+
+
+def _fixed(
+    ui: Ui,
+    data: Path,
+    out: Path,
+    split: str | None,
+    limit: int,
+    look: bool,
+    pictures: Pictures,
+    force: bool,
+) -> "Report":
+    from annotate.fix import fix_folder
+    from annotate.formats.pictures import Pictures as How
+
+    if split is not None:
+        raise ConfigError("--fix copies every split", hint="leave out --split")
+    repair = fix_folder(
+        data, out, look=look, pictures=How(pictures), force=force, progress=ui.progress
+    )
+    done = [f"repaired {count} x {kind}" for kind, count in repair.repaired.most_common()]
+    text = "\n".join([*(done or ["nothing to repair"]), f"written to {out}; what remains there:"])
+    left = repair.remaining
+    result = {
+        "repaired": dict(repair.repaired),
+        "out": out,
+        "remaining": left.as_json(limit or None),
+    }
+    ui.emit(result, f"{text}\n{_report_text(left, limit)}")
+    return left
+
+
+def _report_text(report: "Report", limit: int) -> str:
+    told = report.as_json(limit or None)
+    lines = []
+    for kind, of in told["kinds"].items():
+        fixable = f", --fix repairs {of['fixable']}" if of["fixable"] else ""
+        lines.append(f"{of['severity']}: {kind} x {of['count']} - {of['meaning']}{fixable}")
+        lines += [f"    {found['file']}: {found['message']}" for found in of["findings"]]
+        hidden = of["count"] - len(of["findings"])
+        lines += [f"    and {hidden} more (--limit 0 shows all)"] if hidden else []
+        lines.append(f"    hint: {of['hint']}")
+    total = f"{told['images']} images, {told['annotations']} masks"
+    return "\n".join([*lines, f"{total}: {told['errors']} errors, {told['warnings']} warnings"])
+
+
+def reuse(
+    data: DataArg,
+    required: Annotated[
+        Path | None,
+        typer.Option(help='JSON: class or supercategory -> parts it needs: {"ram": ["horn"]}.'),
+    ] = None,
+    drop: Annotated[
+        list[str] | None,
+        typer.Option(help="Supercategory to leave out (repeatable); the published four if none."),
+    ] = None,
+    min_images: Annotated[int, typer.Option(min=0, help="Annotated images a class needs.")] = 100,
+    json: JsonOpt = False,
+) -> None:
+    """Which classes of an older part data set are good enough to keep, with a reason for each.
+
+    Example: partlab data reuse partimagenet --min-images 100
+    """
+    with reported(json) as ui:
+        from annotate.reuse import judge_folder
+
+        told = judge_folder(data, required=required, drop=drop, min_images=min_images)
+        lines = [f"{c['class']}: {c['reason']}" for c in told["excluded"]]
+        kept = f"kept {len(told['kept'])} of {len(told['kept']) + len(lines)} classes"
+        ui.emit(told, "\n".join([*lines, kept]))
