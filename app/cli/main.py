@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, pseudolabel
+from app.cli import data, data_files, pseudolabel
 from app.cli.doctor import doctor
 
 app = typer.Typer(
@@ -15,6 +15,7 @@ app = typer.Typer(
     help="Part-level vision data: choose parts, draw them, train a part segmenter, "
     "pseudo-label the rest.",
 )
+data_files.register(data.group)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
 app.add_typer(pseudolabel.group, name="pseudolabel")
