@@ -62,14 +62,21 @@ class ApMeter:
         categories = [{"id": id, "name": name} for id, name in sorted(self._names.items())]
         self._stream = hotcoco.StreamingEval(categories, "segm", params=params)
         self._count = 0
+        self._seen: set[int] = set()
 
     def update(self, image: Image, results: Sequence[Result]) -> None:
-        """Match one image's detections with its truth; each image at most once.
+        """Match one image's detections with its truth; each image once.
 
         Raises:
             MaskError: a mask cannot be decoded, or is not of the image's size.
-            DatasetError: a category is not in the data set.
+            DatasetError: a category is not in the data set, or the image came before.
         """
+        if image.id in self._seen:
+            raise DatasetError(
+                f"two images have the id {image.id} (one is {image.file_name})",
+                hint="see all defects: partlab data check DATA",
+            )
+        self._seen.add(image.id)
         truth = [self._known(a, image) for a in self._truth.annotations_of(image)]
         record = {"id": image.id, "width": image.width, "height": image.height}
         found = [self._found(result, image) for result in results]

@@ -259,3 +259,10 @@ def test_no_categories_at_all() -> None:
     measured = mask_ap(Dataset([Image.new(1, "a", (4, 4))], [], []), [])
     assert measured.ap is None
     assert measured.per_category == {}
+
+
+def test_repeated_image_ids_are_refused() -> None:
+    """COCO's tools would silently keep one of the two."""
+    data = _two_objects()
+    with pytest.raises(DatasetError, match="two images have the id 3"):
+        mask_ap(Dataset([*data.images, *data.images], data.annotations, data.categories), [])

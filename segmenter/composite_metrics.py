@@ -1,0 +1,67 @@
+"""How well the flattened part masks agree with the truth, pixel by pixel (H-03)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from partlab.composite import BACKGROUND
+
+
+@dataclass(frozen=True, slots=True)
+class PixelScores:
+    """Shares in 0…1 over all pixels of all images; None where there is nothing to compare.
+
+    `pixel_accuracy` counts every pixel, background too. `foreground_pixel_accuracy` counts
+    only pixels that are some part in the truth, so painting too much costs nothing there.
+    `miou` is the mean over background and every part that occurs in the truth,
+    `part_miou` the same without background.
+    """
+
+    pixel_accuracy: float | None
+    foreground_pixel_accuracy: float | None
+    miou: float | None
+    part_miou: float | None
+    iou: Mapping[int, float]  # for each 0-based label that occurs in the truth
+
+
+class PixelMeter:
+    """Adds up label maps image by image; memory does not grow.
+
+    Args:
+        labels: how many 0-based labels may occur in the maps (there as label + 1).
+    """
+
+    def __init__(self, labels: int) -> None:
+        self._common = np.zeros(labels + 1, np.int64)
+        self._found = np.zeros(labels + 1, np.int64)
+        self._truth = np.zeros(labels + 1, np.int64)
+
+    def update(self, found: NDArray[np.int32], truth: NDArray[np.int32]) -> None:
+        """Compare two label maps of one image, shape (height, width)."""
+        size = len(self._truth)
+        self._common += np.bincount(truth[found == truth], minlength=size)
+        self._found += np.bincount(found.ravel(), minlength=size)
+        self._truth += np.bincount(truth.ravel(), minlength=size)
+
+    def result(self) -> PixelScores:
+        """The scores of all images so far."""
+        parts = slice(BACKGROUND + 1, None)
+        union = self._found + self._truth - self._common
+        iou = {
+            int(value): float(self._common[value] / union[value])
+            for value in np.flatnonzero(self._truth)
+        }
+        of_parts = {value - 1: share for value, share in iou.items() if value != BACKGROUND}
+        return PixelScores(
+            pixel_accuracy=_share(self._common.sum(), self._truth.sum()),
+            foreground_pixel_accuracy=_share(self._common[parts].sum(), self._truth[parts].sum()),
+            miou=_share(sum(iou.values()), len(iou)),
+            part_miou=_share(sum(of_parts.values()), len(of_parts)),
+            iou=of_parts,
+        )
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part / whole) if whole else None

@@ -1,0 +1,193 @@
+"""Measure a segmenter with and without the category filter in one pass (P-07, H-03)."""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from partlab.composite import flatten
+from partlab.config import Config
+from partlab.errors import DatasetError
+from partlab.images import load_image
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset, Image
+from segmenter.ap import ApMeter, ApResult
+from segmenter.composite_metrics import PixelMeter, PixelScores
+from segmenter.label_space import LabelSpace, truth_layers
+from segmenter.protocol import Detections, Pixels, Segmenter, object_labels
+
+log = logging.getLogger(__name__)
+
+
+class EvaluationSettings(Config):
+    """What counts. AP ranks detections itself, so weak ones stay in: cutting lowers recall."""
+
+    score_threshold: float = Field(0.001, ge=0, le=1)  # for AP; as in the authors' detectors
+    composite_threshold: float = Field(0.5, ge=0, le=1)  # for the flattened masks
+    max_dets: int = Field(100, ge=1)  # per image and part category, as in COCO
+    batch_size: int = Field(4, ge=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """One way of predicting, measured: with or without the category filter."""
+
+    ap: ApResult
+    pixels: PixelScores
+    detections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Both ways on the same images, and what a reader must know about them."""
+
+    without_cf: Measured
+    with_cf: Measured
+    images: int
+    images_without_class: int  # neither stated nor told by their parts: not filtered
+    missing_parts: tuple[str, ...]  # in the truth, unknown to the segmenter: their AP is 0
+
+
+def evaluate(
+    segmenter: Segmenter,
+    data: Dataset,
+    settings: EvaluationSettings | None = None,
+    progress: Progress = silent,
+) -> Evaluation:
+    """Run `segmenter` over every image of `data` and compare with its masks.
+
+    Parts are matched by name (`object:part`). The filter allows the parts of the image's
+    object category; of an image that states none, those of every object drawn in it.
+    Memory does not grow with the images but for COCO's match records.
+
+    Raises:
+        DatasetError: no images, none of the parts known, or a picture that does not fit.
+        MaskError: a truth mask cannot be decoded (found before the network runs).
+        NotFoundError: a picture is missing.
+    """
+    settings = settings or EvaluationSettings()
+    if not data.images:
+        raise DatasetError(f"{data.path or 'the data set'} has no images")
+    space = LabelSpace.of(segmenter.names, data)
+    for image in progress(data.images, "checking masks", len(data.images)):
+        truth_layers(data, image)
+    return _measure(segmenter, data, space, settings, progress)
+
+
+def predict_both(
+    segmenter: Segmenter, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None]
+) -> tuple[list[Detections], list[Detections]]:
+    """Detections without and with the category filter.
+
+    A backend that has a method `predict_both` runs its backbone only once for the two.
+    """
+    shared: Any = getattr(segmenter, "predict_both", None)
+    if shared is not None:
+        without, filtered = shared(images, allowed)
+        return without, filtered
+    return segmenter.predict(images), segmenter.predict(images, allowed)
+
+
+def allowed_labels(
+    image: Image, data: Dataset, known: Mapping[str, Sequence[int]]
+) -> Sequence[int] | None:
+    """Labels that the category filter leaves to an image, or None if its class is unknown.
+
+    `known` maps object categories to the segmenter's labels; a class that the segmenter does
+    not know leaves nothing.
+    """
+    if image.object is not None:
+        return known.get(image.object, [])
+    ids = {annotation.category_id for annotation in data.annotations_of(image)}
+    owners = sorted({data.category_by_id[id].object for id in ids})
+    return [label for owner in owners for label in known.get(owner, [])] if owners else None
+
+
+def _measure(
+    segmenter: Segmenter,
+    data: Dataset,
+    space: LabelSpace,
+    settings: EvaluationSettings,
+    progress: Progress,
+) -> Evaluation:
+    without, filtered = (_Meter(data, space, settings) for _ in range(2))
+    known = object_labels(segmenter.names)
+    no_class = 0
+    loaded = _loaded(data, settings.batch_size)
+    with lowered_threshold(segmenter, settings.score_threshold):
+        for images, pixels in progress(
+            loaded, "evaluating", -(-len(data.images) // settings.batch_size)
+        ):
+            allowed = [allowed_labels(image, data, known) for image in images]
+            no_class += allowed.count(None)
+            found = predict_both(segmenter, pixels, allowed)
+            for image, all_parts, own_parts in zip(images, *found, strict=True):
+                truth = flatten(
+                    truth_layers(data, image), (image.height, image.width), data.parents
+                )
+                without.update(image, all_parts, truth)
+                filtered.update(image, own_parts, truth)
+    return Evaluation(
+        without.result(), filtered.result(), len(data.images), no_class, space.missing
+    )
+
+
+class _Meter:
+    def __init__(self, data: Dataset, space: LabelSpace, settings: EvaluationSettings) -> None:
+        self._space, self._threshold = space, settings.composite_threshold
+        self._parents = data.parents
+        self._ap = ApMeter(data, settings.max_dets)
+        self._pixels = PixelMeter(space.size)
+        self._count = 0
+
+    def update(self, image: Image, found: Detections, truth: NDArray[np.int32]) -> None:
+        self._ap.update(image, self._space.results(found, image))
+        layers = self._space.layers(found, self._threshold)
+        self._pixels.update(flatten(layers, (image.height, image.width), self._parents), truth)
+        self._count += len(found)
+
+    def result(self) -> Measured:
+        return Measured(self._ap.result(), self._pixels.result(), self._count)
+
+
+def _loaded(data: Dataset, size: int) -> Iterator[tuple[list[Image], list[Pixels]]]:
+    """Batches of images with their pixels; those of one batch are decoded side by side."""
+
+    def load(image: Image) -> Pixels:
+        pixels = load_image(data.image_path(image))
+        if pixels.shape[:2] != (image.height, image.width):
+            raise DatasetError(
+                f"{image.file_name} is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
+                f"its record says {image.width}x{image.height}",
+                hint="see all defects: partlab data check DATA",
+            )
+        return pixels
+
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        for start in range(0, len(data.images), size):
+            images = list(data.images[start : start + size])
+            yield images, list(pool.map(load, images))
+
+
+@contextmanager
+def lowered_threshold(segmenter: Any, threshold: float) -> Iterator[None]:
+    """Let a segmenter report weaker detections for a while.
+
+    Backends whose segmenter has no attribute `score_threshold` keep their own; that is said.
+    """
+    before = getattr(segmenter, "score_threshold", None)
+    if before is None:
+        log.warning("this backend decides itself how weak a detection may be")
+        yield
+        return
+    segmenter.score_threshold = threshold
+    try:
+        yield
+    finally:
+        segmenter.score_threshold = before

@@ -1,0 +1,203 @@
+"""Evaluate a run folder on a data set, and write down what was found."""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from partlab.coco import find_splits, read_dataset
+from partlab.errors import NotFoundError
+from partlab.files import read_lines, sha256_file, write_json
+from partlab.progress import Progress, silent
+from partlab.schema import Annotation, Dataset, Image
+from segmenter.ap import Scores
+from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
+from segmenter.runs import load_segmenter, read_run
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+CHECKPOINTS = ("best", "last")
+DEFAULT_SPLIT = "val"
+TABLE_5 = {  # published for other data and another network; never ours
+    "source": "PartImageNet++, Table 5: Mask R-CNN trained on PartImageNet++",
+    "without_cf": {"ap": 0.372, "ap50": 0.586},
+    "with_cf": {"ap": 0.407, "ap50": 0.644},
+}
+
+
+def evaluate_run(
+    run: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    checkpoint: str = "best",
+    device: str | None = None,
+    limit: int | None = None,
+    settings: EvaluationSettings | None = None,
+    progress: Progress = silent,
+) -> Record:
+    """Evaluate a run and write `RUN/evaluation-<data>-<split>.json`; returns what it holds.
+
+    All scores are shares in 0…1. Without `split` a data set folder's `val` is used, or its
+    only file. `limit` takes the first images only.
+
+    Raises:
+        NotFoundError: no such run, checkpoint, data set or split.
+        DatasetError: see `evaluate`.
+    """
+    run, data = Path(run), Path(data)
+    settings = settings or EvaluationSettings()
+    description = read_run(run)
+    split, truth = _truth(data, split, limit)
+    weights = run / f"{checkpoint}.safetensors"
+    if checkpoint not in CHECKPOINTS:
+        raise NotFoundError(
+            f"a run has no checkpoint {checkpoint!r}", hint=f"choose {' or '.join(CHECKPOINTS)}"
+        )
+    segmenter = load_segmenter(run, checkpoint=checkpoint, device=device)
+    started = monotonic()
+    found = evaluate(segmenter, truth, settings, progress)
+    seconds = monotonic() - started
+    record: Record = {
+        "run": str(run),
+        "backend": description["backend"],
+        "checkpoint": checkpoint,
+        "checkpoint_sha256": sha256_file(weights) if weights.is_file() else None,
+        "data": {"path": str(data), "split": split, "limit": limit},
+        "settings": settings.model_dump(),
+        "seconds": round(seconds, 1),
+        "images_per_second": round(found.images / seconds, 2),
+        **describe(found, truth),
+    }
+    record["warnings"] = _warnings(found, truth, run)
+    for warning in record["warnings"]:
+        log.warning("warning: %s", warning)
+    name = f"evaluation-{data.stem if data.is_file() else data.resolve().name}-{split}.json"
+    record["file"] = str(run / name)
+    write_json(run / name, record)
+    return record
+
+
+def describe(found: Evaluation, truth: Dataset) -> Record:
+    """An evaluation as JSON: overall, per object category and per part, both ways."""
+    ways = {"without_cf": found.without_cf, "with_cf": found.with_cf}
+    overall = {way: _overall(measured) for way, measured in ways.items()}
+    return {
+        "images": found.images,
+        "images_without_class": found.images_without_class,
+        "missing_parts": list(found.missing_parts),
+        **overall,
+        "difference": _difference(overall["without_cf"], overall["with_cf"]),
+        "per_object": _per_object(ways, truth),
+        "per_part": _per_part(ways, truth),
+    }
+
+
+def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Dataset]:
+    splits = find_splits(data)
+    if split is None and len(splits) > 1 and DEFAULT_SPLIT in splits:
+        split = DEFAULT_SPLIT
+    truth = read_dataset(data, split)
+    if limit is not None:
+        truth = truth.subset([image.id for image in truth.images[:limit]])
+    return split or next(iter(splits)), truth
+
+
+def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
+    warnings = []
+    seen = _training_names(run) & {image.file_name for image in truth.images}
+    if seen:
+        warnings.append(
+            f"{len(seen)} of {found.images} images have the file name of a training image of "
+            f"this run (first: {min(seen)}): these figures may not tell how it does on new images"
+        )
+    if found.missing_parts:
+        names = ", ".join(found.missing_parts[:5])
+        warnings.append(
+            f"{len(found.missing_parts)} parts of the data set are unknown to this run and "
+            f"count as AP 0: {names}{' …' if len(found.missing_parts) > 5 else ''}"
+        )
+    if found.images_without_class:
+        warnings.append(
+            f"{found.images_without_class} images have no object category and no masks: "
+            "the category filter left them as they are"
+        )
+    return warnings
+
+
+def _training_names(run: Path) -> set[str]:
+    file = run / "train_images.txt"
+    return set(read_lines(file)) if file.is_file() else set()
+
+
+def _overall(measured: Measured) -> Record:
+    ap, pixels = measured.ap, measured.pixels
+    return {
+        **_ap(ap),
+        "ap_small": ap.ap_small,
+        "ap_medium": ap.ap_medium,
+        "ap_large": ap.ap_large,
+        "ar": ap.ar,
+        "pixel_accuracy": pixels.pixel_accuracy,
+        "foreground_pixel_accuracy": pixels.foreground_pixel_accuracy,
+        "miou": pixels.miou,
+        "part_miou": pixels.part_miou,
+        "detections": measured.detections,
+    }
+
+
+def _ap(scores: Scores) -> Record:
+    return {"ap": scores.ap, "ap50": scores.ap50, "ap75": scores.ap75}
+
+
+def _difference(without: Record, filtered: Record) -> Record:
+    return {
+        name: None if value is None or filtered[name] is None else filtered[name] - value
+        for name, value in without.items()
+    }
+
+
+def _per_object(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
+    pairs = [(_owner(a, truth), image.id) for image, a in _masks(truth)]
+    masks = Counter(owner for owner, _ in pairs)
+    images = Counter(owner for owner, _ in set(pairs))
+    return [
+        {
+            "object": name,
+            "images": images[name],
+            "masks": masks[name],
+            **{way: _ap(measured.ap.per_object[name]) for way, measured in ways.items()},
+        }
+        for name in truth.objects
+    ]
+
+
+def _per_part(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
+    masks = Counter(annotation.category_id for _, annotation in _masks(truth))
+    return [
+        {
+            "object": category.object,
+            "part": category.part,
+            "category_id": category.id,
+            "masks": masks[category.id],
+            **{
+                way: {
+                    **_ap(measured.ap.per_category[category.id]),
+                    "iou": measured.pixels.iou.get(truth.label_of[category.id]),
+                }
+                for way, measured in ways.items()
+            },
+        }
+        for category in truth.categories
+    ]
+
+
+def _masks(truth: Dataset) -> Iterator[tuple[Image, Annotation]]:
+    return ((image, a) for image in truth.images for a in truth.annotations_of(image))
+
+
+def _owner(annotation: Annotation, truth: Dataset) -> str:
+    return truth.category_by_id[annotation.category_id].object
