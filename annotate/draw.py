@@ -235,8 +235,8 @@ def contact_sheet(
     y = gap
     for row, height in zip(rows, heights, strict=True):
         for column, i in enumerate(row):
-            x = gap + column * (cell_width + gap) + (cell_width - pictures[i].width) // 2
-            sheet.paste(pictures[i], (x, y))
+            x = gap + column * (cell_width + gap)
+            sheet.paste(pictures[i], (x + (cell_width - pictures[i].width) // 2, y))
             if captions:
                 _caption(sheet, captions[i], (x, y + pictures[i].height), cell_width, text)
         y += height + gap

@@ -54,3 +54,165 @@ def make_world(
             {"out": out, "images": counts},
             f"{out}: " + ", ".join(f"{n} {s}" for s, n in counts.items()),
         )
+
+
+@group.command()
+def stats(
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Part data sets.")],
+    split: Annotated[
+        str | None, typer.Option(help="Only this split; else all together.", show_default=False)
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Add the published rows, marked as such.")
+    ] = False,
+    json: JsonOpt = False,
+) -> None:
+    """Count objects, parts, images and masks; densities, balance, origins and licences.
+
+    Example: partlab data stats world --reference
+    """
+    with reported(json) as ui:
+        from dataclasses import asdict
+
+        from annotate.statistics import REFERENCE_BINS, REFERENCES, measure, read_all
+
+        found = [measure(read_all(path, split), str(path)) for path in data]
+        if not json:
+            return _print_statistics(found, reference=reference)
+        result: dict[str, Any] = {"datasets": [asdict(row) for row in found]}
+        if reference:
+            result["published"] = [asdict(row) for row in REFERENCES]
+            result["published_bins"] = REFERENCE_BINS
+        return ui.emit(result)
+
+
+def _print_statistics(found: list[Any], *, reference: bool) -> None:
+    from rich.console import Console
+
+    from app.cli import _tables
+
+    console = Console(highlight=False)
+    console.print(_tables.comparison(found, reference=reference))
+    console.print(_tables.densities(found, reference=reference))
+    for row in found:
+        console.print(*_tables.details(row))
+
+
+@group.command()
+def split(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Part data set.")],
+    out: Annotated[Path, typer.Option(help="New folder for train and val.")],
+    protocol: Annotated[
+        str, typer.Option(help="seeded, first90 (file order) or recognition (all train).")
+    ] = "seeded",
+    ratio: Annotated[float, typer.Option(help="Share of train in each category.")] = 0.9,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,
+    of: Annotated[
+        str | None,
+        typer.Option(help="Which split to divide, if DATA has several.", show_default=False),
+    ] = None,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Divide a data set into train and val inside each object category, whole images only.
+
+    Pictures stay where they are; the new files name their folder.
+
+    Example: partlab data split world --of train --out world-split --seed 1
+    """
+    with reported(json) as ui:
+        from annotate.split import split_dataset, write_splits
+        from partlab.coco import read_dataset
+
+        parts = split_dataset(read_dataset(data, of), protocol, ratio=ratio, seed=seed)
+        about: dict[str, Any] = {"source": str(data), "of": of}
+        about |= {"protocol": protocol, "ratio": ratio, "seed": seed}
+        counts = write_splits(parts, out, about, force=force)
+        text = ", ".join(f"{count} {name}" for name, count in counts.items())
+        ui.emit({"out": out, "images": counts}, f"{out}: {text}")
+
+
+@group.command()
+def sample(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="Folder with a sub-folder per object, or data set."),
+    ],
+    out: Annotated[Path, typer.Option(help="New folder for the manifest.")],
+    per_object: Annotated[int, typer.Option(help="Images of each object category.")] = 100,
+    seed: Annotated[int, typer.Option(min=0, help="Same seed, same images.")] = 0,
+    of: Annotated[
+        str | None, typer.Option(help="Which split, if it has several.", show_default=False)
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option(help="Split the images come from, for the record.", show_default=False),
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy the pictures to OUT/images.")] = False,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Choose N random images of each object category; writes OUT/manifest.json with hashes.
+
+    Example: partlab data sample photos --per-object 100 --seed 0 --origin train --out chosen
+    """
+    with reported(json) as ui:
+        from annotate.sample import sample_images
+
+        chosen = sample_images(
+            source,
+            out,
+            per_object=per_object,
+            seed=seed,
+            split=of,
+            origin_split=origin,
+            copy=copy,
+            force=force,
+            progress=ui.progress,
+        )
+        objects = len({one.object for one in chosen})
+        result = {"out": out, "images": len(chosen), "objects": objects}
+        ui.emit(result, f"{out}: {len(chosen)} images of {objects} object categories")
+
+
+@group.command()
+def show(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Part data set.")],
+    out: Annotated[Path, typer.Option(help="The PNG to write.")],
+    image: Annotated[
+        str | None,
+        typer.Option(help="This image: its file name, or the end of it.", show_default=False),
+    ] = None,
+    object: Annotated[
+        str | None, typer.Option(help="Only this object category.", show_default=False)
+    ] = None,
+    part: Annotated[
+        str | None, typer.Option(help="Only this part (or object:part).", show_default=False)
+    ] = None,
+    of: Annotated[
+        str | None, typer.Option(help="Only this split; else all.", show_default=False)
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="At most so many images.")] = 12,
+    columns: Annotated[
+        int | None, typer.Option(min=1, help="Images in a row.", show_default=False)
+    ] = None,
+    legend: Annotated[bool, typer.Option(help="Name the parts below each image.")] = False,
+    side: Annotated[int, typer.Option(min=64, max=4096, help="Long side of an image.")] = 256,
+    seed: Annotated[int, typer.Option(min=0, help="Which images, by chance.")] = 0,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Draw the masks over their pictures: one image, or a contact sheet.
+
+    Example: partlab data show world --object ram --legend --out ram.png
+    """
+    with reported(json) as ui:
+        from annotate.draw import Style
+        from annotate.sheet import Wish, choose, draw_sheet, save_png
+        from annotate.statistics import read_all
+
+        chosen = choose(read_all(data, of), Wish(image, object, part, count, seed))
+        style = Style(side=side, legend=legend)
+        sheet = draw_sheet(chosen, part=part, style=style, columns=columns, progress=ui.progress)
+        save_png(sheet, out, force=force)
+        ui.emit({"out": out, "images": len(chosen)}, f"{out}: {len(chosen)} images")

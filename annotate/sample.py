@@ -1,0 +1,174 @@
+"""N images of each object category, chosen by a seed, with a manifest (requirement D-02)."""
+
+import logging
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from annotate.split import category_rng, placed
+from partlab.coco import find_splits, read_dataset, with_images_at, write_coco
+from partlab.errors import ConfigError, DatasetError, NotFoundError, PartlabError
+from partlab.files import claim_folder, sha256_file, write_json
+from partlab.images import is_image_name, load_image
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One image of the sample; `file_name` is relative to the images' folder."""
+
+    file_name: str
+    object: str
+    width: int
+    height: int
+    sha256: str
+    origin_split: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where images come from: file names by object category, and their folder."""
+
+    root: Path
+    names: dict[str, list[str]]
+    origins: dict[str, str | None]
+    dataset: Dataset | None = None
+
+
+def sample_images(
+    source: str | Path,
+    out: str | Path,
+    *,
+    per_object: int,
+    seed: int = 0,
+    split: str | None = None,
+    origin_split: str | None = None,
+    copy: bool = False,
+    force: bool = False,
+    progress: Progress = silent,
+) -> list[Chosen]:
+    """Choose `per_object` images of every object category and write OUT/manifest.json.
+
+    `source` is a folder with one sub-folder of images for each category, or a part data set
+    (then OUT/annotations/sample.json keeps the masks). Unreadable images are passed over and
+    named in the manifest. `copy` also copies the pictures to OUT/images.
+
+    Raises:
+        ConfigError: `per_object` is below 1.
+        DatasetError: a category has too few readable images; all such are named.
+        NotFoundError: there are no images, or no such split.
+        OutputExistsError: the folder holds files, and `force` is off.
+    """
+    if per_object < 1:
+        raise ConfigError(f"cannot choose {per_object} images per object category")
+    found = _open(Path(source), split)
+    _refuse({name: len(files) for name, files in found.names.items()}, per_object, source)
+    chosen, unreadable = _choose(found, per_object, seed, origin_split, progress)
+    counts = {name: sum(one.object == name for one in chosen) for name in found.names}
+    _refuse(counts, per_object, source)
+    folder = claim_folder(out, force=force)
+    if copy:
+        _copy(found.root, folder / "images", chosen)
+    if found.dataset:
+        _write_masks(found.dataset, folder, chosen, copied=copy)
+    manifest = {"source": str(source), "split": split, "per_object": per_object, "seed": seed}
+    listed = [asdict(one) for one in chosen]
+    write_json(folder / "manifest.json", {**manifest, "unreadable": unreadable, "images": listed})
+    log.info("chose %d images of %d object categories", len(chosen), len(found.names))
+    return chosen
+
+
+def _open(source: Path, split: str | None) -> _Source:
+    try:
+        find_splits(source)
+    except NotFoundError:
+        return _open_folder(source)
+    dataset = read_dataset(source, split)
+    names: dict[str, list[str]] = defaultdict(list)
+    for image in dataset.images:
+        if (owner := dataset.object_of(image)) is not None:
+            names[owner].append(image.file_name)
+    if not names:
+        raise NotFoundError(f"{source} has no images whose object category is known")
+    origins = {image.file_name: image.origin_split for image in dataset.images}
+    return _Source(
+        dataset.image_root, {name: names[name] for name in sorted(names)}, origins, dataset
+    )
+
+
+def _open_folder(source: Path) -> _Source:
+    folders = sorted(path for path in source.glob("*") if path.is_dir() and path.name[0] != ".")
+    names = {
+        folder.name: sorted(
+            path.relative_to(source).as_posix()
+            for path in folder.rglob("*")
+            if is_image_name(path) and path.is_file()
+        )
+        for folder in folders
+    }
+    if not any(names.values()):
+        raise NotFoundError(
+            f"{source} has no images in sub-folders",
+            hint="name a folder with one sub-folder for each object category, or a part data set",
+        )
+    return _Source(source, names, {})
+
+
+def _refuse(counts: dict[str, int], wanted: int, source: str | Path) -> None:
+    short = {name: count for name, count in counts.items() if count < wanted}
+    if not short:
+        return
+    named = [f"{name} ({count})" for name, count in sorted(short.items())]
+    more = f" and {len(named) - 20} more" if len(named) > 20 else ""
+    raise DatasetError(
+        f"{len(short)} object categories of {source} have fewer than {wanted} readable images: "
+        f"{', '.join(named[:20])}{more}",
+        hint="ask for fewer with --per-object, or add images to these categories",
+    )
+
+
+def _choose(
+    source: _Source, wanted: int, seed: int, origin: str | None, progress: Progress
+) -> tuple[list[Chosen], list[str]]:
+    chosen: list[Chosen] = []
+    unreadable: list[str] = []
+    for owner, files in progress(source.names.items(), "choosing", len(source.names)):
+        taken: list[Chosen] = []
+        ordered = sorted(files)
+        for position in category_rng(seed, owner).permutation(len(ordered)):
+            if len(taken) == wanted:
+                break
+            name = ordered[position]
+            try:
+                height, width = load_image(source.root / name).shape[:2]
+                sha256 = sha256_file(source.root / name)
+            except PartlabError as error:
+                log.warning("passed over: %s", error.message)
+                unreadable.append(name)
+                continue
+            stated = origin or source.origins.get(name)
+            taken.append(Chosen(name, owner, width, height, sha256, stated))
+        chosen += sorted(taken, key=lambda one: one.file_name)
+    return chosen, unreadable
+
+
+def _copy(root: Path, target: Path, chosen: Sequence[Chosen]) -> None:
+    for one in chosen:
+        try:
+            (target / one.file_name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / one.file_name, target / one.file_name)
+        except OSError as error:
+            raise PartlabError(f"cannot copy {one.file_name}: {error.strerror}") from error
+
+
+def _write_masks(dataset: Dataset, folder: Path, chosen: Sequence[Chosen], *, copied: bool) -> None:
+    names = {one.file_name for one in chosen}
+    kept = dataset.subset(image.id for image in dataset.images if image.file_name in names)
+    if copied:
+        kept = with_images_at(kept, folder / "images")
+    write_coco(placed(kept, folder / "annotations"), folder / "annotations" / "sample.json")

@@ -1,0 +1,144 @@
+"""Train and val from one data set, inside each object category (ST-05), without a leak.
+
+Whole pictures move: the same picture under two file names, or with parts of two objects,
+never ends up on both sides.
+"""
+
+import hashlib
+import logging
+import os
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from partlab.coco import write_coco
+from partlab.errors import ConfigError, DatasetError
+from partlab.files import claim_folder, sha256_file, write_json
+from partlab.schema import OURS, Dataset, Image
+
+log = logging.getLogger(__name__)
+
+PROTOCOLS: dict[str, str] = {
+    "seeded": "random within each category, by the seed",
+    "first90": "the first part of each category in file order, as other users of PartImageNet++ do",
+    "recognition": "all images train: for part models that are evaluated on other data",
+}
+
+
+def split_dataset(
+    dataset: Dataset, protocol: str = "seeded", *, ratio: float = 0.9, seed: int = 0
+) -> dict[str, Dataset]:
+    """Divide into `train` and `val`; `recognition` gives `train` alone.
+
+    Each object category gives `round(ratio * n)` images to train, but at least one to each
+    side where it has two. Another category more or less changes nothing for the others.
+
+    Raises:
+        ConfigError: unknown protocol, or a ratio that is not between 0 and 1.
+        DatasetError: the data set has no images.
+    """
+    if protocol not in PROTOCOLS:
+        raise ConfigError(f"unknown protocol {protocol!r}", hint=f"one of {', '.join(PROTOCOLS)}")
+    if not 0 < ratio < 1:
+        raise ConfigError(f"the ratio {ratio} is not between 0 and 1")
+    if not dataset.images:
+        raise DatasetError(f"{dataset.path or 'the data set'} has no images to split")
+    if protocol == "recognition":
+        return {"train": dataset}
+    val = _val_images(dataset, ratio, None if protocol == "first90" else seed)
+    train = [image.id for image in dataset.images if image.id not in val]
+    return {"train": dataset.subset(train), "val": dataset.subset(val)}
+
+
+def _val_images(dataset: Dataset, ratio: float, seed: int | None) -> set[int]:
+    picture_of = _pictures(dataset)
+    members: dict[str, dict[int, None]] = defaultdict(dict)
+    for image in dataset.images:
+        for owner in _owners(dataset, image):
+            members[owner][picture_of[image.id]] = None
+    side: dict[int, bool] = {}
+    for owner in sorted(members):
+        pictures = list(members[owner])
+        free = [picture for picture in pictures if picture not in side]
+        missing = _val_count(len(pictures), ratio) - sum(side.get(p, False) for p in pictures)
+        chosen = _last(free, max(missing, 0), owner, seed)
+        side.update({picture: picture in chosen for picture in free})
+    return {image_id for image_id, picture in picture_of.items() if side[picture]}
+
+
+def _owners(dataset: Dataset, image: Image) -> list[str]:
+    """The object categories of an image: as stated and as its parts say."""
+    found = {
+        dataset.category_by_id[a.category_id].object
+        for a in dataset.annotations_of(image)
+        if a.category_id in dataset.category_by_id
+    }
+    return sorted(found | ({image.object} if image.object else set())) or [""]
+
+
+def _val_count(images: int, ratio: float) -> int:
+    if images < 2:
+        return 0
+    return min(max(images - round(ratio * images), 1), images - 1)
+
+
+def _last(free: Sequence[int], count: int, owner: str, seed: int | None) -> set[int]:
+    if count == 0:
+        return set()
+    if seed is None:
+        return set(free[-count:])
+    order = category_rng(seed, owner).permutation(len(free))
+    return {free[position] for position in order[:count]}
+
+
+def category_rng(seed: int, name: str) -> np.random.Generator:
+    """A random generator for one category: the same whatever other categories there are."""
+    digest = hashlib.sha256(name.encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8], "little")])
+
+
+def _pictures(dataset: Dataset) -> dict[int, int]:
+    """Image id -> number of its picture: records that show the same bytes share it.
+
+    Same bytes: the same stated sha256, the same file, or files equal in length and content.
+    """
+    sizes: dict[int, int] = {}
+    for image in dataset.images:
+        path = dataset.image_path(image)
+        sizes[image.id] = path.stat().st_size if path.is_file() else -image.id
+    repeated = {size for size, count in Counter(sizes.values()).items() if count > 1}
+    numbers: dict[str, int] = {}
+    found = {}
+    for image in dataset.images:
+        identity = image.sha256 or image.file_name
+        if not image.sha256 and sizes[image.id] in repeated:
+            identity = sha256_file(dataset.image_path(image))
+        found[image.id] = numbers.setdefault(identity, len(numbers))
+    return found
+
+
+def write_splits(
+    parts: dict[str, Dataset], out: str | Path, about: dict[str, object], *, force: bool = False
+) -> dict[str, int]:
+    """Write annotations/<split>.json and split.json; pictures stay where they are.
+
+    Raises:
+        OutputExistsError: the folder holds files, and `force` is off.
+    """
+    folder = claim_folder(out, force=force)
+    for name, dataset in parts.items():
+        write_coco(placed(dataset, folder / "annotations"), folder / "annotations" / f"{name}.json")
+    counts = {name: len(dataset.images) for name, dataset in parts.items()}
+    write_json(folder / "split.json", {**about, "images": counts})
+    log.info("split into %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
+    return counts
+
+
+def placed(dataset: Dataset, folder: Path) -> Dataset:
+    """The same data set for a file in `folder`, naming where its pictures are."""
+    root = os.path.relpath(dataset.image_root, folder)
+    ours = {**dataset.top.get(OURS, {}), "images": Path(root).as_posix()}
+    return replace(dataset, top={**dataset.top, OURS: ours})

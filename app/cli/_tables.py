@@ -1,0 +1,83 @@
+"""Statistics as tables for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.table import Table
+
+from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
+
+
+def _table(title: str, *columns: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position == 0 else "right")
+    return table
+
+
+def _spread(spread: Spread) -> str:
+    return f"{spread.least:,} / {spread.median:,g} / {spread.most:,}"
+
+
+def comparison(found: Sequence[Statistics], *, reference: bool) -> Table:
+    """Data sets as rows (the paper's Table 1), published rows marked as such."""
+    table = _table("Data sets", "", "objects", "part categories", "images", "masks", "note")
+    for row in found:
+        table.add_row(row.name, *_numbers(row), "counted")
+    for published in REFERENCES if reference else ():
+        note = f"published reference; {published.note}".removesuffix("; ")
+        table.add_row(published.name, *_numbers(published), note, style="dim")
+    return table
+
+
+def _numbers(row: Any) -> list[str]:
+    return [f"{row.objects:,}", f"{row.parts:,}", f"{row.images:,}", f"{row.masks:,}"]
+
+
+def densities(found: Sequence[Statistics], *, reference: bool) -> Table:
+    """Both densities by name, and the bins of Table S1."""
+    table = _table(
+        "Density",
+        "",
+        "mask instances per image",
+        "distinct part categories per image",
+        *(f"{name} parts" for name in REFERENCE_BINS),
+        "images without masks",
+    )
+    for row in found:
+        bins = [f"{share:.1%}" for share in row.bins.values()]
+        means = [f"{row.masks_per_image:.2f}", f"{row.parts_per_image:.2f}"]
+        table.add_row(row.name, *means, *bins, f"{row.images_without_masks:,}")
+    if reference:
+        bins = [f"{share:.1%}" for share in REFERENCE_BINS.values()]
+        table.add_row("PartImageNet++ (published)", "4.06", "≈ 2.7", *bins, "", style="dim")
+    return table
+
+
+def details(row: Statistics) -> list[Table]:
+    """One data set: balance, inclusions, provenance, licences, and its object categories."""
+    facts = _table(row.name, "", "least / median / most")
+    facts.add_row("images per object category", _spread(row.images_per_object))
+    facts.add_row("images per part category", _spread(row.images_per_part))
+    facts.add_row("masks per part category", _spread(row.masks_per_part))
+    counts = _table("", "", "count")
+    counts.add_row("inclusion relations", f"{row.inclusions:,}")
+    counts.add_row("object categories with inclusions", f"{row.objects_with_inclusions:,}")
+    counts.add_row("parts that are the whole object", f"{row.whole_object_parts:,}")
+    counts.add_row("discarded images kept", f"{row.discards:,}")
+    for what, tally in (
+        ("masks by", row.provenance),
+        ("images from", row.sources),
+        ("images under licence", row.licenses),
+        ("images of origin split", row.origin_splits),
+    ):
+        for name, count in tally.items():
+            counts.add_row(f"{what} {name}", f"{count:,}")
+    objects = _table(
+        "", "object", "parts", "images", "masks", "images per part: least / median / most"
+    )
+    for one in row.per_object:
+        numbers = [f"{one.parts:,}", f"{one.images:,}", f"{one.masks:,}"]
+        objects.add_row(one.object, *numbers, _spread(one.images_per_part))
+    return [facts, counts, objects]
