@@ -2,7 +2,7 @@
 
 import json
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,14 +20,19 @@ class Config(BaseModel):
 C = TypeVar("C", bound=Config)
 
 
-def load_config(kind: type[C], path: str | Path | None = None, overrides: Sequence[str] = ()) -> C:
-    """Build settings of `kind` from a TOML or JSON file and `a.b=c` overrides.
+def load_config(
+    kind: type[C],
+    path: str | Path | None = None,
+    overrides: Sequence[str] = (),
+    base: Mapping[str, Any] | None = None,
+) -> C:
+    """Build settings of `kind`: `base` (a recipe) < TOML or JSON file < `a.b=c` overrides.
 
     Raises:
         NotFoundError: the file does not exist.
         ConfigError: a key is unknown (near names are given) or a value does not fit.
     """
-    values = _read(Path(path)) if path else {}
+    values = _merged(base or {}, _read(Path(path)) if path else {})
     for override in overrides:
         _assign(values, override)
     return validate(kind, values, str(path or "--set"))
@@ -55,6 +60,14 @@ def _read(path: Path) -> dict[str, Any]:
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read settings file {path}: {error}") from error
     return values
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {k: dict(v) if isinstance(v, dict) else v for k, v in base.items()}
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merged(merged[key], value) if both else value
+    return merged
 
 
 def _assign(values: dict[str, Any], override: str) -> None:

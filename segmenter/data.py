@@ -1,0 +1,206 @@
+"""From a part data set to training batches: decode, resize, flip, pad."""
+
+import logging
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset as TorchDataset
+
+from partlab.errors import DatasetError, MaskError
+from partlab.images import load_image
+from partlab.masks import Rle, decode, from_segmentation
+from partlab.schema import Dataset, Image
+
+log = logging.getLogger(__name__)
+
+Size = tuple[int, int]
+MULTIPLE = 32  # the coarsest backbone stride; padded sides are multiples of it
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One training image (3, H, W) uint8, its boxes (N, 4), 1-based labels, masks (N, H, W)."""
+
+    pixels: Tensor
+    boxes: Tensor
+    labels: Tensor
+    masks: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Augment:
+    """Random horizontal flip and random size; every draw depends on (seed, epoch, image) alone."""
+
+    flip: float = 0.5
+    smallest: float = 0.75
+    seed: int = 0
+
+
+class TrainingSet(TorchDataset[Sample]):
+    """Images of a data set with their usable masks, resized to a long side of `image_size`.
+
+    Index with (epoch, position): the same pair gives the same tensors in any process, so
+    training resumes exactly. Masks that cannot be decoded are left out and counted.
+    """
+
+    def __init__(self, data: Dataset, image_size: int, augment: Augment | None, limit: int) -> None:
+        self.data, self.image_size, self.augment, self.limit = data, image_size, augment, limit
+        self.twins = mirrored_labels(data.names)
+        self.images = [image for image in data.images if data.annotations_of(image)]
+        if not self.images:
+            raise DatasetError(
+                f"{data.path or 'the data set'} has no image with part masks",
+                hint="check it: partlab data check DATA",
+            )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, position = key
+        image = self.images[position]
+        pixels = load_image(self.data.image_path(image))
+        if pixels.shape[:2] != (image.height, image.width):
+            raise DatasetError(
+                f"{image.file_name} is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
+                f"its record says {image.width}x{image.height}",
+                hint="repair the data set: partlab data check DATA --fix OUT",
+            )
+        seed = self.augment.seed if self.augment else 0
+        random = np.random.default_rng((seed, epoch, position))
+        return self._sample(image, pixels, random)
+
+    def _sample(
+        self, image: Image, pixels: NDArray[np.uint8], random: np.random.Generator
+    ) -> Sample:
+        side = self.image_size
+        if self.augment:
+            side = round(side * random.uniform(self.augment.smallest, 1.0))
+        size = fitted(pixels.shape[:2], side)
+        rles, labels = self._masks(image, random)
+        masks = torch.from_numpy(_shrink([decode(rle) for rle in rles], size))
+        scaled = resize(torch.from_numpy(pixels).permute(2, 0, 1), size)
+        if self.augment and random.random() < self.augment.flip:
+            scaled, masks, labels = scaled.flip(-1), masks.flip(-1), self.twins[labels]
+        keep = masks.flatten(1).sum(1) >= 4  # vanished by shrinking
+        masks = masks[keep]
+        boxes = boxes_of(masks)
+        return Sample(scaled, boxes, torch.from_numpy(labels)[keep] + 1, masks)
+
+    def _masks(
+        self, image: Image, random: np.random.Generator
+    ) -> tuple[list[Rle], NDArray[np.int64]]:
+        rles: list[Rle] = []
+        labels: list[int] = []
+        for annotation in self.data.annotations_of(image):
+            try:
+                rle = from_segmentation(annotation.segmentation, image.height, image.width)
+            except MaskError as error:
+                log.debug("annotation %s of %s: %s", annotation.id, image.file_name, error)
+                continue
+            rles.append(rle)
+            labels.append(self.data.label_of[annotation.category_id])
+        chosen = np.sort(random.permutation(len(rles))[: self.limit])
+        return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen]
+
+
+def count_unusable(data: Dataset) -> int:
+    """How many masks of the data set cannot be decoded and will be left out."""
+    bad = 0
+    for annotation in data.annotations:
+        image = data.image_by_id.get(annotation.image_id)
+        try:
+            if image is None or annotation.category_id not in data.label_of:
+                raise MaskError("no such image or category")
+            from_segmentation(annotation.segmentation, image.height, image.width)
+        except MaskError:
+            bad += 1
+    return bad
+
+
+def fitted(size: Sequence[int], long_side: int) -> Size:
+    """(height, width) scaled so that the longer one is `long_side`; neither under 1."""
+    scale = long_side / max(size)
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+def resize(pixels: Tensor, size: Size) -> Tensor:
+    """Bilinear with antialiasing, (3, H, W) uint8 in and out."""
+    if tuple(pixels.shape[-2:]) == size:
+        return pixels.contiguous()
+    scaled: Tensor = F.interpolate(
+        pixels[None].float(), size, mode="bilinear", antialias=True, align_corners=False
+    )
+    return scaled[0].round().clamp(0, 255).byte()
+
+
+def _shrink(masks: Sequence[NDArray[np.bool_]], size: Size) -> NDArray[np.uint8]:
+    small = np.zeros((len(masks), *size), np.uint8)
+    for target, mask in zip(small, masks, strict=True):
+        rows = (np.arange(size[0]) + 0.5) * mask.shape[0] / size[0]
+        columns = (np.arange(size[1]) + 0.5) * mask.shape[1] / size[1]
+        target[:] = mask[rows.astype(int)][:, columns.astype(int)]
+    return small
+
+
+def boxes_of(masks: Tensor) -> Tensor:
+    """Tight x1, y1, x2, y2 of non-empty (N, H, W) masks; x2 and y2 lie just outside."""
+    boxes = torch.zeros((len(masks), 4))
+    for box, mask in zip(boxes, masks, strict=True):
+        rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
+        box[:] = torch.stack([columns[0, 0], rows[0, 0], columns[-1, 0] + 1, rows[-1, 0] + 1])
+    return boxes
+
+
+def mirrored_labels(names: Sequence[str]) -> NDArray[np.int64]:
+    """For each label the one it becomes in a mirrored picture: `left` and `right` change places."""
+    position = {name: label for label, name in enumerate(names)}
+    swap = {"left": "right", "right": "left"}
+
+    def mirror(name: str) -> str:
+        owner, _, part = name.partition(":")
+        part = re.sub(r"\b(left|right)\b", lambda found: swap[found.group()], part)
+        return f"{owner}:{part}"
+
+    return np.array([position.get(mirror(name), label) for label, name in enumerate(names)])
+
+
+def pad_batch(pictures: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
+    """Stack (3, H, W) pictures, padded right and below to sides that are multiples of 32."""
+    sizes = [(int(p.shape[1]), int(p.shape[2])) for p in pictures]
+    height = _round_up(max(size[0] for size in sizes))
+    width = _round_up(max(size[1] for size in sizes))
+    batch = torch.zeros((len(pictures), 3, height, width), dtype=torch.uint8)
+    for target, picture in zip(batch, pictures, strict=True):
+        target[:, : picture.shape[1], : picture.shape[2]] = picture
+    return batch, sizes
+
+
+def _round_up(side: int) -> int:
+    return -(-side // MULTIPLE) * MULTIPLE
+
+
+def epoch_batches(
+    aspects: Sequence[float], size: int, *, seed: int, epoch: int, rank: int, world: int
+) -> list[list[int]]:
+    """The batches of positions this process sees in an epoch.
+
+    A seeded shuffle, divided evenly among processes; within windows of 16 batches images of
+    like shape (`aspects`: width / height) are put together, so that little is padding.
+    """
+    random = np.random.default_rng((seed, epoch))
+    order = random.permutation(len(aspects))
+    if len(order) >= world:
+        order = order[: len(order) - len(order) % world][rank::world]
+    found: list[list[int]] = []
+    for start in range(0, len(order), 16 * size):
+        window = sorted(order[start : start + 16 * size], key=lambda i: (aspects[i], i))
+        groups = [window[at : at + size] for at in range(0, len(window), size)]
+        found += [[int(i) for i in groups[g]] for g in random.permutation(len(groups))]
+    return found

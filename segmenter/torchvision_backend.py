@@ -1,0 +1,204 @@
+"""The default backend: Mask R-CNN of torchvision's pieces on a timm backbone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+from torchvision.models.detection.roi_heads import paste_masks_in_image
+
+from partlab.config import validate
+from partlab.errors import DatasetError, NotFoundError
+from partlab.masks import Rle, encode_many
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset
+from segmenter.backbone import load_backbone_weights, normalisation
+from segmenter.data import fitted, pad_batch, resize
+from segmenter.fit import SegmenterConfig, TrainConfig, fit
+from segmenter.part_rcnn import Found, ModelConfig, PartRCNN, Size
+from segmenter.protocol import Detections, Pixels
+from segmenter.runs import read_run
+
+PASTE_PIXELS = 1 << 26  # masks of huge images are pasted a few at a time
+
+
+class MaskRCNN:
+    """A trained part segmenter (the `Segmenter` protocol)."""
+
+    def __init__(
+        self, names: Sequence[str], config: ModelConfig, device: str | None = None
+    ) -> None:
+        self.names = tuple(names)
+        self.config = config
+        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        mean, std = normalisation(config.backbone)
+        self.mean, self.std = (
+            torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)
+        )
+        self.network = PartRCNN(len(self.names), config).to(self.device)
+
+    def normalised(self, batch: Tensor) -> Tensor:
+        """Device tensor the network wants, from (B, 3, H, W) uint8."""
+        return (batch.to(self.device, non_blocking=True).float() - self.mean) / self.std
+
+    @property
+    def score_threshold(self) -> float:
+        """Weaker detections are not reported; may be set, as evaluation does."""
+        return float(self.network.roi_heads.score_thresh)
+
+    @score_threshold.setter
+    def score_threshold(self, threshold: float) -> None:
+        self.network.roi_heads.score_thresh = threshold
+
+    def predict(
+        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None] | None = None
+    ) -> list[Detections]:
+        """Find part masks; see `Segmenter.predict`."""
+        return self._predict(images, [allowed or [None] * len(images)])[0]
+
+    def predict_both(
+        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None]
+    ) -> tuple[list[Detections], list[Detections]]:
+        """Without and with the category filter; backbone and proposals are computed once."""
+        without, filtered = self._predict(images, [[None] * len(images), allowed])
+        return without, filtered
+
+    @torch.inference_mode()
+    def _predict(
+        self, images: Sequence[Pixels], filters: Sequence[Sequence[Sequence[int] | None]]
+    ) -> list[list[Detections]]:
+        if not images:
+            return [[] for _ in filters]
+        self.network.eval()
+        sizes = [(int(image.shape[0]), int(image.shape[1])) for image in images]
+        small = [
+            resize(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), self._fit(size))
+            for image, size in zip(images, sizes, strict=True)
+        ]
+        batch, shapes = pad_batch(small)
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+            features, proposals, _ = self.network.propose(self.normalised(batch), shapes)
+            found = [
+                self.network.roi_heads.find(features, proposals, shapes, each) for each in filters
+            ]
+        return [
+            [detections(f, shape, size) for f, shape, size in zip(one, shapes, sizes, strict=True)]
+            for one in found
+        ]
+
+    def _fit(self, size: Size) -> Size:
+        return fitted(size, self.config.image_size)
+
+
+def detections(found: Found, shape: Size, size: Size) -> Detections:
+    """Bring detections from network resolution `shape` to the image's own `size`."""
+    scale = torch.tensor([size[1] / shape[1], size[0] / shape[0]] * 2)
+    boxes = found.boxes.float().cpu() * scale
+    return Detections(
+        boxes.numpy(),
+        found.labels.cpu().numpy(),
+        found.scores.cpu().numpy(),
+        found.probabilities.cpu().numpy(),
+        _paste(found.masks.cpu(), boxes, size),
+    )
+
+
+def _paste(masks: Tensor, boxes: Tensor, size: Size) -> list[Rle]:
+    step = max(PASTE_PIXELS // (size[0] * size[1]), 1)
+    rles: list[Rle] = []
+    for start in range(0, len(masks), step):
+        part = slice(start, start + step)
+        pasted = paste_masks_in_image(masks[part, None], boxes[part], size)
+        rles += encode_many((pasted[:, 0] > 0.5).numpy())
+    return rles
+
+
+def light() -> SegmenterConfig:
+    """The default: EfficientNet-Lite0 with packaged ImageNet weights, 320 pixels; fits a CPU."""
+    return SegmenterConfig()
+
+
+def small() -> SegmenterConfig:
+    """Minutes on two cores: 192 pixels and narrow heads, for generated worlds and tests."""
+    model = ModelConfig(
+        image_size=192, channels=64, box_features=256, mask_channels=48, rois=48, proposals=100
+    )
+    return SegmenterConfig(
+        model=model, train=TrainConfig(epochs=8, batch_size=4, lr=1e-3, workers=0, val_images=40)
+    )
+
+
+def resnet50() -> SegmenterConfig:
+    """ResNet-50 at the authors' size (long side 500, App. B1) for one or more GPUs."""
+    model = ModelConfig(
+        backbone="resnet50",
+        weights="timm",
+        channels=256,
+        image_size=500,
+        box_features=1024,
+        mask_channels=256,
+        mask_layers=4,
+        rois=128,
+    )
+    return SegmenterConfig(
+        model=model, train=TrainConfig(epochs=24, batch_size=16, lr=4e-4, workers=8)
+    )
+
+
+class TorchvisionBackend:
+    """Trains and loads `MaskRCNN` (the `Backend` protocol)."""
+
+    settings = SegmenterConfig
+    recipes: ClassVar = {"light": light, "small": small, "resnet50": resnet50}
+
+    def fit(
+        self,
+        train: Dataset,
+        val: Dataset | None,
+        run: Path,
+        config: Any,
+        progress: Progress = silent,
+    ) -> None:
+        """Train into `run`, or go on with an unfinished run of the same settings."""
+
+        def create(device: str) -> MaskRCNN:
+            segmenter = MaskRCNN(train.names, config.model, device)
+            body = segmenter.network.pyramid.body
+            load_backbone_weights(body, config.model.backbone, config.model.weights)
+            return segmenter
+
+        fit(create, train, val, run, config, backend="torchvision", progress=progress)
+
+    def load(self, run: Path, *, checkpoint: str = "best", device: str | None = None) -> MaskRCNN:
+        """The segmenter of a run folder.
+
+        Raises:
+            NotFoundError: the run has no such checkpoint (yet).
+            DatasetError: the checkpoint is damaged, or belongs to another run.
+        """
+        description = read_run(run)
+        where = str(run / "config.json")
+        config = validate(SegmenterConfig, description["config"], where)
+        file = run / f"{checkpoint}.safetensors"
+        if not file.is_file():
+            raise NotFoundError(
+                f"{run} has no checkpoint {file.name}",
+                hint="finish it: run the same `partlab segmenter train` command again",
+            )
+        segmenter = MaskRCNN(description["names"], config.model, device)
+        try:
+            segmenter.network.load_state_dict(load_file(file))
+        except (SafetensorError, RuntimeError, OSError) as error:
+            first = str(error).strip().splitlines()[0]
+            raise DatasetError(
+                f"{file} is damaged or belongs to another run: {first}",
+                hint="copy the run folder again, or train it again",
+            ) from error
+        return segmenter
+
+
+backend = TorchvisionBackend()

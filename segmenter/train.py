@@ -1,0 +1,91 @@
+"""From a data set on disk to a run folder: what `partlab segmenter train` does."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from partlab.coco import find_splits, read_coco, read_dataset
+from partlab.config import load_config
+from partlab.errors import ConfigError, PartlabError
+from partlab.files import claim_folder
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset
+from segmenter.protocol import backends
+from segmenter.runs import best_score
+
+log = logging.getLogger(__name__)
+
+
+def train_segmenter(
+    data: Path,
+    run: Path,
+    *,
+    split: str = "train",
+    val_split: str = "val",
+    backend: str = "torchvision",
+    recipe: str | None = None,
+    config_file: Path | None = None,
+    overrides: Sequence[str] = (),
+    force: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Train, or go on with an unfinished run; returns what was done.
+
+    Settings: the backend's defaults or `recipe` < `config_file` < `overrides` (`a.b=c`).
+
+    Raises:
+        NotFoundError: no data set, or no such split.
+        ConfigError: an unknown setting or recipe.
+        OutputExistsError: `run` holds something else.
+        BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
+    """
+    engine: Any = backends.get(backend)
+    config = load_config(
+        engine.settings, config_file, overrides, base=_recipe(engine, recipe) if recipe else None
+    )
+    train, val = _splits(data, split, val_split)
+    if force or not (run / "config.json").exists():
+        _claim(run, force)
+    engine.fit(train, val, run, config, progress)
+    return {
+        "run": str(run),
+        "backend": backend,
+        "epochs": config.train.epochs,
+        "images": len(train.images),
+        "parts": len(train.names),
+        "best_val_ap50": best_score(run),
+    }
+
+
+def _claim(run: Path, force: bool) -> None:
+    """A new run, or one that was killed before it wrote its settings."""
+    leftovers = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    if force or not leftovers <= {".lock", "train_images.txt"}:
+        claim_folder(run, force=force)
+
+
+def _recipe(engine: Any, name: str) -> dict[str, Any]:
+    recipes: dict[str, Any] = getattr(engine, "recipes", {})
+    if name not in recipes:
+        known = ", ".join(sorted(recipes)) or "none"
+        raise ConfigError(f"unknown recipe {name!r}", hint=f"recipes of this backend: {known}")
+    values: dict[str, Any] = recipes[name]().model_dump()
+    return values
+
+
+def _splits(data: Path, split: str, val_split: str) -> tuple[Dataset, Dataset | None]:
+    found = find_splits(data)
+    if len(found) == 1 and split not in found:
+        log.warning("one split only: training without validation (partlab data split makes two)")
+        return read_coco(next(iter(found.values()))), None
+    train = read_dataset(data, split)
+    if val_split not in found or val_split == split:
+        return train, None
+    val = read_dataset(data, val_split)
+    if val.names != train.names:
+        raise PartlabError(
+            f"the part categories of {val.path} are not those of {train.path}",
+            hint="write both splits from one data set: partlab data split DATA --out OUT",
+        )
+    return train, val
