@@ -362,7 +362,8 @@ def learning_rate(step: int, total: int, config: TrainConfig) -> float:
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    body = {id(p) for name, p in network.named_parameters() if ".body." in name}
+    bodies = (".body.", ".bottom_up.")  # timm's and detectron2's
+    body = {id(p) for name, p in network.named_parameters() if any(b in name for b in bodies)}
     groups = [
         {
             "params": [p for p in network.parameters() if id(p) in body],

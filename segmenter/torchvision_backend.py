@@ -1,6 +1,6 @@
 """The default backend: Mask R-CNN of torchvision's pieces on a timm backbone."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from partlab.config import validate
@@ -24,6 +24,7 @@ from segmenter.protocol import Detections, Pixels
 from segmenter.runs import read_run
 
 PASTE_PIXELS = 1 << 26  # masks of huge images are pasted a few at a time
+Paste = Callable[[Tensor, Tensor, Size], Tensor]
 
 
 class MaskRCNN:
@@ -86,15 +87,23 @@ class MaskRCNN:
                 self.network.roi_heads.find(features, proposals, shapes, each) for each in filters
             ]
         return [
-            [detections(f, shape, size) for f, shape, size in zip(one, shapes, sizes, strict=True)]
+            [
+                detections(f, shape, size, self.paste)
+                for f, shape, size in zip(one, shapes, sizes, strict=True)
+            ]
             for one in found
         ]
+
+    def paste(self, masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
+        """Mask probabilities (N, m, m) put into their boxes: bool (N, height, width)."""
+        pasted: Tensor = paste_masks_in_image(masks[:, None], boxes, size)
+        return pasted[:, 0] > 0.5
 
     def _fit(self, size: Size) -> Size:
         return fitted(size, self.config.image_size)
 
 
-def detections(found: Found, shape: Size, size: Size) -> Detections:
+def detections(found: Found, shape: Size, size: Size, paste: Paste) -> Detections:
     """Bring detections from network resolution `shape` to the image's own `size`."""
     scale = torch.tensor([size[1] / shape[1], size[0] / shape[0]] * 2)
     boxes = found.boxes.float().cpu() * scale
@@ -103,17 +112,16 @@ def detections(found: Found, shape: Size, size: Size) -> Detections:
         found.labels.cpu().numpy(),
         found.scores.cpu().numpy(),
         found.probabilities.cpu().numpy(),
-        _paste(found.masks.cpu(), boxes, size),
+        _pasted(found.masks.cpu(), boxes, size, paste),
     )
 
 
-def _paste(masks: Tensor, boxes: Tensor, size: Size) -> list[Rle]:
+def _pasted(masks: Tensor, boxes: Tensor, size: Size, paste: Paste) -> list[Rle]:
     step = max(PASTE_PIXELS // (size[0] * size[1]), 1)
     rles: list[Rle] = []
     for start in range(0, len(masks), step):
         part = slice(start, start + step)
-        pasted = paste_masks_in_image(masks[part, None], boxes[part], size)
-        rles += encode_many((pasted[:, 0] > 0.5).numpy())
+        rles += encode_many(paste(masks[part], boxes[part], size).numpy())
     return rles
 
 
@@ -183,22 +191,32 @@ class TorchvisionBackend:
         description = read_run(run)
         where = str(run / "config.json")
         config = validate(SegmenterConfig, description["config"], where)
-        file = run / f"{checkpoint}.safetensors"
-        if not file.is_file():
-            raise NotFoundError(
-                f"{run} has no checkpoint {file.name}",
-                hint="finish it: run the same `partlab segmenter train` command again",
-            )
         segmenter = MaskRCNN(description["names"], config.model, device)
-        try:
-            segmenter.network.load_state_dict(load_file(file))
-        except (SafetensorError, RuntimeError, OSError) as error:
-            first = str(error).strip().splitlines()[0]
-            raise DatasetError(
-                f"{file} is damaged or belongs to another run: {first}",
-                hint="copy the run folder again, or train it again",
-            ) from error
+        load_checkpoint(segmenter.network, run, checkpoint)
         return segmenter
+
+
+def load_checkpoint(network: nn.Module, run: Path, checkpoint: str) -> None:
+    """Fill `network` with the weights of a run.
+
+    Raises:
+        NotFoundError: the run has no such checkpoint (yet).
+        DatasetError: the checkpoint is damaged, or belongs to another run.
+    """
+    file = run / f"{checkpoint}.safetensors"
+    if not file.is_file():
+        raise NotFoundError(
+            f"{run} has no checkpoint {file.name}",
+            hint="finish it: run the same `partlab segmenter train` command again",
+        )
+    try:
+        network.load_state_dict(load_file(file))
+    except (SafetensorError, RuntimeError, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DatasetError(
+            f"{file} is damaged or belongs to another run: {first}",
+            hint="copy the run folder again, or train it again",
+        ) from error
 
 
 backend = TorchvisionBackend()
