@@ -12,6 +12,7 @@ from statistics import mean, median
 
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
+from partlab.files import sha256_json
 from partlab.schema import Dataset
 
 BINS: tuple[tuple[str, int, int], ...] = (
@@ -180,7 +181,7 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
         inclusions=len(relations),
         objects_with_inclusions=len({owner for owner, _ in relations}),
         whole_object_parts=sum(known.values()),
-        discards=sum(len(dataset.discards) for dataset in datasets),
+        discards=len({sha256_json(d.raw) for dataset in datasets for d in dataset.discards}),
         images_per_object=Spread.of(by_object[owner] for owner in {o for o, _ in known}),
         images_per_part=Spread.of(by_part[part] for part in known),
         masks_per_part=Spread.of(masks[part] for part in known),

@@ -27,7 +27,7 @@ from annotate.world.catalogue import KINDS, Kind
 from annotate.world.scene import Hints, Scene, draw_scene
 from partlab.coco import write_coco
 from partlab.config import Config
-from partlab.errors import PartlabError, UnknownNameError
+from partlab.errors import ConfigError, PartlabError, UnknownNameError
 from partlab.files import claim_folder, write_json
 from partlab.masks import area, bbox, encode_many
 from partlab.progress import Progress, silent
@@ -65,6 +65,7 @@ def make_world(
     train, val and pool. The held-out split never has it, so that a shortcut shows.
 
     Raises:
+        ConfigError: every count is 0.
         UnknownNameError: `objects` names a category the world does not have.
         OutputExistsError: the folder holds files, and `force` is off.
         PartlabError: the pictures cannot be written.
@@ -72,6 +73,8 @@ def make_world(
     config = config or WorldConfig()
     kinds = _chosen(config.objects)
     counts = _counts(config, kinds)
+    if not counts:
+        raise ConfigError("there is nothing to draw: images, pool and heldout are all 0")
     folder = claim_folder(out, force=force)
     plan = [
         (split, kind, n)

@@ -12,7 +12,8 @@ from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
 def _table(title: str, *columns: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
-        table.add_column(column, justify="left" if position == 0 else "right")
+        words = position == 0 or column == "note"
+        table.add_column(column, justify="left" if words else "right", vertical="top")
     return table
 
 
@@ -40,10 +41,10 @@ def densities(found: Sequence[Statistics], *, reference: bool) -> Table:
     table = _table(
         "Density",
         "",
-        "mask instances per image",
-        "distinct part categories per image",
-        *(f"{name} parts" for name in REFERENCE_BINS),
-        "images without masks",
+        "mask instances\nper image",
+        "distinct part\ncategories per image",
+        *(f"{name}\nparts" for name in REFERENCE_BINS),
+        "images\nwithout masks",
     )
     for row in found:
         bins = [f"{share:.1%}" for share in row.bins.values()]

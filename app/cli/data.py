@@ -91,7 +91,8 @@ def _print_statistics(found: list[Any], *, reference: bool) -> None:
 
     from app.cli import _tables
 
-    console = Console(highlight=False)
+    width = None if Console().is_terminal else 120  # a pipe tells no width
+    console = Console(highlight=False, width=width)
     console.print(_tables.comparison(found, reference=reference))
     console.print(_tables.densities(found, reference=reference))
     for row in found:
@@ -107,7 +108,7 @@ def split(
     ] = "seeded",
     ratio: Annotated[float, typer.Option(help="Share of train in each category.")] = 0.9,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same split.")] = 0,
-    of: Annotated[
+    split: Annotated[
         str | None,
         typer.Option(help="Which split to divide, if DATA has several.", show_default=False),
     ] = None,
@@ -118,14 +119,14 @@ def split(
 
     Pictures stay where they are; the new files name their folder.
 
-    Example: partlab data split world --of train --out world-split --seed 1
+    Example: partlab data split world --split train --out world-split --seed 1
     """
     with reported(json) as ui:
         from annotate.split import split_dataset, write_splits
         from partlab.coco import read_dataset
 
-        parts = split_dataset(read_dataset(data, of), protocol, ratio=ratio, seed=seed)
-        about: dict[str, Any] = {"source": str(data), "of": of}
+        parts = split_dataset(read_dataset(data, split), protocol, ratio=ratio, seed=seed)
+        about: dict[str, Any] = {"source": str(data), "split": split}
         about |= {"protocol": protocol, "ratio": ratio, "seed": seed}
         counts = write_splits(parts, out, about, force=force)
         text = ", ".join(f"{count} {name}" for name, count in counts.items())
@@ -141,7 +142,7 @@ def sample(
     out: Annotated[Path, typer.Option(help="New folder for the manifest.")],
     per_object: Annotated[int, typer.Option(help="Images of each object category.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Same seed, same images.")] = 0,
-    of: Annotated[
+    split: Annotated[
         str | None, typer.Option(help="Which split, if it has several.", show_default=False)
     ] = None,
     origin: Annotated[
@@ -164,7 +165,7 @@ def sample(
             out,
             per_object=per_object,
             seed=seed,
-            split=of,
+            split=split,
             origin_split=origin,
             copy=copy,
             force=force,
@@ -189,7 +190,7 @@ def show(
     part: Annotated[
         str | None, typer.Option(help="Only this part (or object:part).", show_default=False)
     ] = None,
-    of: Annotated[
+    split: Annotated[
         str | None, typer.Option(help="Only this split; else all.", show_default=False)
     ] = None,
     count: Annotated[int, typer.Option(min=1, help="At most so many images.")] = 12,
@@ -211,7 +212,7 @@ def show(
         from annotate.sheet import Wish, choose, draw_sheet, save_png
         from annotate.statistics import read_all
 
-        chosen = choose(read_all(data, of), Wish(image, object, part, count, seed))
+        chosen = choose(read_all(data, split), Wish(image, object, part, count, seed))
         style = Style(side=side, legend=legend)
         sheet = draw_sheet(chosen, part=part, style=style, columns=columns, progress=ui.progress)
         save_png(sheet, out, force=force)
