@@ -101,6 +101,7 @@ class Image(Record):
     origin_split = Field[str | None]("origin_split", ours=True)  # D-01
     source = Field[str | None]("source", ours=True)  # D-04
     license = Field[str | None]("license", ours=True)  # D-06
+    provenance = Field[str | None]("provenance", ours=True)  # D-05, also where no mask says it
 
     @classmethod
     def new(cls, id: int, file_name: str, size: tuple[int, int], **ours: Any) -> Self:

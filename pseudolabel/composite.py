@@ -98,8 +98,8 @@ class DatasetSource:
     @property
     def human(self) -> bool:
         """False for an exported store: all its masks have provenance `pseudo:…`."""
-        masks = self.dataset.annotations
-        return not masks or not all(map(_by_network, masks))
+        records = self.dataset.annotations or self.dataset.images
+        return not records or not all(map(_by_network, records))
 
     def fingerprint(self) -> str:
         """Hash of the COCO file, or of its records if it was made in memory."""
@@ -119,7 +119,7 @@ class DatasetSource:
                 self.dataset.object_of(image),
                 (image.height, image.width),
                 layers,
-                bool(masks) and all(map(_by_network, masks)),
+                all(map(_by_network, masks)) if masks else _by_network(image),
             )
 
     def _layer(self, image: Image, annotation: Annotation) -> Layer | None:
@@ -137,8 +137,8 @@ class DatasetSource:
         return len(self.dataset.images)
 
 
-def _by_network(annotation: Annotation) -> bool:
-    return annotation.provenance.startswith("pseudo:")
+def _by_network(record: Annotation | Image) -> bool:
+    return (record.provenance or "").startswith("pseudo:")
 
 
 @dataclass(frozen=True)

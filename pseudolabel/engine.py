@@ -53,7 +53,9 @@ def predict_batch(
     found = segmenter.predict([pixels for _, pixels in ready], allowed) if ready else []
     by_id = {entry.image_id: each for (entry, _), each in zip(ready, found, strict=True)}
     floor = settings.thresholds.of(tuple(segmenter.names))
-    return [_row(sample, by_id.get(sample.entry.image_id), floor) for sample in batch]
+    return [
+        _row(sample, by_id.get(sample.entry.image_id), floor, settings.unite) for sample in batch
+    ]
 
 
 def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
@@ -67,9 +69,10 @@ def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
     ]
 
 
-def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32]) -> Row:
+def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32], united: bool) -> Row:
     entry, pixels, reason = sample.entry, sample.pixels, sample.reason
-    masks = unite(found, floor) if found is not None else ()
+    keep = unite if united else keep_apart
+    masks = keep(found, floor) if found is not None else ()
     if pixels is not None and found is None:
         reason = f"the segmenter has no parts of {entry.object!r}"
     height, width = pixels.shape[:2] if pixels is not None else (0, 0)
@@ -100,6 +103,19 @@ def unite(found: Detections, floor: NDArray[np.float32]) -> tuple[StoredMask, ..
     masks = (
         _stored(label, [found.masks[i] for i in members], float(found.scores[members].max()))
         for label, members in sorted(groups.items())
+    )
+    return tuple(mask for mask in masks if mask.area)
+
+
+def keep_apart(found: Detections, floor: NDArray[np.float32]) -> tuple[StoredMask, ...]:
+    """Every instance with a score of at least `floor[label]`, by label, best first.
+
+    For `calibrate` and the threshold sweep: which instances are united depends on the threshold.
+    """
+    kept = np.flatnonzero(found.scores >= floor[found.labels]).tolist()
+    ordered = sorted(kept, key=lambda i: (found.labels[i], -found.scores[i], i))
+    masks = (
+        _stored(int(found.labels[i]), [found.masks[i]], float(found.scores[i])) for i in ordered
     )
     return tuple(mask for mask in masks if mask.area)
 

@@ -53,6 +53,7 @@ class Settings(Config):
 
     thresholds: Thresholds = Thresholds()
     category_filter: bool = True
+    unite: bool = True  # B4.3; False keeps instances apart, so that any threshold can be tried
     classifier: ClassifierSettings | None = None
     checkpoint: str = "best"
     batch_size: int = Field(8, ge=1)

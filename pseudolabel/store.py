@@ -60,7 +60,10 @@ ObjectSource = Literal["folder", "list", "dataset", "classifier"]
 
 @dataclass(frozen=True, slots=True)
 class StoredMask:
-    """All instances of one part in one image, united; `bbox` is x, y, width, height in pixels."""
+    """All instances of one part in one image, united; `bbox` is x, y, width, height in pixels.
+
+    With the setting `unite=false` one instance each, several masks of one label.
+    """
 
     label: int
     score: float

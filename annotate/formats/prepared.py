@@ -304,7 +304,9 @@ def _layers(dataset: Dataset, image: Image) -> list[Layer]:
 
 
 def _is_pseudo(dataset: Dataset, image: Image) -> bool:
-    return any(a.provenance.startswith("pseudo") for a in dataset.annotations_of(image))
+    """A blank image has no mask that could say it, so the image may."""
+    said = [image.provenance or "", *(a.provenance for a in dataset.annotations_of(image))]
+    return any(made_by.startswith("pseudo") for made_by in said)
 
 
 def _names_table(dataset: Dataset, folders: dict[str, str]) -> Raw:

@@ -1,0 +1,167 @@
+"""Pseudo masks beside the truth: the same images, the same parts, instances united.
+
+A store holds one mask for each part of an image (B4.3), so the truth's instances are united
+in the same way before anything is measured; every figure made from here says so. A store made
+with `--set unite=false` keeps its instances apart; then they are united here, at each threshold
+those that reach it, exactly as a run with that threshold would.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from partlab.errors import NotFoundError
+from partlab.masks import Rle, area, iou, union
+from partlab.schema import Annotation, Dataset, Image
+from pseudolabel.store import Row, Store, StoredMask
+from segmenter.ap import Result, truth_mask
+
+
+def united(dataset: Dataset, names: tuple[str, ...] | None = None) -> Dataset:
+    """The data set with all masks of one part in one image as one mask.
+
+    `names` keeps only these parts (`object:part`); crowd regions are left out.
+
+    Raises:
+        MaskError: a mask cannot be decoded; the message names it.
+    """
+    wanted = None if names is None else set(names)
+    kept = {c.name: c for c in reversed(dataset.categories) if wanted is None or c.name in wanted}
+    ids = {name: category.id for name, category in kept.items()}
+    masks = [
+        Annotation.new(number, image.id, ids[name], dict(rle), area=float(area(rle)))
+        for number, (image, name, rle) in enumerate(_united_masks(dataset, ids), 1)
+    ]
+    categories = [category for category in dataset.categories if category in kept.values()]
+    return Dataset(
+        dataset.images, masks, categories, dataset.inclusions, (), dataset.path, dataset.image_root
+    )
+
+
+def _united_masks(dataset: Dataset, ids: Mapping[str, int]) -> Iterator[tuple[Image, str, Rle]]:
+    for image in dataset.images:
+        parts: defaultdict[str, list[Rle]] = defaultdict(list)
+        for annotation in dataset.annotations_of(image):
+            category = dataset.category_by_id.get(annotation.category_id)
+            if category is not None and category.name in ids and not annotation.iscrowd:
+                parts[category.name].append(truth_mask(annotation, image))
+        for name, rles in parts.items():
+            yield image, name, union(rles)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the store says of a part at thresholds up to `score`, and how well it fits."""
+
+    score: float
+    rle: Rle
+    iou: float  # with the truth; 0 where there is none
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One part in one image: found (it has steps, best score first), true, or both."""
+
+    file_name: str
+    image: Image
+    name: str
+    truth: bool
+    steps: tuple[Step, ...]
+
+    def at(self, tau: float) -> Step | None:
+        """The mask that a threshold keeps: the union of the instances that reach it."""
+        return next((step for step in reversed(self.steps) if step.score >= tau), None)
+
+    @property
+    def best(self) -> float | None:
+        """The part's score: its best instance's."""
+        return self.steps[0].score if self.steps else None
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The readable images of a store that a truth data set knows too.
+
+    `truth` holds only those images and the parts the store can find, united.
+    """
+
+    store: Store
+    rows: list[tuple[Row, Image]]
+    truth: Dataset
+    unknown_parts: tuple[str, ...]  # in the truth, not among the store's parts
+
+    @cached_property
+    def category_of(self) -> Mapping[str, int]:
+        """The truth's category id of each `object:part` both know."""
+        return {category.name: category.id for category in self.truth.categories}
+
+    @cached_property
+    def pairs(self) -> tuple[Pair, ...]:
+        """Every part that is true, or found, of every image."""
+        return tuple(pair for row, image in self.rows for pair in self._pairs(row, image))
+
+    def results(self, tau: float) -> Iterator[Result]:
+        """What a threshold keeps, as COCO results with the truth's ids."""
+        for pair in self.pairs:
+            if step := pair.at(tau):
+                yield {
+                    "image_id": pair.image.id,
+                    "category_id": self.category_of[pair.name],
+                    "segmentation": step.rle,
+                    "score": pair.best,
+                }
+
+    def _pairs(self, row: Row, image: Image) -> Iterator[Pair]:
+        names = {category.id: category.name for category in self.truth.categories}
+        truth = {names[a.category_id]: a.segmentation for a in self.truth.annotations_of(image)}
+        found: defaultdict[str, list[StoredMask]] = defaultdict(list)
+        for mask in sorted(row.masks, key=lambda mask: -mask.score):
+            found[self.store.names[mask.label]].append(mask)
+        for name in sorted((truth.keys() | found.keys()) & self.category_of.keys()):
+            steps = tuple(_steps(found.get(name, []), truth.get(name)))
+            yield Pair(row.file_name, image, name, name in truth, steps)
+
+    def quality(self) -> dict[str, float]:
+        """File name -> mean IoU over the parts that are true or found, all masks kept."""
+        overlaps: defaultdict[str, list[float]] = defaultdict(list)
+        for pair in self.pairs:
+            overlaps[pair.file_name].append(pair.steps[-1].iou if pair.steps else 0.0)
+        return {name: sum(found) / len(found) for name, found in overlaps.items()}
+
+
+def _steps(masks: list[StoredMask], truth: Rle | None) -> Iterator[Step]:
+    for count, mask in enumerate(masks, 1):
+        rle = union([each.rle for each in masks[:count]]) if count > 1 else mask.rle
+        yield Step(mask.score, rle, float(iou([rle], [truth])[0, 0]) if truth else 0.0)
+
+
+def match(store: Store, truth: Dataset) -> Matched:
+    """Find the store's images in a data set: by the picture's path, else by file name.
+
+    Raises:
+        NotFoundError: no image, or no part, is in both.
+        MaskError: a truth mask of a shared image cannot be decoded.
+    """
+    by_path = {_absolute(truth.image_path(image)): image for image in truth.images}
+    by_name = {image.file_name: image for image in truth.images}
+    rows = []
+    for row in store.rows():
+        image = by_path.get(_absolute(store.image_path(row))) or by_name.get(row.file_name)
+        if image is not None and (row.height, row.width) == (image.height, image.width):
+            rows.append((row, image))
+    both = set(truth.names) & set(store.names)
+    if not rows or not both:
+        what = "parts" if rows else "readable images"
+        raise NotFoundError(
+            f"{store.path} and {truth.path or 'the truth'} share no {what}",
+            hint="make the store from the truth's own pictures: partlab pseudolabel DATA …",
+        )
+    shared = truth.subset(image.id for _, image in rows)
+    unknown = tuple(name for name in dict.fromkeys(truth.names) if name not in both)
+    return Matched(store, rows, united(shared, store.names), unknown)
+
+
+def _absolute(path: Path) -> str:
+    return str(path.absolute())
