@@ -177,15 +177,21 @@ def _paint(
 ) -> NDArray[np.uint8]:
     owner = np.array([0, *(item.individual for item in drawn)], np.uint8)
     canvas = paint.background(rng, size, hints.background)
-    shadow = paint.blurred(_mean(owner[cells] > 0), size / 36)
-    shadow = np.roll(shadow, (size // 40, size // 60), (0, 1))
-    canvas *= 1 - 0.4 * shadow[..., None]
+    _shade_ground(canvas, owner[cells] > 0)
     canvas *= _mean(cells == 0)[..., None]
     _fill(rng, canvas, cells, drawn, kind, hints)
     canvas *= 1 - 0.5 * _mean(_edges(cells, drawn, size))[..., None]
     canvas *= _light(rng, size)[..., None]
     canvas += rng.integers(-5, 6, (size, size, 1)).astype(np.float32)
     return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+
+
+def _shade_ground(canvas: paint.Colours, covered: NDArray[np.bool_]) -> None:
+    """Darken the ground below and to the right of what covers it."""
+    size = len(canvas)
+    down, right = size // 40, size // 60
+    shadow = paint.blurred(_mean(covered), size / 36)
+    canvas[down:, right:] *= 1 - 0.4 * shadow[: size - down, : size - right, None]
 
 
 def _mean(cells: NDArray[np.bool_]) -> paint.Plane:

@@ -9,7 +9,16 @@ import pytest
 
 from annotate.world import KINDS, WorldConfig, inclusions, make_world, twins
 from annotate.world.catalogue import Kind
-from annotate.world.scene import FINE, Hints, Scene, _arrange, _masks, _rasterise, draw_scene
+from annotate.world.scene import (
+    FINE,
+    Hints,
+    Scene,
+    _arrange,
+    _masks,
+    _rasterise,
+    _shade_ground,
+    draw_scene,
+)
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import ConfigError, OutputExistsError, UnknownNameError
 from partlab.files import sha256_file
@@ -142,6 +151,17 @@ def test_masks_follow_the_pixels() -> None:
         grey = drawn.pixels[eye].mean(axis=1)
         assert grey.max() > 140
         assert grey.min() < 70
+
+
+def test_shadows_stay_beside_their_object() -> None:
+    """An object cut by the right edge casts no shadow on the left one."""
+    owner = np.array([0, 1], np.uint8)
+    cells = np.zeros((64 * FINE, 64 * FINE), np.uint8)
+    cells[:, 50 * FINE :] = 1
+    canvas = np.full((64, 64, 3), 100, np.float32)
+    _shade_ground(canvas, owner[cells] > 0)
+    assert (canvas[:, :20] == 100).all()
+    assert (canvas[10:50, 52:] < 90).all()
 
 
 def test_several_objects_occlusion_and_holes() -> None:
