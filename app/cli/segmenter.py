@@ -31,7 +31,7 @@ def train(
 ) -> None:
     """Train a part segmenter; the same command again goes on with an unfinished run.
 
-    Several GPUs: torchrun --nproc-per-node 2 -m app.cli.main segmenter train DATA --out RUN
+    Several GPUs: torchrun --nproc-per-node 2 --no-python partlab segmenter train …
 
     Example: partlab segmenter train world --out runs/seg --set train.epochs=6
     """

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from app.cli.main import app
 
@@ -69,6 +70,17 @@ def test_commands_in_the_text_exist(page: Path) -> None:
         assert unknown == [], f"`partlab {' '.join(words)}` has options that do not exist"
         if getattr(command, "commands", None):
             assert not rest or rest[0].startswith(("-", "…")), f"no command {words}"
+
+
+def test_the_data_guide_runs_from_top_to_bottom(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    lines = list(calls(ROOT / "docs/guide/data.md"))
+    assert len(lines) > 10
+    for words in lines:
+        answer = CliRunner().invoke(app, words)
+        assert answer.exit_code == 0, f"partlab {' '.join(words)}\n{answer.output}"
 
 
 def test_the_two_commands_are_single_lines_and_ci_runs_the_second() -> None:

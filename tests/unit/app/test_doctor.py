@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from app import doctor
 from app.cli.main import app
 
-OPTIONAL = {"GPU", "detectron2", "light backbone", "Label Studio", "chromium"}
+OPTIONAL = {"GPU", "detectron2", "Label Studio", "chromium"}
 
 
 def part(name: str) -> doctor.Part:
@@ -59,7 +59,7 @@ def test_the_table_is_aligned_and_says_how_to_get_what_is_missing(
     monkeypatch.setattr(doctor.shutil, "which", lambda name: None)
     text = CliRunner().invoke(app, ["doctor"]).stdout
     rows = [line for line in text.splitlines() if line.startswith("  ")]
-    wide = max(map(len, OPTIONAL))
+    wide = max(map(len, [*OPTIONAL, *doctor._REQUIRED]))
     row = re.compile(rf"  (.{{{wide}}})  (present|missing|broken |get it:)  \S")
     assert all(row.match(line) for line in rows)
     assert {line[2 : 2 + wide].strip() for line in rows} == {*OPTIONAL, *doctor._REQUIRED, ""}
