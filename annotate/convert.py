@@ -37,7 +37,7 @@ def import_folder(
     name = format or guess_format(path)
     _require(path, images, names)
     found = get_format(name).read(Source(path, images, names), progress)
-    out = claim_folder(out, force=force)
+    out = claim_folder(out, force=force, inputs=[path, images, names])
     for split, dataset in found.items():
         get_format("coco").write(dataset, out, split, pictures, progress)
     return {"format": name, "out": str(out), "splits": _counts(found)}
@@ -67,7 +67,7 @@ def export_folder(
     if split is not None and split not in files:
         raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
     chosen = {name: file for name, file in files.items() if split in (None, name)}
-    out = claim_folder(out, force=force)
+    out = claim_folder(out, force=force, inputs=[path])
     counts: Raw = {}
     for name, file in chosen.items():
         dataset = read_coco(file, lenient=True)

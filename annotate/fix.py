@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from annotate.check import Report, check_folder
-from annotate.checks.kinds import KINDS
 from annotate.checks.masks import draw, mask_findings
 from annotate.checks.overlaps import same_but_id
 from annotate.checks.pictures import masks_fit
@@ -53,7 +52,7 @@ def fix_folder(
         OutputExistsError: `out` holds files, and `force` is off.
         NotFoundError: there is no data set at `path`.
     """
-    splits, out = find_splits(path), claim_folder(out, force=force)
+    splits, out = find_splits(path), claim_folder(out, force=force, inputs=[path])
     repaired: Counter[str] = Counter()
     for split, file in splits.items():
         fixed, count = fix_dataset(read_coco(file, lenient=True), look=look, settings=settings)
@@ -162,6 +161,3 @@ def _without_self(inclusions: Inclusions, repaired: Counter[str]) -> Inclusions:
     if lost:
         repaired["inclusion_self"] += lost
     return kept
-
-
-FIXABLE = tuple(kind for kind, told in KINDS.items() if told.fixable)

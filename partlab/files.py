@@ -79,13 +79,21 @@ def read_json(path: str | Path) -> Any:
         raise SchemaError(f"{path} is not valid JSON: {error}") from error
 
 
-def claim_folder(path: str | Path, *, force: bool = False) -> Path:
+def claim_folder(
+    path: str | Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> Path:
     """Make an output folder that must be new or empty; `force` clears an old one.
 
     Raises:
-        OutputExistsError: it holds files, and `force` is off.
+        OutputExistsError: it holds files, and `force` is off; or clearing it would remove one
+            of the `inputs`.
     """
     path = Path(path)
+    for needed in inputs:
+        if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
+            raise OutputExistsError(
+                f"{path} is or holds the input {needed}", hint="choose another --out"
+            )
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         if not force:
             raise OutputExistsError(

@@ -116,7 +116,7 @@ KINDS = _kinds(
     (
         "no_parts",
         ERROR,
-        "an image without any mask that nobody discarded",
+        "a human-annotated image has no mask and nobody discarded it",
         "annotate it, discard it with a reason, or remove it",
     ),
     (

@@ -30,7 +30,7 @@ class PictureCheck:
         except DatasetError as error:
             yield KINDS["corrupt_image"].at(error.message, image=image)
             return
-        if (width, height) != (image.width, image.height):
+        if (width, height) != (image.width, image.height) and min(image.width, image.height) > 0:
             yield self._wrong_size(image, width, height)
         first = self.by_hash.setdefault(sha256_file(path), image)
         if first.file_name != image.file_name:

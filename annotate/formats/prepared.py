@@ -196,7 +196,8 @@ class _Reader:
             self._set_aside(f"img/{folder}", len(self.images), "cannot be read", file_name)
             return
         named = self.object_of_folder.get(folder, folder)
-        image = Image.new(len(self.images) + 1, file_name, size, object=named)
+        said = {"provenance": _PSEUDO} if pseudo else {}
+        image = Image.new(len(self.images) + 1, file_name, size, object=named, **said)
         self.images.append(image)
         if labels is not None:
             self._layers(image, labels, pseudo)
