@@ -18,7 +18,7 @@ from partlab.errors import ConfigError, DatasetError, PartlabError
 from partlab.files import read_lines
 from partlab.schema import Dataset, Image
 from pseudolabel.matching import Matched, Pair
-from pseudolabel.store import Row
+from pseudolabel.store import Row, Store
 from pseudolabel.sweep import OVERLAP, Counts, grid, lowest_score
 from segmenter.runs import read_run
 
@@ -194,8 +194,7 @@ def shared_with_training(matched: Matched) -> tuple[int, bool]:
     It can where the segmenter's run is still there: by the pictures' paths and hashes if the
     data set it was trained on is there too, else by the file names the run remembers.
     """
-    run = Path(matched.store.manifest.run)
-    training = _training_set(run)
+    run, training = Path(matched.store.manifest.run), training_set(matched.store)
     if training is not None:
         paths = {str(training.image_path(image).absolute()) for image in training.images}
         hashes = {image.sha256 for image in training.images if image.sha256}
@@ -212,9 +211,10 @@ def _known(matched: Matched, row: Row, image: Image, paths: set[str], hashes: se
     return image.sha256 in hashes or any(str(place.absolute()) in paths for place in places)
 
 
-def _training_set(run: Path) -> Dataset | None:
+def training_set(store: Store) -> Dataset | None:
+    """What the segmenter was trained on, if its run and that data set are still there."""
     try:
-        return read_coco(Path(read_run(run)["data"]["path"]))
+        return read_coco(Path(read_run(store.manifest.run)["data"]["path"]))
     except (PartlabError, KeyError, TypeError):
         return None
 

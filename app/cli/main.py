@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, data_files, pseudolabel, segmenter_evaluate
+from app.cli import data, data_files, pseudolabel_reports, segmenter_evaluate
 from app.cli.doctor import doctor
 
 app = typer.Typer(
@@ -19,7 +19,7 @@ data_files.register(data.group)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
 app.add_typer(segmenter_evaluate.group, name="segmenter")
-app.add_typer(pseudolabel.group, name="pseudolabel")
+app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 
 
 @app.callback(invoke_without_command=True)
