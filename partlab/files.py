@@ -101,7 +101,17 @@ def claim_folder(
                 hint="choose another --out, or pass --force to replace it",
             )
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    path.mkdir(parents=True, exist_ok=True)
+    return _make_folder(path)
+
+
+def _make_folder(path: Path) -> Path:
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise PartlabError(
+            f"cannot make the folder {path}: {error.strerror or error}",
+            hint="choose another folder",
+        ) from error
     return path
 
 
@@ -112,8 +122,7 @@ def exclusive(folder: str | Path) -> Iterator[None]:
     Raises:
         BusyError: another process holds it.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _make_folder(Path(folder))
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()

@@ -88,6 +88,7 @@ def test_show_one_and_many(world: Path, tmp_path: Path) -> None:
     ("arguments", "code", "words"),
     [
         (("make-world", "--out", "{world}"), 1, "already exists"),
+        (("make-world", "--out", "{world}/world.json/sub"), 1, "cannot make the folder"),
         (("make-world", "--out", "{tmp}/w", "--objects", "rma"), 3, "ram"),
         (("make-world", "--out", "{tmp}/w", "--hint", "colour"), 2, "hint"),
         (("make-world", "--out", "{tmp}/w", "--size", "3"), 2, "size"),
