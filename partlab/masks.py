@@ -120,23 +120,23 @@ def _from_rle(segmentation: dict[str, Any], height: int, width: int) -> Rle:
 
 def _fills(counts: str, pixels: int) -> bool:
     """Whether the runs add up to `pixels`; checked here because pycocotools reads on blindly."""
-    runs: list[int] = []
-    value = shift = 0
-    for char in counts:
-        bits = ord(char) - 48
-        if not 0 <= bits < 64:
-            return False
-        value |= (bits & 31) << shift
-        shift += 5
-        if bits & 32:
-            continue
-        if bits & 16:
-            value -= 1 << shift
-        runs.append(value + (runs[-2] if len(runs) > 2 else 0))
-        if runs[-1] < 0:
-            return False
-        value = shift = 0
-    return shift == 0 and sum(runs) == pixels
+    if not counts.isascii():
+        return False
+    bits = np.frombuffer(counts.encode(), np.uint8).astype(np.int64) - 48
+    ends = np.flatnonzero(bits & 32 == 0)  # the last character of each number
+    if not len(bits) or bits.min() < 0 or bits.max() > 63 or bits[-1] & 32:
+        return not len(bits) and pixels == 0
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    lengths = ends - starts + 1
+    if lengths.max() > 7:  # no image has runs of 35 bits
+        return False
+    places = np.arange(len(bits)) - np.repeat(starts, lengths)
+    values = np.add.reduceat((bits & 31) << 5 * places, starts)
+    values -= np.where(bits[ends] & 16, 1 << 5 * lengths, 0)
+    # From the fourth on, a number is the difference to the last but one run.
+    runs = values.copy()
+    runs[1::2], runs[2::2] = np.cumsum(values[1::2]), np.cumsum(values[2::2])
+    return bool(runs.min() >= 0 and runs.sum() == pixels)
 
 
 def _text(rle: Any) -> Rle:
