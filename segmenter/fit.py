@@ -132,6 +132,7 @@ def fit(
             _describe(train, run, config, backend)
         if here.world > 1:
             dist.barrier()
+        torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         trainer = _Trainer(create(here.device), train, val, run, config.train, here)
         trainer.resume()
         trainer.train(progress)
