@@ -62,7 +62,7 @@ def sample_images(
         ConfigError: `per_object` is below 1.
         DatasetError: a category has too few readable images; all such are named.
         NotFoundError: there are no images, or no such split.
-        OutputExistsError: the folder holds files, and `force` is off.
+        OutputExistsError: the folder holds files, and `force` is off; or it holds the source.
     """
     if per_object < 1:
         raise ConfigError(f"cannot choose {per_object} images per object category")
@@ -71,7 +71,7 @@ def sample_images(
     chosen, unreadable = _choose(found, per_object, seed, origin_split, progress)
     counts = {name: sum(one.object == name for one in chosen) for name in found.names}
     _refuse(counts, per_object, source)
-    folder = claim_folder(out, force=force)
+    folder = claim_folder(out, force=force, inputs=[source, found.root])
     if copy:
         _copy(found.root, folder / "images", chosen)
     if found.dataset:

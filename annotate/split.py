@@ -126,9 +126,10 @@ def write_splits(
     """Write annotations/<split>.json and split.json; pictures stay where they are.
 
     Raises:
-        OutputExistsError: the folder holds files, and `force` is off.
+        OutputExistsError: the folder holds files, and `force` is off; or it holds the source.
     """
-    folder = claim_folder(out, force=force)
+    inputs = [place for part in parts.values() for place in (part.path, part.image_root)]
+    folder = claim_folder(out, force=force, inputs=inputs)
     for name, dataset in parts.items():
         write_coco(placed(dataset, folder / "annotations"), folder / "annotations" / f"{name}.json")
     counts = {name: len(dataset.images) for name, dataset in parts.items()}
