@@ -148,6 +148,12 @@ KINDS = _kinds(
         "two parts overlap without a declared inclusion",
         "declare the smaller part as included in the larger one, or redraw the border",
     ),
+    (
+        "predicted_overlap",
+        WARNING,
+        "a network's mask overlaps another part without a declared inclusion",
+        "nothing to do: where they are flattened the higher score wins",
+    ),
     # inclusions
     ("inclusion_self", ERROR, "a part is included in itself", "run with --fix", True),
     ("inclusion_cycle", ERROR, "parts include each other in a circle", "remove one of the links"),

@@ -32,21 +32,21 @@ def overlap_findings(
 
     Of each pair of categories the first offending annotation is named, with how many more.
     """
-    hits: dict[tuple[int, int], list[tuple[Annotation, Annotation, float]]] = {}
+    hits: dict[tuple[int, int, str], list[tuple[Annotation, Annotation, float]]] = {}
     for a, b, shared in _overlapping(drawn):
         if a[0].category_id == b[0].category_id:
             if a[1] == b[1]:
                 yield _copy(image, a[0], b[0])
         elif not _allowed(dataset, a[0], b[0]) and not _edge_only(a[1], b[1], shared, settings):
             small, large = (a, b) if area(a[1]) <= area(b[1]) else (b, a)
-            pair = small[0].category_id, large[0].category_id
+            pair = small[0].category_id, large[0].category_id, _kind_of(a[0], b[0])
             hits.setdefault(pair, []).append((small[0], large[0], shared))
-    for (inner, outer), found in hits.items():
+    for (inner, outer, kind), found in hits.items():
         small, large, shared = found[0]
         names = dataset.category_by_id[inner].name, dataset.category_by_id[outer].name
         more = f", and {len(found) - 1} more such masks" if len(found) > 1 else ""
         what = f"{names[0]} shares {shared:.0f} px with {names[1]} (annotation {large.id}){more}"
-        yield KINDS["overlap"].at(what, image=image, annotation=small)
+        yield KINDS[kind].at(what, image=image, annotation=small)
 
 
 def _overlapping(drawn: Drawn) -> Iterator[tuple[Any, Any, float]]:
@@ -58,6 +58,12 @@ def _overlapping(drawn: Drawn) -> Iterator[tuple[Any, Any, float]]:
     for first, second in zip(*np.nonzero(ratios), strict=True):
         ratio, both = ratios[first, second], area(rles[first]) + area(rles[second])
         yield drawn[first], drawn[second], ratio * both / (1 + ratio)
+
+
+def _kind_of(*pair: Annotation) -> str:
+    """M-02 binds people; between a network's masks the scores decide (B4.5)."""
+    predicted = any(annotation.provenance.startswith("pseudo:") for annotation in pair)
+    return "predicted_overlap" if predicted else "overlap"
 
 
 def _copy(image: Image, first: Annotation, second: Annotation) -> Finding:

@@ -203,6 +203,11 @@ def overlapping(data: Raw, folder: Path) -> None:
     data["annotations"].append(annotation(98, 3, 4, (0, 0, 30, 30)))  # wheel over bed
 
 
+def predicted_overlapping(data: Raw, folder: Path) -> None:
+    overlapping(data, folder)
+    data["annotations"][-1]["partlab"] = {"provenance": "pseudo:seg", "score": 0.7}
+
+
 def swapped(data: Raw, folder: Path) -> None:
     data["partlab"]["inclusions"]["goose"] = {"head": "beak"}
 
@@ -285,6 +290,7 @@ PLANTS: dict[str, Plant] = {
     "wrong_bbox": setting(11, bbox=[1, 1, 5, 5]),
     "duplicate_mask": copied_mask,
     "overlap": overlapping,
+    "predicted_overlap": predicted_overlapping,
     "inclusion_self": inclusions({"body": "body"}),
     "inclusion_cycle": lambda data, folder: data["partlab"]["inclusions"].update(
         cart={"wheel": "bed", "bed": "wheel"}
