@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from pseudolabel.report import Report
     from pseudolabel.store import Store
 
+__all__ = ["group"]
+
 StoreArg = Annotated[Path, typer.Argument(metavar="DIR", help="A pseudo-label store.")]
 TruthOpt = "Part data set with the true masks of (some of) the store's images."
 ImagesOpt = Annotated[

@@ -4,6 +4,7 @@ Presence and area are counted per image with the instances of a part united, on 
 Everything is gathered in one pass; memory holds a few bytes for each mask, never a mask.
 """
 
+import math
 from array import array
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -260,5 +261,5 @@ def _short(
     if human is None:
         return False
     pooled = (share * images + human * human_images) / (images + human_images)
-    error = (pooled * (1 - pooled) * (1 / images + 1 / human_images)) ** 0.5
+    error = math.sqrt(pooled * (1 - pooled) * (1 / images + 1 / human_images))
     return human - share > max(bounds.missing, 2 * error)
