@@ -274,7 +274,11 @@ def _until(condition: Callable[[], bool], complaint: str) -> None:
 
 def _sweep(out: Path, manifest: Manifest, process: Process) -> None:
     """Remove what a killed process left half written in this process's share."""
-    for shard in range(process.rank, manifest.shards, process.world):
-        path = shard_path(out, shard)
-        for scratch in path.parent.glob(f".{path.name}.*.tmp"):
+    share = range(process.rank, manifest.shards, process.world)
+    paths = [shard_path(out, shard) for shard in share]
+    if process.first:
+        paths += [out / "manifest.json", out / "inputs.parquet"]
+    scratches = {path.parent for path in paths}
+    for scratch in (s for folder in scratches for s in folder.glob(".*.tmp")):
+        if scratch.with_name(scratch.name[1:].rsplit(".", 2)[0]) in paths:
             scratch.unlink(missing_ok=True)

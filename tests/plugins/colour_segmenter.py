@@ -86,7 +86,9 @@ def _one(
 
 
 def _detections(found: list[tuple[BoolMask, NDArray[np.float32]]], names: int) -> Detections:
-    boxes = [(x.min(), y.min(), x.max() + 1, y.max() + 1) for y, x in (m.nonzero() for m, _ in found)]
+    boxes = [
+        (x.min(), y.min(), x.max() + 1, y.max() + 1) for y, x in (m.nonzero() for m, _ in found)
+    ]
     probabilities = np.array([vector for _, vector in found], np.float32).reshape(-1, names)
     labels = probabilities.argmax(1)
     return Detections(
