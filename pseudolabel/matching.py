@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
+
 from partlab.errors import NotFoundError
 from partlab.masks import Rle, area, iou, union
 from partlab.schema import Annotation, Dataset, Image
@@ -72,7 +74,8 @@ class Pair:
 
     def at(self, tau: float) -> Step | None:
         """The mask that a threshold keeps: the union of the instances that reach it."""
-        return next((step for step in reversed(self.steps) if step.score >= tau), None)
+        floor = np.float32(tau)  # scores are stored so, and the engine compares so
+        return next((step for step in reversed(self.steps) if step.score >= floor), None)
 
     @property
     def best(self) -> float | None:

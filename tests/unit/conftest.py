@@ -64,6 +64,7 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
         run: str = "runs/seg-a",
         size: tuple[int, int] = SIZE,
         pictures: bool = True,
+        config: dict[str, Any] | None = None,
     ) -> Store:
         path, root = tmp_path / folder, tmp_path / "photos"
         rows = []
@@ -76,14 +77,15 @@ def make_store(tmp_path: Path) -> Callable[..., Store]:
             layers = tuple(stored(label, box, score, size) for label, box, score in masks)
             status = "labelled" if layers else "blank"
             rows.append(Row(number, name, object, "folder", *size, status, None, layers))
-        config = {"threshold": threshold, "thresholds": None}
+        thresholds = {"default": threshold, "parts": {}}
+        settings = {"thresholds": thresholds, "unite": True, **(config or {})}
         manifest = Manifest(
             partlab="0",
             run=run,
             backend="fake",
             model_sha256="0" * 64,
-            config=config,
-            config_sha256=sha256_json(config),
+            config=settings,
+            config_sha256=sha256_json(settings),
             names=names,
             inclusions=INCLUSIONS,
             image_root=str(root),
