@@ -11,6 +11,7 @@ position of an image in the frozen list.
 
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -277,8 +278,10 @@ class Store:
         """
         wanted = None if columns is None else list(columns)
         for shard in self.shards:
-            for record in _read_shard(self.path, self.manifest, shard, wanted).to_pylist():
-                yield _row(record)
+            table = _read_shard(self.path, self.manifest, shard, wanted)
+            with _damage_named(shard_path(self.path, shard)):
+                rows = [_row(record) for record in table.to_pylist()]
+            yield from rows
 
     def count(self) -> dict[str, int]:
         """Images by status, and masks; reads two columns, one shard in memory at a time.
@@ -306,7 +309,8 @@ class Store:
         if not 0 <= position < self.manifest.images or shard not in self.shards:
             raise IndexError(f"{self.path} has no row {position}")
         table = _kept_shard(self.path, self.manifest.identity, shard)
-        return _row(table.slice(offset, 1).to_pylist()[0])
+        with _damage_named(shard_path(self.path, shard)):
+            return _row(table.slice(offset, 1).to_pylist()[0])
 
     def layers(self, row: Row) -> list[Layer]:
         """The masks of a row, as `partlab.composite` wants them."""
@@ -340,14 +344,9 @@ def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[
     if columns is not None and "masks" in columns:
         columns = list(dict.fromkeys([*columns, "height", "width"]))
     path, expected = shard_path(folder, shard), len(manifest.span(shard))
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            # A forked worker has none of Arrow's threads.
-            table = file.read(columns=columns, use_threads=False)
-    except FileNotFoundError:
-        raise DatasetError(f"shard {path} is missing", hint=_REPAIR) from None
-    except (OSError, pa.ArrowException) as error:
-        raise DatasetError(f"shard {path} is damaged: {error}", hint=_REPAIR) from error
+    with _damage_named(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        # A forked worker has none of Arrow's threads.
+        table = file.read(columns=columns, use_threads=False)
     if table.num_rows != expected:
         raise DatasetError(
             f"shard {path} holds {table.num_rows} rows instead of {expected}", hint=_REPAIR
@@ -355,6 +354,17 @@ def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[
     if (table.schema.metadata or {}).get(_STAMP) != manifest.identity.encode():
         raise DatasetError(f"shard {path} belongs to another store", hint=_REPAIR)
     return table
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    """What Arrow raises on a damaged file depends on where the damage is."""
+    try:
+        yield
+    except FileNotFoundError:
+        raise DatasetError(f"shard {path} is missing", hint=_REPAIR) from None
+    except (OSError, pa.ArrowException, ValueError, LookupError, TypeError) as error:
+        raise DatasetError(f"shard {path} is damaged: {error}", hint=_REPAIR) from error
 
 
 _REPAIR = "delete that file and run the same pseudolabel command again: it makes only that shard"

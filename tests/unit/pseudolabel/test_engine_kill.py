@@ -1,4 +1,4 @@
-"""kill -9 at any moment, Ctrl-C, a full disk, two runs at once, several processes (section A, B)."""
+"""kill -9 at any moment, Ctrl-C, a full disk, two runs at once, several processes."""
 
 import os
 import signal
@@ -199,7 +199,7 @@ def test_full_disk_is_a_clear_error_and_the_store_stays_readable(
 ):
     out, ballast = small_disk / "out", small_disk / "ballast"
     ballast.write_bytes(b"x" * 170_000)
-    with pytest.raises(PartlabError, match="cannot write .*: .*[Nn]o space left") as caught:
+    with pytest.raises(PartlabError, match=r"cannot write .*: .*[Nn]o space left") as caught:
         label_images(photos, colour_run, out, settings(), workers=0)
     assert "free some space" in caught.value.hint
     stored = Store.open(out)
