@@ -59,6 +59,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise NotFoundError(f"no settings file {path}") from None
     except (tomllib.TOMLDecodeError, json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"cannot read settings file {path}: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"settings file {path} is not an object of names and values")
     return values
 
 

@@ -1,0 +1,104 @@
+"""The one way a picture becomes pixels: EXIF applied, any mode to RGB, damage named."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from PIL import ImageOps
+
+from partlab.errors import DatasetError, NotFoundError
+from partlab.images import image_size, is_image_name, load_image
+
+PIXELS = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)
+
+
+def save(path: Path, orientation: int | None = None, **options: object) -> Path:
+    exif = PillowImage.Exif()
+    if orientation:
+        exif[0x0112] = orientation
+    PillowImage.fromarray(PIXELS).save(path, exif=exif, **options)  # type: ignore[arg-type]
+    return path
+
+
+@pytest.mark.parametrize("orientation", [None, 1, 2, 3, 4, 5, 6, 7, 8])
+def test_exif_orientation_is_applied(orientation: int | None, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", orientation)
+    turned = {
+        2: PIXELS[:, ::-1],
+        3: PIXELS[::-1, ::-1],
+        4: PIXELS[::-1],
+        5: PIXELS.transpose(1, 0, 2),
+        6: PIXELS[::-1].transpose(1, 0, 2),
+        7: PIXELS[::-1, ::-1].transpose(1, 0, 2),
+        8: PIXELS[:, ::-1].transpose(1, 0, 2),
+    }.get(orientation or 1, PIXELS)
+    found = load_image(path)
+    assert (found == turned).all()
+    assert image_size(path) == (found.shape[1], found.shape[0])
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_a_jpeg_as_pillow_shows_it(orientation: int, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.jpg", orientation)
+    with PillowImage.open(path) as opened:
+        shown = np.array(ImageOps.exif_transpose(opened))
+    assert (load_image(path) == shown).all()
+    assert load_image(path).dtype == np.uint8
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "1", "LA", "RGBA", "CMYK", "I;16"])
+def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
+    picture = PillowImage.fromarray(PIXELS)
+    if mode == "I;16":
+        picture = PillowImage.fromarray(np.zeros((6, 9), np.uint16))
+    else:
+        picture = picture.convert(mode)
+    path = tmp_path / ("a.tif" if mode == "CMYK" else "a.png")
+    picture.save(path)
+    assert load_image(path).shape == (6, 9, 3)
+    assert image_size(path) == (9, 6)
+
+
+def test_a_png_named_jpeg_opens(tmp_path: Path) -> None:
+    save(tmp_path / "a.png").rename(tmp_path / "a.JPEG")
+    assert (load_image(tmp_path / "a.JPEG") == PIXELS).all()
+
+
+def jpeg() -> bytes:
+    buffer = io.BytesIO()
+    noise = np.random.default_rng(1).integers(0, 255, (80, 80, 3), dtype=np.uint8)
+    PillowImage.fromarray(noise).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("data", [b"", b"text", jpeg()[:400], b"\x89PNG\r\n\x1a\n" + b"0" * 40])
+def test_damaged_files_are_named(data: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jpg"
+    path.write_bytes(data)
+    with pytest.raises(DatasetError, match=r"cannot read image .*bad\.jpg"):
+        load_image(path)
+
+
+def test_what_is_not_there(tmp_path: Path) -> None:
+    for read in (load_image, image_size):
+        with pytest.raises(NotFoundError, match=r"x\.jpg"):
+            read(tmp_path / "x.jpg")
+    with pytest.raises(DatasetError):
+        load_image(tmp_path)
+    (tmp_path / "t.jpg").write_text("no")
+    with pytest.raises(DatasetError, match="not a picture"):
+        image_size(tmp_path / "t.jpg")
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = save(tmp_path / "a.png")
+    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", 20)
+    with pytest.raises(DatasetError, match=r"a\.png"):
+        load_image(path)
+
+
+def test_picture_names() -> None:
+    names = ["a.JPEG", "a.jpg", "b.Png", "c.webp", "d.txt", ".jpg", "jpg", "a.json"]
+    assert [name for name in names if is_image_name(name)] == ["a.JPEG", "a.jpg", "b.Png", "c.webp"]

@@ -1,0 +1,99 @@
+"""Records keep what they were read from; the data set's look-ups."""
+
+import pytest
+
+from partlab.errors import NotFoundError, UnknownNameError
+from partlab.schema import Annotation, Category, Dataset, Discard, Image
+
+
+def dataset() -> Dataset:
+    categories = [
+        Category.new(7, "ram", "head", wnid="n02412080"),
+        Category.new(3, "ram", "horn"),
+        Category.new(5, "cart", "wheel"),
+    ]
+    images = [
+        Image.new(1, "a.jpg", (5, 4)),
+        Image.new(2, "b.jpg", (5, 4), object="cart"),
+        Image.new(3, "c.jpg", (5, 4)),
+    ]
+    masks = [(1, 1, 7), (2, 1, 3), (3, 2, 5), (4, 3, 5), (5, 3, 7), (6, 3, 99)]
+    annotations = [Annotation.new(*ids, []) for ids in masks]
+    inclusions = {"ram": {"horn": "head", "tail": "head"}, "goose": {"beak": "head"}}
+    return Dataset(images, annotations, categories, inclusions)
+
+
+def test_labels_are_positions_not_ids() -> None:
+    """C1: ids are local to a file."""
+    assert dataset().label_of == {7: 0, 3: 1, 5: 2}
+    assert dataset().names == ("ram:head", "ram:horn", "cart:wheel")
+    assert dataset().objects == ("ram", "cart")
+    assert dataset().labels_of("ram") == [0, 1]
+
+
+def test_parents_leave_unknown_parts_out() -> None:
+    assert dataset().parents == {1: 0}
+
+
+def test_the_object_of_an_image() -> None:
+    """D-03: as stated, else the one its parts belong to, else nobody knows."""
+    data = dataset()
+    assert [data.object_of(image) for image in data.images] == ["ram", "cart", None]
+    assert Image({"id": 1, "class": "bear"}).object == "bear"
+
+
+def test_look_ups() -> None:
+    data = dataset()
+    assert [a.id for a in data.annotations_of(1)] == [1, 2]
+    assert data.annotations_of(99) == []
+    assert data.find_image("b.jpg").id == 2
+    with pytest.raises(NotFoundError, match=r"x\.jpg"):
+        data.find_image("x.jpg")
+    with pytest.raises(UnknownNameError, match="rma") as caught:
+        data.labels_of("rma")
+    assert "ram" in str(caught.value.hint)
+
+
+def test_a_subset_keeps_the_categories() -> None:
+    part = dataset().subset([1])
+    assert [i.id for i in part.images] == [1]
+    assert [a.id for a in part.annotations] == [1, 2]
+    assert len(part.categories) == 3
+    assert part.inclusions == dataset().inclusions
+
+
+def test_changed_is_a_copy() -> None:
+    first = Annotation({"id": 1, "note": 5, "partlab": {"score": 0.5, "mine": 1}})
+    second = first.changed(id=2, score=0.7, area=3)
+    assert first.raw == {"id": 1, "note": 5, "partlab": {"score": 0.5, "mine": 1}}
+    assert second.raw == {"id": 2, "note": 5, "partlab": {"score": 0.7, "mine": 1}, "area": 3}
+    assert (second.id, second.score, second.area) == (2, 0.7, 3)
+    with pytest.raises(AttributeError, match="no field 'colour'"):
+        first.changed(colour=1)
+
+
+def test_defaults() -> None:
+    """D-05: what says nothing was made by hand; human masks have score 1."""
+    bare = Annotation({"id": 1})
+    assert (bare.provenance, bare.score, bare.iscrowd) == ("human", 1.0, 0)
+    assert Category({"id": 1, "name": "x"}).whole_object is False
+    assert Discard({"file_name": "x", "partlab": {"reason": "dark"}}).reason == "dark"
+
+
+@pytest.mark.parametrize(
+    ("raw", "name"),
+    [
+        (
+            {"name": "car:front door", "supercategory": "car", "part": "front door"},
+            "car:front door",
+        ),
+        ({"name": "car:front door"}, "car:front door"),
+        ({"name": "head", "supercategory": "ram"}, "ram:head"),
+        ({"name": "Quadruped Head", "supercategory": "Quadruped"}, "Quadruped:Quadruped Head"),
+        ({"name": "ram:head", "supercategory": "ram"}, "ram:head"),
+        ({"name": "bakery"}, "bakery:bakery"),
+        ({}, ":"),
+    ],
+)
+def test_category_names(raw: dict[str, object], name: str) -> None:
+    assert Category(raw).name == name
