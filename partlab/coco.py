@@ -86,7 +86,7 @@ def read_coco(path: str | Path, *, lenient: bool = False) -> Dataset:
     """
     path = Path(path)
     with _collector_paused():
-        loaded: Raw = read_json(path)
+        loaded: Raw = read_json(path, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{path} is not a COCO file: its top level is not an object")
         broken: list[Raw] | None = [] if lenient else None

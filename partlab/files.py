@@ -64,8 +64,20 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path) -> Any:
+class _SharedFloats(dict[str, float]):
+    """One float object for each spelling, up to a number of spellings."""
+
+    def __missing__(self, text: str) -> float:
+        value = float(text)
+        if len(self) < 300_000:
+            self[text] = value
+        return value
+
+
+def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
     """Read a JSON file.
+
+    `share_floats` halves the memory of files full of coordinates, and takes somewhat longer.
 
     Raises:
         NotFoundError: there is no such file.
@@ -73,7 +85,8 @@ def read_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_bytes())
+        parse = _SharedFloats().__getitem__ if share_floats else None
+        return json.loads(path.read_bytes(), parse_float=parse)
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

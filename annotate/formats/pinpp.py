@@ -125,7 +125,7 @@ class _Reader:
         return {"origin": origin} | ({"broken": self.broken} if self.broken else {})
 
     def _one_file(self, file: Path, name: str) -> None:
-        loaded = read_json(file)
+        loaded = read_json(file, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{file} is not a COCO file: its top level is not an object")
         raws = {kind: self._whole(loaded, kind, file) for kind in self.next}
