@@ -56,7 +56,7 @@ class ColourSegmenter:
         for colour in np.unique(self.colours, axis=0):
             near = np.abs(image.astype(np.float32) - colour).max(2) < TOLERANCE
             own = (self.colours == colour).all(1)
-            vector = (own / (1.0 + np.arange(len(own)))).astype(np.float32)
+            vector = (own / (1 + np.arange(len(own)) / 2)).astype(np.float32)
             vector /= vector.sum()
             if allowed is not None:
                 vector[[label for label in range(len(own)) if label not in allowed]] = 0
