@@ -5,7 +5,7 @@
 Draws label maps of blobs (4 parts an image, as in a real store), writes the cache, then times,
 in one process: a random read; cut and resize to 224; sparse targets at 28, 14 and 7; and the
 same targets by a dense one-hot array and average pooling. The result, with the ratio, is
-written to label_cache.json beside this file.
+written to results/label_cache.json.
 """
 
 import argparse
@@ -103,7 +103,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Path(folder) / "labels.arrow", asked.images, asked.side)
     text = json.dumps(result, indent=2)
-    Path(__file__).with_suffix(".json").write_text(text + "\n")
+    (Path(__file__).parent / "results" / "label_cache.json").write_text(text + "\n")
     print(text)
 
 

@@ -203,7 +203,7 @@ class LabelMaps:
         shape = at["channels"], at["height"], at["width"]
         size = int(np.prod(shape)) * self.header.dtype.itemsize
         raw = self._codec.decompress(self._labels[index].as_buffer(), size)
-        stored = np.frombuffer(bytearray(raw), self.header.dtype).reshape(shape)
+        stored = np.frombuffer(raw, self.header.dtype).reshape(shape)
         return Composite(
             self._all_channels(stored), self.header.ignore, bool(at["pseudo"]), bool(at["blank"])
         )

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 from app.cli.main import app
 from partlab.coco import read_dataset
 from partlab.labelmaps import LabelMaps
+from segmenter.runs import write_run
 
 HEAD, WHEEL = 1, 3
 BOX = (0, 0, 20, 20)
@@ -59,6 +60,22 @@ def test_report_as_json_is_only_json(store, truth, tmp_path):
         {"file_name": "car/x.png", "reason": "cannot read image: truncated"}
     ]
     assert (tmp_path / "r.html").is_file()
+
+
+def test_report_compares_with_the_training_set_unless_told(make_store, make_dataset, tmp_path):
+    human = make_dataset([("h.png", "cat", [("cat:head", BOX)])])
+    run_folder = tmp_path / "seg"
+    store = make_store([("cat/a.png", "cat", [])], run=str(run_folder))
+    about = {"backend": "x", "config": {}, "names": [], "data": {"path": str(human.path)}}
+    write_run(run_folder, about)
+    assert result("report", store.path)["human"] == str(human.path)
+    assert result("report", store.path, "--force", "--human", other(make_dataset))["human"] != str(
+        human.path
+    )
+
+
+def other(make_dataset):
+    return make_dataset([("h.png", "cat", [("cat:ear", BOX)])], folder="other").path
 
 
 def test_report_bounds_can_be_set(store, tmp_path):
