@@ -120,12 +120,12 @@ def main() -> None:
         print(json.dumps(step(asked.step, asked.path)))
         return
     result: dict[str, Any] = {
-        "command": "python benchmarks/dataset_index.py " + " ".join(sys.argv[1:]),
+        "command": " ".join(["python benchmarks/dataset_index.py", *sys.argv[1:]]),
         "images": asked.images,
         "masks": asked.masks,
         "machine": {
             "cpus": os.cpu_count(),
-            "platform": platform.platform(),
+            "platform": f"{platform.system()} {platform.machine()}",
             "load_at_start": round(os.getloadavg()[0], 1),
         },
         "versions": {name: version(name) for name in ("numpy", "pycocotools")},

@@ -448,6 +448,14 @@ def test_a_shared_border_is_no_overlap(folder: Path) -> None:
     assert kinds_of(check_folder(folder, settings=strict)) == {"overlap"}
 
 
+def test_a_thin_part_inside_another_is_no_border(folder: Path) -> None:
+    """An eye 3 pixels high covers no thick piece of the head, but lies in it wholly."""
+    data = clean()
+    data["annotations"].append(annotation(98, 3, 4, (20, 20, 40, 23)))
+    (folder / "annotations" / "train.json").write_text(json.dumps(data))
+    assert kinds_of(check_folder(folder)) == {"overlap"}
+
+
 def test_inclusion_through_another_part_allows_the_overlap(folder: Path) -> None:
     data = clean()
     data["partlab"]["inclusions"]["goose"] = {"beak": "head", "head": "body"}

@@ -80,9 +80,11 @@ def test_a_polygon_outside_keeps_its_pixels_inside(tmp_path: Path) -> None:
 
 def test_taken_ids_are_renumbered_and_nothing_is_dropped(tmp_path: Path) -> None:
     other = [[15, 15, 25, 15, 25, 25, 15, 25]]
-    data, repaired, left = fixed(tmp_path, annotation(1), annotation(1, other))
-    assert (repaired, left) == ({"duplicate_annotation_id": 1}, set())
-    assert [a["id"] for a in data["annotations"]] == [1, 51, 50]
+    third = [[15, 28, 25, 28, 25, 38, 15, 38]]
+    same = annotation(1), annotation(1, other), annotation(1, third)
+    data, repaired, left = fixed(tmp_path, *same)
+    assert (repaired, left) == ({"duplicate_annotation_id": 2}, set())
+    assert [a["id"] for a in data["annotations"]] == [1, 51, 52, 50]
 
 
 def test_word_for_word_copies_go_but_other_opinions_stay(tmp_path: Path) -> None:
