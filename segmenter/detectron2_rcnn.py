@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from partlab.errors import ConfigError, NotFoundError
 from segmenter.category_filter import category_filter
 from segmenter.detectron2_backend import Detectron2ModelConfig
+from segmenter.device import pick_device
 from segmenter.part_rcnn import Found, Size, Targets
 from segmenter.torchvision_backend import MaskRCNN
 
@@ -194,7 +195,7 @@ class Detectron2MaskRCNN(MaskRCNN):
     ) -> None:
         self.names = tuple(names)
         self.config: Any = config
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # detectron2's, for RGB
         self.mean, self.std = (
             torch.tensor(values, device=self.device)[:, None, None] for values in (mean, std)

@@ -18,6 +18,7 @@ from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from segmenter.backbone import load_backbone_weights, normalisation
 from segmenter.data import fitted, pad_batch, resize
+from segmenter.device import pick_device
 from segmenter.fit import SegmenterConfig, TrainConfig, fit
 from segmenter.part_rcnn import Found, ModelConfig, PartRCNN, Size
 from segmenter.protocol import Detections, Pixels
@@ -35,7 +36,7 @@ class MaskRCNN:
     ) -> None:
         self.names = tuple(names)
         self.config = config
-        self.device = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+        self.device = pick_device(device)
         mean, std = normalisation(config.backbone)
         self.mean, self.std = (
             torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from partlab.config import load_config
 from partlab.errors import (
     BackendUnavailableError,
+    ConfigError,
     DatasetError,
     NotFoundError,
     OutputExistsError,
@@ -282,8 +283,8 @@ def _until(items: Iterable[Any], stop: int) -> Iterator[Any]:
 @pytest.mark.slow
 def test_it_learns(engine: Any, tmp_path: Path) -> None:
     """On new drawings, after some minutes on one core; P-07's order of the two ways."""
-    train, held_out = _draw(tmp_path / "train", 48), _draw(tmp_path / "new", 12, seed=1)
-    lessons = {"epochs": 20, "batch_size": 4, "checkpoint_steps": 1000}
+    train, held_out = _draw(tmp_path / "train", 32), _draw(tmp_path / "new", 12, seed=1)
+    lessons = {"epochs": 15, "batch_size": 4, "checkpoint_steps": 1000}
     config = engine.tiny.model_copy(update={"train": engine.tiny.train.model_copy(update=lessons)})
     engine.fit(train, tmp_path / "seg", config=config)
     found = evaluate(load_segmenter(tmp_path / "seg", device="cpu"), held_out)
@@ -319,6 +320,12 @@ def test_wrong_checkpoints_are_explained(run: Path, tmp_path: Path) -> None:
         load_segmenter(broken)
     with pytest.raises(NotFoundError, match="not a segmenter run"):
         load_segmenter(tmp_path)
+
+
+@pytest.mark.parametrize("device", ["cdua", "cuda:99", "meta:x"])
+def test_a_device_that_is_not_there_is_told(run: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}' cannot be used here"):
+        load_segmenter(run, device=device)
 
 
 def test_a_missing_detectron2_is_told_before_anything_is_touched(
