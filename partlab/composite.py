@@ -2,7 +2,7 @@
 
 The rule (requirements B3, B4; P-05) is one total order, so the result never depends on
 the order of the input. A part stands as high as the best of itself and the parts around
-it (score, then smaller area, then lower label and position); an included part always lies
+it (score, then smaller area, then lower label, then run lengths); an included part always lies
 on top of the part around it. Human masks have score 1.
 """
 
@@ -26,7 +26,7 @@ class Layer:
     score: float = 1.0
 
 
-_Rank = tuple[float, int, int, int]
+_Rank = tuple[float, int, int, str]
 
 
 def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int]:
@@ -35,8 +35,7 @@ def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int
     `parents` maps the label of an included part to the label of the part around it.
     """
     own: list[_Rank] = [
-        (layer.score, -area(layer.rle), -layer.label, -position)
-        for position, layer in enumerate(layers)
+        (layer.score, -area(layer.rle), -layer.label, layer.rle["counts"]) for layer in layers
     ]
     best: dict[int, _Rank] = {}
     for layer, rank in zip(layers, own, strict=True):

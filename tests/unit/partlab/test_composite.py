@@ -44,6 +44,15 @@ def test_the_order_of_the_input_does_not_matter(
     assert (one == two).all()
 
 
+def test_equal_scores_areas_and_labels_still_have_one_order() -> None:
+    """Seen in the multi form, where the topmost layer takes the first channel."""
+    mask = np.zeros((2, *SIZE), bool)
+    mask[0, 0, 0:2] = mask[1, 0, 1:3] = True
+    one, two = (Layer(0, encode(each)) for each in mask)
+    size = {"channels": 2, "pad": 2}
+    assert (stack([one, two], SIZE, {}, **size) == stack([two, one], SIZE, {}, **size)).all()
+
+
 @given(LAYERS, PARENTS)
 def test_every_covered_pixel_has_a_label_that_covers_it(
     layers: list[Layer], parents: dict[int, int]
