@@ -42,7 +42,7 @@ def evaluate_run(
     """Evaluate a run and write `RUN/evaluation-<data>-<split>.json`; returns what it holds.
 
     All scores are shares in 0…1. Without `split` a data set folder's `val` is used, or its
-    only file. `limit` takes the first images only.
+    only file. `limit` takes that many images, evenly spread over the file.
 
     Raises:
         NotFoundError: no such run, checkpoint, data set or split.
@@ -102,7 +102,9 @@ def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Datas
         split = DEFAULT_SPLIT
     truth = read_dataset(data, split)
     if limit is not None:
-        truth = truth.subset([image.id for image in truth.images[:limit]])
+        count = min(limit, len(truth.images))
+        chosen = [number * len(truth.images) // count for number in range(count)]
+        truth = truth.subset(truth.images[position].id for position in chosen)
     return split or next(iter(splits)), truth
 
 

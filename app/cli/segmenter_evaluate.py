@@ -34,7 +34,8 @@ def evaluate(
         str | None, typer.Option(help="cpu, cuda, …; the best there is.", show_default=False)
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Only the first images.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Only this many images, evenly spread.", show_default=False),
     ] = None,
     per_part: Annotated[bool, typer.Option("--per-part", help="Also a row for each part.")] = False,
     reference: Annotated[
@@ -95,6 +96,7 @@ def _rows(records: list[dict[str, Any]], names: list[str]) -> str:
             *(_percent(record[way][key]) for way, key in columns),
         ]
         for record in records
+        if record["masks"]
     ]
     return _table(head, rows, words=len(names))
 

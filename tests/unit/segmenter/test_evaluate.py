@@ -377,6 +377,16 @@ def test_json_is_all_there_is_on_stdout(command: Command, colour_run: Path, vehi
     assert printed == json.loads(Path(printed["file"]).read_text())
 
 
+def test_a_limit_takes_images_from_all_over_the_file(colour_run: Path, vehicles: Path) -> None:
+    """The first ones may all be of one object category."""
+    found = evaluate_run(colour_run, vehicles, limit=3)
+    raw = json.loads((vehicles / "annotations" / "val.json").read_text())
+    shown = [raw["images"][position]["file_name"][:3] for position in (0, 3, 6)]
+    assert found["images"] == 3
+    assert {each["object"][:3]: each["images"] for each in found["per_object"]}[shown[0]] == 3
+    assert evaluate_run(colour_run, vehicles, limit=99)["images"] == 9
+
+
 def test_published_figures_are_shown_as_published_only(
     command: Command, colour_run: Path, vehicles: Path
 ) -> None:
