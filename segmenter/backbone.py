@@ -22,7 +22,15 @@ class Pyramid(nn.Module):
     … from fine to coarse and "pool". `strides` lists the strides of all of them.
     """
 
-    def __init__(self, name: str, *, first_stride: int, channels: int, freeze_norm: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        first_stride: int,
+        channels: int,
+        freeze_norm: bool,
+        frozen_stride: int,
+    ) -> None:
         super().__init__()
         self.freeze_norm = freeze_norm
         try:
@@ -43,6 +51,20 @@ class Pyramid(nn.Module):
         self.fpn = FeaturePyramidNetwork(info.channels(), channels, LastLevelMaxPool())
         self.strides = [*info.reduction(), 2 * info.reduction()[-1]]
         self.channels = channels
+        self._freeze(frozen_stride)
+
+    def _freeze(self, stride: int) -> None:
+        """Fix the layers up to this stride: edges and colours are what they are."""
+        later = [
+            stage["module"] for stage in self.body.feature_info.info if stage["reduction"] > stride
+        ]
+        starts = (
+            tuple(f"{form}." for form in (later[0], later[0].replace(".", "_"))) if later else ()
+        )
+        for name, parameter in self.body.named_parameters():
+            if stride == 0 or name.startswith(starts):
+                return
+            parameter.requires_grad = False
 
     def train(self, mode: bool = True) -> Self:
         """Keeps the statistics of BatchNorm fixed: 2 to 8 images cannot estimate them."""

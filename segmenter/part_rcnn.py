@@ -36,8 +36,8 @@ class ModelConfig(Config):
     backbone: str = "tf_efficientnet_lite0"
     weights: str = "package"
     first_stride: Literal[4, 8] = 4
-    channels: int = Field(128, ge=16)
-    image_size: int = Field(320, ge=64)  # long side in pixels, aspect ratio kept
+    channels: int = Field(96, ge=16)
+    image_size: int = Field(288, ge=64)  # long side in pixels, aspect ratio kept
     box_features: int = Field(512, ge=16)
     mask_head: Literal["specific", "agnostic"] = "specific"
     mask_channels: int = Field(96, ge=8)
@@ -49,6 +49,7 @@ class ModelConfig(Config):
     nms_threshold: float = Field(0.5, gt=0, le=1)
     detections: int = Field(100, ge=1)
     freeze_norm: bool = True
+    frozen_stride: Literal[0, 2, 4, 8] = 4  # pretrained layers up to this stride stay as they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,8 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         counts = [len(boxes) for boxes in proposals]
         vectors = self.box_head(self.box_roi_pool(features, proposals, sizes))
         probabilities = self.classify(vectors).float().softmax(-1)[:, 1:].split(counts)
-        boxes = self.box_coder.decode(self.regress(vectors).float(), proposals)[:, 0].split(counts)
+        boxes = self.box_coder.decode(self.regress(vectors).float(), proposals)
+        boxes = boxes.reshape(-1, 4).split(counts)  # of no proposals torchvision makes shape (0,)
         kept = [
             self._select(*each) for each in zip(boxes, probabilities, sizes, allowed, strict=True)
         ]
@@ -216,6 +218,7 @@ class PartRCNN(nn.Module):
             first_stride=config.first_stride,
             channels=config.channels,
             freeze_norm=config.freeze_norm,
+            frozen_stride=config.frozen_stride if config.weights != "none" else 0,
         )
         anchors = AnchorGenerator(
             tuple((4 * stride,) for stride in self.pyramid.strides),

@@ -127,7 +127,7 @@ def _pasted(masks: Tensor, boxes: Tensor, size: Size, paste: Paste) -> list[Rle]
 
 
 def light() -> SegmenterConfig:
-    """The default: EfficientNet-Lite0 with packaged ImageNet weights, 320 pixels; fits a CPU."""
+    """The default: EfficientNet-Lite0 with packaged ImageNet weights, 288 pixels; fits a CPU."""
     return SegmenterConfig()
 
 

@@ -35,3 +35,7 @@ def root(
 def main() -> None:
     """Entry point of the console script."""
     app()
+
+
+if __name__ == "__main__":  # for `torchrun … -m app.cli.main`
+    main()
