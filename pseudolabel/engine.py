@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partlab.errors import PartlabError, SchemaError
+from partlab.errors import ConfigError, PartlabError, SchemaError
 from partlab.masks import Rle, area, bbox, union
 from partlab.progress import Progress, silent
 from pseudolabel.inputs import find_inputs, frozen_shards, survey
@@ -229,8 +229,10 @@ class Labeller:
         """Load the segmenter of a run, and the classifier if the settings name one.
 
         Raises:
+            ConfigError: torch knows no such device here.
             DatasetError: a checkpoint is damaged, or does not fit its description.
         """
+        _check_device(device)
         try:
             segmenter = load_segmenter(run, checkpoint=settings.checkpoint, device=device)
         except (RuntimeError, ValueError, KeyError, OSError) as error:
@@ -244,6 +246,18 @@ class Labeller:
 
         objects = object_labels(segmenter.names)
         return cls(segmenter, settings, load_classifier(settings.classifier, objects, device))
+
+
+def _check_device(device: str | None) -> None:
+    import torch
+
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"the device {device!r} cannot be used here: {str(error).splitlines()[0]}",
+            hint="choose cpu, or leave --device out; what there is: partlab doctor",
+        ) from error
 
 
 def _rows(job: Job, todo: list[int], labeller: Labeller, workers: int) -> Iterator[Row]:

@@ -280,7 +280,7 @@ def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
         with pq.ParquetFile(path) as file:
             for shard in shards:
                 yield [_entry(record) for record in file.read_row_group(shard).to_pylist()]
-    except (OSError, pa.ArrowException) as error:
+    except (OSError, pa.ArrowException, ValueError, LookupError) as error:
         raise DatasetError(
             f"{path} is damaged: {error}", hint="start again with --force, or in another folder"
         ) from error

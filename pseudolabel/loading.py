@@ -2,6 +2,8 @@
 
 Which images share a batch follows from the contents of their shard alone, so the number of
 workers, a kill and a resume, or the number of processes never change what a network sees.
+(torch itself adds in another order with another number of threads: scores then differ in the
+sixth digit. `torchrun` sets one thread per process unless OMP_NUM_THREADS says otherwise.)
 """
 
 import signal

@@ -71,8 +71,9 @@ def run(
 ) -> None:
     """Find the parts in every image and keep them as layers in a store.
 
-    The same command again goes on where it was stopped, whatever stopped it. Several
-    processes share the work: torchrun --nproc-per-node 2 --no-python partlab pseudolabel …
+    The same command again goes on where it was stopped, whatever stopped it.
+
+    Shared by two processes: torchrun --nproc-per-node 2 --no-python partlab pseudolabel …
 
     Example: partlab pseudolabel photos/ --segmenter runs/seg-parts --out pseudo
     """

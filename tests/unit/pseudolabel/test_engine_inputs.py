@@ -224,6 +224,7 @@ def test_command_takes_thresholds_from_a_file_and_from_options(colour_run, tmp_p
         (["--classifier", "resnet18"], 2, "belong together"),
         (["--segmenter", "gone"], 3, "gone is not a segmenter run"),
         (["--checkpoint", "bset"], 3, "bset.safetensors"),
+        (["--device", "gpu"], 2, "the device 'gpu' cannot be used here"),
         (["--classes", "gone.csv"], 3, "no label file gone.csv"),
     ],
 )
