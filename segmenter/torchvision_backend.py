@@ -132,9 +132,9 @@ def light() -> SegmenterConfig:
 
 
 def small() -> SegmenterConfig:
-    """Minutes on two cores: 192 pixels and narrow heads, for generated worlds and tests."""
+    """Minutes on two cores: 128 pixels and narrow heads, for generated worlds and tests."""
     model = ModelConfig(
-        image_size=192, channels=64, box_features=256, mask_channels=48, rois=48, proposals=100
+        image_size=128, channels=64, box_features=256, mask_channels=48, rois=48, proposals=100
     )
     return SegmenterConfig(
         model=model, train=TrainConfig(epochs=8, batch_size=4, lr=1e-3, workers=0, val_images=40)

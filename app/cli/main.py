@@ -7,6 +7,7 @@ import typer
 
 from app.cli import data, data_files, pseudolabel_reports, segmenter_evaluate
 from app.cli.doctor import doctor
+from app.cli.quickstart import quickstart
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -16,6 +17,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
 app.add_typer(segmenter_evaluate.group, name="segmenter")

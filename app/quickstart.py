@@ -1,0 +1,149 @@
+"""The whole loop on a generated part world: draw, train, evaluate, pseudo-label, report.
+
+Each step leaves files and is skipped when they are complete, so the same command goes on
+after an interruption.
+"""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+from annotate.world import WorldConfig, make_world
+from partlab.coco import read_coco
+from partlab.errors import OutputExistsError, PartlabError
+from partlab.files import read_json, write_json
+from partlab.progress import Progress, silent
+from pseudolabel.engine import label_images
+from pseudolabel.report import make_report, write_page
+from pseudolabel.store import Store
+from segmenter.evaluation_file import evaluate_run
+from segmenter.train import train_segmenter
+
+log = logging.getLogger(__name__)
+
+WORLD = WorldConfig(images=560, pool=140, heldout=140, size=128)
+MARK = "quickstart.json"  # says that the folder is ours to go on with
+
+
+@dataclass(frozen=True)
+class Loop:
+    """Where the loop's files are, under one folder."""
+
+    folder: Path
+
+    @property
+    def world(self) -> Path:
+        """The part data set, its pool and its held-out split."""
+        return self.folder / "world"
+
+    @property
+    def run(self) -> Path:
+        """The trained segmenter."""
+        return self.folder / "seg"
+
+    @property
+    def pseudo(self) -> Path:
+        """The pseudo labels of the pool."""
+        return self.folder / "pseudo"
+
+
+def quickstart(
+    folder: str | Path,
+    *,
+    world: WorldConfig = WORLD,
+    overrides: list[str] | None = None,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Run the loop in `folder`; returns files, seconds of each step, and the scores.
+
+    The evaluation is on the held-out split, which training never sees; scores are in 0…1.
+
+    Raises:
+        OutputExistsError: `folder` holds something else.
+    """
+    loop = Loop(Path(folder))
+    _claim(loop.folder, world, overrides or [])
+    seconds: dict[str, float] = {}
+    for number, (name, step) in enumerate(_steps(loop, world, overrides or [], progress), 1):
+        log.info("%d/5 %s", number, name)
+        started = monotonic()
+        step()
+        seconds[name] = round(monotonic() - started, 1)
+    return {
+        "world": str(loop.world),
+        "run": str(loop.run),
+        "pseudo": str(loop.pseudo),
+        "report": str(loop.pseudo / "report.html"),
+        "seconds": seconds,
+        "evaluation": _scores(loop),
+        "labelled": len(Store.open(loop.pseudo)),
+    }
+
+
+def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:
+    wanted = {"world": world.model_dump(mode="json"), "settings": overrides}
+    mark = folder / MARK
+    if mark.is_file():
+        if read_json(mark) != wanted:
+            raise OutputExistsError(
+                f"{folder} holds a quickstart with other settings",
+                hint="choose another --out, or pass --force to replace it",
+            )
+        return
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise OutputExistsError(
+            f"{folder} already exists and is no quickstart",
+            hint="choose another --out",
+        )
+    write_json(mark, wanted)
+
+
+def _steps(loop: Loop, world: WorldConfig, overrides: list[str], progress: Progress) -> list[Any]:
+    return [
+        ("draw a part world", lambda: _draw(loop, world, progress)),
+        ("train a part segmenter", lambda: _train(loop, overrides, progress)),
+        ("evaluate it on held-out images", lambda: _evaluate(loop, progress)),
+        ("pseudo-label the pool", lambda: _label(loop, progress)),
+        ("write the report", lambda: _report(loop, progress)),
+    ]
+
+
+def _draw(loop: Loop, world: WorldConfig, progress: Progress) -> None:
+    if not (loop.world / "world.json").is_file():
+        make_world(loop.world, world, force=True, progress=progress)
+
+
+def _train(loop: Loop, overrides: list[str], progress: Progress) -> None:
+    train_segmenter(loop.world, loop.run, recipe="small", overrides=overrides, progress=progress)
+
+
+def _evaluate(loop: Loop, progress: Progress) -> None:
+    if not _evaluation(loop).is_file():
+        evaluate_run(loop.run, loop.world, split="heldout", progress=progress)
+
+
+def _label(loop: Loop, progress: Progress) -> None:
+    label_images(loop.world / "pool", loop.run, loop.pseudo, progress=progress)
+
+
+def _report(loop: Loop, progress: Progress) -> None:
+    found = make_report(
+        Store.open(loop.pseudo),
+        truth=read_coco(loop.world / "pool-truth.json"),
+        human=read_coco(loop.world / "annotations" / "train.json"),
+        progress=progress,
+    )
+    write_page(found, loop.pseudo / "report.html", progress)
+
+
+def _evaluation(loop: Loop) -> Path:
+    return loop.run / "evaluation-world-heldout.json"
+
+
+def _scores(loop: Loop) -> dict[str, Any]:
+    found = read_json(_evaluation(loop))
+    if not {"without_cf", "with_cf"} <= found.keys():
+        raise PartlabError(f"{_evaluation(loop)} is not an evaluation", hint="remove it, run again")
+    return {way: found[way] for way in ("without_cf", "with_cf", "difference")}

@@ -1,0 +1,55 @@
+"""`partlab quickstart`: every step's files, going on after an interruption, nothing trampled."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from annotate.world import WorldConfig
+from app.cli.main import app
+from app.quickstart import quickstart
+from partlab.errors import OutputExistsError
+
+WORLD = WorldConfig(images=24, pool=6, heldout=6, size=64, objects=("cat", "dog"))
+FAST = ["model.image_size=64", "train.epochs=1", "train.val_images=2"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> tuple[Path, dict]:
+    folder = tmp_path_factory.mktemp("loop") / "quickstart"
+    return folder, quickstart(folder, world=WORLD, overrides=FAST)
+
+
+def test_it_leaves_world_run_labels_and_report(made) -> None:
+    folder, found = made
+    assert found["labelled"] == 6
+    assert set(found["evaluation"]) == {"without_cf", "with_cf", "difference"}
+    page = (folder / "pseudo" / "report.html").read_text(encoding="utf-8")
+    assert "<html" in page
+    for key in ("world", "run", "pseudo", "report"):
+        assert Path(found[key]).exists()
+
+
+def test_again_changes_nothing_and_a_lost_step_is_done_again(made) -> None:
+    folder, found = made
+    weights = folder / "seg" / "best.safetensors"
+    before = weights.stat().st_mtime_ns
+    report = folder / "pseudo" / "report.html"
+    report.unlink()
+    again = quickstart(folder, world=WORLD, overrides=FAST)
+    assert weights.stat().st_mtime_ns == before
+    assert report.exists()
+    assert again["evaluation"] == found["evaluation"]
+
+
+def test_other_settings_and_foreign_folders_are_refused(made, tmp_path) -> None:
+    with pytest.raises(OutputExistsError, match="other settings"):
+        quickstart(made[0], world=WORLD, overrides=[])
+    (tmp_path / "letter.txt").write_text("dear to me")
+    with pytest.raises(OutputExistsError, match="no quickstart"):
+        quickstart(tmp_path, world=WORLD, overrides=FAST)
+    result = CliRunner().invoke(app, ["quickstart", "--out", str(tmp_path), "--force", "--json"])
+    assert result.exit_code == 1
+    assert "no quickstart" in json.loads(result.stderr.splitlines()[-1])["error"]
+    assert (tmp_path / "letter.txt").exists()
