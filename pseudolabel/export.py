@@ -61,10 +61,11 @@ def export_coco(
     Unreadable images are left out. Blank ones stay, without masks, unless `skip_blank`.
 
     Raises:
-        OutputExistsError: `out` holds files, and `force` is off.
+        OutputExistsError: `out` holds files, and `force` is off; or it holds the store or its
+            images.
         DatasetError: a shard is damaged.
     """
-    out, ids = claim_folder(out, force=force), count(1)
+    out, ids = _claim(out, store, force), count(1)
 
     def rows() -> Iterator[Row]:
         return progress(_kept(store, skip_blank), "images", len(store))
@@ -99,10 +100,11 @@ def export_prepared(
     Raises:
         DatasetError: an image's object category is not known: the layout has class folders.
         SchemaError: two images would share a mask file.
-        OutputExistsError: `out` holds files, and `force` is off.
+        OutputExistsError: `out` holds files, and `force` is off; or it holds the store or its
+            images.
     """
     groups = _by_object(store, skip_blank)
-    out, ids, layout = claim_folder(out, force=force), count(1), get_format("prepared")
+    out, ids, layout = _claim(out, store, force), count(1), get_format("prepared")
     for positions in progress(groups.values(), "object categories", len(groups)):
         rows = [store.row(position) for position in positions]
         dataset = Dataset(
@@ -114,6 +116,10 @@ def export_prepared(
         )
         layout.write(dataset, out, SPLIT, pictures)
     return _told(store, out, next(ids) - 1, skip_blank)
+
+
+def _claim(out: str | Path, store: Store, force: bool) -> Path:
+    return claim_folder(out, force=force, inputs=[store.path, store.image_root])
 
 
 class _Streamed(Sequence[T]):

@@ -154,3 +154,13 @@ def test_nothing_is_overwritten_unless_forced(make_store, tmp_path, write):
     assert (tmp_path / "out" / "mine.txt").is_file()
     write(store, tmp_path / "out", force=True)
     assert not (tmp_path / "out" / "mine.txt").exists()
+
+
+@pytest.mark.parametrize("export", [export_coco, export_prepared])
+def test_force_never_clears_the_store_or_its_images(make_store, export):
+    store = make_store(ROWS)
+    for place in (store.path, store.image_root, store.path.parent):
+        with pytest.raises(OutputExistsError, match="is or holds the input"):
+            export(store, place, force=True)
+    assert len(list(store.rows())) == len(ROWS)
+    assert store.image_path(store.row(0)).is_file()
