@@ -99,6 +99,8 @@ class TrainingSet(TorchDataset[Sample]):
         rles: list[Rle] = []
         labels: list[int] = []
         for annotation in self.data.annotations_of(image):
+            if annotation.category_id not in self.data.label_of:
+                continue  # counted by `count_unusable`, like what cannot be decoded
             try:
                 rle = from_segmentation(annotation.segmentation, image.height, image.width)
             except MaskError as error:

@@ -185,6 +185,13 @@ def test_a_damaged_picture_is_named(data, tmp_path) -> None:
         train_segmenter(data, tmp_path / "run", overrides=[*TINY, "train.epochs=1"])
 
 
+def test_a_mask_of_an_unknown_category_is_left_out(data) -> None:
+    dataset = read_coco(data / "annotations" / "train.json")
+    dataset.annotations[0].raw["category_id"] = 999
+    first = TrainingSet(dataset, 64, None, 60)[(0, 0)]
+    assert len(first.labels) == len(dataset.annotations_of(dataset.images[0])) - 1
+
+
 def test_samples_depend_on_seed_epoch_and_position_only(data) -> None:
     dataset = read_coco(data / "annotations" / "train.json")
     first = TrainingSet(dataset, 64, Augment(), 60)
