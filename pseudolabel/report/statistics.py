@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from pydantic import Field
 
 from partlab.config import Config
 from partlab.masks import Rle, area, union
@@ -25,14 +26,16 @@ NOBODY = "(no object category)"
 class Bounds(Config):
     """From where on a difference is pointed out, and how much the page shows."""
 
-    missing: float = 0.15  # a part's share of images may fall short of people's by this much,
+    missing: float = Field(0.15, ge=0)
+    # a part's share of images may fall short of people's by this much,
     # or by twice the standard error of the difference if that is more
-    area_ratio: float = 1.5  # a part's median area may be this many times people's, or 1 / this
-    blank: float = 0.2  # share of images without any part
-    min_images: int = 10  # below this, on either side, nothing is said
-    bins: int = 20  # of score histograms, from 0 to 1
-    examples: int = 4  # pictures each of best, median and worst
-    categories: int = 40  # object categories that get pictures
+    area_ratio: float = Field(1.5, ge=1)
+    # a part's median area may be this many times people's, or 1 / this
+    blank: float = Field(0.2, ge=0)  # share of images without any part
+    min_images: int = Field(10, ge=1)  # below this, on either side, nothing is said
+    bins: int = Field(20, ge=1)  # of score histograms, from 0 to 1
+    examples: int = Field(4, ge=0)  # pictures each of best, median and worst
+    categories: int = Field(40, ge=0)  # object categories that get pictures
 
 
 @dataclass(frozen=True, slots=True)

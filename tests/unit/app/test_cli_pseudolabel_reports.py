@@ -86,6 +86,13 @@ def test_report_bounds_can_be_set(store, tmp_path):
     assert "blank" in wrong.output
 
 
+@pytest.mark.parametrize("setting", ["bins=0", "area_ratio=0", "examples=-1"])
+def test_impossible_report_bounds_are_refused(store, setting):
+    found = run("report", store.path, "--set", setting)
+    assert found.exit_code == 2
+    assert setting.partition("=")[0] in found.stderr
+
+
 def test_calibrate_writes_what_the_engine_reads(store, truth, tmp_path):
     out = tmp_path / "tau.json"
     answer = run("calibrate", store.path, "--truth", truth, "--out", out)
