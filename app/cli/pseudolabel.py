@@ -134,5 +134,8 @@ def _settings(
 
 def _workers() -> int:
     """One decoding process per core that this process does not share, at most 8."""
-    cores = len(os.sched_getaffinity(0)) // int(os.environ.get("LOCAL_WORLD_SIZE", 1))
-    return min(max(cores - 1, 1), 8)
+    if hasattr(os, "sched_getaffinity"):  # only Linux knows which cores are ours
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    return min(max(cores // int(os.environ.get("LOCAL_WORLD_SIZE", 1)) - 1, 1), 8)
