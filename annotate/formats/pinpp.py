@@ -247,16 +247,7 @@ _NAME_KEYS = ("object", "object_name", "object name", "category_name", "category
 
 def _name_of(entry: Any) -> str | None:
     if isinstance(entry, dict):
-        keys = (
-            "object",
-            "object_name",
-            "object name",
-            "category_name",
-            "category",
-            "class",
-            "name",
-        )
-        entry = [entry[key] for key in keys if key in entry]
+        entry = [entry[key] for key in _NAME_KEYS if key in entry]
     if isinstance(entry, str):
         return entry.strip() or None
     if isinstance(entry, list):
