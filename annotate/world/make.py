@@ -85,8 +85,8 @@ def make_world(
     writers = {split: _Writer(folder, split, config) for split in counts}
     for split, kind, number in progress(plan, "drawing", len(plan)):
         writers[split].add(kind, number)
-    write_json(folder / "world.json", config.model_dump())
     totals = {split: writer.write(kinds) for split, writer in writers.items()}
+    write_json(folder / "world.json", config.model_dump())  # last: it says the world is whole
     log.info("drew %d pictures of %d object categories", sum(totals.values()), len(kinds))
     return totals
 
