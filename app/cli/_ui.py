@@ -18,9 +18,6 @@ T = TypeVar("T")
 
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON, on stdout.")]
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace an output that already exists.")]
-DryRunOpt = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would be done; change nothing.")
-]
 SetOpt = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="NAME=VALUE", help="Override one setting; may be repeated."),
@@ -86,6 +83,12 @@ def reported(json: bool = False) -> Iterator[Ui]:
     except PartlabError as error:
         _complain(error, json)
         raise typer.Exit(error.exit_code) from error
+    except BrokenPipeError:  # `partlab … | head`: typer ends quietly
+        raise
+    except OSError as error:  # a folder where a file belongs, a file that may not be read
+        where = f"{error.filename}: " if error.filename else ""
+        _complain(PartlabError(f"{where}{error.strerror or error}"), json)
+        raise typer.Exit(PartlabError.exit_code) from error
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None

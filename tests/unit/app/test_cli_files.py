@@ -111,6 +111,7 @@ def test_export_then_import(format: str, world: Path, tmp_path: Path) -> None:
         (["reuse", "welt", "--required", "welt/annotations/train.json"], 5, "class"),
         (["check", "list.json"], 5, "not a COCO file"),
         (["check", "broken.json"], 5, "not valid JSON"),
+        (["reuse", "welt", "--required", "empty"], 1, "empty: Is a directory"),
     ],
 )
 def test_mistakes_get_a_sentence_and_a_code(
