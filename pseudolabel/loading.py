@@ -6,7 +6,6 @@ workers, a kill and a resume, or the number of processes never change what a net
 sixth digit. `torchrun` sets one thread per process unless OMP_NUM_THREADS says otherwise.)
 """
 
-import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from partlab.errors import PartlabError
 from partlab.images import image_size, load_image
+from partlab.workers import end_with_parent
 from pseudolabel.inputs import Entry
 from pseudolabel.settings import Settings
 from segmenter.protocol import Pixels
@@ -89,7 +89,7 @@ def batches(plans: Iterable[list[Entry]], root: Path, workers: int) -> Iterator[
         batch_sampler=plans,
         num_workers=workers,
         collate_fn=list,
-        worker_init_fn=_leave_interrupts_to_the_parent,
+        worker_init_fn=end_with_parent,
     )
     try:
         yield from loader
@@ -100,7 +100,3 @@ def batches(plans: Iterable[list[Entry]], root: Path, workers: int) -> Iterator[
             "a process that decodes images was killed, perhaps for want of memory",
             hint="run the same command again with fewer --workers or a smaller --batch-size",
         ) from error
-
-
-def _leave_interrupts_to_the_parent(_worker: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

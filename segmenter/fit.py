@@ -29,6 +29,7 @@ from partlab.errors import DatasetError, OutputExistsError, PartlabError
 from partlab.files import exclusive, replacing, sha256_json, write_lines
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
+from partlab.workers import end_with_parent
 from segmenter.data import Augment, Sample, TrainingSet, count_unusable, epoch_batches, pad_batch
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
@@ -348,6 +349,7 @@ class _Trainer:
             batch_sampler=keys,
             collate_fn=collate,
             num_workers=self.config.workers,
+            worker_init_fn=end_with_parent,
             pin_memory=self.segmenter.device.type == "cuda",
             generator=torch.Generator().manual_seed(0),
         )
