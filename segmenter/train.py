@@ -1,14 +1,16 @@
 """From a data set on disk to a run folder: what `partlab segmenter train` does."""
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.config import load_config
 from partlab.errors import ConfigError, PartlabError
-from partlab.files import claim_folder
+from partlab.files import claim_folder, exclusive
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from segmenter.protocol import backends
@@ -29,15 +31,19 @@ def train_segmenter(
     overrides: Sequence[str] = (),
     force: bool = False,
     progress: Progress = silent,
-) -> dict[str, Any]:
+) -> dict[str, Any] | None:
     """Train, or go on with an unfinished run; returns what was done.
+
+    Under `torchrun` only the first process touches the folder and returns; the others wait for
+    it in `fit`, and return None.
 
     Settings: the backend's defaults or `recipe` < `config_file` < `overrides` (`a.b=c`).
 
     Raises:
         NotFoundError: no data set, or no such split.
         ConfigError: an unknown setting or recipe.
-        OutputExistsError: `run` holds something else.
+        OutputExistsError: `run` holds something else, or the data.
+        BusyError: another process is training into `run`.
         BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
     """
     engine: Any = backends.get(backend)
@@ -45,9 +51,12 @@ def train_segmenter(
         engine.settings, config_file, overrides, base=_recipe(engine, recipe) if recipe else None
     )
     train, val = _splits(data, split, val_split)
-    if force or not (run / "config.json").exists():
-        _claim(run, force)
+    leads = os.environ.get("RANK", "0") == "0"
+    if leads and (force or not (run / "config.json").exists()):
+        _claim(run, force, [data, config_file, train.image_root])
     engine.fit(train, val, run, config, progress)
+    if not leads:
+        return None
     return {
         "run": str(run),
         "backend": backend,
@@ -58,11 +67,13 @@ def train_segmenter(
     }
 
 
-def _claim(run: Path, force: bool) -> None:
+def _claim(run: Path, force: bool, inputs: Iterable[Path | None]) -> None:
     """A new run, or one that was killed before it wrote its settings."""
-    leftovers = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    if force or not leftovers <= {".lock", "train_images.txt"}:
-        claim_folder(run, force=force)
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    foreign = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
+    if force or not foreign <= {".lock", "train_images.txt"}:
+        with exclusive(run) if (run / ".lock").is_file() else nullcontext():
+            claim_folder(run, force=force, inputs=inputs)
 
 
 def _recipe(engine: Any, name: str) -> dict[str, Any]:

@@ -50,7 +50,8 @@ def train(
             force=force,
             progress=ui.progress,
         )
-        ui.emit(summary, _told(summary))
+        if summary:
+            ui.emit(summary, _told(summary))
 
 
 def _told(summary: dict[str, Any]) -> str:

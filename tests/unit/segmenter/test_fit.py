@@ -14,7 +14,15 @@ import torch
 from safetensors.torch import load_file
 
 from partlab.coco import read_coco
-from partlab.errors import ConfigError, DatasetError, NotFoundError, OutputExistsError, PartlabError
+from partlab.errors import (
+    BusyError,
+    ConfigError,
+    DatasetError,
+    NotFoundError,
+    OutputExistsError,
+    PartlabError,
+)
+from partlab.files import exclusive
 from segmenter.data import Augment, TrainingSet, epoch_batches, mirrored_labels, pad_batch
 from segmenter.fit import TrainConfig, learning_rate
 from segmenter.runs import load_segmenter, read_metrics, read_run
@@ -120,11 +128,19 @@ def test_kill_and_resume_gives_the_weights_of_an_uninterrupted_run(data, tmp_pat
 
 def test_two_processes_share_the_images_and_agree(data, tmp_path) -> None:
     run = tmp_path / "run"
+    run.mkdir()
+    (run / "old.txt").write_text("of an earlier run")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    launch += ["--master-port", "29617"]
-    subprocess.run(
-        [*launch, *command(data, run, "train.epochs=1")], check=True, env=one_thread(), timeout=400
+    launch += ["--master-port", "29617", *command(data, run, "train.epochs=1")]
+    told = subprocess.run(
+        [*launch, "--force", "--json"],
+        check=True,
+        env=one_thread(),
+        timeout=400,
+        stdout=subprocess.PIPE,
     )
+    assert json.loads(told.stdout)["run"] == str(run)  # one process speaks
+    assert not (run / "old.txt").exists()
     assert torch.load(run / "state.pt", weights_only=True)["step"] == 2  # 8 images / 2 / 2
     assert all(torch.isfinite(tensor).all() for tensor in weights(run).values())
 
@@ -142,6 +158,24 @@ def test_another_setting_or_other_files_are_refused(data, tmp_path) -> None:
     with pytest.raises(OutputExistsError, match="already exists"):
         train_segmenter(data, tmp_path / "photos", overrides=TINY)
     assert (tmp_path / "photos" / "holiday.jpg").exists()
+
+
+def test_force_spares_the_data_and_a_run_that_is_being_trained(data, tmp_path) -> None:
+    with pytest.raises(OutputExistsError, match="is or holds the input"):
+        train_segmenter(data, data, overrides=TINY, force=True)
+    assert (data / "annotations" / "train.json").is_file()
+    run = tmp_path / "run"
+    with exclusive(run), pytest.raises(BusyError):
+        train_segmenter(data, run, overrides=TINY, force=True)
+
+
+def test_a_run_killed_before_its_settings_were_written_goes_on(data, tmp_path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in (".lock", "train_images.txt", ".config.json.12.tmp"):
+        (run / name).write_text("")
+    train_segmenter(data, run, overrides=[*TINY, "train.epochs=1"])
+    assert read_run(run)["names"]
 
 
 def test_nan_alarm_stops_with_advice(data, tmp_path) -> None:
