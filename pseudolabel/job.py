@@ -236,14 +236,16 @@ def _begin(out: Path, manifest: Manifest, inputs: Inputs, process: Process, forc
 
 
 def _clear(out: Path) -> None:
-    for path in out.iterdir():
+    """The manifest goes last: cut short, the rest still says what it belongs to."""
+    for path in sorted(out.iterdir(), key=lambda path: path.name == "manifest.json"):
         if path.name == ".lock":
             continue
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
-    if old.identity == new.identity:
+    elsewhere = old.image_root != new.image_root and Path(old.image_root).is_dir()
+    if old.identity == new.identity and not elsewhere:
         return
     changed = [
         f"{key} ({old.config.get(key)!r} there, {value!r} now)"
@@ -254,6 +256,8 @@ def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
         changed.append(f"the segmenter's weights ({old.run} there, {new.run} now)")
     if old.inputs_sha256 != new.inputs_sha256:
         changed.append(f"the images ({old.images} there, {new.images} now)")
+    if elsewhere:  # else they were moved
+        changed.append(f"the images' folder ({old.image_root} there, {new.image_root} now)")
     raise OutputExistsError(
         f"{out} holds labels made in another way: {'; '.join(changed)}",
         hint="choose another --out, go on with the same settings, or pass --force to start again",

@@ -145,6 +145,17 @@ def test_other_images_and_another_model_are_refused(colour_run, tmp_path):
     assert len(forced.store) == forced.images == 10
 
 
+def test_images_of_the_same_names_in_another_folder_are_refused(colour_run, tmp_path):
+    """Their names tell nothing: each part world calls its pictures alike."""
+    first, second = (draw_folder(tmp_path / name, 9) for name in ("first", "second"))
+    out = tmp_path / "out"
+    label(first, colour_run, out, 0)
+    with pytest.raises(OutputExistsError, match="the images' folder"):
+        label_images(second, colour_run, out, settings(), workers=0)
+    first.rename(tmp_path / "moved")
+    assert label_images(tmp_path / "moved", colour_run, out, settings(), workers=0).images == 0
+
+
 def test_control_c_leaves_a_readable_store_and_says_130(photos, colour_run, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
