@@ -1,5 +1,7 @@
 """The one way a picture becomes pixels, for every room."""
 
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +11,19 @@ from PIL import ImageOps, UnidentifiedImageError
 
 from partlab.errors import DatasetError, NotFoundError
 
+# What Pillow raises depends on where in the file the damage is; EXIF alone gives half of these.
+_DAMAGE = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    EOFError,
+    struct.error,
+    zlib.error,
+    PillowImage.DecompressionBombError,
+)
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
 
 
@@ -27,7 +42,7 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
             return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
     except FileNotFoundError:
         raise NotFoundError(f"no image {path}") from None
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
 
 
@@ -39,7 +54,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
             return (opened.height, opened.width) if turned else (opened.width, opened.height)
     except FileNotFoundError:
         raise NotFoundError(f"no image {path}") from None
-    except (OSError, SyntaxError, ValueError, PillowImage.DecompressionBombError) as error:
+    except _DAMAGE as error:
         raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
 
 

@@ -1,6 +1,8 @@
 """The one way a picture becomes pixels: EXIF applied, any mode to RGB, damage named."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,20 @@ def jpeg() -> bytes:
     noise = np.random.default_rng(1).integers(0, 255, (80, 80, 3), dtype=np.uint8)
     PillowImage.fromarray(noise).save(buffer, "JPEG")
     return buffer.getvalue()
+
+
+@pytest.mark.parametrize("damage", [struct.error("unpack"), zlib.error("bad"), KeyError(7)])
+def test_whatever_pillow_raises_on_odd_metadata_is_named(
+    damage: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(_self: object) -> None:
+        raise damage
+
+    path = save(tmp_path / "odd.png")
+    monkeypatch.setattr(PillowImage.Image, "getexif", broken)
+    for read in (load_image, image_size):
+        with pytest.raises(DatasetError, match=r"cannot read image .*odd\.png"):
+            read(path)
 
 
 @pytest.mark.parametrize("data", [b"", b"text", jpeg()[:400], b"\x89PNG\r\n\x1a\n" + b"0" * 40])
