@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from partlab.errors import ConfigError, NotFoundError
 from segmenter.category_filter import category_filter
-from segmenter.detectron2_backend import Detectron2ModelConfig
+from segmenter.detectron2_settings import Detectron2ModelConfig
 from segmenter.device import pick_device
 from segmenter.part_rcnn import Found, Size, Targets
 from segmenter.torchvision_backend import MaskRCNN

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from partlab.errors import ConfigError, NotFoundError
-from segmenter.detectron2_backend import Detectron2ModelConfig
+from segmenter.detectron2_settings import Detectron2ModelConfig
 
 pytest.importorskip("detectron2", reason="detectron2 is not installed (partlab doctor)")
 
