@@ -7,6 +7,7 @@ import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 
+RUNS = Path("runs")
 group = typer.Typer(no_args_is_help=True, help="Part segmenters: train, evaluate, list.")
 
 
@@ -67,7 +68,7 @@ def _told(summary: dict[str, Any]) -> str:
 
 @group.command("list")
 def list_(
-    folder: Annotated[Path, typer.Argument(help="Folder with runs.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(help="Folder with runs.")] = RUNS,
     json: JsonOpt = False,
 ) -> None:
     """List the backends, and the runs under a folder with their best validation score.
@@ -77,7 +78,9 @@ def list_(
     with reported(json) as ui:
         from segmenter.listing import list_backends, list_runs
 
-        found = {"backends": list_backends(), "runs": list_runs(folder)}
+        none_yet = folder == RUNS and not folder.exists()
+        runs = [] if none_yet else list_runs(folder)
+        found = {"backends": list_backends(), "runs": runs}
         lines = [f"backend {b['name']}: {b['state']}" for b in found["backends"]]
         lines += [
             f"run {r['run']}: {r['backend']}, {r['parts']} parts, epoch {r['epoch']} of "
