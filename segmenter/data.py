@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from partlab.errors import DatasetError, MaskError
-from partlab.images import load_image
+from partlab.errors import DatasetError, MaskError, PartlabError
+from partlab.images import image_size, load_image
 from partlab.masks import Rle, decode, from_segmentation
+from partlab.progress import Progress, silent
 from partlab.schema import Dataset, Image
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Augment:
     seed: int = 0
 
 
-class TrainingSet(TorchDataset[Sample]):
+class TrainingSet(TorchDataset[Sample | PartlabError]):
     """Images of a data set with their usable masks, resized to a long side of `image_size`.
 
     Index with (epoch, position): the same pair gives the same tensors in any process, so
@@ -62,16 +63,17 @@ class TrainingSet(TorchDataset[Sample]):
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, key: tuple[int, int]) -> Sample:
-        epoch, position = key
+    def __getitem__(self, key: tuple[int, int]) -> Sample | PartlabError:
+        """The sample; or, as a value, why there is none (torch garbles errors of its workers)."""
+        try:
+            return self._load(*key)
+        except PartlabError as error:
+            return error
+
+    def _load(self, epoch: int, position: int) -> Sample:
         image = self.images[position]
         pixels = load_image(self.data.image_path(image))
-        if pixels.shape[:2] != (image.height, image.width):
-            raise DatasetError(
-                f"{image.file_name} is {pixels.shape[1]}x{pixels.shape[0]} pixels, "
-                f"its record says {image.width}x{image.height}",
-                hint="repair the data set: partlab data check DATA --fix OUT",
-            )
+        _fits(image, (pixels.shape[1], pixels.shape[0]))
         seed = self.augment.seed if self.augment else 0
         random = np.random.default_rng((seed, epoch, position))
         return self._sample(image, pixels, random)
@@ -110,6 +112,25 @@ class TrainingSet(TorchDataset[Sample]):
             labels.append(self.data.label_of[annotation.category_id])
         chosen = np.sort(random.permutation(len(rles))[: self.limit])
         return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen]
+
+
+def check_pictures(data: Dataset, progress: Progress = silent) -> None:
+    """Look at every picture's header before hours of training, not after.
+
+    Raises:
+        NotFoundError, DatasetError: a picture is missing, damaged or of another size.
+    """
+    for image in progress(data.images, "looking at the pictures", len(data.images)):
+        _fits(image, image_size(data.image_path(image)))
+
+
+def _fits(image: Image, size: tuple[int, int]) -> None:
+    if size != (image.width, image.height):
+        raise DatasetError(
+            f"{image.file_name} is {size[0]}x{size[1]} pixels, "
+            f"its record says {image.width}x{image.height}",
+            hint="repair the data set: partlab data check DATA --fix OUT",
+        )
 
 
 def count_unusable(data: Dataset) -> int:

@@ -26,11 +26,19 @@ from torch.utils.data import DataLoader
 
 from partlab.config import Config
 from partlab.errors import DatasetError, OutputExistsError, PartlabError
-from partlab.files import exclusive, replacing, sha256_json, write_lines
+from partlab.files import exclusive, replacing, sha256_file, sha256_json, write_lines
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from partlab.workers import end_with_parent
-from segmenter.data import Augment, Sample, TrainingSet, count_unusable, epoch_batches, pad_batch
+from segmenter.data import (
+    Augment,
+    Sample,
+    TrainingSet,
+    check_pictures,
+    count_unusable,
+    epoch_batches,
+    pad_batch,
+)
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
 from segmenter.quick_ap import quick_ap
@@ -130,7 +138,7 @@ def fit(
     here = Process.here()
     with exclusive(run) if here.leads else nullcontext():
         if here.leads:
-            _describe(train, run, config, backend)
+            _describe(train, run, config, backend, progress)
         if here.world > 1:
             dist.barrier()
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
@@ -139,19 +147,19 @@ def fit(
         trainer.train(progress)
 
 
-def _describe(train: Dataset, run: Path, config: Any, backend: str) -> None:
+def _describe(train: Dataset, run: Path, config: Any, backend: str, progress: Progress) -> None:
     description = {
         "backend": backend,
         "config": config.model_dump(),
         "names": list(train.names),
         "inclusions": train.inclusions,
-        "data": {"path": str(train.path), "sha256": _fingerprint(train)},
+        "data": _origin(train),
         "torch": torch.__version__,
     }
     if (run / "config.json").exists():
         old = read_run(run)
         for key in ("backend", "config", "names", "data"):
-            if old.get(key) != description[key]:
+            if _identity(old.get(key)) != _identity(description[key]):
                 raise OutputExistsError(
                     f"{run} holds a run with another {key}",
                     hint="choose another --out, or pass --force to replace it",
@@ -159,6 +167,7 @@ def _describe(train: Dataset, run: Path, config: Any, backend: str) -> None:
         return
     if not train.names:
         raise DatasetError(f"{train.path or 'the data set'} has no part categories")
+    check_pictures(train, progress)
     bad = count_unusable(train)
     if bad:
         log.warning("%d masks cannot be decoded and are left out (partlab data check)", bad)
@@ -166,8 +175,17 @@ def _describe(train: Dataset, run: Path, config: Any, backend: str) -> None:
     write_run(run, description)
 
 
-def _fingerprint(data: Dataset) -> str:
-    return sha256_json([[image.raw for image in data.images], len(data.annotations), data.names])
+def _origin(data: Dataset) -> dict[str, str | None]:
+    """Where the data set lies, and the hash of its file (or, without one, of its records)."""
+    if data.path is None:
+        records = [[r.raw for r in each] for each in (data.images, data.annotations)]
+        return {"path": None, "sha256": sha256_json([records, data.names])}
+    return {"path": str(data.path.resolve()), "sha256": sha256_file(data.path)}
+
+
+def _identity(value: Any) -> Any:
+    """What must not change in a run; a data set may move."""
+    return value.get("sha256", value) if isinstance(value, dict) else value
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +201,15 @@ class Batch:
         return replace(self, pixels=self.pixels.pin_memory())
 
 
-def collate(samples: list[Sample]) -> Batch:
-    """Pad a few samples into one batch."""
-    pixels, sizes = pad_batch([sample.pixels for sample in samples])
-    targets = [
-        {"boxes": sample.boxes, "labels": sample.labels, "masks": sample.masks}
-        for sample in samples
-    ]
+def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
+    """Pad a few samples into one batch; an error among them stands for all."""
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, PartlabError):
+            return sample
+        good.append(sample)
+    pixels, sizes = pad_batch([sample.pixels for sample in good])
+    targets = [{"boxes": s.boxes, "labels": s.labels, "masks": s.masks} for s in good]
     return Batch(pixels, sizes, targets)
 
 
@@ -238,6 +258,8 @@ class _Trainer:
         what = f"training {self.config.epochs} epochs"
         left = range(self.step, self.total)
         for _, batch in zip(progress(left, what, len(left)), self._loader(), strict=False):
+            if isinstance(batch, PartlabError):
+                raise batch
             losses = self._update(model, batch)
             self.step += 1
             ends_epoch = self.step % self.epoch_steps == 0
@@ -342,7 +364,7 @@ class _Trainer:
             for positions in self._batches(epoch)[skip if epoch == first else 0 :]:
                 yield [(epoch, position) for position in positions]
 
-    def _loader(self) -> Iterable[Batch]:
+    def _loader(self) -> Iterable[Batch | PartlabError]:
         keys: Any = self._keys()  # (epoch, position) pairs, where torch expects integers
         return DataLoader(
             self.data,

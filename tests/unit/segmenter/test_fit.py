@@ -213,17 +213,32 @@ def test_wrong_checkpoints_are_named(data, tmp_path) -> None:
         load_segmenter(tmp_path)
 
 
-def test_a_damaged_picture_is_named(data, tmp_path) -> None:
+def test_a_damaged_picture_is_named_before_training(data, tmp_path) -> None:
     (data / "images" / "cat" / "0.png").write_bytes(b"\x89PNG broken")
     with pytest.raises(DatasetError, match=r"cat/0\.png"):
         train_segmenter(data, tmp_path / "run", overrides=[*TINY, "train.epochs=1"])
+    assert not (tmp_path / "run" / "config.json").exists()
 
 
-def test_a_mask_of_an_unknown_category_is_left_out(data) -> None:
-    dataset = read_coco(data / "annotations" / "train.json")
-    dataset.annotations[0].raw["category_id"] = 999
-    first = TrainingSet(dataset, 64, None, 60)[(0, 0)]
-    assert len(first.labels) == len(dataset.annotations_of(dataset.images[0])) - 1
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_truncated_picture_is_one_sentence_from_any_process(data, tmp_path, workers) -> None:
+    picture = data / "images" / "cat" / "0.png"
+    picture.write_bytes(picture.read_bytes()[:600])  # the header is whole
+    settings = [*TINY, "train.epochs=1", f"train.workers={workers}"]
+    with pytest.raises(DatasetError, match=r"cat/0\.png") as caught:
+        train_segmenter(data, tmp_path / "run", overrides=settings)
+    assert "Traceback" not in caught.value.message
+
+
+def test_a_data_set_may_move_but_not_change(data, tmp_path) -> None:
+    run = tmp_path / "run"
+    train_segmenter(data, run, overrides=[*TINY, "train.epochs=1"])
+    moved = data.rename(tmp_path / "moved")
+    train_segmenter(moved, run, overrides=[*TINY, "train.epochs=1"])
+    file = moved / "annotations" / "train.json"
+    file.write_text(file.read_text().replace("human:a", "human:b"))
+    with pytest.raises(OutputExistsError, match="another data"):
+        train_segmenter(moved, run, overrides=[*TINY, "train.epochs=1"])
 
 
 def test_samples_depend_on_seed_epoch_and_position_only(data) -> None:
