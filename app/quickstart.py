@@ -78,7 +78,7 @@ def quickstart(
         "report": str(loop.pseudo / "report.html"),
         "seconds": seconds,
         "evaluation": _scores(loop),
-        "labelled": len(Store.open(loop.pseudo)),
+        "images": len(Store.open(loop.pseudo)),
     }
 
 

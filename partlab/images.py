@@ -39,11 +39,18 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
     """
     try:
         with PillowImage.open(path) as opened:
-            return np.array(ImageOps.exif_transpose(opened).convert("RGB"))
+            return np.array(_eight_bit(ImageOps.exif_transpose(opened)).convert("RGB"))
     except FileNotFoundError:
         raise NotFoundError(f"no image {path}") from None
     except _DAMAGE as error:
         raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
+
+
+def _eight_bit(picture: PillowImage.Image) -> PillowImage.Image:
+    """Grey of 16 bits scaled down; Pillow itself would cut everything over 255 to white."""
+    if not picture.mode.startswith("I;16"):
+        return picture
+    return PillowImage.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
 
 
 def image_size(path: str | Path) -> tuple[int, int]:

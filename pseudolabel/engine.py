@@ -69,6 +69,16 @@ def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
     ]
 
 
+def _ask_for_no_less(segmenter: Segmenter, settings: Settings) -> None:
+    """Let the network keep just the scores that are kept here, where it has such a setting.
+
+    Its own threshold would silently cut lower ones, and masks below ours would be drawn in vain.
+    """
+    if hasattr(segmenter, "score_threshold"):
+        floor = settings.thresholds.of(tuple(segmenter.names))
+        segmenter.score_threshold = float(floor.min(initial=1.0))
+
+
 def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32], united: bool) -> Row:
     entry, pixels, reason = sample.entry, sample.pixels, sample.reason
     keep = unite if united else keep_apart
@@ -240,6 +250,7 @@ class Labeller:
                 f"the checkpoint {settings.checkpoint!r} of {run} cannot be loaded: {error}",
                 hint="copy the run again, or train it again",
             ) from error
+        _ask_for_no_less(segmenter, settings)
         if settings.classifier is None:
             return cls(segmenter, settings)
         from pseudolabel.classifier import load_classifier

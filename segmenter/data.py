@@ -3,7 +3,7 @@
 import logging
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -227,3 +227,28 @@ def epoch_batches(
         groups = [window[at : at + size] for at in range(0, len(window), size)]
         found += [[int(i) for i in groups[g]] for g in random.permutation(len(groups))]
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Padded uint8 pixels (B, 3, H, W), unpadded sizes, and one target dict per image."""
+
+    pixels: Tensor
+    sizes: list[tuple[int, int]]
+    targets: list[dict[str, Tensor]]
+
+    def pin_memory(self) -> "Batch":
+        """Called by the loader on machines with a GPU."""
+        return replace(self, pixels=self.pixels.pin_memory())
+
+
+def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
+    """Pad a few samples into one batch; an error among them stands for all."""
+    good: list[Sample] = []
+    for sample in samples:
+        if isinstance(sample, PartlabError):
+            return sample
+        good.append(sample)
+    pixels, sizes = pad_batch([sample.pixels for sample in good])
+    targets = [{"boxes": s.boxes, "labels": s.labels, "masks": s.masks} for s in good]
+    return Batch(pixels, sizes, targets)

@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 from typing import Any, Literal, Protocol
@@ -32,12 +32,12 @@ from partlab.schema import Dataset
 from partlab.workers import end_with_parent
 from segmenter.data import (
     Augment,
-    Sample,
+    Batch,
     TrainingSet,
     check_pictures,
+    collate,
     count_unusable,
     epoch_batches,
-    pad_batch,
 )
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
@@ -138,16 +138,25 @@ def fit(
     here = Process.here()
     with exclusive(run) if here.leads else nullcontext():
         if here.leads:
-            _describe(train, run, config, backend, progress)
+            _describe(train, val, run, config, backend, progress)
         if here.world > 1:
             dist.barrier()
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         trainer = _Trainer(create(here.device), train, val, run, config.train, here)
         trainer.resume()
         trainer.train(progress)
+    if here.world > 1:
+        dist.destroy_process_group()
 
 
-def _describe(train: Dataset, run: Path, config: Any, backend: str, progress: Progress) -> None:
+def _describe(
+    train: Dataset,
+    val: Dataset | None,
+    run: Path,
+    config: Any,
+    backend: str,
+    progress: Progress,
+) -> None:
     description = {
         "backend": backend,
         "config": config.model_dump(),
@@ -168,11 +177,24 @@ def _describe(train: Dataset, run: Path, config: Any, backend: str, progress: Pr
     if not train.names:
         raise DatasetError(f"{train.path or 'the data set'} has no part categories")
     check_pictures(train, progress)
+    if val is not None:
+        _check_val(val, progress)
     bad = count_unusable(train)
     if bad:
         log.warning("%d masks cannot be decoded and are left out (partlab data check)", bad)
     write_lines(run / "train_images.txt", (image.file_name for image in train.images))
     write_run(run, description)
+
+
+def _check_val(val: Dataset, progress: Progress) -> None:
+    """What would stop the first validation, an epoch from now, stops the run at once."""
+    check_pictures(val, progress)
+    bad = count_unusable(val)
+    if bad:
+        raise DatasetError(
+            f"{val.path or 'the validation set'} has {bad} masks that cannot be decoded",
+            hint="see which: partlab data check DATA; repair: partlab data check DATA --fix OUT",
+        )
 
 
 def _origin(data: Dataset) -> dict[str, str | None]:
@@ -186,31 +208,6 @@ def _origin(data: Dataset) -> dict[str, str | None]:
 def _identity(value: Any) -> Any:
     """What must not change in a run; a data set may move."""
     return value.get("sha256", value) if isinstance(value, dict) else value
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Padded uint8 pixels (B, 3, H, W), unpadded sizes, and one target dict per image."""
-
-    pixels: Tensor
-    sizes: list[tuple[int, int]]
-    targets: list[dict[str, Tensor]]
-
-    def pin_memory(self) -> "Batch":
-        """Called by the loader on machines with a GPU."""
-        return replace(self, pixels=self.pixels.pin_memory())
-
-
-def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
-    """Pad a few samples into one batch; an error among them stands for all."""
-    good: list[Sample] = []
-    for sample in samples:
-        if isinstance(sample, PartlabError):
-            return sample
-        good.append(sample)
-    pixels, sizes = pad_batch([sample.pixels for sample in good])
-    targets = [{"boxes": s.boxes, "labels": s.labels, "masks": s.masks} for s in good]
-    return Batch(pixels, sizes, targets)
 
 
 class _Trainer:

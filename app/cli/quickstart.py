@@ -47,7 +47,7 @@ def _told(found: dict[str, Any]) -> str:
             "             without     with the category filter",
             *rows,
             "",
-            f"Open:  {found['report']}   (what the {found['labelled']} pseudo labels are worth)",
+            f"Open:  {found['report']}   (what the labels of {found['images']} images are worth)",
             "Next, look at the data and label photos of your own:",
             f"  partlab data show {found['world']}/annotations/train.json --out sheet.png",
             f"  partlab segmenter evaluate {found['run']} {found['world']} --per-part",

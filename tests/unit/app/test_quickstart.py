@@ -23,7 +23,7 @@ def made(tmp_path_factory) -> tuple[Path, dict]:
 
 def test_it_leaves_world_run_labels_and_report(made) -> None:
     folder, found = made
-    assert found["labelled"] == 6
+    assert found["images"] == 6
     assert set(found["evaluation"]) == {"without_cf", "with_cf", "difference"}
     page = (folder / "pseudo" / "report.html").read_text(encoding="utf-8")
     assert "<html" in page

@@ -118,3 +118,12 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_picture_names() -> None:
     names = ["a.JPEG", "a.jpg", "b.Png", "c.webp", "d.txt", ".jpg", "jpg", "a.json"]
     assert [name for name in names if is_image_name(name)] == ["a.JPEG", "a.jpg", "b.Png", "c.webp"]
+
+
+def test_grey_of_16_bits_is_scaled_not_cut(tmp_path) -> None:
+    ramp = np.linspace(0, 65535, 256).astype(np.uint16).reshape(16, 16)
+    PillowImage.fromarray(ramp).save(tmp_path / "deep.png")
+    pixels = load_image(tmp_path / "deep.png")
+    assert pixels[0, 0].tolist() == [0, 0, 0]
+    assert pixels[-1, -1].tolist() == [255, 255, 255]
+    assert len(np.unique(pixels)) > 200

@@ -230,6 +230,15 @@ def test_a_truncated_picture_is_one_sentence_from_any_process(data, tmp_path, wo
     assert "Traceback" not in caught.value.message
 
 
+def test_a_bad_validation_mask_stops_the_run_at_its_start(data, tmp_path) -> None:
+    file = data / "annotations" / "val.json"
+    loaded = json.loads(file.read_text())
+    loaded["annotations"][0]["segmentation"] = [[1, 2, 3]]
+    file.write_text(json.dumps(loaded))
+    with pytest.raises(DatasetError, match="1 masks that cannot be decoded"):
+        train_segmenter(data, tmp_path / "run", overrides=[*TINY, "train.epochs=1"])
+
+
 def test_a_data_set_may_move_but_not_change(data, tmp_path) -> None:
     run = tmp_path / "run"
     train_segmenter(data, run, overrides=[*TINY, "train.epochs=1"])
