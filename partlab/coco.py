@@ -57,7 +57,8 @@ def find_splits(path: str | Path) -> dict[str, Path]:
         what = "is empty or has no" if path.is_dir() else "does not exist, so it has no"
         raise NotFoundError(
             f"{path} {what} annotations/*.json",
-            hint="name a part data set folder, or make one: partlab data make-world --out world",
+            hint="name a part data set folder, convert another format with partlab data import, "
+            "or make one: partlab data make-world --out world",
         )
     return found
 
@@ -74,7 +75,8 @@ def read_dataset(path: str | Path, split: str | None = None, *, lenient: bool = 
         return read_coco(next(iter(splits.values())), lenient=lenient)
     if split not in splits:
         asked = f"no split {split!r}" if split else "several splits"
-        raise NotFoundError(f"{asked} in {path}", hint=f"its splits: {', '.join(splits)}")
+        lead = "its splits" if split else "choose one with --split"
+        raise NotFoundError(f"{asked} in {path}", hint=f"{lead}: {', '.join(splits)}")
     return read_coco(splits[split], lenient=lenient)
 
 

@@ -5,6 +5,7 @@ local driver `label_images` feeds it shard by shard and can be killed at any mom
 """
 
 import logging
+import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -164,7 +165,7 @@ class Outcome:
             f"({counts['masks']} masks), {counts['blank']} blank, "
             f"{counts['unreadable']} unreadable",
             f"{self.images} of them labelled now, in {self.seconds:.0f} s",
-            f"next: partlab pseudolabel report {out}",
+            f"next: partlab pseudolabel report {shlex.quote(str(out))}",
         ]
         return "\n".join(lines)
 

@@ -139,7 +139,7 @@ KINDS = _kinds(
         "duplicate_mask",
         ERROR,
         "two masks of one category are the same pixels",
-        "remove one of them",
+        "run with --fix, or remove one of them",
         True,
     ),
     (
@@ -165,7 +165,7 @@ KINDS = _kinds(
         "write small: large",
     ),
     # pictures
-    ("missing_image", ERROR, "a picture file is not there", "put it there, or name its folder"),
+    ("missing_image", ERROR, "a picture file is not there", "put it there, or correct its name"),
     ("corrupt_image", ERROR, "a picture cannot be read", "get the picture again"),
     ("wrong_image_size", ERROR, "a picture has another size than stated", "run with --fix", True),
     (

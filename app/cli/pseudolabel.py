@@ -44,7 +44,7 @@ def run(
         Path | None, typer.Option(help="Label file (path,object); it goes before the folder.")
     ] = None,
     no_category_filter: Annotated[
-        bool, typer.Option("--no-category-filter", help="Do not use the known class (P-02).")
+        bool, typer.Option("--no-category-filter", help="Do not use the known class.")
     ] = False,
     threshold: Annotated[
         float | None, typer.Option(help="Lowest score of a mask; 0.5 if nothing says otherwise.")

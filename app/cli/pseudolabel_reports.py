@@ -211,7 +211,12 @@ def _training_set(store: "Store") -> "Dataset | None":
     from pseudolabel.calibrate import training_set
 
     found = training_set(store)
-    if found is not None:
+    if found is None:
+        logging.warning(
+            "the segmenter's training set cannot be read from here, so nothing is compared with "
+            "people's masks; name it with --human"
+        )
+    else:
         logging.info("compared with people's masks in the segmenter's training set %s", found.path)
     return found
 
