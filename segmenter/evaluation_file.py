@@ -75,7 +75,8 @@ def evaluate_run(
     record["warnings"] = _warnings(found, truth, run)
     for warning in record["warnings"]:
         log.warning("warning: %s", warning)
-    name = f"evaluation-{data.stem if data.is_file() else data.resolve().name}-{split}.json"
+    part = f"-limit{limit}" if limit else ""  # a quick look never replaces a whole evaluation
+    name = f"evaluation-{data.stem if data.is_file() else data.resolve().name}-{split}{part}.json"
     record["file"] = str(run / name)
     write_json(run / name, record)
     return record

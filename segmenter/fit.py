@@ -333,6 +333,7 @@ class _Trainer:
         state = {k: v.contiguous().cpu() for k, v in self.segmenter.network.state_dict().items()}
         with replacing(self.run / f"{name}.safetensors") as scratch:
             save_file(state, scratch)
+            scratch.chmod(0o644)  # safetensors lets nobody else read it
 
     def _save_state(self) -> None:
         state = {

@@ -164,6 +164,8 @@ def test_control_c_leaves_a_readable_store_and_says_130(photos, colour_run, tmp_
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A test run started in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     while process.poll() is None and not shards(out):
         time.sleep(0.01)
