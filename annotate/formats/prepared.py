@@ -79,6 +79,11 @@ class PreparedLayout:
         for folder, lines in flags.items():
             write_lines(out / "whether_pseudo" / f"{folder}.txt", lines)
         write_json(out / NAMES, _names_table(dataset, folders))
+        log.info(
+            "%d masks are now one label per pixel: this layout keeps neither the instances of a "
+            "part nor what lies under another (coco and pinpp do)",
+            len(dataset.annotations),
+        )
 
 
 def stem_of(name: str) -> str:

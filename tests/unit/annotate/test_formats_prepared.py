@@ -406,3 +406,10 @@ def test_every_format_reads_what_it_wrote(name: str, world: Path, tmp_path: Path
     assert sorted(i.file_name for i in again.images) == sorted(i.file_name for i in original.images)
     assert again.inclusions == original.inclusions
     assert {d.file_name for d in again.discards} == {d.file_name for d in original.discards}
+
+
+def test_the_writer_says_what_the_layout_cannot_keep(tmp_path, caplog) -> None:
+    data = Dataset([], [], [Category.new(1, "cat", "head")])
+    with caplog.at_level("INFO"):
+        get_format("prepared").write(data, tmp_path / "out", "train", Pictures("none"))
+    assert "neither the instances" in caplog.text
