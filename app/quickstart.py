@@ -19,11 +19,12 @@ from pseudolabel.engine import label_images
 from pseudolabel.report import make_report, write_page
 from pseudolabel.store import Store
 from segmenter.evaluation_file import evaluate_run
-from segmenter.train import train_segmenter
+from segmenter.train import train_segmenter, training_config
 
 log = logging.getLogger(__name__)
 
 WORLD = WorldConfig(images=560, pool=140, heldout=140, size=128)
+RECIPE = "small"
 MARK = "quickstart.json"  # says that the folder is ours to go on with
 
 
@@ -61,9 +62,11 @@ def quickstart(
     The evaluation is on the held-out split, which training never sees; scores are in 0…1.
 
     Raises:
+        ConfigError: `overrides` name an unknown setting; nothing was written.
         OutputExistsError: `folder` holds something else.
     """
     loop = Loop(Path(folder))
+    training_config("torchvision", RECIPE, None, overrides or [])  # a typing error costs nothing
     _claim(loop.folder, world, overrides or [])
     seconds: dict[str, float] = {}
     for number, (name, step) in enumerate(_steps(loop, world, overrides or [], progress), 1):
@@ -116,7 +119,7 @@ def _draw(loop: Loop, world: WorldConfig, progress: Progress) -> None:
 
 
 def _train(loop: Loop, overrides: list[str], progress: Progress) -> None:
-    train_segmenter(loop.world, loop.run, recipe="small", overrides=overrides, progress=progress)
+    train_segmenter(loop.world, loop.run, recipe=RECIPE, overrides=overrides, progress=progress)
 
 
 def _evaluate(loop: Loop, progress: Progress) -> None:

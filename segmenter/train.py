@@ -47,9 +47,7 @@ def train_segmenter(
         BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
     """
     engine: Any = backends.get(backend)
-    config = load_config(
-        engine.settings, config_file, overrides, base=_recipe(engine, recipe) if recipe else None
-    )
+    config = training_config(backend, recipe, config_file, overrides)
     train, val = _splits(data, split, val_split)
     leads = os.environ.get("RANK", "0") == "0"
     if leads and (force or not (run / "config.json").exists()):
@@ -65,6 +63,15 @@ def train_segmenter(
         "parts": len(train.names),
         "best_val_ap50": best_score(run),
     }
+
+
+def training_config(
+    backend: str, recipe: str | None, config_file: Path | None, overrides: Sequence[str]
+) -> Any:
+    """The settings a training would use; see `train_segmenter` for their order and errors."""
+    engine: Any = backends.get(backend)
+    base = _recipe(engine, recipe) if recipe else None
+    return load_config(engine.settings, config_file, overrides, base=base)
 
 
 def _claim(run: Path, force: bool, inputs: Iterable[Path | None]) -> None:

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from annotate.world import WorldConfig
 from app.cli.main import app
 from app.quickstart import quickstart
-from partlab.errors import OutputExistsError
+from partlab.errors import ConfigError, OutputExistsError
 
 WORLD = WorldConfig(images=24, pool=6, heldout=6, size=64, objects=("cat", "dog"))
 FAST = ["model.image_size=64", "train.epochs=1", "train.val_images=2"]
@@ -53,3 +53,9 @@ def test_other_settings_and_foreign_folders_are_refused(made, tmp_path) -> None:
     assert result.exit_code == 1
     assert "no quickstart" in json.loads(result.stderr.splitlines()[-1])["error"]
     assert (tmp_path / "letter.txt").exists()
+
+
+def test_a_mistyped_setting_leaves_nothing_behind(tmp_path) -> None:
+    with pytest.raises(ConfigError, match=r"train\.epcohs"):
+        quickstart(tmp_path / "q", world=WORLD, overrides=["train.epcohs=2"])
+    assert not (tmp_path / "q").exists()
