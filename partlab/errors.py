@@ -27,6 +27,10 @@ class BusyError(PartlabError):
     """Another partlab process is writing to the same place."""
 
 
+class StateError(PartlabError):
+    """The work is not in a state in which this may be done; the hint says what comes first."""
+
+
 class ConfigError(PartlabError):
     """A setting is unknown or has a value that cannot be used."""
 
@@ -55,6 +59,12 @@ class UnknownNameError(NotFoundError):
 
 class BackendUnavailableError(PartlabError):
     """An optional part is not installed; the hint is the line that gets it."""
+
+    exit_code = 4
+
+
+class StudioError(PartlabError):
+    """The Label Studio server cannot be reached, or refused what was asked of it."""
 
     exit_code = 4
 

@@ -1,0 +1,1 @@
+"""Label Studio: its server in its own environment, and everything partlab does with it."""
