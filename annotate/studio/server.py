@@ -1,0 +1,335 @@
+"""A real Label Studio server on this machine, with settings that keep it to itself.
+
+    with start_server("studio", root=".") as running:
+        print(running.url, running.email, running.password)
+
+The server gets a clean environment, listens on loopback only, tells nobody that it runs, and
+ends with the process that started it, even by `kill -9`.
+"""
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from annotate.studio.client import RefusedError, Studio, is_loopback
+from annotate.studio.environment import VERSION, cache_folder, environment, python_of
+from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
+from partlab.files import exclusive, read_json, replacing
+
+log = logging.getLogger(__name__)
+
+DATABASE = "label_studio.sqlite3"
+_LOGIN = "login.json"
+# Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
+_PROGRAM = """
+import os, sys, threading, time
+parent = int(sys.argv[1])
+def watch():
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)
+threading.Thread(target=watch, daemon=True).start()
+sys.argv[:2] = ["label-studio"]
+from label_studio.server import main
+main()
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """The server's own administrator; kept in DIR/login.json, readable by its owner only."""
+
+    email: str
+    password: str
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A server that answers. `root` is the folder whose pictures it may show."""
+
+    url: str
+    email: str
+    password: str
+    token: str
+    pid: int
+    folder: Path
+    root: Path
+
+    def studio(self, timeout: float = 120.0) -> Studio:
+        """A connection as the administrator."""
+        return Studio(self.url, self.token, timeout=timeout)
+
+
+@contextmanager
+def start_server(
+    folder: str | Path,
+    *,
+    root: str | Path = ".",
+    env: str | Path | None = None,
+    template: str | Path | None = None,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    allow_remote: bool = False,
+    email: str = "admin@localhost",
+    settings: Mapping[str, str] | None = None,
+    patience: float = 300.0,
+) -> Iterator[Running]:
+    """Run a server that keeps its data in `folder` until the block ends.
+
+    `template` is a folder with a migrated database that a new server starts from; without it
+    one is made once and kept in the cache. `port` 0 takes a free one. `settings` are further
+    variables of Label Studio, for example for PostgreSQL. `patience` in seconds.
+
+    Raises:
+        BackendUnavailableError: there is no environment, and none can be made.
+        BusyError: another process runs a server on this folder.
+        ConfigError: the host is not loopback and `allow_remote` is off.
+        StudioError: the port is taken, or the server does not come up.
+    """
+    folder, root = Path(folder).absolute(), Path(root).absolute()
+    _check(host, root, allow_remote=allow_remote)
+    env = environment(env)
+    with _alone(folder):
+        folder.chmod(0o700)
+        data, extra = folder / "data", dict(settings or {})
+        if not (data / DATABASE).exists() and extra.get("DJANGO_DB", "sqlite") == "sqlite":
+            _from_template(data, Path(template) if template else default_template(env))
+        login, port = _login(folder, email), _free(host, port)
+        url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
+        arguments = ["start", "--no-browser", "--internal-host", host, "-p", str(port)]
+        with _child(env, arguments, variables, folder / "server.log") as child:
+            _wait_for(url, login, child, folder, patience)
+            yield Running(url, login.email, login.password, login.token, child.pid, folder, root)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(folder))
+        except BusyError as error:
+            raise BusyError(
+                f"a server already runs on {folder}",
+                hint="its address and login are where it was started; or name another folder",
+            ) from error
+        yield
+
+
+def _check(host: str, root: Path, *, allow_remote: bool) -> None:
+    if not _is_local(host) and not allow_remote:
+        raise ConfigError(
+            f"{host} is reachable from other machines, and Label Studio lets every user "
+            "change and delete everything",
+            hint="keep 127.0.0.1 and use a tunnel, or pass --allow-remote",
+        )
+    if not root.is_dir():
+        raise NotFoundError(
+            f"no folder {root}", hint="--root is the folder that holds the pictures"
+        )
+    if root == Path(root.anchor):
+        raise ConfigError("the whole disk cannot be --root", hint="name the pictures' own folder")
+
+
+def _is_local(host: str) -> bool:
+    return is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}")
+
+
+def _free(host: str, port: int) -> int:
+    """The port, checked: Label Studio itself would silently take the next one."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            trial.bind((host, port))
+        except OSError as error:
+            raise StudioError(
+                f"cannot listen at {host}:{port}: {error.strerror}",
+                hint=f"choose another with --port, for example --port {port + 1}",
+            ) from error
+        return int(trial.getsockname()[1])
+
+
+# -- what the server starts from --------------------------------------------------------------
+
+
+def default_template(env: Path) -> Path:
+    """A folder with a migrated database without users, made once for each version (1 minute)."""
+    folder = cache_folder() / f"label-studio-{VERSION}-template"
+    if not (folder / DATABASE).is_file():
+        with exclusive(folder.with_name(f"{folder.name}.making")):
+            if not (folder / DATABASE).is_file():
+                make_template(env, folder)
+    return folder
+
+
+def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
+    """Make a migrated database in `folder`, which appears only when it is whole.
+
+    Raises:
+        StudioError: Label Studio could not make it; the message has its last line.
+    """
+    log.info("making an empty database of Label Studio, once (about a minute)")
+    scratch = folder.with_name(f"{folder.name}.making") / "data"
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    journal = scratch / "log.txt"
+    # Not `--version`, which would go on to start a server.
+    with _child(env, ["version"], _quiet(scratch), journal) as child:
+        try:
+            code = child.wait(patience)
+        except subprocess.TimeoutExpired:
+            code = -1
+    if code or not (scratch / DATABASE).is_file():
+        raise StudioError(
+            f"Label Studio could not make its database: {_last_line(journal)}",
+            hint=f"run `{python_of(env)} -m label_studio.server version` to see why",
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    os.replace(scratch / DATABASE, folder / DATABASE)
+    shutil.rmtree(scratch)
+
+
+def _from_template(data: Path, template: Path) -> None:
+    """Copy the database alone: every server signs with a secret key of its own."""
+    if not (template / DATABASE).is_file():
+        raise NotFoundError(
+            f"no {DATABASE} in {template}",
+            hint="--template is a folder with a migrated database; leave it out to have one made",
+        )
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with replacing(data / DATABASE) as scratch:
+        shutil.copyfile(template / DATABASE, scratch)
+
+
+def _login(folder: Path, email: str) -> Login:
+    path = folder / _LOGIN
+    if path.is_file():
+        return Login(**read_json(path))
+    login = Login(email, secrets.token_urlsafe(12), secrets.token_hex(20))
+    fields = {"email": login.email, "password": login.password, "token": login.token}
+    with (
+        replacing(path) as scratch,
+        open(os.open(scratch, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f,
+    ):
+        json.dump(fields, f, indent=2)
+    return login
+
+
+def _quiet(data: Path) -> dict[str, str]:
+    """A clean environment in which nothing is told to anybody."""
+    return {
+        "HOME": str(data),
+        "PATH": "/usr/local/bin:/usr/bin:/bin",
+        "LANG": "C.UTF-8",
+        "LABEL_STUDIO_BASE_DATA_DIR": str(data),
+        "COLLECT_ANALYTICS": "false",
+        "LATEST_VERSION_CHECK": "false",
+        "SENTRY_DSN": "",  # empty switches it off; the default is a real address
+        "FRONTEND_SENTRY_DSN": "",
+        "FEATURE_FLAGS_OFFLINE": "true",
+        "LOG_LEVEL": "WARNING",
+    }
+
+
+def _variables(
+    data: Path, root: Path, url: str, login: Login, *, open_to_all: bool
+) -> dict[str, str]:
+    """The settings; only a server nobody else can reach may call addresses of this machine."""
+    guarded = str(open_to_all).lower()
+    return {
+        **_quiet(data),
+        "LABEL_STUDIO_HOST": "" if open_to_all else url,  # empty keeps links relative
+        "LABEL_STUDIO_USERNAME": login.email,
+        "LABEL_STUDIO_PASSWORD": login.password,
+        "LABEL_STUDIO_USER_TOKEN": login.token,
+        "LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN": "true",
+        "LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK": "true",
+        "LABEL_STUDIO_LOCAL_FILES_SERVING_ENABLED": "true",
+        "LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT": str(root),
+        "ML_BLOCK_LOCAL_IP": guarded,
+        "SSRF_PROTECTION_ENABLED": guarded,
+    }
+
+
+# -- the process ------------------------------------------------------------------------------
+
+
+@contextmanager
+def _child(
+    env: Path, arguments: list[str], variables: Mapping[str, str], journal: Path
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Label Studio as a process; Ctrl-C reaches us first, and then stops it in order."""
+    program = [str(python_of(env)), "-I", "-u", "-X", "utf8", "-c", _PROGRAM, str(os.getpid())]
+    with journal.open("ab") as output:
+        child = subprocess.Popen(
+            [*program, *arguments],
+            env=dict(variables),
+            cwd=journal.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        yield child
+    finally:
+        child.terminate()
+        try:
+            child.wait(10)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _wait_for(
+    url: str, login: Login, child: subprocess.Popen[bytes], folder: Path, patience: float
+) -> None:
+    until = time.monotonic() + patience
+    while not _is_up(url):
+        if child.poll() is not None:
+            raise StudioError(
+                f"Label Studio ended while starting: {_last_line(folder / 'server.log')}",
+                hint=f"the whole story is in {folder / 'server.log'}",
+            )
+        if time.monotonic() > until:
+            raise StudioError(
+                f"Label Studio did not come up within {patience:.0f} s",
+                hint=f"see {folder / 'server.log'}",
+            )
+        time.sleep(0.25)
+    try:
+        with Studio(url, login.token, timeout=30) as studio:
+            studio.whoami()
+    except RefusedError as error:
+        raise StudioError(
+            f"the server at {url} does not know the login in {folder / _LOGIN}",
+            hint="the database is older than that file, or another server took the port; "
+            "restore the file, or start with a new folder",
+        ) from error
+
+
+def _is_up(url: str) -> bool:
+    with suppress(httpx.HTTPError):
+        return httpx.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
+    return False
+
+
+def _last_line(journal: Path) -> str:
+    with suppress(OSError):
+        lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
+        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")
+    return "no message"

@@ -1,0 +1,38 @@
+"""A real Label Studio server for the tests that need one; they skip where there is none."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from annotate.studio.client import Studio
+from annotate.studio.environment import ENV_VARIABLE, default_environment, find_environment
+from annotate.studio.server import Running, start_server
+from partlab.errors import BackendUnavailableError
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests that use the server carry the marker `studio`."""
+    for item in items:
+        if "studio_server" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.studio)
+
+
+@pytest.fixture(scope="session")
+def studio_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A server for the whole run; it may show the pictures in every test's `tmp_path`."""
+    try:
+        env = find_environment()
+    except BackendUnavailableError as error:
+        pytest.skip(f"{error.message} ({ENV_VARIABLE})")
+    if env is None:
+        pytest.skip(f"no Label Studio: set {ENV_VARIABLE} or make {default_environment()}")
+    root = tmp_path_factory.getbasetemp()
+    with start_server(tmp_path_factory.mktemp("studio"), root=root, env=env, port=0) as running:
+        yield running
+
+
+@pytest.fixture
+def studio(studio_server: Running) -> Iterator[Studio]:
+    """A connection to that server as its administrator."""
+    with studio_server.studio() as connection:
+        yield connection
