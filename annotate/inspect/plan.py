@@ -1,0 +1,201 @@
+"""Sampling plans: which images of a category to inspect next, and when that is enough.
+
+`paper` is the rule of the PartImageNet++ authors (Q-01, Q-02): ten random images at once,
+rejected when two fail. It passes a category with 20 % bad images 36 % of the time (Q-05).
+`sequential` and `ranked` look at one image after the other and stop as soon as they know;
+`annotate.inspect.curve` computes what each plan lets through and what it costs, and
+`annotate.inspect.design` is the search their numbers come from.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from partlab.config import Config, validate
+from partlab.errors import UnknownNameError
+
+Decision = Literal["accept", "reject", "continue"]
+
+
+class Limits(Config):
+    """When the random part of an inspection ends, by the number of bad images in it.
+
+    With `b` bad ones among the `n` random images inspected so far: accept once
+    `n >= accept[b]`; reject while `n <= reject[b]` (0, or left out: never for that alone).
+    """
+
+    accept: tuple[int, ...]
+    reject: tuple[int, ...] = ()
+
+
+class Plan(Config):
+    """A sampling plan for one category of images; the verdicts decide when it ends.
+
+    `suspects`: at most so many images are first taken from the top of an audit's ranking
+    (`annotate.inspect.audit`), until `clean_suspects` of them turned out good. All others are
+    random. `limits[x]` holds for the random ones after `x` bad suspects. `reject_at` bad
+    images in all reject at any time. `together` images are shown at once: nothing is decided
+    before all of them have a verdict.
+    """
+
+    name: str
+    reject_at: int = Field(ge=1)
+    limits: tuple[Limits, ...] = Field(min_length=1)
+    together: int = Field(default=1, ge=1)
+    suspects: int = Field(default=0, ge=0)
+    clean_suspects: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        most_bad = min(self.suspects, self.reject_at - 1)
+        if len(self.limits) != most_bad + 1:
+            raise ValueError(f"limits are needed for 0 to {most_bad} bad suspects")
+        for bad, limits in enumerate(self.limits):
+            if len(limits.accept) != self.reject_at - bad:
+                raise ValueError(
+                    f"limits[{bad}].accept must have {self.reject_at - bad} numbers: one for "
+                    "each number of bad images that does not reject by itself"
+                )
+        if self.suspects and not self.clean_suspects:
+            raise ValueError("clean_suspects must be at least 1 where there are suspects")
+        return self
+
+    @property
+    def max_images(self) -> int:
+        """The most images this plan ever inspects."""
+        most = max(max(limits.accept) for limits in self.limits)
+        return max(self.together, self.suspects + most)
+
+    def decide(self, seen: Sequence[bool], size: int = 100) -> Decision:
+        """What follows from the verdicts (True: bad) in the order the images were drawn.
+
+        `size` is the number of images in the category. When all were inspected and nothing
+        rejected it, the category is accepted. Verdicts after a decision change nothing.
+        """
+        for count in range(min(self.together, size), len(seen) + 1):
+            decision = self._after(seen[:count], size)
+            if decision != "continue":
+                return decision
+        return "continue"
+
+    def _after(self, seen: Sequence[bool], size: int) -> Decision:
+        if sum(seen) >= self.reject_at:
+            return "reject"
+        looked = self.looked(seen)
+        random = seen[looked:]
+        limits, bad = self.limits[sum(seen[:looked])], sum(random)
+        window = limits.reject[bad] if bad < len(limits.reject) else 0
+        if 0 < len(random) <= window:
+            return "reject"
+        done = len(seen) >= size or (
+            self.next_draw(seen) == "random" and len(random) >= limits.accept[bad]
+        )
+        return "accept" if done else "continue"
+
+    def looked(self, seen: Sequence[bool]) -> int:
+        """How many of the inspected images were suspects; they come first."""
+        clean = 0
+        for count, bad in enumerate(seen[: self.suspects]):
+            if clean >= self.clean_suspects:
+                return count
+            clean += not bad
+        return min(len(seen), self.suspects)
+
+    def next_draw(self, seen: Sequence[bool]) -> Literal["suspect", "random"]:
+        """Where the next image comes from, if there is to be one."""
+        looked = self.looked(seen)
+        clean = looked - sum(seen[:looked])
+        more = looked == len(seen) < self.suspects and clean < self.clean_suspects
+        return "suspect" if more else "random"
+
+    def next_images(
+        self,
+        candidates: Sequence[int],
+        verdicts: Mapping[int, bool],
+        suspicion: Mapping[int, float] | None = None,
+    ) -> list[int]:
+        """Ids to inspect next; empty once the plan has decided.
+
+        `candidates` are all images of the category in random (seeded) order; `verdicts` says
+        of each inspected image whether it is bad, in the order of inspection; `suspicion` is
+        the audit's score (higher: more likely wrong). Without it every image is a random one:
+        the plan keeps its risks, it only loses its head start.
+        """
+        seen = list(verdicts.values())
+        if self.decide(seen, len(candidates)) != "continue":
+            return []
+        rest = [image for image in candidates if image not in verdicts]
+        if suspicion is not None and self.next_draw(seen) == "suspect":
+            return [max(rest, key=lambda image: suspicion.get(image, float("-inf")))]
+        return rest[: max(self.together - len(seen), 1)]
+
+
+def single(draw: int, reject_at: int, name: str = "single") -> Plan:
+    """The classical plan: `draw` random images at once, rejected when `reject_at` are bad.
+
+    Raises:
+        ConfigError: a number is below 1.
+    """
+    limits = [{"accept": [draw] * reject_at}]
+    values = {"name": name, "reject_at": reject_at, "limits": limits, "together": draw}
+    return validate(Plan, values, "the plan")
+
+
+def _limits(*pairs: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[Limits, ...]:
+    return tuple(Limits(accept=accept, reject=reject) for accept, reject in pairs)
+
+
+PAPER = single(10, 2, "paper")
+SEQUENTIAL = Plan(name="sequential", reject_at=3, limits=_limits(((11, 20, 28), (0, 2, 12))))
+RANKED = Plan(
+    name="ranked",
+    reject_at=3,
+    suspects=4,
+    clean_suspects=2,
+    limits=_limits(((11, 20, 30), (0, 2, 11)), ((9, 19), (0, 6)), ((11,), ())),
+)
+PLANS: Mapping[str, Plan] = {plan.name: plan for plan in (PAPER, SEQUENTIAL, RANKED)}
+
+
+def get_plan(choice: str | Mapping[str, Any] | Plan) -> Plan:
+    """A plan by name (paper, sequential, ranked), or from its settings.
+
+    Raises:
+        UnknownNameError: no plan has this name.
+        ConfigError: the settings do not make a plan.
+    """
+    if isinstance(choice, Plan):
+        return choice
+    if isinstance(choice, str):
+        if choice not in PLANS:
+            raise UnknownNameError("inspection plan", choice, PLANS)
+        return PLANS[choice]
+    return validate(Plan, dict(choice), "the inspection plan")
+
+
+def in_words(plan: Plan) -> list[str]:
+    """The plan as sentences for an inspector's sheet."""
+    lines = []
+    if plan.together > 1:
+        lines.append(f"look at {plan.together} random images at once")
+    if plan.suspects:
+        lines.append(
+            f"first at most {plan.suspects} images from the top of the audit's ranking, until "
+            f"{plan.clean_suspects} of them were good; then random images, one by one"
+        )
+    elif plan.together == 1:
+        lines.append("look at random images, one by one")
+    lines.append(f"reject as soon as {plan.reject_at} images are bad")
+    for bad, limits in enumerate(plan.limits):
+        lead = f"after {bad} bad of the ranked ones: " if plan.suspects else ""
+        lines.append(lead + "; ".join(_ends(limits)))
+    return lines
+
+
+def _ends(limits: Limits) -> Iterable[str]:
+    accept = (f"{count} with {bad} bad" for bad, count in enumerate(limits.accept))
+    yield "accept after " + ", ".join(accept)
+    for bad, count in enumerate(limits.reject):
+        if count:
+            yield f"reject at {bad} bad within the first {count}"
