@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, data_files, pseudolabel_reports, segmenter_evaluate
+from app.cli import data, data_files, pseudolabel_reports, segmenter_evaluate, studio
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
 
@@ -20,7 +20,11 @@ data_files.register(data.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
+app.add_typer(vocabulary.group, name="vocabulary")
+app.add_typer(studio.group, name="studio")
+app.add_typer(inspect.group, name="inspect")
 app.add_typer(segmenter_evaluate.group, name="segmenter")
+app.add_typer(studio.group, name="studio")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 
 

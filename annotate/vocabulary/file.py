@@ -1,0 +1,164 @@
+"""The vocabulary's file: YAML that people edit by hand; their comments survive our edits.
+
+    name: farm
+    version: 2
+    objects:
+      ram:
+        wnid: n02412080
+        inclusions: {horn: head}      # inner part: outer part
+        parts:
+        - name: horn
+          source: volunteers
+          evidence: [8 of 10 votes]
+
+A part's `id` is left out where it equals its name.
+"""
+
+from collections.abc import MutableMapping, Sequence
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import YAMLError
+
+from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
+from partlab.errors import NotFoundError, SchemaError
+from partlab.files import write_text
+
+
+def read_vocabulary(path: str | Path) -> Vocabulary:
+    """Read a vocabulary.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SchemaError: it is not YAML, or not a vocabulary; the sentence says where.
+    """
+    path = Path(path)
+    try:
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise NotFoundError(f"no vocabulary {path}") from None
+    except (YAMLError, UnicodeDecodeError) as error:
+        words = " ".join(str(error).split())
+        raise SchemaError(f"vocabulary {path} is not valid YAML: {words}") from error
+    if not isinstance(values, dict):
+        raise SchemaError(f"vocabulary {path} is not a table of names and values")
+    return _parse(values, path)
+
+
+def _parse(values: dict[str, Any], path: Path) -> Vocabulary:
+    objects = values.pop("objects", None) or {}
+    if not isinstance(objects, dict):
+        raise SchemaError(
+            f"vocabulary {path}: `objects` is not a table of object categories",
+            hint="write each one under `objects:`, as `  ram:` with its `parts:` below",
+        )
+    listed = [{**(one or {}), "name": str(name)} for name, one in objects.items()]
+    try:
+        return Vocabulary.model_validate({**values, "objects": listed})
+    except ValidationError as error:
+        raise SchemaError(f"vocabulary {path}: {_sentence(error, listed)}") from None
+
+
+def _sentence(error: ValidationError, listed: list[dict[str, Any]]) -> str:
+    """The first problem, with object names in place of positions."""
+    problem = error.errors()[0]
+    where = list(problem["loc"])
+    if where[:1] == ["objects"] and len(where) > 1:
+        where[1] = listed[int(where[1])]["name"]
+    words = problem["msg"].removeprefix("Value error, ")
+    return f"{'.'.join(map(str, where))}: {words}" if where else words
+
+
+def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
+    """Write a vocabulary, atomically; comments and layout of an existing file stay."""
+    yaml = YAML()
+    yaml.width = 100
+    document = _existing(yaml, Path(path))
+    _put(document, vocabulary.model_dump(include={"name", "version", "language"}))
+    if not isinstance(document.get("objects"), CommentedMap):
+        document["objects"] = CommentedMap()
+    _put_objects(document["objects"], vocabulary.objects)
+    changes = [_lean(change) for change in vocabulary.changes]
+    if changes:
+        document["changes"] = _rows(changes, document.get("changes"))
+    else:
+        document.pop("changes", None)
+    text = StringIO()
+    yaml.dump(document, text)
+    write_text(path, text.getvalue())
+
+
+def _existing(yaml: YAML, path: Path) -> CommentedMap:
+    try:
+        found = yaml.load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, YAMLError):
+        found = None
+    return found if isinstance(found, CommentedMap) else CommentedMap()
+
+
+def _put_objects(table: CommentedMap, objects: Sequence[ObjectParts]) -> None:
+    names = {one.name for one in objects}
+    for gone in [name for name in table if str(name) not in names]:
+        del table[gone]
+    for one in objects:
+        if not isinstance(table.get(one.name), CommentedMap):
+            table[one.name] = CommentedMap()
+        entry = table[one.name]
+        values = {"wnid": one.wnid, "qid": one.qid, "aliases": list(one.aliases)}
+        _put(entry, {**values, "inclusions": one.inclusions})
+        rows = [_lean(part) for part in one.parts]
+        if rows != entry.get("parts"):
+            entry["parts"] = _rows(rows, entry.get("parts"))
+
+
+def _put(table: MutableMapping[str, Any], values: dict[str, Any]) -> None:
+    """Set keys, touching only those that differ; empty values are taken out."""
+    for key, value in values.items():
+        if value in (None, (), [], {}, ""):
+            table.pop(key, None)
+        elif table.get(key) != value:
+            table[key] = _on_one_line(value)
+
+
+def _on_one_line(value: Any) -> Any:
+    """Lists and tables inside a record are written `[a, b]` and `{a: b}`."""
+    if isinstance(value, dict):
+        inline: Any = CommentedMap(value)
+    elif isinstance(value, list | tuple):
+        inline = CommentedSeq(value)
+    else:
+        return value
+    inline.fa.set_flow_style()
+    return inline
+
+
+def _rows(rows: list[dict[str, Any]], old: Any) -> CommentedSeq:
+    """A list of records; those that stay keep their comments."""
+    kept = {_key(row): row for row in old or () if isinstance(row, CommentedMap)}
+    result = CommentedSeq()
+    for row in rows:
+        table = kept.get(_key(row), CommentedMap())
+        for gone in [key for key in table if key not in row]:
+            del table[gone]
+        _put(table, row)
+        result.append(table)
+    return result
+
+
+def _key(row: Any) -> Any:
+    """What a record is known by: a part by its id, a change by its version and place."""
+    if "version" in row:
+        return (row["version"], row.get("object"), tuple(row.get("before", ())))
+    return row.get("id", row.get("name"))
+
+
+def _lean(record: Part | Change) -> dict[str, Any]:
+    """The fields that say something: no empty ones, no id that equals the name."""
+    values = {key: value for key, value in record.model_dump(mode="json").items() if value}
+    if values.get("id") == values.get("name"):
+        values.pop("id", None)
+    return values

@@ -1,0 +1,196 @@
+"""The vocabulary: for each object category its parts, with source, evidence and lineage."""
+
+from collections.abc import Iterable, Mapping
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from partlab.config import Config
+from partlab.errors import UnknownNameError
+from partlab.files import sha256_json
+from partlab.schema import Inclusions
+
+Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
+"""Who says that the object has this part (V-01); "manual" is an edit by hand."""
+
+Operation = Literal["add", "rename", "merge", "split", "remove"]
+
+
+class Part(Config):
+    """One part of one object category.
+
+    `id` is given once, stays through renames, and is never used again in its object; `name`
+    is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
+    """
+
+    id: str = Field(min_length=1)
+    name: str = Field(min_length=1)
+    source: Source = "manual"
+    evidence: tuple[str, ...] = ()
+    origin: tuple[str, ...] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_by_default(cls, values: object) -> object:
+        if isinstance(values, dict) and "id" not in values and "name" in values:
+            return {**values, "id": values["name"]}
+        return values
+
+
+class ObjectParts(Config):
+    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04)."""
+
+    name: str = Field(min_length=1)
+    wnid: str | None = None
+    qid: str | None = None
+    aliases: tuple[str, ...] = ()
+    parts: tuple[Part, ...] = ()
+    inclusions: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _sound(self) -> Self:
+        for what, values in (("id", [p.id for p in self.parts]), ("name", self.names)):
+            if twice := sorted({v for v in values if values.count(v) > 1}):
+                raise ValueError(f"object {self.name!r} has two parts of {what} {twice[0]!r}")
+        for inner, outer in self.inclusions.items():
+            for part in (inner, outer):
+                if part not in self.ids:
+                    raise ValueError(
+                        f"object {self.name!r}: the inclusion {inner} = {outer} names "
+                        f"{part!r}, which is not the id of one of its parts"
+                    )
+        if circle := _circle(self.inclusions):
+            raise ValueError(
+                f"object {self.name!r}: the inclusions go in a circle: {' in '.join(circle)}"
+            )
+        return self
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Part ids, in the order of the file."""
+        return tuple(part.id for part in self.parts)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Part names, in the order of the file."""
+        return tuple(part.name for part in self.parts)
+
+    @property
+    def whole_object(self) -> bool:
+        """True when the object itself is its only part (V-04)."""
+        return len(self.parts) == 1 and self.parts[0].source == "whole-object"
+
+    def part(self, id: str) -> Part:
+        """The part of this id.
+
+        Raises:
+            UnknownNameError: the object has none.
+        """
+        return self._find(id, {part.id: part for part in self.parts})
+
+    def named(self, name: str) -> Part:
+        """The part of this name.
+
+        Raises:
+            UnknownNameError: the object has none.
+        """
+        return self._find(name, {part.name: part for part in self.parts})
+
+    def _find(self, key: str, parts: Mapping[str, Part]) -> Part:
+        if key not in parts:
+            raise UnknownNameError(f"part of {self.name}", key, parts)
+        return parts[key]
+
+
+def _circle(pairs: Mapping[str, str]) -> list[str]:
+    for start in pairs:
+        seen = [start]
+        while (following := pairs.get(seen[-1])) is not None:
+            seen.append(following)
+            if following in seen[:-1]:
+                return seen[seen.index(following) :]
+    return []
+
+
+class Change(Config):
+    """One edit of the vocabulary, kept for ever: what a migration of annotations goes by (V-07).
+
+    `before` and `after` are part ids: a rename has the same id on both sides, a split one
+    before and several after, a merge several before and one after.
+    """
+
+    version: int
+    operation: Operation
+    object: str
+    before: tuple[str, ...] = ()
+    after: tuple[str, ...] = ()
+    who: str = ""
+    at: str = ""
+    note: str = ""
+
+
+class Vocabulary(Config):
+    """All object categories with their parts; `version` counts its changes."""
+
+    name: str = "vocabulary"
+    version: int = Field(1, ge=1)
+    language: str = "en"
+    objects: tuple[ObjectParts, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    @model_validator(mode="after")
+    def _distinct(self) -> Self:
+        names = [one.name for one in self.objects]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"object category {twice[0]!r} stands in it twice")
+        return self
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Object categories, in the order of the file."""
+        return tuple(one.name for one in self.objects)
+
+    @property
+    def inclusions(self) -> Inclusions:
+        """Per object category: inner part name -> outer part name, as data sets keep it."""
+        return {
+            one.name: {
+                one.part(inner).name: one.part(outer).name
+                for inner, outer in one.inclusions.items()
+            }
+            for one in self.objects
+            if one.inclusions
+        }
+
+    @property
+    def hash(self) -> str:
+        """Hex SHA-256 of what annotators see: objects, part ids, names, inclusions, order."""
+        seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
+        return sha256_json(seen)
+
+    def object(self, name: str) -> ObjectParts:
+        """The object category of this name.
+
+        Raises:
+            UnknownNameError: the vocabulary has none.
+        """
+        for one in self.objects:
+            if one.name == name:
+                return one
+        raise UnknownNameError("object category", name, self.names)
+
+    def replaced(self, objects: Iterable[ObjectParts], *changes: Change) -> "Vocabulary":
+        """This vocabulary with these objects in place of those of the same name.
+
+        New names go to the end. With `changes`, they are recorded and the version becomes the
+        last one's.
+        """
+        given = {one.name: one for one in objects}
+        kept = [given.pop(one.name, one) for one in self.objects]
+        return Vocabulary(
+            name=self.name,
+            version=changes[-1].version if changes else self.version,
+            language=self.language,
+            objects=(*kept, *given.values()),
+            changes=(*self.changes, *changes),
+        )
