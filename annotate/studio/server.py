@@ -25,12 +25,12 @@ import httpx
 from annotate.studio.client import RefusedError, Studio, is_loopback
 from annotate.studio.environment import VERSION, cache_folder, environment, python_of
 from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
-from partlab.files import exclusive, read_json, replacing
+from partlab.files import exclusive, read_json, read_lines, replacing
 
 log = logging.getLogger(__name__)
 
 DATABASE = "label_studio.sqlite3"
-_LOGIN = "login.json"
+_LOGIN, _JOURNAL = "login.json", "server.log"
 # Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
 _PROGRAM = """
 import os, sys, threading, time
@@ -63,9 +63,26 @@ class Running:
     email: str
     password: str
     token: str
-    pid: int
+    process: "subprocess.Popen[bytes]"
     folder: Path
     root: Path
+
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self.process.pid
+
+    def wait(self) -> None:
+        """Block until the server ends, which it does only when something is wrong.
+
+        Raises:
+            StudioError: it ended; the message has its last line.
+        """
+        code = self.process.wait()
+        raise StudioError(
+            f"Label Studio ended by itself (code {code}): {_last_line(self.folder / _JOURNAL)}",
+            hint=f"the whole story is in {self.folder / _JOURNAL}",
+        )
 
     def studio(self, timeout: float = 120.0) -> Studio:
         """A connection as the administrator."""
@@ -110,9 +127,9 @@ def start_server(
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
         variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
         arguments = ["start", "--no-browser", "--internal-host", host, "-p", str(port)]
-        with _child(env, arguments, variables, folder / "server.log") as child:
+        with _child(env, arguments, variables, folder / _JOURNAL) as child:
             _wait_for(url, login, child, folder, patience)
-            yield Running(url, login.email, login.password, login.token, child.pid, folder, root)
+            yield Running(url, login.email, login.password, login.token, child, folder, root)
 
 
 @contextmanager
@@ -160,6 +177,24 @@ def _free(host: str, port: int) -> int:
                 hint=f"choose another with --port, for example --port {port + 1}",
             ) from error
         return int(trial.getsockname()[1])
+
+
+def read_settings(path: str | Path) -> dict[str, str]:
+    """Variables from a file of NAME=VALUE lines; `#` starts a comment line.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ConfigError: a line is not of that form.
+    """
+    found = {}
+    for line in read_lines(path):
+        name, equals, value = line.partition("=")
+        if line.startswith("#"):
+            continue
+        if not equals or not name.strip().isidentifier():
+            raise ConfigError(f"a line of {path} is not of the form NAME=VALUE")
+        found[name.strip()] = value.strip().strip("'\"")
+    return found
 
 
 # -- what the server starts from --------------------------------------------------------------
@@ -302,13 +337,13 @@ def _wait_for(
     while not _is_up(url):
         if child.poll() is not None:
             raise StudioError(
-                f"Label Studio ended while starting: {_last_line(folder / 'server.log')}",
-                hint=f"the whole story is in {folder / 'server.log'}",
+                f"Label Studio ended while starting: {_last_line(folder / _JOURNAL)}",
+                hint=f"the whole story is in {folder / _JOURNAL}",
             )
         if time.monotonic() > until:
             raise StudioError(
                 f"Label Studio did not come up within {patience:.0f} s",
-                hint=f"see {folder / 'server.log'}",
+                hint=f"see {folder / _JOURNAL}",
             )
         time.sleep(0.25)
     try:

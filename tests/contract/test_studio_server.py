@@ -1,0 +1,169 @@
+"""A real Label Studio server: it starts, keeps to itself, and ends with us."""
+
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from annotate.studio.client import RefusedError, Studio
+from annotate.studio.environment import environment, find_environment
+from annotate.studio.server import Running, make_template, start_server
+from partlab.errors import BusyError, StudioError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_server_answers_and_knows_its_login(studio_server: Running) -> None:
+    with studio_server.studio() as studio:
+        assert studio.whoami()["email"] == studio_server.email
+        assert studio.users()[studio_server.email] == studio.whoami()["id"]
+    with pytest.raises(RefusedError, match="legacy token"):
+        Studio(studio_server.url, "0" * 40).whoami()
+
+
+def test_a_personal_token_works_too(studio_server: Running, studio: Studio) -> None:
+    personal = studio.post("/api/token/")["token"]
+    with Studio(studio_server.url, personal) as other:
+        assert other.whoami()["email"] == studio_server.email
+
+
+def test_the_sdk_gets_the_same_connection(studio: Studio) -> None:
+    assert studio.sdk().users.whoami().email == studio.whoami()["email"]
+
+
+def test_it_listens_on_loopback_only_and_keeps_its_secrets(studio_server: Running) -> None:
+    server = psutil.Process(studio_server.pid)
+    listening = [c.laddr.ip for c in server.net_connections() if c.status == psutil.CONN_LISTEN]
+    assert listening == ["127.0.0.1"]
+    assert "PARTLAB_STUDIO_TOKEN" not in server.environ()
+    assert server.environ()["COLLECT_ANALYTICS"] == "false"
+    login = studio_server.folder / "login.json"
+    assert stat.S_IMODE(login.stat().st_mode) == 0o600
+    assert stat.S_IMODE(studio_server.folder.stat().st_mode) == 0o700
+    assert studio_server.token not in (studio_server.folder / "server.log").read_text()
+    assert json.loads(login.read_text())["token"] == studio_server.token
+
+
+def test_strangers_cannot_sign_up(studio_server: Running) -> None:
+    with httpx.Client(base_url=studio_server.url) as browser:
+        browser.get("/user/signup/")
+        form = {"email": "x@x.org", "password": "12345678"}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
+        answer = browser.post("/user/signup/", data=form, headers={"Referer": studio_server.url})
+    assert answer.status_code == 403
+
+
+def test_two_servers_on_one_folder(studio_server: Running) -> None:
+    with pytest.raises(BusyError, match="already runs"), start_server(studio_server.folder, port=0):
+        pass
+
+
+def test_a_taken_port_is_said_and_never_changed(studio_server: Running, tmp_path: Path) -> None:
+    taken = int(studio_server.url.rpartition(":")[2])
+    with (
+        pytest.raises(StudioError, match=r"cannot listen at 127\.0\.0\.1:") as caught,
+        start_server(tmp_path / "other", port=taken),
+    ):
+        pass
+    assert f"--port {taken + 1}" in str(caught.value.hint)
+
+
+@pytest.fixture
+def up(studio_server: Running, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """`partlab studio up` as a process of its own."""
+    command = [sys.executable, "-m", "app.cli.main", "studio", "up", str(tmp_path / "studio")]
+    command += ["--port", "0", "--root", str(tmp_path), "--json"]
+    process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=-1, stderr=-1)
+    yield process
+    with suppress(ProcessLookupError):
+        process.kill()
+    process.wait()
+
+
+def read_result(process: subprocess.Popen[str]) -> dict[str, str]:
+    """The JSON object the command prints while it goes on running."""
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if line.startswith("}"):
+            break
+    found: dict[str, str] = json.loads("".join(lines))
+    return found
+
+
+def ended(url: str, within: float = 15) -> bool:
+    until = time.monotonic() + within
+    host, port = url.removeprefix("http://").split(":")
+    while time.monotonic() < until:
+        with socket.socket() as trial:
+            if trial.connect_ex((host, int(port))):
+                return True
+        time.sleep(0.2)
+    return False
+
+
+def test_ctrl_c_stops_it_in_order(up: subprocess.Popen[str]) -> None:
+    told = read_result(up)
+    with Studio(told["url"], told["token"]) as studio:
+        assert studio.whoami()["email"] == told["email"]
+    up.send_signal(signal.SIGINT)
+    assert up.wait(20) == 130
+    assert ended(told["url"])
+
+
+def test_kill_9_leaves_no_orphan(up: subprocess.Popen[str]) -> None:
+    told = read_result(up)
+    os.kill(up.pid, signal.SIGKILL)
+    assert ended(told["url"])
+
+
+def test_a_second_start_keeps_login_and_data(studio_server: Running, tmp_path: Path) -> None:
+    folder = tmp_path / "studio"
+    with start_server(folder, root=tmp_path, port=0) as first, first.studio() as studio:
+        made = studio.post("/api/projects/", {"title": "kept"})["id"]
+    with start_server(folder, root=tmp_path, port=0) as second, second.studio() as studio:
+        assert studio.get(f"/api/projects/{made}/")["title"] == "kept"
+    assert (first.token, first.password) == (second.token, second.password)
+    (folder / "login.json").unlink()
+    with (
+        pytest.raises(StudioError, match="does not know the login"),
+        start_server(folder, root=tmp_path, port=0),
+    ):
+        pass
+
+
+def test_a_server_that_dies_while_starting_says_why(studio_server: Running, tmp_path: Path) -> None:
+    data = tmp_path / "studio" / "data"
+    data.mkdir(parents=True)
+    (data / "label_studio.sqlite3").write_bytes(b"not a database" * 100)
+    with (
+        pytest.raises(StudioError, match=r"ended while starting: .*file is not a database"),
+        start_server(tmp_path / "studio", root=tmp_path, port=0),
+    ):
+        pass
+
+
+@pytest.mark.slow
+def test_a_template_is_made_whole(studio_server: Running, tmp_path: Path) -> None:
+    make_template(environment(), tmp_path / "template")
+    assert [path.name for path in (tmp_path / "template").iterdir()] == ["label_studio.sqlite3"]
+    with start_server(
+        tmp_path / "studio", root=tmp_path, port=0, template=tmp_path / "template"
+    ) as running:
+        assert running.studio().users() == {running.email: 1}
+
+
+def test_the_environment_is_found_again(studio_server: Running) -> None:
+    assert find_environment() is not None
