@@ -5,7 +5,16 @@ from typing import Annotated
 
 import typer
 
-from app.cli import data, data_files, pseudolabel_reports, segmenter_evaluate, studio
+from app.cli import (
+    data,
+    data_files,
+    inspect,
+    pseudolabel_reports,
+    segmenter_evaluate,
+    studio,
+    studio_up,
+    vocabulary,
+)
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
 
@@ -17,6 +26,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+studio_up.register(studio.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
@@ -24,7 +34,6 @@ app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
 app.add_typer(segmenter_evaluate.group, name="segmenter")
-app.add_typer(studio.group, name="studio")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 
 

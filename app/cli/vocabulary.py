@@ -2,4 +2,6 @@
 
 import typer
 
-group = typer.Typer(no_args_is_help=True, help="Which parts an object has: seed, vote, check, change.")
+group = typer.Typer(
+    no_args_is_help=True, help="Which parts an object has: seed, vote, check, change."
+)
