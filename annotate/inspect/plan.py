@@ -8,7 +8,7 @@ rejected when two fail. It passes a category with 20 % bad images 36 % of the ti
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, Self
+from typing import Any, Literal, NamedTuple, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,25 @@ class Limits(Config):
 
     accept: tuple[int, ...]
     reject: tuple[int, ...] = ()
+
+
+class State(NamedTuple):
+    """How far an inspection is: counts of images, and of bad ones among them."""
+
+    suspects: int = 0
+    bad_suspects: int = 0
+    random: int = 0
+    bad_random: int = 0
+
+    @property
+    def inspected(self) -> int:
+        """Images with a verdict."""
+        return self.suspects + self.random
+
+    @property
+    def bad(self) -> int:
+        """Bad images found."""
+        return self.bad_suspects + self.bad_random
 
 
 class Plan(Config):
@@ -67,47 +86,51 @@ class Plan(Config):
         most = max(max(limits.accept) for limits in self.limits)
         return max(self.together, self.suspects + most)
 
-    def decide(self, seen: Sequence[bool], size: int = 100) -> Decision:
-        """What follows from the verdicts (True: bad) in the order the images were drawn.
+    def settled(self, state: State, size: int = 100) -> Decision:
+        """What follows from a state; `size` is the number of images in the category.
 
-        `size` is the number of images in the category. When all were inspected and nothing
-        rejected it, the category is accepted. Verdicts after a decision change nothing.
+        When all images were inspected and nothing rejected the category, it is accepted.
         """
-        for count in range(min(self.together, size), len(seen) + 1):
-            decision = self._after(seen[:count], size)
-            if decision != "continue":
-                return decision
-        return "continue"
-
-    def _after(self, seen: Sequence[bool], size: int) -> Decision:
-        if sum(seen) >= self.reject_at:
-            return "reject"
-        looked = self.looked(seen)
-        random = seen[looked:]
-        limits, bad = self.limits[sum(seen[:looked])], sum(random)
+        if state.inspected < min(self.together, size):
+            return "continue"
+        limits, bad = self.limits[min(state.bad_suspects, len(self.limits) - 1)], state.bad_random
         window = limits.reject[bad] if bad < len(limits.reject) else 0
-        if 0 < len(random) <= window:
+        if state.bad >= self.reject_at or 0 < state.random <= window:
             return "reject"
-        done = len(seen) >= size or (
-            self.next_draw(seen) == "random" and len(random) >= limits.accept[bad]
-        )
-        return "accept" if done else "continue"
+        enough = self.source(state) == "random" and state.random >= limits.accept[bad]
+        return "accept" if enough or state.inspected >= size else "continue"
 
-    def looked(self, seen: Sequence[bool]) -> int:
-        """How many of the inspected images were suspects; they come first."""
-        clean = 0
-        for count, bad in enumerate(seen[: self.suspects]):
-            if clean >= self.clean_suspects:
-                return count
-            clean += not bad
-        return min(len(seen), self.suspects)
-
-    def next_draw(self, seen: Sequence[bool]) -> Literal["suspect", "random"]:
+    def source(self, state: State) -> Literal["suspect", "random"]:
         """Where the next image comes from, if there is to be one."""
-        looked = self.looked(seen)
-        clean = looked - sum(seen[:looked])
-        more = looked == len(seen) < self.suspects and clean < self.clean_suspects
+        clean = state.suspects - state.bad_suspects
+        more = not state.random and state.suspects < self.suspects and clean < self.clean_suspects
         return "suspect" if more else "random"
+
+    def after(self, state: State, bad: bool) -> State:
+        """The state once the next image has its verdict."""
+        if self.source(state) == "suspect":
+            return state._replace(
+                suspects=state.suspects + 1, bad_suspects=state.bad_suspects + bad
+            )
+        return state._replace(random=state.random + 1, bad_random=state.bad_random + bad)
+
+    def replay(self, seen: Iterable[bool], size: int = 100) -> tuple[State, Decision]:
+        """Where the verdicts (True: bad), in the order of inspection, have led.
+
+        Verdicts after a decision change nothing.
+        """
+        state = State()
+        decision = self.settled(state, size)
+        for bad in seen:
+            if decision != "continue":
+                break
+            state = self.after(state, bad)
+            decision = self.settled(state, size)
+        return state, decision
+
+    def decide(self, seen: Iterable[bool], size: int = 100) -> Decision:
+        """What follows from the verdicts (True: bad) in the order the images were inspected."""
+        return self.replay(seen, size)[1]
 
     def next_images(
         self,
@@ -122,13 +145,13 @@ class Plan(Config):
         the audit's score (higher: more likely wrong). Without it every image is a random one:
         the plan keeps its risks, it only loses its head start.
         """
-        seen = list(verdicts.values())
-        if self.decide(seen, len(candidates)) != "continue":
+        state, decision = self.replay(verdicts.values(), len(candidates))
+        if decision != "continue":
             return []
         rest = [image for image in candidates if image not in verdicts]
-        if suspicion is not None and self.next_draw(seen) == "suspect":
+        if suspicion is not None and self.source(state) == "suspect":
             return [max(rest, key=lambda image: suspicion.get(image, float("-inf")))]
-        return rest[: max(self.together - len(seen), 1)]
+        return rest[: max(self.together - state.inspected, 1)]
 
 
 def single(draw: int, reject_at: int, name: str = "single") -> Plan:
@@ -151,9 +174,9 @@ SEQUENTIAL = Plan(name="sequential", reject_at=3, limits=_limits(((11, 20, 28), 
 RANKED = Plan(
     name="ranked",
     reject_at=3,
-    suspects=4,
-    clean_suspects=2,
-    limits=_limits(((11, 20, 30), (0, 2, 11)), ((9, 19), (0, 6)), ((11,), ())),
+    suspects=3,
+    clean_suspects=1,
+    limits=_limits(((11, 19, 29), (0, 2, 12)), ((11, 20), (0, 4)), ((11,), (0,))),
 )
 PLANS: Mapping[str, Plan] = {plan.name: plan for plan in (PAPER, SEQUENTIAL, RANKED)}
 
@@ -175,26 +198,26 @@ def get_plan(choice: str | Mapping[str, Any] | Plan) -> Plan:
 
 
 def in_words(plan: Plan) -> list[str]:
-    """The plan as sentences for an inspector's sheet."""
+    """The plan as sentences for people."""
     lines = []
     if plan.together > 1:
         lines.append(f"look at {plan.together} random images at once")
     if plan.suspects:
         lines.append(
-            f"first at most {plan.suspects} images from the top of the audit's ranking, until "
-            f"{plan.clean_suspects} of them were good; then random images, one by one"
+            f"first images from the top of the audit's ranking, at most {plan.suspects}, until "
+            f"{plan.clean_suspects} of them turned out good; then random images, one by one"
         )
     elif plan.together == 1:
         lines.append("look at random images, one by one")
     lines.append(f"reject as soon as {plan.reject_at} images are bad")
     for bad, limits in enumerate(plan.limits):
-        lead = f"after {bad} bad of the ranked ones: " if plan.suspects else ""
+        lead = f"after {bad} bad from the top: " if plan.suspects else ""
         lines.append(lead + "; ".join(_ends(limits)))
     return lines
 
 
 def _ends(limits: Limits) -> Iterable[str]:
-    accept = (f"{count} with {bad} bad" for bad, count in enumerate(limits.accept))
+    accept = (f"{count} random images with {bad} bad" for bad, count in enumerate(limits.accept))
     yield "accept after " + ", ".join(accept)
     for bad, count in enumerate(limits.reject):
         if count:
