@@ -1,0 +1,35 @@
+"""An annotation work: who draws what in which round, what came back, and its history."""
+
+from annotate.work.machine import discard_state, open_images, reviews_of, unsettled_discards
+from annotate.work.settings import WorkSettings
+from annotate.work.store import Work, safe_name
+from annotate.work.tables import (
+    Answer,
+    Batch,
+    DiscardReview,
+    Draw,
+    Event,
+    Flag,
+    Image,
+    Task,
+    Verdict,
+)
+
+__all__ = [
+    "Answer",
+    "Batch",
+    "DiscardReview",
+    "Draw",
+    "Event",
+    "Flag",
+    "Image",
+    "Task",
+    "Verdict",
+    "Work",
+    "WorkSettings",
+    "discard_state",
+    "open_images",
+    "reviews_of",
+    "safe_name",
+    "unsettled_discards",
+]

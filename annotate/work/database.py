@@ -1,0 +1,149 @@
+"""Opening the state: SQLite in the work's folder, or the PostgreSQL of PARTLAB_DB_URL.
+
+SQLite runs in WAL mode and every write begins with BEGIN IMMEDIATE, so that two processes
+wait for each other instead of failing; PostgreSQL takes one advisory lock for the same.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config as AlembicConfig
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.orm import Session
+
+from partlab.errors import (
+    BackendUnavailableError,
+    BusyError,
+    ConfigError,
+    DatasetError,
+    PartlabError,
+)
+
+URL = "PARTLAB_DB_URL"
+WAIT_SECONDS = 60
+LOCK = 7_041_907  # any number, the same for every partlab process
+
+
+def open_database(folder: Path, kind: str) -> Engine:
+    """Connect, and bring the tables to the newest form.
+
+    Raises:
+        BackendUnavailableError: PostgreSQL is needed and not named, not installed or not there.
+        DatasetError: the file is not a database of ours.
+    """
+    engine = _sqlite(folder / "partlab.db") if kind == "sqlite" else _postgres()
+    with _in_words(engine):
+        _migrate(engine)
+    return engine
+
+
+def database_kind() -> str:
+    """What a new work will keep its state in: "postgresql" when PARTLAB_DB_URL is set."""
+    return "postgresql" if os.environ.get(URL) else "sqlite"
+
+
+def _sqlite(path: Path) -> Engine:
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": WAIT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def _settings(connection: Any, _: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
+        for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            connection.execute(f"PRAGMA {setting}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _postgres() -> Engine:
+    url = os.environ.get(URL)
+    if not url:
+        raise BackendUnavailableError(
+            "this work keeps its state in PostgreSQL, and PARTLAB_DB_URL is not set",
+            hint=f"export {URL}=postgresql+psycopg://USER:PASSWORD@HOST/DATABASE",
+        )
+    try:
+        if make_url(url).get_backend_name() != "postgresql":
+            raise ConfigError(f"{URL} does not name a PostgreSQL database")
+        engine = create_engine(url, pool_pre_ping=True)
+    except ArgumentError:
+        raise ConfigError(f"{URL} is not a database address") from None
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"{error.name} is not installed", hint="pip install 'partlab[postgres]'"
+        ) from None
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        if connection.get_execution_options().get("writes"):
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK})")
+
+    return engine
+
+
+@contextmanager
+def _in_words(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        raise _translated(error, engine) from error
+
+
+def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
+    where = engine.url.render_as_string(hide_password=True)
+    words = str(error.orig).strip().splitlines()[0]
+    if engine.dialect.name == "sqlite":
+        if "locked" in words:
+            return BusyError(f"another process has held {where} for over {WAIT_SECONDS} s")
+        if "not a database" in words or "malformed" in words:
+            return DatasetError(
+                f"{where} is damaged: {words}",
+                hint="move it away and run `partlab inspect rebuild WORK`",
+            )
+        return PartlabError(f"cannot use {where}: {words}", hint="free some space, then try again")
+    if isinstance(error, OperationalError):
+        return BackendUnavailableError(f"cannot reach the database {where}: {words}")
+    return PartlabError(f"the database {where} refused: {words}")
+
+
+def _migrate(engine: Engine) -> None:
+    config = AlembicConfig()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    with engine.connect() as connection:
+        if MigrationContext.configure(connection).get_current_revision() == newest:
+            return
+    with engine.connect().execution_options(writes=True) as connection, connection.begin():
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session for SELECTs; rows stay usable after it."""
+    with _in_words(engine), Session(engine, expire_on_commit=False) as session:
+        yield session
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Session]:
+    """One write transaction that has the database for itself."""
+    with (
+        _in_words(engine),
+        engine.connect().execution_options(writes=True) as connection,
+        connection.begin(),
+        Session(connection, expire_on_commit=False) as session,
+    ):
+        yield session
+        session.flush()

@@ -1,0 +1,89 @@
+"""The journal: every event as one JSON line in WORK/exports/history.jsonl.
+
+It follows the database, so a crash between the two costs nothing: the next event writes
+what is missing. With the raw exports beside it, the database can be made again.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from annotate.work.tables import Event
+from partlab.errors import PartlabError, SchemaError
+
+
+def catch_up(session: Session, path: Path) -> None:
+    """Append the events that are not in the file yet, and see them safely on disk."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_name(f".{path.name}.lock")):
+            last = _mend_and_find_last(path)
+            news = session.scalars(select(Event).where(Event.id > last).order_by(Event.id))
+            with path.open("ab") as handle:
+                for event in news:
+                    handle.write(json.dumps(asdict(event), ensure_ascii=False).encode() + b"\n")
+                handle.flush()
+                os.fsync(handle.fileno())
+    except OSError as error:
+        raise PartlabError(
+            f"cannot write {path}: {error.strerror or error}",
+            hint="the state itself is safe; free some space, and the next command catches up",
+        ) from error
+
+
+def _mend_and_find_last(path: Path) -> int:
+    """Id of the last whole line; a line cut off by a crash is removed."""
+    if not path.exists():
+        return 0
+    with path.open("rb+") as handle:
+        end = handle.seek(0, os.SEEK_END)
+        while end:
+            start = _line_start(handle, end)
+            handle.seek(start)
+            line = handle.read(end - start)
+            if line.endswith(b"\n"):
+                return int(json.loads(line)["id"])
+            handle.truncate(start)
+            end = start
+    return 0
+
+
+def _line_start(handle: Any, end: int) -> int:
+    """Where the last line before `end` begins."""
+    position, step = max(end - 1, 0), 1 << 16
+    while position > 0:
+        begin = max(0, position - step)
+        handle.seek(begin)
+        block = handle.read(position - begin)
+        if (found := block.rfind(b"\n")) >= 0:
+            return int(begin + found + 1)
+        position = begin
+    return 0
+
+
+def read_journal(path: Path) -> Iterator[Event]:
+    """The events of a journal, in order.
+
+    Raises:
+        SchemaError: a line is damaged, or one is missing.
+    """
+    expected = 1
+    with path.open(encoding="utf-8") as handle:
+        for number, line in enumerate(handle, 1):
+            if not line.endswith("\n"):
+                return  # cut off by a crash; it never counted
+            try:
+                event = Event(**json.loads(line))
+            except (json.JSONDecodeError, TypeError) as error:
+                raise SchemaError(f"{path} line {number} is damaged: {error}") from None
+            if event.id != expected:
+                raise SchemaError(f"{path} line {number}: event {expected} is missing")
+            expected += 1
+            yield event

@@ -1,0 +1,370 @@
+"""A work on disk: its settings, vocabulary, state and history."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import uuid4
+
+from sqlalchemy import Engine, func, select
+from sqlalchemy.orm import Session
+
+from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from annotate.work import journal
+from annotate.work.database import database_kind, open_database, reading, writing
+from annotate.work.machine import Change, rules
+from annotate.work.settings import WorkSettings
+from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
+from partlab.config import load_config
+from partlab.errors import (
+    DatasetError,
+    NotFoundError,
+    OutputExistsError,
+    SchemaError,
+    StateError,
+    UnknownNameError,
+)
+from partlab.files import exclusive, replacing, sha256_json, write_json
+
+IMAGES_PER_EVENT = 1000
+T = TypeVar("T")
+Ingest = tuple[Sequence[Answer], Sequence[Flag]]
+
+
+class Work:
+    """One annotation work. `record` is the only thing that writes its state."""
+
+    def __init__(
+        self, folder: Path, settings: WorkSettings, vocabulary: Vocabulary, engine: Engine
+    ) -> None:
+        self.folder, self.settings, self.vocabulary = folder, settings, vocabulary
+        self._engine = engine
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        name: str,
+        vocabulary: Vocabulary,
+        images: Sequence[Image],
+        **settings: Any,
+    ) -> "Work":
+        """Begin a work in a new folder; `settings` are those of WorkSettings.
+
+        Raises:
+            OutputExistsError: the folder already holds a work.
+        """
+        folder = Path(folder)
+        if (folder / "work.json").exists():
+            raise OutputExistsError(
+                f"{folder} already holds a work", hint="open it, or go elsewhere"
+            )
+        about = {"name": name, "id": uuid4().hex, "database": database_kind(), **settings}
+        chosen = WorkSettings.model_validate(about)
+        with exclusive(folder):
+            _clear_unfinished(folder)
+            write_vocabulary(folder / "vocabulary.yaml", vocabulary)
+            work = cls(folder, chosen, vocabulary, open_database(folder, chosen.database))
+            work._fill(images)
+            write_json(folder / "work.json", chosen.model_dump(mode="json"))  # now it is a work
+        return work
+
+    def _fill(self, images: Sequence[Image]) -> None:
+        with self.read() as session:
+            if (other := session.get(About, "name")) is not None:
+                raise DatasetError(
+                    f"the database already holds the work {other.value!r}",
+                    hint="every work needs a database of its own; name a new one",
+                )
+        facts = {"work": self.settings.id, "name": self.settings.name}
+        facts["vocabulary_version"] = str(self.vocabulary.version)
+        self.record("started", who="partlab", data=facts)
+        for start in range(0, len(images), IMAGES_PER_EVENT):
+            rows = [asdict(image) for image in images[start : start + IMAGES_PER_EVENT]]
+            self.record("images", who="partlab", data={"images": rows})
+
+    @classmethod
+    def open(cls, folder: str | Path) -> "Work":
+        """Open a work.
+
+        Raises:
+            NotFoundError: the folder holds none.
+            DatasetError: the database belongs to another work.
+        """
+        folder = Path(folder)
+        if not (folder / "work.json").exists():
+            raise NotFoundError(
+                f"{folder} holds no work", hint="begin one with `partlab studio create`"
+            )
+        settings = load_config(WorkSettings, folder / "work.json")
+        vocabulary = read_vocabulary(folder / "vocabulary.yaml")
+        work = cls(folder, settings, vocabulary, open_database(folder, settings.database))
+        work._is_ours()
+        return work
+
+    def _is_ours(self) -> None:
+        with self.read() as session:
+            stated = session.get(About, "work")
+        if stated is None or stated.value != self.settings.id:
+            found = "nothing yet" if stated is None else "another work"
+            raise DatasetError(
+                f"the database of {self.folder} holds {found}",
+                hint="name the right one in PARTLAB_DB_URL, or run `partlab inspect rebuild WORK`",
+            )
+
+    def close(self) -> None:
+        """Let go of the database."""
+        self._engine.dispose()
+
+    def __enter__(self) -> "Work":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self) -> AbstractContextManager[Session]:
+        """A session for SELECTs; rows stay usable after it."""
+        return reading(self._engine)
+
+    @property
+    def history(self) -> Path:
+        """The journal."""
+        return self.folder / "exports" / "history.jsonl"
+
+    def raw_folder(self, object: str, round: int) -> Path:
+        """Where the raw exports of one round lie."""
+        return self.folder / "exports" / safe_name(object) / f"r{round}"
+
+    # --- writing ---------------------------------------------------------------------------
+
+    def record(
+        self,
+        what: str,
+        *,
+        who: str,
+        object: str = "",
+        round: int = 0,
+        data: Mapping[str, Any] | None = None,
+        answers: Sequence[Answer] = (),
+        flags: Sequence[Flag] = (),
+    ) -> Event:
+        """Let one thing happen: checked, applied and noted in one transaction.
+
+        `round` 0 means the current round of `object`. `answers` and `flags` must be what
+        `annotate.studio.pull.read_export` makes of the raw file that `data["file"]` names.
+
+        Raises:
+            StateError: the rules do not allow it now; nothing was written.
+            BusyError: another process held the database for over a minute.
+        """
+        with writing(self._engine) as session:
+            if object and not round:
+                round = self._latest(session, object).round
+            event = Event(
+                id=(session.scalar(select(func.max(Event.id))) or 0) + 1,
+                at=datetime.now(UTC).isoformat(timespec="microseconds"),
+                who=who,
+                what=what,
+                object=object,
+                round=round,
+                data=dict(data or {}),
+                before=_hash_now(session, object),
+                after="",
+            )
+            _apply(Change(session, event, answers, flags))
+        with self.read() as session:
+            journal.catch_up(session, self.history)
+        return event
+
+    def replace_vocabulary(self, vocabulary: Vocabulary, who: str) -> None:
+        """Make a vocabulary the work's own; projects and answers are migrated elsewhere."""
+        about = {"version": vocabulary.version, "hash": vocabulary.hash}
+        write_vocabulary(self.folder / "vocabulary.yaml", vocabulary)
+        self.vocabulary = vocabulary
+        self.record("vocabulary", who=who, data=about)
+
+    # --- reading ---------------------------------------------------------------------------
+
+    def batches(self) -> list[Batch]:
+        """The current round of every object category that was handed out, by name."""
+        latest: dict[str, Batch] = {}
+        for batch in self._all(select(Batch).order_by(Batch.object, Batch.round)):
+            latest[batch.object] = batch
+        return list(latest.values())
+
+    def rounds(self, object: str) -> list[Batch]:
+        """All rounds of one object category, first to last."""
+        return self._all(select(Batch).filter_by(object=object).order_by(Batch.round))
+
+    def batch(self, object: str, round: int | None = None) -> Batch:
+        """One round of an object category; the current one by default.
+
+        Raises:
+            UnknownNameError: there is no such category, or it was not handed out.
+        """
+        with self.read() as session:
+            if round is None:
+                return self._latest(session, object)
+            found = session.get(Batch, (object, round))
+        if found is None:
+            raise StateError(f"{object} has no round {round}")
+        return found
+
+    def _latest(self, session: Session, object: str) -> Batch:
+        query = select(Batch).filter_by(object=object).order_by(Batch.round.desc()).limit(1)
+        if (found := session.scalar(query)) is None:
+            known = session.scalars(select(Batch.object).distinct())
+            raise UnknownNameError("object category", object, known)
+        return found
+
+    def images(self, object: str | None = None) -> list[Image]:
+        """The work's pictures in their seeded order; all, or one object category's."""
+        query = select(Image).order_by(Image.object, Image.rank)
+        return self._all(query.filter_by(object=object) if object else query)
+
+    def image(self, id: int) -> Image:
+        """One picture.
+
+        Raises:
+            NotFoundError: the work has none of this id.
+        """
+        with self.read() as session:
+            if (found := session.get(Image, id)) is None:
+                raise NotFoundError(f"{self.folder} has no image {id}")
+        return found
+
+    def tasks(self, object: str, round: int) -> list[Task]:
+        """The images handed out in one round, with their Label Studio ids."""
+        query = select(Task).filter_by(object=object, round=round)
+        return self._all(query.order_by(Task.image_id))
+
+    def answers(self, object: str, round: int) -> Iterator[Answer]:
+        """The answers of one round, one at a time, by image id."""
+        query = select(Answer).filter_by(object=object, round=round).order_by(Answer.image_id)
+        with self.read() as session:
+            yield from session.scalars(query.execution_options(yield_per=500))
+
+    def events(self, object: str | None = None) -> list[Event]:
+        """The history, oldest first; all, or of one object category."""
+        query = select(Event).order_by(Event.id)
+        return self._all(query.filter_by(object=object) if object else query)
+
+    def flags(self, object: str | None = None) -> list[Flag]:
+        """Breaches of the rules seen so far."""
+        query = select(Flag).order_by(Flag.object, Flag.round, Flag.task_id)
+        return self._all(query.filter_by(object=object) if object else query)
+
+    def _all(self, query: Any) -> list[Any]:
+        with self.read() as session:
+            return list(session.scalars(query))
+
+    # --- making it again -------------------------------------------------------------------
+
+    @classmethod
+    def rebuild(cls, folder: str | Path, ingest: Callable[["Work", Event], Ingest]) -> int:
+        """Make the database again from the journal and the raw exports; the old one is kept.
+
+        `ingest` reads the raw file of a "pulled" event again. Returns the number of events.
+
+        Raises:
+            NotFoundError: there is no journal.
+            SchemaError: the journal is damaged; the message says the line.
+            DatasetError: what comes out is not what was recorded.
+        """
+        folder = Path(folder)
+        settings = load_config(WorkSettings, folder / "work.json")
+        source = folder / "exports" / "history.jsonl"
+        if not source.exists():
+            raise NotFoundError(f"{folder} has no history to rebuild from: {source} is missing")
+        if settings.database != "sqlite":
+            return cls._replay(folder, settings, folder, source, ingest)
+        scratch = folder / ".rebuild"
+        _drop_database(scratch)
+        scratch.mkdir(exist_ok=True)
+        count = cls._replay(folder, settings, scratch, source, ingest)
+        _put_in_place(scratch, folder)
+        return count
+
+    @classmethod
+    def _replay(
+        cls,
+        folder: Path,
+        settings: WorkSettings,
+        database: Path,
+        source: Path,
+        ingest: Callable[["Work", Event], Ingest],
+    ) -> int:
+        vocabulary = read_vocabulary(folder / "vocabulary.yaml")
+        engine = open_database(database, settings.database)
+        count = 0
+        with cls(folder, settings, vocabulary, engine) as work:
+            for event in journal.read_journal(source):
+                answers, flags = ingest(work, event) if event.what == "pulled" else ((), ())
+                work._again(event, answers, flags)
+                count += 1
+        return count
+
+    def _again(self, event: Event, answers: Sequence[Answer], flags: Sequence[Flag]) -> None:
+        recorded = event.after
+        with writing(self._engine) as session:
+            before = _hash_now(session, event.object)
+            if before == event.before:
+                _apply(Change(session, event, answers, flags))
+            if event.after != recorded or before != event.before:
+                raise DatasetError(
+                    f"event {event.id} ({event.what}) of {self.history} does not fit the others",
+                    hint="the journal or a raw export was changed by hand",
+                )
+
+
+def _apply(change: Change) -> None:
+    event = change.event
+    if event.what not in rules.apply:
+        raise SchemaError(f"the history has an unknown kind of event: {event.what!r}")
+    rules.apply[event.what](change)
+    event.after = _hash_after(event, change.answers, change.flags)
+    change.session.add(event)
+    change.session.flush()
+
+
+def _hash_now(session: Session, object: str) -> str:
+    """The category's hash: that of its whole history, as left by its last event."""
+    query = select(Event.after).filter_by(object=object).order_by(Event.id.desc()).limit(1)
+    return session.scalar(query) or ""
+
+
+def _hash_after(event: Event, answers: Sequence[Answer], flags: Sequence[Flag]) -> str:
+    facts = [event.before, event.at, event.who, event.what, event.round, event.data]
+    return sha256_json([*facts, [asdict(a) for a in answers], [asdict(f) for f in flags]])
+
+
+def _clear_unfinished(folder: Path) -> None:
+    """What a `create` that was cut off left behind is not a work."""
+    _drop_database(folder)
+    (folder / "exports" / "history.jsonl").unlink(missing_ok=True)
+
+
+def _drop_database(folder: Path) -> None:
+    for name in ("partlab.db", "partlab.db-wal", "partlab.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+
+
+def _put_in_place(scratch: Path, folder: Path) -> None:
+    """The new database becomes the work's; the old one is kept beside it."""
+    if (folder / "partlab.db").exists():
+        with replacing(folder / "partlab.db.before-rebuild") as kept:
+            kept.write_bytes((folder / "partlab.db").read_bytes())
+    with replacing(folder / "partlab.db") as target:
+        target.write_bytes((scratch / "partlab.db").read_bytes())
+    for name in ("partlab.db-wal", "partlab.db-shm"):
+        (folder / name).unlink(missing_ok=True)
+    _drop_database(scratch)
+    scratch.rmdir()
+
+
+def safe_name(name: str) -> str:
+    """A folder name for an object category: readable, unique, safe on every system."""
+    plain = "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "_"
+    return plain if plain == name else f"{plain}-{sha256_json(name)[:8]}"
