@@ -9,8 +9,14 @@ from pathlib import Path
 
 from annotate.split import category_rng, placed
 from partlab.coco import find_splits, read_dataset, with_images_at, write_coco
-from partlab.errors import ConfigError, DatasetError, NotFoundError, PartlabError
-from partlab.files import claim_folder, sha256_file, write_json
+from partlab.errors import (
+    ConfigError,
+    DatasetError,
+    NotFoundError,
+    PartlabError,
+    SchemaError,
+)
+from partlab.files import claim_folder, read_json, sha256_file, write_json
 from partlab.images import is_image_name, load_image
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
@@ -31,8 +37,8 @@ class Chosen:
 
 
 @dataclass(frozen=True, slots=True)
-class _Source:
-    """Where images come from: file names by object category, and their folder."""
+class ImageSource:
+    """Where images come from: file names by object category, relative to `root`."""
 
     root: Path
     names: dict[str, list[str]]
@@ -66,11 +72,11 @@ def sample_images(
     """
     if per_object < 1:
         raise ConfigError(f"cannot choose {per_object} images per object category")
-    found = _open(Path(source), split)
-    _refuse({name: len(files) for name, files in found.names.items()}, per_object, source)
-    chosen, unreadable = _choose(found, per_object, seed, origin_split, progress)
-    counts = {name: sum(one.object == name for one in chosen) for name in found.names}
-    _refuse(counts, per_object, source)
+    found = open_images(source, split)
+    chosen, unreadable = choose_images(
+        found, per_object, seed=seed, origin_split=origin_split, progress=progress
+    )
+    chosen.sort(key=lambda one: (one.object, one.file_name))
     folder = claim_folder(out, force=force, inputs=[source, found.root])
     if copy:
         _copy(found.root, folder / "images", chosen)
@@ -83,10 +89,21 @@ def sample_images(
     return chosen
 
 
-def _open(source: Path, split: str | None) -> _Source:
+def open_images(source: str | Path, split: str | None = None) -> ImageSource:
+    """Find images and their object categories; opens no picture.
+
+    `source` is a folder with one sub-folder of images for each category, a part data set, or
+    what `sample_images` wrote.
+
+    Raises:
+        NotFoundError: there are no images whose category is known, or no such split.
+    """
+    source = Path(source)
     try:
         find_splits(source)
     except NotFoundError:
+        if (source / "manifest.json").is_file():
+            return _open_sample(source)
         return _open_folder(source)
     dataset = read_dataset(source, split)
     names: dict[str, list[str]] = defaultdict(list)
@@ -96,12 +113,27 @@ def _open(source: Path, split: str | None) -> _Source:
     if not names:
         raise NotFoundError(f"{source} has no images whose object category is known")
     origins = {image.file_name: image.origin_split for image in dataset.images}
-    return _Source(
+    return ImageSource(
         dataset.image_root, {name: names[name] for name in sorted(names)}, origins, dataset
     )
 
 
-def _open_folder(source: Path) -> _Source:
+def _open_sample(source: Path) -> ImageSource:
+    """A sample of plain folders: the pictures are copied beside the manifest, or elsewhere."""
+    manifest = read_json(source / "manifest.json")
+    try:
+        listed = [Chosen(**one) for one in manifest["images"]]
+        root = source / "images" if (source / "images").is_dir() else Path(manifest["source"])
+    except (KeyError, TypeError) as error:
+        raise SchemaError(f"{source / 'manifest.json'} is not the manifest of a sample") from error
+    names: dict[str, list[str]] = defaultdict(list)
+    for one in listed:
+        names[one.object].append(one.file_name)
+    origins = {one.file_name: one.origin_split for one in listed}
+    return ImageSource(root, {name: names[name] for name in sorted(names)}, origins)
+
+
+def _open_folder(source: Path) -> ImageSource:
     folders = sorted(path for path in source.glob("*") if path.is_dir() and path.name[0] != ".")
     names = {
         folder.name: sorted(
@@ -116,7 +148,7 @@ def _open_folder(source: Path) -> _Source:
             f"{source} has no images in sub-folders",
             hint="name a folder with one sub-folder for each object category, or a part data set",
         )
-    return _Source(source, names, {})
+    return ImageSource(source, names, {})
 
 
 def _refuse(counts: dict[str, int], wanted: int, source: str | Path) -> None:
@@ -132,16 +164,26 @@ def _refuse(counts: dict[str, int], wanted: int, source: str | Path) -> None:
     )
 
 
-def _choose(
-    source: _Source, wanted: int, seed: int, origin: str | None, progress: Progress
+def choose_images(
+    source: ImageSource,
+    wanted: int,
+    *,
+    seed: int = 0,
+    origin_split: str | None = None,
+    progress: Progress = silent,
 ) -> tuple[list[Chosen], list[str]]:
+    """`wanted` readable images of every category in seeded order, and the unreadable ones.
+
+    Raises:
+        DatasetError: a category has too few readable images; all such are named.
+    """
+    _refuse({name: len(files) for name, files in source.names.items()}, wanted, source.root)
     chosen: list[Chosen] = []
     unreadable: list[str] = []
     for owner, files in progress(source.names.items(), "choosing", len(source.names)):
-        taken: list[Chosen] = []
-        ordered = sorted(files)
+        ordered, taken = sorted(files), 0
         for position in category_rng(seed, owner).permutation(len(ordered)):
-            if len(taken) == wanted:
+            if taken == wanted:
                 break
             name = ordered[position]
             try:
@@ -151,9 +193,11 @@ def _choose(
                 log.warning("passed over: %s", error.message)
                 unreadable.append(name)
                 continue
-            stated = origin or source.origins.get(name)
-            taken.append(Chosen(name, owner, width, height, sha256, stated))
-        chosen += sorted(taken, key=lambda one: one.file_name)
+            stated = origin_split or source.origins.get(name)
+            chosen.append(Chosen(name, owner, width, height, sha256, stated))
+            taken += 1
+    counts = {name: sum(one.object == name for one in chosen) for name in source.names}
+    _refuse(counts, wanted, source.root)
     return chosen, unreadable
 
 
