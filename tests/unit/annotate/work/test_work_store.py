@@ -1,0 +1,188 @@
+"""The state on disk: history, rebuild, crashes, two processes at once."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from farm import answer, hand_out, pull, start, submit
+
+from annotate.work import Answer, Event, Flag, Work
+from partlab.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    DatasetError,
+    NotFoundError,
+    OutputExistsError,
+    PartlabError,
+    SchemaError,
+)
+
+COUNT = """
+import sys
+from annotate.work import Work
+work = Work.open(sys.argv[1])
+print("ready", flush=True)
+for n in range(int(sys.argv[2])):
+    work.record("logged", who=sys.argv[3], object="ram", data={"n": n})
+"""
+
+
+def run(folder: Path, count: int, who: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", COUNT, str(folder), str(count), who]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ))
+
+
+def rows(work: Work) -> list[object]:
+    events = [(e.id, e.what, e.before, e.after) for e in work.events()]
+    answers = [repr(a) for b in work.rounds("ram") for a in work.answers("ram", b.round)]
+    return [events, answers, [repr(b) for b in work.batches()], [repr(i) for i in work.images()]]
+
+
+def test_every_event_carries_the_hash_before_and_after(work: Work) -> None:
+    hand_out(work)
+    events = work.events("ram")
+    assert events[0].before == ""
+    assert [e.before for e in events[1:]] == [e.after for e in events[:-1]]
+    assert len({e.after for e in events}) == len(events)
+    assert all(e.at and e.who for e in events)
+
+
+def test_the_journal_holds_every_event_and_mends_a_cut_line(work: Work) -> None:
+    hand_out(work)
+    whole = work.history.read_text(encoding="utf-8")
+    lines = whole.splitlines(keepends=True)
+    work.history.write_text("".join(lines[:-3]) + lines[-3][:20], encoding="utf-8")
+    work.record("logged", who="x")
+    after = work.history.read_text(encoding="utf-8")
+    assert after.startswith(whole)
+    assert [json.loads(line)["id"] for line in after.splitlines()] == list(range(1, len(lines) + 2))
+
+
+def test_the_state_is_rebuilt_from_the_exports(work: Work, database: str) -> None:
+    hand_out(work)
+    submit(work, discards=(4,))
+    for who in ("ina@x.org", "ivo@x.org"):
+        data = {"image_id": 4, "uphold": True}
+        work.record("discard-review", who=who, object="ram", data=data)
+    before = rows(work)
+    given = list(work.answers("ram", 1))
+
+    def ingest(work: Work, event: Event) -> tuple[Sequence[Answer], Sequence[Flag]]:
+        fresh = [Answer(**{k: v for k, v in vars(a).items() if k[0] != "_"}) for a in given]
+        return fresh, ()
+
+    work.close()
+    if database == "postgresql":
+        with pytest.raises(DatasetError):  # a full database is not written over
+            Work.rebuild(work.folder, ingest)
+        return
+    (work.folder / "partlab.db").write_bytes(b"not a database at all" * 100)
+    with pytest.raises(DatasetError, match="damaged") as caught:
+        Work.open(work.folder)
+    assert "inspect rebuild" in (caught.value.hint or "")
+    Work.rebuild(work.folder, ingest)
+    with Work.open(work.folder) as again:
+        assert rows(again) == before
+
+
+def test_a_journal_changed_by_hand_is_found(tmp_path: Path) -> None:
+    with start(tmp_path / "w") as work:
+        hand_out(work)
+    text = work.history.read_text(encoding="utf-8")
+    work.history.write_text(text.replace("ann@x.org", "eve@x.org"), encoding="utf-8")
+    with pytest.raises(DatasetError, match=r"event \d+ \(planned\)"):
+        Work.rebuild(work.folder, lambda *_: ((), ()))
+    work.history.write_text(text.replace('"what"', '"wat"', 1), encoding="utf-8")
+    with pytest.raises(SchemaError, match="line 1 is damaged"):
+        Work.rebuild(work.folder, lambda *_: ((), ()))
+    with Work.open(work.folder) as same:  # a rebuild that failed changed nothing
+        assert same.batch("ram").assignee == "ann@x.org"
+
+
+def test_two_processes_at_once_lose_nothing(work: Work) -> None:
+    hand_out(work)
+    before = len(work.events("ram"))
+    both = [run(work.folder, 60, who) for who in ("ann", "bea")]
+    assert [process.wait(timeout=100) for process in both] == [0, 0]
+    events = work.events("ram")
+    assert len(events) == before + 120
+    assert [e.before for e in events[1:]] == [e.after for e in events[:-1]]
+    lines = work.history.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["id"] for line in lines] == [e.id for e in work.events()]
+
+
+def test_a_killed_writer_leaves_a_whole_state(work: Work) -> None:
+    hand_out(work)
+    for delay in (0.0, 0.05, 0.15):
+        process = run(work.folder, 100_000, "ann")
+        assert process.stdout
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait(timeout=60)
+    work.record("logged", who="bea", object="ram")
+    events = work.events("ram")
+    assert [e.before for e in events[1:]] == [e.after for e in events[:-1]]
+    assert len(work.history.read_text(encoding="utf-8").splitlines()) == len(work.events())
+
+
+def test_a_start_that_was_cut_off_is_begun_again(tmp_path: Path) -> None:
+    folder = tmp_path / "w"
+    with start(folder):
+        (folder / "work.json").unlink()  # the last thing that is written
+    with start(folder) as work:
+        assert len(work.images()) == 15
+    with pytest.raises(OutputExistsError, match="already holds a work"):
+        start(folder)
+
+
+def test_a_work_is_not_mistaken_for_another(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="holds no work"):
+        Work.open(tmp_path)
+    start(tmp_path / "a").close()
+    start(tmp_path / "b").close()
+    shutil.copy(tmp_path / "a" / "partlab.db", tmp_path / "b" / "partlab.db")
+    with pytest.raises(DatasetError, match="another work"):
+        Work.open(tmp_path / "b")
+
+
+def test_a_team_database_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url = "postgresql+psycopg://user:secret@127.0.0.1:1/none"
+    monkeypatch.setenv("PARTLAB_DB_URL", url)
+    with pytest.raises(BackendUnavailableError, match="cannot reach the database") as caught:
+        start(tmp_path / "w")
+    assert "secret" not in caught.value.message
+    monkeypatch.setenv("PARTLAB_DB_URL", "mysql://x")
+    with pytest.raises(ConfigError, match="does not name a PostgreSQL database"):
+        start(tmp_path / "v")
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    with start(tmp_path / "w") as work:
+        hand_out(work)
+        work.history.unlink()
+        work.history.mkdir()  # the journal cannot be written
+        with pytest.raises(PartlabError, match=r"cannot write .*history\.jsonl") as caught:
+            pull(work, [answer(work, 1)])
+        assert "the state itself is safe" in (caught.value.hint or "")
+        work.history.rmdir()
+        work.record("logged", who="x")
+        assert len(work.history.read_text(encoding="utf-8").splitlines()) == len(work.events())
+
+
+def test_answers_stream(tmp_path: Path) -> None:
+    """A hundred thousand answers never stand in memory together."""
+    with start(tmp_path / "w") as work:
+        hand_out(work)
+        pull(work, [answer(work, i) for i in range(1, 13)])
+        stream = work.answers("ram", 1)
+        assert next(stream).image_id == 1
+        stream.close()  # type: ignore[attr-defined]
+        work.record("logged", who="x")  # a reader that stopped midway blocks nobody
