@@ -127,18 +127,11 @@ def test_a_third_inspector_decides_and_a_restored_image_is_drawn(work: Work) -> 
     work.record("submitted", who="x", object="ram", data={"manifest_hash": "m"})
 
 
-@pytest.mark.parametrize(
-    ("words", "state"),
-    [
-        ("", "waiting"),
-        ("u", "waiting"),
-        ("ur", "waiting"),
-        ("uu", "final"),
-        ("rr", "restored"),
-        ("uru", "final"),
-        ("urr", "restored"),
-    ],
-)
+VERDICTS = {"": "waiting", "u": "waiting", "ur": "waiting", "uu": "final", "rr": "restored"}
+VERDICTS |= {"uru": "final", "urr": "restored"}
+
+
+@pytest.mark.parametrize(("words", "state"), VERDICTS.items())
 def test_two_agree_or_the_third_decides(words: str, state: str) -> None:
     reviews = [
         DiscardReview(object="o", round=1, image_id=1, inspector=str(n), uphold=w == "u", at=str(n))
