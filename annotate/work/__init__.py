@@ -1,11 +1,18 @@
 """An annotation work: who draws what in which round, what came back, and its history."""
 
-from annotate.work.machine import discard_state, open_images, reviews_of, unsettled_discards
+from annotate.work.machine import (
+    discard_state,
+    open_images,
+    reviews_of,
+    same_person,
+    unsettled_discards,
+)
 from annotate.work.settings import WorkSettings
 from annotate.work.store import Work, safe_name
 from annotate.work.tables import (
     Answer,
     Batch,
+    CategoryId,
     DiscardReview,
     Draw,
     Event,
@@ -18,6 +25,7 @@ from annotate.work.tables import (
 __all__ = [
     "Answer",
     "Batch",
+    "CategoryId",
     "DiscardReview",
     "Draw",
     "Event",
@@ -31,5 +39,6 @@ __all__ = [
     "open_images",
     "reviews_of",
     "safe_name",
+    "same_person",
     "unsettled_discards",
 ]

@@ -17,6 +17,7 @@ from annotate.work.tables import (
     About,
     Answer,
     Batch,
+    CategoryId,
     DiscardReview,
     Draw,
     Event,
@@ -232,8 +233,9 @@ def open_images(session: Session, batch: Batch) -> list[int]:
 
 @rules("sampled")
 def _sampled(change: Change) -> None:
-    """{seed, plan, images}: images are drawn for inspection, in this order (Q-01)."""
+    """{seed, plan, images, …}: images are drawn for inspection, in this order (Q-01)."""
     batch = change.batch("submitted")
+    _not_their_own(change, batch)
     if waiting := unsettled_discards(change.session, batch):
         raise StateError(
             f"{batch.object} round {batch.round}: {len(waiting)} discarded images wait for review",
@@ -250,39 +252,48 @@ def _verdict(change: Change) -> None:
     """{image_id, passed, reason?, note?}: an inspector's word on a drawn image (Q-02)."""
     batch, data = change.batch("sampled"), change.data
     who, image_id = change.event.who, data["image_id"]
-    if who == batch.assignee:
-        raise StateError(
-            f"{who} drew {batch.object}; nobody inspects their own work",
-            hint="let another inspector decide",
-        )
+    _not_their_own(change, batch)
     if change.find(Draw, image_id) is None:
         raise StateError(f"image {image_id} is not in the sample of {batch.object}")
     before = change.find(Verdict, image_id)
-    if before is not None and before.inspector != who:
+    if before is not None and not same_person(before.inspector, who):
         raise StateError(f"image {image_id} was already inspected by {before.inspector}")
     words = {key: data.get(key) for key in ("reason", "note")}
     values = {**change.key, "image_id": image_id, "passed": data["passed"], **words}
     change.session.merge(Verdict(**values, inspector=who, at=change.event.at))
 
 
+def _not_their_own(change: Change, batch: Batch) -> None:
+    if same_person(change.event.who, batch.assignee):
+        raise StateError(
+            f"{change.event.who} drew {batch.object}; nobody inspects their own work",
+            hint="let another inspector do it",
+        )
+
+
+def same_person(a: str, b: str) -> bool:
+    """Whether two e-mail addresses or names mean one person; capitals do not count."""
+    return a.strip().casefold() == b.strip().casefold()
+
+
 @rules("decided")
 def _decided(change: Change) -> None:
-    """{accepted, seen, bad, plan}: the plan has its answer; what follows is the next round."""
+    """{accepted, seen, bad}: the plan has its answer; what follows is the next round."""
     batch = change.batch("sampled")
     batch.state = "accepted" if change.data["accepted"] else "rejected"
 
 
 @rules("discard-review")
 def _discard_review(change: Change) -> None:
-    """{image_id, uphold, note?}: one of two inspectors on a discarded image (Q-04)."""
+    """{image_id, uphold, note?, reason?, annotator?}: one of two inspectors on a discarded image (Q-04)."""
     batch, data, who = change.batch("annotating", "submitted"), change.data, change.event.who
     answer = change.find(Answer, data["image_id"])
     if answer is None or answer.kind != "discard":
         raise StateError(f"image {data['image_id']} of {batch.object} is not discarded")
-    if who in (answer.annotator, batch.assignee):
+    if same_person(who, answer.annotator) or same_person(who, batch.assignee):
         raise StateError(f"{who} discarded image {answer.image_id}; two others must review it")
     reviews = reviews_of(change.session, batch, answer.image_id)
-    if who in {review.inspector for review in reviews}:
+    if any(same_person(who, review.inspector) for review in reviews):
         raise StateError(f"{who} has already reviewed image {answer.image_id}")
     if discard_state(reviews) != "waiting":
         raise StateError(f"the review of image {answer.image_id} is closed")
@@ -356,6 +367,19 @@ def _migrated(change: Change) -> None:
 def _vocabulary(change: Change) -> None:
     """{version, hash}: the work's own copy of the vocabulary was replaced."""
     change.session.merge(About(key="vocabulary_version", value=str(change.data["version"])))
+
+
+@rules("categories")
+def _categories(change: Change) -> None:
+    """{ids: [[object, part id, category id], …]}: numbers in exported files, for ever."""
+    for owner, part, number in change.data["ids"]:
+        taken = select(CategoryId).where(CategoryId.id == number)
+        if change.session.get(CategoryId, (owner, part)) or change.session.scalar(taken):
+            raise StateError(
+                f"the category number of {owner}:{part} was given by another process",
+                hint="run the same command again",
+            )
+        change.session.add(CategoryId(object=owner, part=part, id=number))
 
 
 @rules("logged")

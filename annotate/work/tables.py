@@ -135,6 +135,15 @@ class DiscardReview(Base):
     note: Mapped[str | None] = mapped_column(default=None)
 
 
+class CategoryId(Base):
+    """The number of a part category in every exported file; given once, never used again."""
+
+    __tablename__ = "category_ids"
+    object: Mapped[str] = mapped_column(primary_key=True)
+    part: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[int] = mapped_column(unique=True)
+
+
 class Flag(Base):
     """A breach of the rules seen at an ingest; nothing flagged is taken silently."""
 

@@ -52,6 +52,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("object", "round"),
     )
     op.create_table(
+        "category_ids",
+        sa.Column("object", sa.String(), nullable=False),
+        sa.Column("part", sa.String(), nullable=False),
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("object", "part"),
+        sa.UniqueConstraint("id"),
+    )
+    op.create_table(
         "discard_reviews",
         sa.Column("object", sa.String(), nullable=False),
         sa.Column("round", sa.Integer(), nullable=False),
