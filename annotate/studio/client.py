@@ -166,15 +166,15 @@ class Studio:
 
         `key` names the list in the answer: "results" for projects, "tasks" for tasks.
         """
-        number = 1
+        number, seen = 1, 0
         while True:
             found = self.get(path, **params, page=number, page_size=size)
             if isinstance(found, list):  # some lists have no pages
                 yield from found
                 return
             yield from found[key]
-            total = found.get("count", found.get("total"))
-            if not found[key] or (total is not None and number * size >= total):
+            seen += len(found[key])
+            if not found[key] or seen >= found.get("count", found.get("total", seen + 1)):
                 return
             number += 1
 

@@ -76,7 +76,7 @@ class Ui:
 def reported(json: bool = False) -> Iterator[Ui]:
     """Run a command's body: the one place where errors become words and exit codes."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock"):
+    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         yield Ui(json)

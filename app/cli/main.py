@@ -12,6 +12,7 @@ from app.cli import (
     pseudolabel_reports,
     segmenter_evaluate,
     studio,
+    studio_create,
     studio_up,
     vocabulary,
 )
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 data_files.register(data.group)
 studio_up.register(studio.group)
+studio_create.register(studio.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")

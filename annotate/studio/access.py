@@ -1,0 +1,140 @@
+"""How the Label Studio server gets to a work's pictures: found out, and tried.
+
+Either the server reads them from disk ("local files": it must have been started with a document
+root above the work), or a web server of the user's own serves WORK/images at some address.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from annotate.studio.client import RefusedError, Studio, is_loopback
+from annotate.studio.images import FOLDER, url_path
+from partlab.errors import StudioError
+
+_LOCAL = "/data/local-files/?d="
+_STORAGES = "/api/storages/localfiles"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Addresses of pictures: `prefix` followed by their path below WORK/images."""
+
+    prefix: str
+
+    def url(self, path: Path | str) -> str:
+        """The address of a picture given by its path below WORK/images."""
+        return f"{self.prefix}{url_path(path)}"
+
+
+def find_access(
+    studio: Studio, project_id: int, work: Path, sample: Path, image_url: str | None = None
+) -> Access:
+    """Find the address of a work's pictures by fetching one of them.
+
+    Without `image_url` the project gets a storage for WORK/images: one project's storage lets
+    every user of the server see what lies below it.
+
+    Args:
+        studio: the server.
+        project_id: a project of this work.
+        work: the work's folder.
+        sample: a prepared picture of the work, for trying.
+        image_url: the address of WORK/images on a web server.
+
+    Raises:
+        StudioError: the picture does not come back; the hint says how to start the server.
+    """
+    if image_url:
+        return _remote(image_url, work, sample)
+    folder = _share(studio, project_id, work / FOLDER)
+    wanted = sample.read_bytes()
+    path = sample.absolute().relative_to((work / FOLDER).absolute())
+    for prefix in _prefixes(folder):
+        access = Access(f"{_LOCAL}{url_path(prefix)}/")
+        if _fetched(studio, access.url(path)) == wanted:
+            return access
+    raise StudioError(
+        f"Label Studio does not show the pictures in {folder}", hint=_how_to_start(work)
+    )
+
+
+def ensure_access(studio: Studio, project_id: int, work: Path) -> None:
+    """Let a further project see the work's pictures, so that no project depends on another."""
+    _share(studio, project_id, work / FOLDER)
+
+
+def _share(studio: Studio, project_id: int, images: Path) -> Path:
+    """Give the project a storage for the folder, unless it has it; the path the server takes."""
+    images = images.absolute()
+    candidates = list(dict.fromkeys([images, images.resolve()]))
+    known = {one["path"] for one in studio.get(_STORAGES, project=project_id)}
+    for folder in candidates:
+        if str(folder) in known:
+            return folder
+    why = ""
+    for folder in candidates:
+        fields = {"project": project_id, "title": "partlab", "path": str(folder)}
+        try:
+            studio.post(_STORAGES, {**fields, "use_blob_urls": True})
+            return folder
+        except RefusedError as error:
+            why = error.message
+            if error.status != 400:
+                raise
+    raise StudioError(
+        f"Label Studio may not read {images}{_reason(why)}", hint=_how_to_start(images.parent)
+    )
+
+
+def _reason(message: str) -> str:
+    if "does not exist" in message:
+        return ": it does not see this folder (does it run in a container or elsewhere?)"
+    if "DOCUMENT_ROOT" in message:
+        return ": its document root is not above it"
+    return ": serving local files is switched off" if "SERVING_ENABLED" in message else ""
+
+
+def _how_to_start(work: Path) -> str:
+    root = work.absolute().parent
+    return (
+        f"start the server with `partlab studio up DIR --root {root}`, "
+        f"or serve {work / FOLDER} yourself and pass its address with --image-url"
+    )
+
+
+def _prefixes(folder: Path) -> Iterator[Path]:
+    """The folder relative to each folder above it: one of them is the document root."""
+    for root in list(folder.parents)[:-1]:
+        yield folder.relative_to(root)
+
+
+def _fetched(studio: Studio, url: str) -> bytes | None:
+    try:
+        with studio.stream("GET", url) as answer:
+            return answer.read()
+    except RefusedError as error:
+        if error.status in (400, 403, 404, 500):  # not the document root
+            return None
+        raise
+
+
+def _remote(image_url: str, work: Path, sample: Path) -> Access:
+    access = Access(image_url.rstrip("/") + "/")
+    url = access.url(sample.absolute().relative_to((work / FOLDER).absolute()))
+    try:
+        trust = not is_loopback(url)
+        answer = httpx.get(url, timeout=60, follow_redirects=True, trust_env=trust)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise StudioError(
+            f"cannot fetch {url}: {type(error).__name__}",
+            hint=f"--image-url is the address that shows {work / FOLDER}",
+        ) from error
+    if answer.content != sample.read_bytes():
+        raise StudioError(
+            f"{url} is not the picture {sample} (status {answer.status_code})",
+            hint=f"--image-url is the address that shows {work / FOLDER}",
+        )
+    return access

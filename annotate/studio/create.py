@@ -1,0 +1,387 @@
+"""Rounds of a work become Label Studio projects: whatever is missing is made, nothing twice.
+
+    handed_out = create(work, studio, annotators=["ann@example.org", "ben@example.org"])
+
+Safe to run again at any time, also after `kill -9`: a project that was made but not noted is
+found by its description, a task by the image it shows.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from annotate.studio.access import Access, ensure_access, find_access
+from annotate.studio.annotators import Annotators, assign
+from annotate.studio.begin import Plan
+from annotate.studio.client import Studio
+from annotate.studio.images import EXAMPLES, FOLDER, save_examples, shown_picture
+from annotate.studio.instructions import example_pictures, instructions
+from annotate.studio.labelconfig import check_config, config_hash, label_config
+from annotate.studio.projects import (
+    Fields,
+    Key,
+    add_tasks,
+    description_of,
+    find_projects,
+    make_project,
+    task_ids,
+    title_of,
+)
+from annotate.studio.regions import PartMask, regions_of
+from annotate.studio.users import need_users
+from annotate.work import Batch, Image, Task, Work, open_images, safe_name
+from partlab.coco import find_splits, read_dataset
+from partlab.errors import BusyError, ConfigError, NotFoundError
+from partlab.files import exclusive
+from partlab.images import is_image_name
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset
+
+log = logging.getLogger(__name__)
+
+Start = Literal["fresh", "previous"]
+OVER = ("rejected", "abandoned")
+BEING_DRAWN = ("planned", "annotating")
+
+
+@dataclass(frozen=True, slots=True)
+class HandedOut:
+    """One object category's current round: who draws how many images, and where.
+
+    `made` says that the project is new (in a dry run: would be), `added` how many tasks are.
+    """
+
+    object: str
+    round: int
+    state: str
+    assignee: str
+    images: int
+    project_id: int | None = None
+    url: str | None = None
+    made: bool = False
+    added: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def create(
+    work: Work,
+    studio: Studio,
+    *,
+    annotators: Annotators | None = None,
+    start_from: Start = "fresh",
+    examples: Dataset | Path | None = None,
+    progress: Progress = silent,
+) -> list[HandedOut]:
+    """Hand out every category that is new or was rejected, and make what is missing in the studio.
+
+    Args:
+        work: the annotation work.
+        studio: the server.
+        annotators: emails for round robin, or one for each object category. A category keeps
+            its annotator from round to round unless a mapping says otherwise.
+        start_from: what a round after a rejection begins with: nothing, or the masks of the
+            round before.
+        examples: a part data set or a folder of pictures for the instructions.
+        progress: told of every project.
+
+    Raises:
+        ConfigError: somebody has to draw a category, and nobody is named.
+        UnknownNameError: an annotator has no account.
+        StudioError: the server cannot be reached, or may not show the pictures.
+        BusyError: another process is doing the same.
+    """
+    who = str(studio.whoami()["email"])
+    with working_alone(work):
+        planned = plan_rounds(work, annotators, start_from)
+        need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
+        for (owner, round), data in planned:
+            work.record("planned", who=who, object=owner, round=round, data=data)
+        batches = work.batches()
+        builder = _Builder(work, studio, who, find_projects(studio, work), examples)
+        return [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
+
+
+def read_examples(source: Path) -> Dataset | Path:
+    """Examples for the instructions: a part data set, or a folder of finished pictures.
+
+    Raises:
+        NotFoundError: there is nothing of the kind.
+    """
+    try:
+        splits = find_splits(source)
+    except NotFoundError:
+        if not source.is_dir():
+            raise
+        return source
+    return read_dataset(source, next(iter(splits)))
+
+
+@contextmanager
+def working_alone(work: Work) -> Iterator[None]:
+    """Keep other processes from making projects of this work.
+
+    Raises:
+        BusyError: another one does.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(work.folder / FOLDER))
+        except BusyError as error:
+            raise BusyError(
+                f"another partlab process is handing out {work.folder}",
+                hint="wait for it to end, then run the same command again",
+            ) from error
+        yield
+
+
+def preview(
+    work: Work, annotators: Annotators | None = None, start_from: Start = "fresh"
+) -> list[HandedOut]:
+    """What `create` would do, as far as can be said without the server; changes nothing."""
+    planned = plan_rounds(work, annotators, start_from)
+    due = {}
+    for (owner, round), data in planned:
+        count = len(data["images"])
+        due[owner] = HandedOut(
+            owner, round, "planned", data["assignee"], count, made=True, added=count
+        )
+    for batch in work.batches():
+        if batch.object not in due:
+            tasks = work.tasks(batch.object, batch.round)
+            missing = sum(task.task_id is None for task in tasks)
+            due[batch.object] = _told(batch, len(tasks), batch.project_id is None, missing)
+    return [due[name] for name in sorted(due)]
+
+
+def preview_new(plan: Plan, per_object: int, annotators: Annotators | None) -> list[HandedOut]:
+    """What `begin_work` and `create` would make of a plan; opens no picture.
+
+    Raises:
+        ConfigError: nobody is named to draw.
+    """
+    if annotators is None:
+        raise _nobody(next(iter(plan.objects)))
+    wanted = assign(list(plan.objects), annotators)
+    counts = {name: min(count, per_object) for name, count in plan.objects.items()}
+    return [
+        HandedOut(name, 1, "planned", wanted[name], count, made=True, added=count)
+        for name, count in counts.items()
+    ]
+
+
+def _nobody(owner: str) -> ConfigError:
+    return ConfigError(
+        f"nobody is named to draw {owner}",
+        hint="pass --annotators with emails, or with a CSV file of object,email",
+    )
+
+
+def plan_rounds(
+    work: Work,
+    annotators: Annotators | None = None,
+    start_from: Start = "fresh",
+) -> list[tuple[Key, dict[str, Any]]]:
+    """The rounds that are due, as ((object, round), data of the event "planned").
+
+    Raises:
+        ConfigError: a category was never handed out, and nobody is named.
+    """
+    images = work.images()
+    objects = list(dict.fromkeys(image.object for image in images))
+    latest = {batch.object: batch for batch in work.batches()}
+    wanted = assign(objects, annotators) if annotators else {}
+    named = wanted if isinstance(annotators, Mapping) else {}
+    planned = []
+    for owner in objects:
+        before = latest.get(owner)
+        if before is not None and before.state not in OVER:
+            continue
+        kept = before.assignee if before is not None else None
+        if (assignee := named.get(owner) or kept or wanted.get(owner)) is None:
+            raise _nobody(owner)
+        if before is not None:
+            ids = [task.image_id for task in work.tasks(owner, before.round)]
+        else:
+            ids = [image.id for image in images if image.object == owner]
+        data: dict[str, Any] = {"images": ids, "assignee": assignee}
+        data["vocabulary_version"] = work.vocabulary.version
+        if before is not None and start_from == "previous":
+            data["start_from"] = f"r{before.round}:{before.assignee}"
+        planned.append(((owner, before.round + 1 if before is not None else 1), data))
+    return planned
+
+
+@dataclass
+class _Builder:
+    """Makes projects and tasks, knowing what is there already."""
+
+    work: Work
+    studio: Studio
+    who: str
+    found: dict[Key, int]
+    examples: Dataset | Path | None = None
+    access: Access | None = None
+
+    def build(self, batch: Batch) -> HandedOut:
+        """Bring one round into the studio as far as it is not there."""
+        tasks = self.work.tasks(batch.object, batch.round)
+        if batch.state not in BEING_DRAWN:
+            return self._told(batch, len(tasks))
+        project_id = self.found.get((batch.object, batch.round))
+        waiting = self._waiting(batch, tasks, project_id)
+        if project_id is not None and project_id == batch.project_id and not waiting:
+            return self._told(batch, len(tasks))
+        made = project_id is None
+        if project_id is None:
+            if batch.project_id is not None:
+                log.warning(
+                    "project %d of %s is gone from Label Studio: made afresh, with the %d images "
+                    "that are still to be drawn", batch.project_id, batch.object, len(waiting)
+                )  # fmt: skip
+            project_id = make_project(
+                self.studio, self.work, (batch.object, batch.round), self._fields(batch)
+            )
+        access = self._access(batch, project_id)
+        if batch.project_id != project_id:
+            self._instruct(batch, project_id, access)
+            data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
+            self._record("opened", batch, data)
+        added = self._add(batch, project_id, waiting, access, look=not made)
+        return self._told(self.work.batch(batch.object, batch.round), len(tasks), made, added)
+
+    def _waiting(self, batch: Batch, tasks: Sequence[Task], project_id: int | None) -> list[int]:
+        """Images without a task in this project; drawn ones of a lost project stay out."""
+        with self.work.read() as session:
+            undone = set(open_images(session, batch))
+        return [
+            task.image_id
+            for task in tasks
+            if task.task_id is None or (task.project_id != project_id and task.image_id in undone)
+        ]
+
+    def _config(self, batch: Batch) -> str:
+        parts = self.work.vocabulary.object(batch.object)
+        return label_config(parts, self.work.settings.discard_reasons)
+
+    def _fields(self, batch: Batch) -> Fields:
+        config = self._config(batch)
+        check_config(config)
+        return Fields(
+            title=title_of(self.work.settings.name, batch),
+            description=description_of(self.work, batch, config_hash(config)),
+            label_config=config,
+            show_collab_predictions=self.work.settings.model_help or bool(batch.start_from),
+        )
+
+    def _access(self, batch: Batch, project_id: int) -> Access:
+        """The address of the pictures: found by trying with the first project, then known."""
+        url = self.work.settings.image_url
+        if self.access is None:
+            sample = shown_picture(self.work.folder, self.work.images(batch.object)[0])
+            self.access = find_access(self.studio, project_id, self.work.folder, sample, url)
+        elif not url:
+            ensure_access(self.studio, project_id, self.work.folder)
+        return self.access
+
+    def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
+        parts = self.work.vocabulary.object(batch.object)
+        if self.examples is not None:
+            drawn = example_pictures(self.examples, parts)
+            save_examples(self.work.folder, batch.object, drawn)
+        urls = [access.url(path) for path in self._example_paths(batch.object)]
+        html = instructions(parts, self._config(batch), urls)
+        fields = {"expert_instruction": html, "show_instruction": True}
+        self.studio.patch(f"/api/projects/{project_id}/", fields)
+
+    def _example_paths(self, owner: str) -> list[str]:
+        folder = self.work.folder / FOLDER / EXAMPLES / safe_name(owner)
+        pictures = sorted(path for path in folder.glob("*") if is_image_name(path))
+        return [f"{EXAMPLES}/{safe_name(owner)}/{path.name}" for path in pictures]
+
+    def _add(
+        self, batch: Batch, project_id: int, waiting: list[int], access: Access, *, look: bool
+    ) -> int:
+        there = task_ids(self.studio, self.work, project_id) if look else {}
+        if known := {str(id): there[id] for id in waiting if id in there}:
+            self._record("tasks", batch, {"project_id": project_id, "tasks": known})
+        missing = [id for id in waiting if id not in there]
+        payloads = self._payloads(batch, missing, access)
+        for arrived in add_tasks(self.studio, project_id, payloads):
+            ids = {str(image_id): task_id for image_id, task_id in arrived.items()}
+            self._record("tasks", batch, {"project_id": project_id, "tasks": ids})
+        if batch.start_from and missing:
+            self.studio.patch(f"/api/projects/{project_id}/", {"model_version": batch.start_from})
+        return len(missing)
+
+    def _payloads(
+        self, batch: Batch, image_ids: Sequence[int], access: Access
+    ) -> Iterator[dict[str, Any]]:
+        images = {image.id: image for image in self.work.images(batch.object)}
+        before = self._masks_before(batch)
+        for id in image_ids:
+            image = images[id]
+            task: dict[str, Any] = {"data": self._data(image, access)}
+            if id in before:
+                task["predictions"] = [self._prediction(batch, image, before[id])]
+            yield task
+
+    def _data(self, image: Image, access: Access) -> dict[str, Any]:
+        path = shown_picture(self.work.folder, image).relative_to(self.work.folder / FOLDER)
+        return {
+            "image": access.url(path),
+            "image_id": image.id,
+            "object": image.object,
+            "file_name": image.file_name,
+            "width": image.shown[0],
+            "height": image.shown[1],
+            "partlab": self.work.settings.name,
+        }
+
+    def _masks_before(self, batch: Batch) -> dict[int, list[PartMask]]:
+        """The masks of the round before by image, for a round that starts from them."""
+        if not batch.start_from:
+            return {}
+        ids = self.work.vocabulary.object(batch.object).ids
+        return {
+            answer.image_id: [
+                PartMask(mask["part"], mask["object"], mask["rle"])
+                for mask in answer.masks
+                if mask["part"] in ids
+            ]
+            for answer in self.work.answers(batch.object, batch.round - 1)
+            if answer.kind == "masks"
+        }
+
+    def _prediction(self, batch: Batch, image: Image, masks: Sequence[PartMask]) -> dict[str, Any]:
+        parts = self.work.vocabulary.object(batch.object)
+        shown = (image.shown[0], image.shown[1])
+        return {"model_version": batch.start_from, "result": regions_of(masks, parts, shown)}
+
+    def _record(self, what: str, batch: Batch, data: dict[str, Any]) -> None:
+        self.work.record(what, who=self.who, object=batch.object, round=batch.round, data=data)
+
+    def _told(self, batch: Batch, images: int, made: bool = False, added: int = 0) -> HandedOut:
+        url = self.studio.project_url(batch.project_id) if batch.project_id else None
+        return _told(batch, images, made, added, url)
+
+
+def _told(
+    batch: Batch, images: int, made: bool = False, added: int = 0, url: str | None = None
+) -> HandedOut:
+    return HandedOut(
+        batch.object,
+        batch.round,
+        batch.state,
+        batch.assignee,
+        images,
+        batch.project_id,
+        url,
+        made,
+        added,
+    )

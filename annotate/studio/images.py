@@ -1,0 +1,160 @@
+"""The pictures of a work, prepared for Label Studio, and how its server gets to them.
+
+WORK/images/<object>/<image id>.jpg     as annotators see it: EXIF applied, long side bounded
+WORK/images/_examples/<object>/1.png    for the instructions
+WORK/images/sources.json                where the originals lie
+"""
+
+import os
+import shutil
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from PIL import Image as PillowImage
+
+from annotate.work import Image, safe_name
+from partlab.errors import NotFoundError, PartlabError
+from partlab.files import read_json, replacing, write_json
+from partlab.images import image_size, load_image
+from partlab.progress import Progress, silent
+
+FOLDER, EXAMPLES = "images", "_examples"
+_SOURCES = "sources.json"
+# What every browser shows and Label Studio need not convert: suffix for each Pillow format.
+_SHOWABLE = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+_PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBA"})
+_QUALITY = 95
+
+Size = tuple[int, int]
+
+
+def prepare_picture(source: Path, folder: Path, image_id: int, long_side: int) -> Size:
+    """Put one picture where Label Studio can show it; (width, height) as shown, in pixels.
+
+    A picture that is small enough and needs no turning is linked (or copied) as it is. Done
+    already, it is left alone.
+
+    Raises:
+        DatasetError: it cannot be read.
+    """
+    if (there := find_picture(folder, image_id)) is not None:
+        return image_size(there)
+    with suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    size = image_size(source)
+    suffix = _suffix_if_showable(source)
+    if suffix and max(size) <= long_side:
+        _link(source, folder / f"{image_id:06d}{suffix}")
+        return size
+    picture = PillowImage.fromarray(load_image(source))
+    shown = shown_size(size, long_side)
+    if shown != picture.size:
+        picture = picture.resize(shown, PillowImage.Resampling.LANCZOS)
+    kind = "JPEG" if suffix != ".png" and source.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    with replacing(folder / f"{image_id:06d}{_SHOWABLE[kind]}") as scratch:
+        picture.save(scratch, kind, quality=_QUALITY, subsampling=0, compress_level=3)
+    return shown
+
+
+def shown_size(size: Size, long_side: int) -> Size:
+    """(width, height) with the long side bounded; never enlarged, never below one pixel."""
+    scale = min(1.0, long_side / max(size))
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+
+
+def find_picture(folder: Path, image_id: int) -> Path | None:
+    """The prepared picture in its category's folder, if it is there."""
+    for suffix in _SHOWABLE.values():
+        if (path := folder / f"{image_id:06d}{suffix}").is_file():
+            return path
+    return None
+
+
+def shown_picture(work: Path, image: Image) -> Path:
+    """The picture of a work's image as annotators see it.
+
+    Raises:
+        NotFoundError: it is not in the work's folder.
+    """
+    folder = work / FOLDER / safe_name(image.object)
+    if (found := find_picture(folder, image.id)) is None:
+        raise NotFoundError(
+            f"the picture of image {image.id} ({image.file_name}) is not in {folder}",
+            hint="run `partlab studio create` on the work with --images to make it again",
+        )
+    return found
+
+
+def original_picture(work: Path, image: Image) -> Path:
+    """The picture as the data set has it, in full size.
+
+    Raises:
+        NotFoundError: it is no longer where it was when the work began.
+    """
+    listed = work / FOLDER / _SOURCES
+    roots = read_json(listed)["roots"] if listed.is_file() else []
+    for root in roots:
+        if (path := Path(root) / image.file_name).is_file():
+            return path
+    raise NotFoundError(
+        f"the original of image {image.id} ({image.file_name}) is in none of the work's sources",
+        hint="run `partlab studio create` on the work with --images to say where they are now",
+    )
+
+
+def remember_source(work: Path, root: Path) -> None:
+    """Note a folder of originals, first the newest."""
+    listed = work / FOLDER / _SOURCES
+    roots = read_json(listed)["roots"] if listed.is_file() else []
+    root = root.absolute()
+    write_json(listed, {"roots": [str(root), *(r for r in roots if r != str(root))]})
+
+
+def prepare(
+    work: Path,
+    pictures: Sequence[tuple[int, str, Path]],
+    long_side: int,
+    progress: Progress = silent,
+) -> list[Size]:
+    """Prepare (image id, object, original) for a work; sizes as shown, in the same order."""
+    return [
+        prepare_picture(path, work / FOLDER / safe_name(owner), image_id, long_side)
+        for image_id, owner, path in progress(pictures, "preparing pictures", len(pictures))
+    ]
+
+
+def save_examples(work: Path, owner: str, pictures: Iterable[PillowImage.Image]) -> list[str]:
+    """Keep example pictures; their paths below WORK/images."""
+    paths = []
+    for number, picture in enumerate(pictures, 1):
+        path = f"{EXAMPLES}/{safe_name(owner)}/{number}.png"
+        with replacing(work / FOLDER / path) as scratch:
+            picture.save(scratch, "PNG")
+        paths.append(path)
+    return paths
+
+
+def url_path(path: Path | str) -> str:
+    """A relative path as it stands in an address."""
+    return quote(Path(path).as_posix())
+
+
+def _suffix_if_showable(path: Path) -> str | None:
+    """The suffix to show a picture under as it is; None when it has to be written anew."""
+    with PillowImage.open(path) as opened:
+        turned = opened.getexif().get(0x0112, 1) not in (0, 1)
+        plain = opened.mode in _PLAIN_MODES and getattr(opened, "n_frames", 1) == 1
+        return _SHOWABLE.get(opened.format or "") if plain and not turned else None
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        with replacing(target) as scratch:
+            try:
+                os.link(source.resolve(), scratch)
+            except OSError:  # another disk, or a system without links
+                shutil.copyfile(source, scratch)
+    except OSError as error:
+        raise PartlabError(f"cannot copy {source}: {error.strerror or error}") from error

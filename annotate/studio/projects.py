@@ -1,0 +1,136 @@
+"""Label Studio projects of a work: one for each object category and round.
+
+A project says in its description which work, object and round it belongs to, and a task which
+image it shows, so both are found again whatever was lost on our side.
+"""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+from annotate.studio.client import RefusedError, Studio
+from annotate.work import Batch, Work
+from partlab.errors import StudioError
+
+BATCH = 250  # tasks in one request
+_TITLE = 50  # characters Label Studio allows
+Key = tuple[str, int]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Fields:
+    """What a project is made of."""
+
+    title: str
+    description: str
+    label_config: str
+    show_collab_predictions: bool
+
+    def payload(self) -> dict[str, Any]:
+        """The project as Label Studio's API wants it."""
+        return {
+            "title": self.title,
+            "description": self.description,
+            "label_config": self.label_config,
+            "maximum_annotations": 1,
+            "sampling": "Sequential sampling",
+            "show_skip_button": False,
+            "enable_empty_annotation": False,
+            "show_collab_predictions": self.show_collab_predictions,
+        }
+
+
+def title_of(name: str, batch: Batch, kind: str = "annotate") -> str:
+    """`<work>/<object>/annotate/r<n>`, shortened to what Label Studio allows."""
+    tail = f"/{kind}/r{batch.round}"
+    head = f"{name}/{batch.object}"
+    if len(head) + len(tail) > _TITLE:
+        head = head[: _TITLE - len(tail) - 1] + "…"
+    return head + tail
+
+
+def description_of(work: Work, batch: Batch, config_hash: str, kind: str = "annotate") -> str:
+    """The machine-readable description of a project."""
+    facts = {
+        "work": work.settings.id,
+        "kind": kind,
+        "object": batch.object,
+        "round": batch.round,
+        "assignee": batch.assignee,
+        "vocabulary_version": batch.vocabulary_version,
+        "config": config_hash[:12],
+    }
+    return json.dumps({"partlab": facts}, ensure_ascii=False)
+
+
+def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:
+    """Project id for each (object, round) of this work that is in Label Studio."""
+    found: dict[Key, int] = {}
+    for project in studio.pages("/api/projects/", include="id,description", ordering="id"):
+        facts = _facts(project.get("description"))
+        if facts.get("work") == work.settings.id and facts.get("kind") == kind:
+            found.setdefault((facts["object"], facts["round"]), project["id"])
+    return found
+
+
+def _facts(description: Any) -> dict[str, Any]:
+    try:
+        facts = json.loads(description)["partlab"]
+    except (TypeError, ValueError, KeyError):
+        return {}
+    return facts if isinstance(facts, dict) and {"object", "round"} <= set(facts) else {}
+
+
+def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:
+    """Make a project; its id. When the answer is lost it is looked for before giving up."""
+    try:
+        return int(studio.post("/api/projects/", fields.payload())["id"])
+    except RefusedError:
+        raise
+    except StudioError:
+        if (found := find_projects(studio, work).get(key)) is None:
+            raise
+        return found
+
+
+def task_ids(studio: Studio, work: Work, project_id: int) -> dict[int, int]:
+    """Task id for each image id in a project; of two tasks of one image the first."""
+    found: dict[int, int] = {}
+    for task in studio.pages(
+        "/api/tasks/", key="tasks", size=500, project=project_id, include="id,data"
+    ):
+        data = task.get("data") or {}
+        if data.get("partlab") == work.settings.name and isinstance(data.get("image_id"), int):
+            found.setdefault(data["image_id"], task["id"])
+    return found
+
+
+def add_tasks(
+    studio: Studio, project_id: int, tasks: Iterable[Mapping[str, Any]]
+) -> Iterator[dict[int, int]]:
+    """Import tasks in batches; yields {image id: task id} of each batch once it is there.
+
+    Raises:
+        StudioError: a batch was not taken whole; what did arrive is found by `task_ids`.
+    """
+    for batch in chunks(tasks, BATCH):
+        answer = studio.post(
+            f"/api/projects/{project_id}/import", list(batch), return_task_ids="true"
+        )
+        ids = answer.get("task_ids") or []
+        if len(ids) != len(batch):
+            raise StudioError(
+                f"Label Studio took {len(ids)} of {len(batch)} tasks for project {project_id}",
+                hint="run the same command again: it adds what is missing",
+            )
+        yield {task["data"]["image_id"]: id for task, id in zip(batch, ids, strict=True)}
+
+
+def chunks(items: Iterable[T], size: int) -> Iterator[Sequence[T]]:
+    """Items in lists of at most `size`."""
+    source = iter(items)
+    while chunk := list(islice(source, size)):
+        yield chunk

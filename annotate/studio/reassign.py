@@ -1,0 +1,82 @@
+"""Another annotator for an object category: always for the whole of it (M-05)."""
+
+import logging
+from typing import Any
+
+from annotate.studio.client import Studio
+from annotate.studio.create import BEING_DRAWN, OVER, working_alone
+from annotate.studio.projects import description_of, title_of
+from annotate.studio.users import need_users
+from annotate.work import Batch, Work
+from partlab.errors import StateError, StudioError
+
+log = logging.getLogger(__name__)
+
+_OPEN = (*BEING_DRAWN, "submitted", "sampled", *OVER)
+
+
+def reassign(
+    work: Work, studio: Studio, owner: str, to: str, *, force: bool = False, dry_run: bool = False
+) -> tuple[Batch, int]:
+    """Give a whole category to another annotator; its round, and the answers that are redone.
+
+    With answers in this round `force` gives the round up and plans it afresh for the new
+    annotator, since one person draws all images of a category; the old answers stay in the
+    exports. After a rejection the next round is planned. `partlab studio create` then makes
+    the new project.
+
+    Raises:
+        StateError: the round is accepted, is theirs already, or has answers.
+        UnknownNameError: there is no such category, or no such account.
+    """
+    to = to.strip().lower()
+    batch = work.batch(owner)
+    need_users(studio, [to])
+    answers = 0 if batch.state in OVER else sum(1 for _ in work.answers(owner, batch.round))
+    _check(batch, to, answers, force=force)
+    if not dry_run:
+        who = str(studio.whoami()["email"])
+        with working_alone(work):
+            _hand_over(work, studio, who, batch, to, answers)
+    return work.batch(owner), answers
+
+
+def _check(batch: Batch, to: str, answers: int, *, force: bool) -> None:
+    what = f"{batch.object} round {batch.round}"
+    if batch.state not in _OPEN:
+        raise StateError(f"{what} is {batch.state}: there is nothing to hand over")
+    if batch.assignee == to:
+        raise StateError(f"{what} is {to}'s already")
+    if answers and not force:
+        raise StateError(
+            f"{what} already has {answers} answers of {batch.assignee}; one annotator draws a "
+            "whole category",
+            hint="with --force the round is begun afresh; its answers stay in the exports",
+        )
+
+
+def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answers: int) -> None:
+    owner = batch.object
+    if batch.state in BEING_DRAWN and not answers:
+        work.record("reassigned", who=who, object=owner, round=batch.round, data={"to": to})
+        changed = work.batch(owner)
+        _tell(studio, changed, description=description_of(work, changed, batch.config_hash or ""))
+        return
+    if batch.state not in OVER:
+        reason = f"reassigned from {batch.assignee} to {to}"
+        work.record("abandoned", who=who, object=owner, round=batch.round, data={"reason": reason})
+        _tell(studio, batch, title=title_of(f"given up: {work.settings.name}", batch))
+    images = [task.image_id for task in work.tasks(owner, batch.round)]
+    data: dict[str, Any] = {"images": images, "assignee": to}
+    data["vocabulary_version"] = work.vocabulary.version
+    work.record("planned", who=who, object=owner, round=batch.round + 1, data=data)
+
+
+def _tell(studio: Studio, batch: Batch, **fields: str) -> None:
+    """Say it in the project too; the work's own state is what counts."""
+    if batch.project_id is None:
+        return
+    try:
+        studio.patch(f"/api/projects/{batch.project_id}/", fields)
+    except StudioError as error:
+        log.warning("project %d was not changed: %s", batch.project_id, error.message)
