@@ -1,6 +1,9 @@
-"""A real Label Studio server for the tests that need one; they skip where there is none."""
+"""Real servers for the tests that need one: Label Studio (skipped where it is not) and SPARQL."""
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -8,6 +11,13 @@ from annotate.studio.client import Studio
 from annotate.studio.environment import ENV_VARIABLE, default_environment, find_environment
 from annotate.studio.server import Running, start_server
 from partlab.errors import BackendUnavailableError
+
+PLUGINS = Path(__file__).parent / "plugins"
+if str(PLUGINS) not in sys.path:
+    sys.path.insert(0, str(PLUGINS))
+
+if TYPE_CHECKING:
+    from sparql_engine import SparqlEngine
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -36,3 +46,15 @@ def studio(studio_server: Running) -> Iterator[Studio]:
     """A connection to that server as its administrator."""
     with studio_server.studio() as connection:
         yield connection
+
+
+@pytest.fixture
+def sparql_endpoint() -> "Iterator[SparqlEngine]":
+    """A SPARQL engine on loopback with the examples of V-02 to V-08 in Wikidata's shape.
+
+    `sparql_endpoint.url` is its address, `.triples.item(…)` adds to it.
+    """
+    from sparql_engine import running_engine
+
+    with running_engine() as engine:
+        yield engine

@@ -12,9 +12,9 @@ from app.cli import (
     pseudolabel_reports,
     segmenter_evaluate,
     studio,
-    studio_create,
     studio_up,
     vocabulary,
+    vocabulary_seed,
 )
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
@@ -28,7 +28,7 @@ app = typer.Typer(
 )
 data_files.register(data.group)
 studio_up.register(studio.group)
-studio_create.register(studio.group)
+vocabulary_seed.register(vocabulary.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
