@@ -12,6 +12,7 @@ from app.cli import (
     pseudolabel_reports,
     segmenter_evaluate,
     studio,
+    studio_create,
     studio_up,
     vocabulary,
     vocabulary_seed,
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 data_files.register(data.group)
 studio_up.register(studio.group)
+studio_create.register(studio.group)
 vocabulary_seed.register(vocabulary.group)
 app.command()(quickstart)
 app.command()(doctor)
