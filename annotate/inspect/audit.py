@@ -34,6 +34,7 @@ class AuditSettings(Config):
     """How the evidence is weighed; found on a drawn world, and not sensitive."""
 
     placed: float = 0.7  # the most a mask that fits badly counts; a missing one may count 1
+    not_found: float = 0.4  # the same where the network found nothing: it may have missed it
     temperature: float = 0.4  # of the soft minimum: lower listens to the worst part alone
     unusual: float = 0.02  # for each robust standard deviation from the part's normal size
     normal: int = 8  # masks of a part that its own median takes; else that of all parts
@@ -203,6 +204,8 @@ def _placed(drawn: Drawn, normal: _Normal, settings: AuditSettings) -> Reason:
     if drawn.overlap <= 0.15:
         growth = 0.0  # two masks apart say nothing about each other's size
     weight = max(settings.placed * (1 - fit * exp(-abs(growth))), 0.0)
+    if drawn.overlap == 0:
+        weight = min(weight, settings.not_found)
     kind, message = "placed", f"overlaps what was found by {drawn.overlap:.2f} IoU"
     if drawn.twin and drawn.twin[1] > max(0.4, drawn.overlap + 0.25):
         kind, message = "swapped", f"lies where {drawn.twin[0]} was found"

@@ -20,6 +20,7 @@ from partlab.masks import BoolMask, area, bbox, decode, encode, from_segmentatio
 from partlab.schema import Annotation, Dataset, Image
 
 Masks = list[Annotation]
+_EXTRA_ID = 1_000_000_000  # ids of masks that nobody drew
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,21 @@ def _missing(masks: Masks, rng: np.random.Generator) -> Masks | None:
     return masks[:index] + masks[index + 1 :]
 
 
+def _extra(masks: Masks, rng: np.random.Generator) -> Masks | None:
+    """A part drawn once more where it is not: on the background or on other parts."""
+    index = _one(masks, rng)
+    mask = decode(masks[index].segmentation)
+    same = [decode(a.segmentation) for a in masks if a.category_id == masks[index].category_id]
+    taken = np.any(same, axis=0)
+    for _ in range(20):
+        down, right = rng.uniform(-0.5, 0.5, 2) * mask.shape
+        moved = _moved(mask, down, right) & ~taken
+        if moved.sum() > 0.8 * mask.sum():
+            drawn = _redrawn(masks[index], moved)
+            return [*masks, drawn.changed(id=_EXTRA_ID + drawn.id)]
+    return None
+
+
 def _swapped(masks: Masks, rng: np.random.Generator) -> Masks | None:
     """The labels of two parts exchanged."""
     first = _one(masks, rng)
@@ -199,6 +215,7 @@ def _ellipse(box: list[float], shape: tuple[int, ...], rng: np.random.Generator)
 KINDS: dict[str, Callable[[Masks, np.random.Generator], Masks | None]] = {
     "shifted": _shifted,
     "missing": _missing,
+    "extra": _extra,
     "swapped": _swapped,
     "sloppy": _sloppy,
     "wrong instance": _wrong_instance,
