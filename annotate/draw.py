@@ -123,7 +123,7 @@ def overlay(
         _name_plate(picture, title)
     if style.legend:
         shown = sorted({layers[position].label for position in order})
-        picture = _with_legend(picture, [(names[i], colours[i]) for i in shown])
+        picture = with_legend(picture, [(names[i], colours[i]) for i in shown])
     return picture
 
 
@@ -181,8 +181,14 @@ def _name_plate(picture: Image.Image, title: str) -> None:
     draw.text((x + pad - left, 2 * pad - top), title, font=face, fill=_PAPER)
 
 
-def _with_legend(picture: Image.Image, entries: Sequence[tuple[str, Colour]]) -> Image.Image:
-    height = max(11, round(max(picture.size) / 24))
+def with_legend(
+    picture: Image.Image, entries: Sequence[tuple[str, Colour]], height: int | None = None
+) -> Image.Image:
+    """The picture with colours and names below it; `object:` before a name is not shown.
+
+    `height` of the letters is in pixels, and follows the picture when it is left out.
+    """
+    height = height or max(11, round(max(picture.size) / 24))
     rows = _legend_rows(picture.width, entries, height)
     line = round(height * 1.6)
     taller = Image.new("RGB", (picture.width, picture.height + line * len(rows) + height), _PAPER)

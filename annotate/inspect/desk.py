@@ -1,0 +1,88 @@
+"""What an inspector has before them: plain values, for a terminal as for a page."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotate.inspect.plan import Decision
+from partlab.errors import ConfigError, UnknownNameError
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One drawn image, as an inspector gets to see it.
+
+    `position` is its place in the draw, `due` whether it waits for a verdict now. `drawn` and
+    `missing` are part names. `passed` is None while there is no verdict.
+    """
+
+    image_id: int
+    file_name: str
+    position: int
+    due: bool
+    overlay: Path
+    drawn: tuple[str, ...]
+    missing: tuple[str, ...]
+    passed: bool | None = None
+    reason: str | None = None
+    note: str | None = None
+    inspector: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One round of an object category, as far as its inspection is.
+
+    `rules` is the plan in sentences, `seen` the verdicts that count, `bad` the failures among
+    them. `decision` is the plan's; the batch's `state` follows it.
+    """
+
+    object: str
+    round: int
+    state: str
+    annotator: str
+    plan: str
+    rules: tuple[str, ...]
+    seen: int
+    bad: int
+    decision: Decision
+    cards: tuple[Card, ...]
+    sheet: Path
+
+    @property
+    def due(self) -> list[Card]:
+        """The images to look at now."""
+        return [card for card in self.cards if card.due]
+
+    def card(self, image: int | str) -> Card:
+        """A drawn image by its id, its file name or the end of that.
+
+        Raises:
+            UnknownNameError: it is not in the sample.
+            ConfigError: several images end like this.
+        """
+        names = {card.file_name: card for card in self.cards}
+        found = [c for c in self.cards if str(c.image_id) == str(image)]
+        found = found or [c for c in self.cards if f"/{c.file_name}".endswith(f"/{image}")]
+        if len(found) > 1:
+            raise ConfigError(f"{len(found)} drawn images of {self.object} end in {image!r}")
+        if not found:
+            known = [str(card.image_id) for card in self.cards] + list(names)
+            raise UnknownNameError(f"image in the sample of {self.object}", str(image), known)
+        return found[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one object category stands: its current round, and the rounds before."""
+
+    object: str
+    round: int
+    state: str
+    annotator: str
+    plan: str
+    drawn: int
+    seen: int
+    bad: int
+    discards_waiting: int
+    rejected_rounds: int
+    inspectors: tuple[str, ...]

@@ -1,0 +1,122 @@
+"""What inspectors look at: each picture beside its masks, with the names of the parts (Q-01).
+
+WORK/overlays/<object>/r<n>/01-000042.png    position in the draw, image id
+WORK/overlays/<object>/r<n>/sheet.png        all of them, small
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+
+from annotate.draw import Colour, Style, contact_sheet, overlay, palette, with_legend
+from annotate.studio.images import shown_picture
+from annotate.vocabulary import ObjectParts
+from annotate.work import Answer, Image, Work, safe_name
+from partlab.composite import Layer
+from partlab.errors import PartlabError
+from partlab.files import replacing
+from partlab.images import load_image
+
+log = logging.getLogger(__name__)
+
+BESIDE = Style(side=560)
+SMALL = Style(side=300)
+LETTERS = 22  # height in the legend, in pixels
+_GREY: Colour = (200, 203, 208)
+
+
+def overlay_folder(work: Work, object: str, round: int) -> Path:
+    """Where the pictures of one round lie."""
+    return work.folder / "overlays" / safe_name(object) / f"r{round}"
+
+
+def overlay_path(work: Work, object: str, round: int, position: int, image_id: int) -> Path:
+    """The picture of one drawn image; positions count from 0, file names from 1."""
+    name = f"{position + 1:02d}-{image_id:06d}.png"
+    return overlay_folder(work, object, round) / name
+
+
+def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
+    """Draw one image beside its masks, unless that was done.
+
+    A picture that cannot be read becomes grey, with a warning: the masks can still be seen.
+    """
+    if path.is_file():
+        return
+    parts = work.vocabulary.object(image.object)
+    pixels = picture_of(work, image)
+    captions = [f"{path.stem[:2]}. {image.file_name}", f"image {image.id}, {image.object}"]
+    plain = overlay(pixels, [], [], style=BESIDE)
+    drawn = draw_masks(pixels, answer.masks, parts, BESIDE)
+    both = contact_sheet([plain, drawn], captions, columns=2)
+    save(with_legend(both, _legend(answer.masks, parts), LETTERS), path)
+
+
+def render_sheet(
+    work: Work, rows: Sequence[tuple[Image, Answer]], path: Path, columns: int = 5
+) -> None:
+    """All drawn images of a round as one picture, unless that was done."""
+    if path.is_file() or not rows:
+        return
+    parts = work.vocabulary.object(rows[0][0].object)
+    cells = [draw_masks(picture_of(work, i), a.masks, parts, SMALL) for i, a in rows]
+    captions = [f"{n}. image {i.id}, {i.file_name}" for n, (i, _) in enumerate(rows, 1)]
+    sheet = contact_sheet(cells, captions, columns)
+    save(with_legend(sheet, _colours(parts), LETTERS), path)
+
+
+def picture_of(work: Work, image: Image) -> NDArray[np.uint8]:
+    """The picture as annotators saw it, in the size of the data set; grey if unreadable."""
+    size = (image.width, image.height)
+    try:
+        pixels = load_image(shown_picture(work.folder, image))
+    except PartlabError as error:
+        log.warning("%s", error.message)
+        return np.full((image.height, image.width, 3), 226, np.uint8)
+    if pixels.shape[:2] == (image.height, image.width):
+        return pixels
+    resized = PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS)
+    return np.asarray(resized)
+
+
+def draw_masks(
+    pixels: NDArray[np.uint8], masks: Sequence[dict[str, Any]], parts: ObjectParts, style: Style
+) -> PillowImage.Image:
+    """A picture with the masks of one answer; parts keep their colours in all pictures."""
+    label = {id: position for position, id in enumerate(parts.ids)}
+    layers = [Layer(label[m["part"]], m["rle"]) for m in masks if m["part"] in label]
+    parents = {label[inner]: label[outer] for inner, outer in parts.inclusions.items()}
+    names = [f"{parts.name}:{name}" for name in parts.names]
+    return overlay(pixels, layers, names, parents=parents, colours=_palette(parts), style=style)
+
+
+def _palette(parts: ObjectParts) -> list[Colour]:
+    return palette([f"{parts.name}:{name}" for name in parts.names])
+
+
+def _colours(parts: ObjectParts) -> list[tuple[str, Colour]]:
+    return [(f":{n}", c) for n, c in zip(parts.names, _palette(parts), strict=True)]
+
+
+def _legend(masks: Sequence[dict[str, Any]], parts: ObjectParts) -> list[tuple[str, Colour]]:
+    """Every part of the object; what was not drawn is grey and says so."""
+    count = Counter(mask["part"] for mask in masks)
+    entries = []
+    for part, (text, colour) in zip(parts.parts, _colours(parts), strict=True):
+        if not count[part.id]:
+            entries.append((f"{text} (not drawn)", _GREY))
+        else:
+            entries.append((f"{text} x{count[part.id]}" if count[part.id] > 1 else text, colour))
+    return entries
+
+
+def save(picture: PillowImage.Image, path: Path) -> None:
+    """Write a PNG, atomically."""
+    with replacing(path) as scratch:
+        picture.save(scratch, "PNG", compress_level=4)

@@ -1,0 +1,342 @@
+"""Inspection of a work, category by category: draw, look, decide (Q-01, Q-02, Q-04).
+
+    inspection = Inspection(work)
+    desk = inspection.sample("ram", who="ina@x.org")
+    desk = inspection.decide("ram", desk.due[0].image_id, True, who="ina@x.org")
+
+No terminal, no web: commands and pages are built on this.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from annotate.inspect.desk import Card, Desk, Standing
+from annotate.inspect.discards import DiscardCase, find_cases
+from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
+from annotate.inspect.plan import Plan, get_plan, in_words
+from annotate.inspect.sampling import Sample, round_seed
+from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work
+from annotate.work.machine import FINAL
+from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
+from partlab.progress import Progress, silent
+
+
+class Inspection:
+    """The inspection of one work; every change goes through the work's own rules."""
+
+    def __init__(self, work: Work) -> None:
+        self.work = work
+
+    def sample(
+        self,
+        object: str,
+        who: str,
+        *,
+        suspicion: Mapping[int, float] | None = None,
+        progress: Progress = silent,
+    ) -> Desk:
+        """Draw the images of a submitted category and render them; asked again, show them again.
+
+        The draw follows from the work's seed, the category and the round, so each round has a
+        fresh one. `suspicion` is an audit's score by image id, for plans that begin with the
+        likely wrong ones.
+
+        Raises:
+            StateError: the category is not submitted, discards wait for review, there is
+                nothing to inspect, or `who` drew it.
+        """
+        batch = self.work.batch(object)
+        if batch.state == "submitted":
+            self._draw(batch, person(who), suspicion)
+        elif batch.state != "sampled":
+            raise StateError(
+                f"{object} round {batch.round} is {batch.state}, not submitted",
+                hint="`partlab studio status` shows what is missing",
+            )
+        self._settle(object)
+        self._render(object, progress)
+        return self.cards(object)
+
+    def _draw(self, batch: Batch, who: str, suspicion: Mapping[int, float] | None) -> None:
+        plan = get_plan(self.work.settings.plan)
+        seed = round_seed(self.work.settings.seed, batch.object, batch.round)
+        images = self._with_masks(batch)
+        if not images:
+            raise StateError(f"{batch.object} round {batch.round} has no image with masks")
+        sample = Sample.draw(plan, seed, images, suspicion)
+        suspects = {str(image): score for image, score in sample.suspects.items()}
+        data: dict[str, Any] = {"seed": seed, "plan": plan.name, "images": sample.images}
+        data |= {"rules": plan.model_dump(mode="json"), "suspects": suspects}
+        self.work.record("sampled", who=who, object=batch.object, round=batch.round, data=data)
+
+    def _with_masks(self, batch: Batch) -> list[int]:
+        key = {"object": batch.object, "round": batch.round, "kind": "masks"}
+        with self.work.read() as session:
+            return list(session.scalars(select(Answer.image_id).filter_by(**key)))
+
+    def _render(self, object: str, progress: Progress) -> None:
+        batch, rows = self.work.batch(object), self._rows(object)
+        for position, (image, answer) in enumerate(progress(rows, f"drawing {object}", len(rows))):
+            path = overlay_path(self.work, object, batch.round, position, image.id)
+            render(self.work, image, answer, path)
+        render_sheet(self.work, rows, overlay_folder(self.work, object, batch.round) / "sheet.png")
+
+    def _rows(self, object: str, round: int | None = None) -> list[tuple[Image, Answer]]:
+        """The drawn images of a round with their answers, in the order of the draw."""
+        batch = self.work.batch(object, round)
+        key = {"object": object, "round": batch.round}
+        with self.work.read() as session:
+            draws = session.scalars(select(Draw).filter_by(**key).order_by(Draw.position)).all()
+            found = []
+            for draw in draws:
+                image = session.get(Image, draw.image_id)
+                answer = session.get(Answer, (object, batch.round, draw.image_id))
+                if image is not None and answer is not None:
+                    found.append((image, answer))
+        return found
+
+    def cards(self, object: str, round: int | None = None) -> Desk:
+        """What there is to look at, what was said so far, and what the plan makes of it.
+
+        Raises:
+            UnknownNameError: there is no such object category in the work.
+        """
+        batch = self.work.batch(object, round)
+        sample, verdicts = self._sample_of(batch), self._verdicts(batch)
+        bad = {image: not verdict.passed for image, verdict in verdicts.items()}
+        open_ = sample.due(bad) if sample and batch.state == "sampled" else []
+        seen = sample.inspected(bad) if sample else {}
+        cards = [
+            self._card(batch, position, image, answer, image.id in open_, verdicts.get(image.id))
+            for position, (image, answer) in enumerate(self._rows(object, batch.round))
+        ]
+        return Desk(
+            object=object,
+            round=batch.round,
+            state=batch.state,
+            annotator=batch.assignee,
+            plan=sample.plan.name if sample else self.work.settings.plan,
+            rules=tuple(in_words(sample.plan if sample else get_plan(self.work.settings.plan))),
+            seen=len(seen),
+            bad=sum(seen.values()),
+            decision=sample.decide(bad) if sample else "continue",
+            cards=tuple(cards),
+            sheet=overlay_folder(self.work, object, batch.round) / "sheet.png",
+        )
+
+    def _card(
+        self,
+        batch: Batch,
+        position: int,
+        image: Image,
+        answer: Answer,
+        due: bool,
+        verdict: Verdict | None,
+    ) -> Card:
+        parts = self.work.vocabulary.object(batch.object)
+        there = {mask["part"] for mask in answer.masks}
+        said: dict[str, Any] = {}
+        if verdict is not None:
+            said = {name: getattr(verdict, name) for name in _SAID}
+        return Card(
+            image_id=image.id,
+            file_name=image.file_name,
+            position=position,
+            due=due,
+            overlay=overlay_path(self.work, batch.object, batch.round, position, image.id),
+            drawn=tuple(part.name for part in parts.parts if part.id in there),
+            missing=tuple(part.name for part in parts.parts if part.id not in there),
+            **said,
+        )
+
+    def _sample_of(self, batch: Batch) -> Sample | None:
+        """The draw of a round, made again from its seed and the plan as it was."""
+        query = select(Event).filter_by(what="sampled", object=batch.object, round=batch.round)
+        with self.work.read() as session:
+            event = session.scalar(query)
+        if event is None or batch.seed is None:
+            return None
+        plan = Plan.model_validate(event.data["rules"])
+        suspects = {int(image): score for image, score in event.data["suspects"].items()}
+        return Sample.draw(plan, batch.seed, self._with_masks(batch), suspects)
+
+    def _verdicts(self, batch: Batch) -> dict[int, Verdict]:
+        key = {"object": batch.object, "round": batch.round}
+        with self.work.read() as session:
+            found = session.scalars(select(Verdict).filter_by(**key))
+            return {verdict.image_id: verdict for verdict in found}
+
+    # --- deciding --------------------------------------------------------------------------
+
+    def decide(
+        self,
+        object: str,
+        image: int | str,
+        passed: bool,
+        who: str,
+        *,
+        reason: str | None = None,
+        note: str | None = None,
+        minutes: float | None = None,
+    ) -> Desk:
+        """Give a verdict on one drawn image; the round is closed as soon as the plan knows.
+
+        `image` is an id, a file name or the end of one; `minutes` the time it took (Q-03). The
+        same inspector may give another verdict until the round is closed.
+
+        Raises:
+            UnknownNameError: the image is not in the sample, or the work has no such reason.
+            ConfigError: a failure without a reason, or a reason without a failure.
+            StateError: the round is not being inspected, the image is not due yet, or `who`
+                drew it.
+        """
+        inspector = person(who)
+        self._check_reason(passed, reason)
+        desk = self._settle(object)
+        if desk.state != "sampled":
+            raise StateError(
+                f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
+                hint=None if desk.state in FINAL else "run `partlab inspect sample` first",
+            )
+        card = desk.card(image)
+        if card.passed is None and not card.due:
+            _not_due(desk, card)
+        data: dict[str, Any] = {"image_id": card.image_id, "passed": passed}
+        data |= {"reason": reason, "note": note, "minutes": minutes}
+        self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
+        return self._settle(object)
+
+    def _check_reason(self, passed: bool, reason: str | None) -> None:
+        known = self.work.settings.fail_reasons
+        if passed and reason is not None:
+            raise ConfigError(
+                "an image that passes needs no reason", hint="use a note for a remark"
+            )
+        if not passed and reason is None:
+            raise ConfigError(
+                "an image that fails needs a reason", hint=f"one of: {', '.join(known)}"
+            )
+        if reason is not None and reason not in known:
+            raise UnknownNameError("reason", reason, known)
+
+    def _settle(self, object: str) -> Desk:
+        """Close the round if the plan has its answer, even one that a crash kept from us."""
+        desk = self.cards(object)
+        if desk.state != "sampled" or desk.decision == "continue":
+            return desk
+        data = {"accepted": desk.decision == "accept", "seen": desk.seen, "bad": desk.bad}
+        last = max(self._verdicts(self.work.batch(object)).values(), key=lambda v: v.at)
+        try:
+            self.work.record(
+                "decided", who=last.inspector, object=object, round=desk.round, data=data
+            )
+        except StateError:  # another inspector's process was quicker
+            if self.work.batch(object, desk.round).state == "sampled":
+                raise
+        return self.cards(object, desk.round)
+
+    # --- the whole work --------------------------------------------------------------------
+
+    def ready(self) -> list[str]:
+        """Object categories that can be sampled, or are being inspected."""
+        return [b.object for b in self.work.batches() if b.state in ("submitted", "sampled")]
+
+    def status(self, objects: Sequence[str] = ()) -> list[Standing]:
+        """Where each object category stands, by name; all that were handed out if none is named.
+
+        Raises:
+            UnknownNameError: there is no such object category in the work.
+        """
+        batches = [self.work.batch(name) for name in objects] or self.work.batches()
+        waiting = [case.object for case in find_cases(self.work) if case.open]
+        return [self._standing(batch, waiting.count(batch.object)) for batch in batches]
+
+    def _standing(self, batch: Batch, waiting: int) -> Standing:
+        desk, verdicts = self.cards(batch.object), self._verdicts(batch)
+        before = self.work.rounds(batch.object)
+        return Standing(
+            object=batch.object,
+            round=batch.round,
+            state=batch.state,
+            annotator=batch.assignee,
+            plan=desk.plan,
+            drawn=len(desk.cards),
+            seen=desk.seen,
+            bad=desk.bad,
+            discards_waiting=waiting,
+            rejected_rounds=sum(earlier.state == "rejected" for earlier in before),
+            inspectors=tuple(sorted({verdict.inspector for verdict in verdicts.values()})),
+        )
+
+    # --- discards --------------------------------------------------------------------------
+
+    def discards(self, object: str | None = None) -> list[DiscardCase]:
+        """Every image an annotator refused, with what inspectors said of it (M-07)."""
+        return find_cases(self.work, object)
+
+    def review_discard(
+        self,
+        object: str,
+        image: int | str,
+        uphold: bool,
+        who: str,
+        *,
+        note: str | None = None,
+        minutes: float | None = None,
+    ) -> DiscardCase:
+        """One inspector's word on a discarded image: uphold it, or have it drawn after all.
+
+        Two different inspectors settle it, a third when they disagree (Q-04).
+
+        Raises:
+            NotFoundError: no such image is discarded.
+            StateError: `who` discarded it or has spoken already, or the case is settled.
+        """
+        case = find_case(self.discards(object), object, image)
+        data: dict[str, Any] = {"image_id": case.image_id, "uphold": uphold, "note": note}
+        data |= {"reason": case.reason, "annotator": case.annotator, "minutes": minutes}
+        self.work.record(
+            "discard-review", who=person(who), object=object, round=case.round, data=data
+        )
+        return find_case(self.discards(object), object, case.image_id)
+
+
+_SAID = ("passed", "reason", "note", "inspector")
+
+
+def person(who: str) -> str:
+    """An inspector's name or address as it is kept: without blanks around, addresses in lower case.
+
+    Raises:
+        ConfigError: it is empty.
+    """
+    name = who.strip()
+    if not name:
+        raise ConfigError("nobody is named", hint="say who you are with --by")
+    return name.lower() if "@" in name else name
+
+
+def find_case(cases: Sequence[DiscardCase], object: str, image: int | str) -> DiscardCase:
+    """The newest case of an image, by its id, its file name or the end of that."""
+    found = [c for c in cases if str(c.image_id) == str(image)]
+    found = found or [c for c in cases if f"/{c.file_name}".endswith(f"/{image}")]
+    if len({case.image_id for case in found}) > 1:
+        raise ConfigError(f"several discarded images of {object} end in {image!r}")
+    if not found:
+        raise NotFoundError(
+            f"no image {image} of {object} is discarded",
+            hint="`partlab inspect discards WORK` lists them",
+        )
+    return max(found, key=lambda case: case.round)
+
+
+def _not_due(desk: Desk, card: Card) -> None:
+    if not desk.due:
+        raise StateError(f"no image of {desk.object} waits for a verdict")
+    due = ", ".join(str(one.image_id) for one in desk.due)
+    raise StateError(
+        f"image {card.image_id} is not due yet: the plan {desk.plan!r} keeps the order of the draw",
+        hint=f"due now: {due}",
+    )
