@@ -98,11 +98,7 @@ def push(
         StudioError: the server does not take them, or is gone; what it took is not sent again.
         BusyError: another push of this work is running.
     """
-    if not work.settings.model_help:
-        raise StateError(
-            f"the work {work.settings.name!r} forbids model help: its labels are drawn by hand",
-            hint="that was chosen when it was created, and holds for the whole work (D-05)",
-        )
+    need_model_help(work)
     batches = _being_drawn(work, objects)
     total = sum(_count(work, batch) for batch in batches)
     rows = progress((row for b in batches for row in _rows(work, b)), "pushing", total=total)
@@ -112,6 +108,19 @@ def push(
             _Round(work, studio, batches[number], model, who).run(each, suggest, dry_run=dry_run)
             for number, (_, each) in enumerate(groupby(rows, key=lambda row: row.task.object))
         ]
+
+
+def need_model_help(work: Work) -> None:
+    """The switch of the whole project (D-05).
+
+    Raises:
+        StateError: the work forbids every pre-annotation.
+    """
+    if not work.settings.model_help:
+        raise StateError(
+            f"the work {work.settings.name!r} forbids model help: its labels are drawn by hand",
+            hint="that was chosen when it was created, and holds for the whole work (D-05)",
+        )
 
 
 def _being_drawn(work: Work, objects: Sequence[str]) -> list[Batch]:
@@ -217,7 +226,7 @@ class _Round:
     def _needs_one(self, row: _Row) -> bool:
         if row.answer in DONE:
             self._told.answered += 1
-        elif row.task.task_id is None:
+        elif row.task.task_id is None or row.task.project_id != self._told.project_id:
             self._told.waiting += 1
         elif self._holds(row):
             self._told.unchanged += 1

@@ -13,6 +13,7 @@ from app.cli import (
     segmenter_evaluate,
     studio,
     studio_create,
+    studio_push,
     studio_up,
     vocabulary,
     vocabulary_seed,
@@ -30,6 +31,7 @@ app = typer.Typer(
 data_files.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
+studio_push.register(studio.group)
 vocabulary_seed.register(vocabulary.group)
 app.command()(quickstart)
 app.command()(doctor)

@@ -1,0 +1,128 @@
+"""`partlab studio push`: a model's masks as pre-annotations in Label Studio."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from app.cli._ui import JsonOpt, reported
+from partlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from annotate.studio.push import Pushed
+    from annotate.work import Work
+    from app.prelabel import Source
+
+
+def register(group: typer.Typer) -> None:
+    """Add this command to the group `studio`."""
+    group.command()(push)
+
+
+def push(
+    work: Annotated[Path, typer.Argument(metavar="WORK", help="Folder of the annotation work.")],
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Run folder of a trained segmenter that suggests masks.")
+    ] = None,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Part data set with masks to suggest, matched by file name."),
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Which split of --predictions.")] = None,
+    object: Annotated[
+        list[str] | None, typer.Option("--object", help="Only this object category (repeatable).")
+    ] = None,
+    threshold: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Lowest score of a segmenter's mask: 0.5.")
+    ] = None,
+    thresholds: Annotated[
+        Path | None,
+        typer.Option(help="Thresholds per part, as `partlab pseudolabel calibrate` writes them."),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the best there is.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what would be sent; change nothing.")
+    ] = False,
+    json: JsonOpt = False,
+) -> None:
+    """Suggest a model's masks to annotators; the same call again sends only what is missing.
+
+    A work created with --no-model-help takes none.
+
+    Example: partlab studio push farm --segmenter runs/seg --dry-run
+    """
+    with reported(json) as ui:
+        from annotate.studio.client import Studio
+        from annotate.studio.push import push as send
+        from annotate.work import Work
+
+        with Work.open(work) as opened, Studio.from_env() as studio:
+            if segmenter is not None and predictions is None:
+                source = _segmenter(opened, segmenter, object, threshold, thresholds, device)
+            else:
+                source = _dataset(opened, predictions, split, object, twice=segmenter is not None)
+            told = send(
+                opened,
+                studio,
+                source.suggest,
+                model=source.model,
+                objects=object or (),
+                dry_run=dry_run,
+                progress=ui.progress,
+            )
+        result = {"model": source.model, "dry_run": dry_run, "objects": [t.as_json() for t in told]}
+        ui.emit(result, _told(told, source.model, work, dry_run=dry_run))
+
+
+def _segmenter(
+    work: "Work",
+    run: Path,
+    objects: list[str] | None,
+    threshold: float | None,
+    thresholds: Path | None,
+    device: str | None,
+) -> "Source":
+    from app.prelabel import from_segmenter
+    from partlab.config import load_config
+    from pseudolabel.settings import Settings, Thresholds
+
+    if threshold is not None and thresholds is not None:
+        raise ConfigError("--threshold and --thresholds say the same thing", hint="give one")
+    chosen = load_config(Thresholds, thresholds) if thresholds else Thresholds()
+    if threshold is not None:
+        chosen = Thresholds(default=threshold)
+    settings = Settings(thresholds=chosen)
+    return from_segmenter(work, run, settings, objects=objects or (), device=device)
+
+
+def _dataset(
+    work: "Work", path: Path | None, split: str | None, objects: list[str] | None, *, twice: bool
+) -> "Source":
+    from app.prelabel import from_dataset
+
+    if path is None or twice:
+        raise ConfigError(
+            "suggestions come either from --segmenter RUN or from --predictions DATA",
+            hint="name one of the two",
+        )
+    return from_dataset(work, path, split=split, objects=objects or ())
+
+
+def _told(told: list["Pushed"], model: str, work: Path, *, dry_run: bool) -> str:
+    sent = sum(each.sent for each in told)
+    words = "would be asked for suggestions" if dry_run else "suggestions sent"
+    lines = [f"{each.object} round {each.round}: {_counts(each, words)}" for each in told]
+    total = f"{sent} tasks in all, model {model}"
+    return "\n".join([*lines, total, f"next: partlab studio status {work}"])
+
+
+def _counts(each: "Pushed", words: str) -> str:
+    counts = {
+        words: each.sent,
+        "unchanged": each.unchanged,
+        "answered already": each.answered,
+        "in which the model found nothing": each.blank,
+        "without a suggestion": each.without,
+        "not in Label Studio yet": each.waiting,
+    }
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == words)

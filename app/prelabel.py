@@ -1,0 +1,260 @@
+"""Where pre-annotations come from: a trained segmenter, or a data set of predictions.
+
+`annotate` knows no networks and `pseudolabel` no Label Studio; this brings them together.
+"""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from annotate.studio.images import shown_picture
+from annotate.studio.push import Suggest, Suggestion, need_model_help
+from annotate.studio.regions import PartMask
+from annotate.vocabulary import ObjectParts
+from annotate.work import Image, Work
+from partlab.coco import find_splits, read_dataset
+from partlab.errors import DatasetError, MaskError, NotFoundError, UnknownNameError
+from partlab.files import sha256_file, sha256_json
+from partlab.masks import Rle, from_segmentation
+from partlab.schema import Annotation, Dataset
+from partlab.schema import Image as Record
+
+if TYPE_CHECKING:
+    from pseudolabel.engine import Labeller
+    from pseudolabel.settings import Settings
+    from pseudolabel.store import Row
+
+log = logging.getLogger(__name__)
+_HASH = 12  # hex digits of provenance that annotators and exports show
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Suggestions and the name they go under, `name@hash`."""
+
+    model: str
+    suggest: Suggest
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What the other side calls an object category, and the part id for each of its parts."""
+
+    name: str
+    parts: dict[str, str]
+
+
+def _matched(
+    work: Work, objects: Sequence[str], theirs: dict[str, list[str]], whose: str
+) -> dict[str, _Known]:
+    """Object categories of the work that the other side knows, by name, wnid, QID or alias.
+
+    Raises:
+        UnknownNameError: the work was not given one that is named in `objects`, or the other
+            side does not know it, or knows none.
+    """
+    for name in objects:
+        work.batch(name)
+    found: dict[str, _Known] = {}
+    drawn = {batch.object for batch in work.batches()}
+    for ours in work.vocabulary.objects:
+        if (named := ours.name in objects) or (not objects and ours.name in drawn):
+            keys = (ours.name, ours.wnid, ours.qid, *ours.aliases)
+            name = next((key for key in keys if key in theirs), None)
+            if name is not None:
+                found[ours.name] = _Known(name, _part_ids(ours, theirs[name], whose))
+            elif named:
+                raise UnknownNameError(f"object category of {whose}", ours.name, theirs)
+            else:
+                log.warning("%s does not know %s: no suggestions for it", whose, ours.name)
+    if drawn and not found:
+        raise UnknownNameError(f"object category of {whose}", min(drawn), theirs)
+    return found
+
+
+def _part_ids(ours: ObjectParts, theirs: Sequence[str], whose: str) -> dict[str, str]:
+    ids = {part.id: part.id for part in ours.parts} | {part.name: part.id for part in ours.parts}
+    if foreign := [name for name in theirs if name not in ids]:
+        log.warning(
+            "%s: %s has parts that the vocabulary has not, left out: %s",
+            *(ours.name, whose, ", ".join(foreign)),
+        )
+    return {name: ids[name] for name in theirs if name in ids}
+
+
+# -- a segmenter ------------------------------------------------------------------------------
+
+
+def from_segmenter(
+    work: Work,
+    run: Path,
+    settings: "Settings",
+    *,
+    objects: Sequence[str] = (),
+    device: str | None = None,
+) -> Source:
+    """Suggestions of a trained segmenter, which sees the pictures as annotators do.
+
+    The object category is known, so the category filter keeps foreign parts away (P-02). The
+    network is loaded when the first suggestion is asked for.
+
+    Raises:
+        StateError: the work forbids model help (D-05).
+        NotFoundError: there is no such run, or it has no checkpoint.
+        UnknownNameError: it does not know the object categories, or a threshold names no part.
+    """
+    from pseudolabel.job import checkpoint_path
+    from segmenter.runs import read_run
+
+    need_model_help(work)
+    description = read_run(run)
+    names = tuple(description["names"])
+    settings.thresholds.of(names)
+    weights = checkpoint_path(run, settings)
+    if not weights.is_file():
+        raise NotFoundError(f"no checkpoint {weights}", hint="is the training finished?")
+    theirs: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        theirs[name.split(":", 1)[0]].append(name.split(":", 1)[1])
+    known = _matched(work, objects, theirs, "the segmenter")
+    about = [sha256_file(weights), description["config"], settings.model_dump(mode="json")]
+    model = f"{run.resolve().name}@{sha256_json(about)[:_HASH]}"
+    return Source(model, _Segmenter(work, run, settings, known, names, device))
+
+
+@dataclass(slots=True)
+class _Segmenter:
+    work: Work
+    run: Path
+    settings: "Settings"
+    known: dict[str, _Known]
+    names: tuple[str, ...]
+    device: str | None
+    labeller: "Labeller | None" = None
+
+    def __call__(self, images: Sequence[Image]) -> Iterator[Suggestion]:
+        from pseudolabel.engine import Labeller
+        from pseudolabel.inputs import Entry
+        from pseudolabel.loading import batches, plan
+
+        if self.labeller is None:
+            self.labeller = Labeller.load(self.run, self.settings, self.device)
+        root = self.work.folder
+        entries = [
+            Entry(image.id, self._path(image), self.known[image.object].name, "dataset")
+            for image in images
+            if image.object in self.known
+        ]
+        objects = {image.id: image.object for image in images}
+        for batch in batches(plan(entries, root, self.settings), root, workers=0):
+            for row in self.labeller(batch):
+                if row.status == "unreadable":
+                    log.warning("%s: %s", row.file_name, row.reason)
+                else:
+                    yield self._suggestion(row, self.known[objects[row.image_id]])
+
+    def _path(self, image: Image) -> str:
+        return shown_picture(self.work.folder, image).relative_to(self.work.folder).as_posix()
+
+    def _suggestion(self, row: "Row", known: _Known) -> Suggestion:
+        found = [(self.names[mask.label].split(":", 1)[1], mask) for mask in row.masks]
+        kept = [(known.parts[part], mask) for part, mask in found if part in known.parts]
+        masks = tuple(PartMask(id, 1, mask.rle, "prediction") for id, mask in kept)
+        score = fmean(mask.score for _, mask in kept) if kept else 0.0
+        return Suggestion(row.image_id, masks, round(score, 4))
+
+
+# -- a data set of predictions ----------------------------------------------------------------
+
+
+def from_dataset(
+    work: Work, path: Path, *, split: str | None = None, objects: Sequence[str] = ()
+) -> Source:
+    """Suggestions that stand in a part data set, as `partlab pseudolabel export` writes it.
+
+    Its images are those of the work by file name; a bare name counts where it is unique.
+
+    Raises:
+        StateError: the work forbids model help (D-05).
+        NotFoundError: there is no such data set, or it has none of the work's images.
+        UnknownNameError: it has no parts of the object categories.
+        SchemaError: it is not a part data set.
+    """
+    need_model_help(work)
+    dataset = read_dataset(path, split)
+    theirs: dict[str, list[str]] = defaultdict(list)
+    for category in dataset.categories:
+        theirs[category.object].append(category.part)
+    known = _matched(work, objects, theirs, "the data set")
+    file = dataset.path or next(iter(find_splits(path).values()))
+    by_name = _by_name(dataset)
+    drawn = [image for name in known for image in work.images(name)]
+    if drawn and not any(_found(by_name, image) for image in drawn):
+        raise NotFoundError(
+            f"{path} has none of the work's images, for example {drawn[0].file_name}",
+            hint="predictions are matched by file name",
+        )
+    name = path.resolve().name if path.is_dir() else path.stem
+    return Source(f"{name}@{sha256_file(file)[:_HASH]}", _Stored(dataset, by_name, known))
+
+
+def _by_name(dataset: Dataset) -> dict[str, Record | None]:
+    """Images by file name and by bare name; None where several share a bare name."""
+    bare: dict[str, Record | None] = {}
+    for image in dataset.images:
+        name = Path(image.file_name).name
+        bare[name] = None if name in bare else image
+    return bare | {image.file_name: image for image in dataset.images}
+
+
+def _found(by_name: dict[str, Record | None], image: Image) -> Record | None:
+    return by_name.get(image.file_name) or by_name.get(Path(image.file_name).name)
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    dataset: Dataset
+    by_name: dict[str, Record | None]
+    known: dict[str, _Known]
+
+    def __call__(self, images: Sequence[Image]) -> Iterator[Suggestion]:
+        for image in images:
+            known, record = self.known.get(image.object), _found(self.by_name, image)
+            if known is None or record is None or not self._fits(record, image, known):
+                continue
+            yield self._suggestion(image, record, known)
+
+    def _fits(self, record: Record, image: Image, known: _Known) -> bool:
+        sizes = ((image.width, image.height), tuple(image.shown))
+        if (record.width, record.height) not in sizes:
+            log.warning("%s has another size in the predictions: left out", image.file_name)
+            return False
+        return self.dataset.object_of(record) in (None, known.name)
+
+    def _suggestion(self, image: Image, record: Record, known: _Known) -> Suggestion:
+        masks, scores = [], []
+        instances: dict[int | None, int] = {}
+        for annotation in self.dataset.annotations_of(record):
+            category = self.dataset.category_by_id.get(annotation.category_id)
+            if category is None or category.object != known.name:
+                continue
+            if (part := known.parts.get(category.part)) is not None:
+                number = instances.setdefault(annotation.object_id, len(instances) + 1)
+                masks.append(PartMask(part, number, self._rle(annotation, record), "prediction"))
+                scores.append(annotation.score)
+        score = fmean(scores) if scores else 0.0
+        return Suggestion(image.id, tuple(masks), round(score, 4))
+
+    def _rle(self, annotation: Annotation, record: Record) -> Rle:
+        try:
+            return from_segmentation(annotation.segmentation, record.height, record.width)
+        except MaskError as error:
+            raise DatasetError(
+                f"{self.dataset.path}: annotation {annotation.id} of {record.file_name}: "
+                f"{error.message}",
+                hint="see what is wrong with it: partlab data check",
+            ) from error
