@@ -14,6 +14,7 @@
 A part's `id` is left out where it equals its name.
 """
 
+import re
 from collections.abc import MutableMapping, Sequence
 from io import StringIO
 from pathlib import Path
@@ -23,10 +24,14 @@ from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
+from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
+from annotate.vocabulary.comments import replace_rows
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import write_text
+
+_PLAIN = re.compile(r"\w(?:[\w .()'/+-]*[\w.()'/+-])?")
 
 
 def read_vocabulary(path: str | Path) -> Vocabulary:
@@ -73,12 +78,18 @@ def _sentence(error: ValidationError, listed: list[dict[str, Any]]) -> str:
     return f"{'.'.join(map(str, where))}: {words}" if where else words
 
 
-def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
-    """Write a vocabulary, atomically; comments and layout of an existing file stay."""
+def write_vocabulary(
+    path: str | Path, vocabulary: Vocabulary, like: str | Path | None = None
+) -> None:
+    """Write a vocabulary, atomically; comments and layout of an existing file stay.
+
+    `like` is the file whose comments are taken over, where it is not the one written.
+    """
     yaml = YAML()
-    yaml.width = 100
-    document = _existing(yaml, Path(path))
-    _put(document, vocabulary.model_dump(include={"name", "version", "language"}))
+    yaml.width, yaml.preserve_quotes = 100, True
+    yaml.brace_single_entry_mapping_in_flow_sequence = True
+    document = _existing(yaml, Path(like or path))
+    _put_head(document, vocabulary)
     if not isinstance(document.get("objects"), CommentedMap):
         document["objects"] = CommentedMap()
     _put_objects(document["objects"], vocabulary.objects)
@@ -100,13 +111,23 @@ def _existing(yaml: YAML, path: Path) -> CommentedMap:
     return found if isinstance(found, CommentedMap) else CommentedMap()
 
 
+def _put_head(document: CommentedMap, vocabulary: Vocabulary) -> None:
+    """Name, version and language, above the objects."""
+    values = vocabulary.model_dump(include={"name", "version", "language"})
+    for place, (key, value) in enumerate(values.items()):
+        if key not in document:
+            document.insert(min(place, len(document)), key, _quoted(value))
+        elif document[key] != value:
+            document[key] = _quoted(value)
+
+
 def _put_objects(table: CommentedMap, objects: Sequence[ObjectParts]) -> None:
     names = {one.name for one in objects}
     for gone in [name for name in table if str(name) not in names]:
         del table[gone]
     for one in objects:
         if not isinstance(table.get(one.name), CommentedMap):
-            table[one.name] = CommentedMap()
+            table[_quoted(one.name)] = CommentedMap()
         entry = table[one.name]
         values = {"wnid": one.wnid, "qid": one.qid, "aliases": list(one.aliases)}
         _put(entry, {**values, "inclusions": one.inclusions})
@@ -127,26 +148,32 @@ def _put(table: MutableMapping[str, Any], values: dict[str, Any]) -> None:
 def _on_one_line(value: Any) -> Any:
     """Lists and tables inside a record are written `[a, b]` and `{a: b}`."""
     if isinstance(value, dict):
-        inline: Any = CommentedMap(value)
+        inline: Any = CommentedMap({_quoted(key): _quoted(one) for key, one in value.items()})
     elif isinstance(value, list | tuple):
-        inline = CommentedSeq(value)
+        inline = CommentedSeq(map(_quoted, value))
     else:
-        return value
+        return _quoted(value)
     inline.fa.set_flow_style()
     return inline
 
 
+def _quoted(value: Any) -> Any:
+    """In quotes what ruamel.yaml would write bare and not read again, such as `?a`."""
+    if isinstance(value, str) and not _PLAIN.fullmatch(value):
+        return DoubleQuotedScalarString(value)
+    return value
+
+
 def _rows(rows: list[dict[str, Any]], old: Any) -> CommentedSeq:
     """A list of records; those that stay keep their comments."""
-    kept = {_key(row): row for row in old or () if isinstance(row, CommentedMap)}
-    result = CommentedSeq()
-    for row in rows:
-        table = kept.get(_key(row), CommentedMap())
-        for gone in [key for key in table if key not in row]:
-            del table[gone]
-        _put(table, row)
-        result.append(table)
-    return result
+    return replace_rows(old, rows, _key, _fill)
+
+
+def _fill(row: CommentedMap, values: dict[str, Any]) -> None:
+    by_default = row and "source" not in row and values.get("source") == "manual"
+    for gone in [key for key in row if key not in values]:
+        del row[gone]
+    _put(row, {key: value for key, value in values.items() if key != "source" or not by_default})
 
 
 def _key(row: Any) -> Any:

@@ -16,7 +16,10 @@ from app.cli import (
     studio_push,
     studio_up,
     vocabulary,
+    vocabulary_edit,
+    vocabulary_lint,
     vocabulary_seed,
+    vocabulary_vote,
 )
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
@@ -32,6 +35,9 @@ data_files.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)
+vocabulary_vote.register(vocabulary.group)
+vocabulary_lint.register(vocabulary.group)
+vocabulary_edit.register(vocabulary.group)
 vocabulary_seed.register(vocabulary.group)
 app.command()(quickstart)
 app.command()(doctor)

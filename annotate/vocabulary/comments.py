@@ -1,0 +1,103 @@
+"""Lists of records in a YAML document: rows come and go, the comments of the others stay.
+
+ruamel.yaml keeps the comment lines above a row with the row before it. So when rows change,
+those lines are lifted off and laid down again where they were read.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
+from ruamel.yaml.error import CommentMark
+from ruamel.yaml.tokens import CommentToken
+
+Fill = Callable[[CommentedMap, dict[str, Any]], None]
+
+
+def replace_rows(
+    old: Any, rows: Sequence[dict[str, Any]], key: Callable[[Any], Any], fill: Fill
+) -> CommentedSeq:
+    """The list with these rows; `key` says which of the old ones a row is, `fill` sets values.
+
+    New rows are written in the style of the last old one, `{a: b}` or one line a value.
+    """
+    if not isinstance(old, CommentedSeq):
+        old = CommentedSeq()
+    places: dict[Any, list[int]] = {}
+    for n, row in reversed(list(enumerate(old))):
+        if isinstance(row, CommentedMap):
+            places.setdefault(key(row), []).append(n)
+    inline = bool(old.fa.flow_style() or (len(old) and _is_inline(old[-1])))
+    behind = _lift(old)
+    made = CommentedSeq()
+    made.ca.comment = old.ca.comment
+    if old.fa.flow_style():
+        made.fa.set_flow_style()
+    kept: list[int | None] = []
+    for values in rows:
+        known = places.get(key(values))
+        place = known.pop() if known else None
+        kept.append(place)
+        row = CommentedMap() if place is None else old[place]
+        if place is None and inline:
+            row.fa.set_flow_style()
+        fill(row, values)
+        made.append(row)
+        if place is not None and place in old.ca.items:
+            made.ca.items[len(made) - 1] = old.ca.items[place]
+    _lay(made, kept, behind)
+    return made
+
+
+def _is_inline(row: Any) -> bool:
+    return isinstance(row, CommentedMap) and bool(row.fa.flow_style())
+
+
+def _lift(old: CommentedSeq) -> dict[int, str]:
+    """Take the comment lines between rows off, by the place of the row they stand behind."""
+    found = {}
+    for place, row in enumerate(old):
+        token = _token(old, place, row)
+        if token is not None:
+            first, newline, rest = token.value.partition("\n")
+            token.value = first + newline
+            if rest.strip():
+                found[place] = rest
+    return found
+
+
+def _lay(made: CommentedSeq, places: Sequence[int | None], behind: dict[int, str]) -> None:
+    """Put each comment behind the last kept row that stood at or before it; the end's at the end.
+
+    What stood behind the very last row belongs to what follows the list.
+    """
+    if not len(made):
+        return
+    for place, text in behind.items():
+        kept = [n for n, old in enumerate(places) if old is not None and old <= place]
+        last = len(made) - 1
+        at_end = place == max(behind) and not any(p is not None and p > place for p in places)
+        _append(made, last if at_end or not kept else kept[-1], text)
+
+
+def _append(made: CommentedSeq, place: int, text: str) -> None:
+    row = made[place]
+    token = _token(made, place, row)
+    if token is not None:
+        token.value = token.value.rstrip("\n") + "\n" + text
+        return
+    token = CommentToken("\n" + text, CommentMark(0), None)
+    if _is_inline(row) or not isinstance(row, CommentedMap) or not row:
+        made.ca.items[place] = [token, None, None, None]
+    else:
+        row.ca.items[list(row)[-1]] = [None, None, token, None]
+
+
+def _token(rows: CommentedSeq, place: int, row: Any) -> Any:
+    """The comment that ends a row: behind its braces, or behind its last value."""
+    if isinstance(row, CommentedMap) and row and not _is_inline(row):
+        found = row.ca.items.get(list(row)[-1])
+        if found and found[2] is not None:
+            return found[2]
+    found = rows.ca.items.get(place)
+    return found[0] if found else None

@@ -1,0 +1,42 @@
+"""When two part names are the same name: case, spaces, signs between words, plural."""
+
+import re
+import unicodedata
+
+_BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
+_IRREGULAR = {"feet": "foot", "teeth": "tooth", "geese": "goose", "mice": "mouse"}
+_VES = frozenset({"leaves", "knives", "wolves", "halves", "shelves", "scarves", "calves", "hooves"})
+_SINGULAR_S = ("ss", "us", "is", "as")
+
+
+def tidy(name: str) -> str:
+    """The name as it is shown: NFC, one space between words, none at the ends."""
+    return " ".join(unicodedata.normalize("NFC", name).split())
+
+
+def folded(name: str) -> str:
+    """The name without what a reader does not hear: case, underscores, hyphens, spaces."""
+    return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def name_key(name: str) -> str:
+    """Equal for names that mean one thing in English: `Side mirrors` and `side_mirror`.
+
+    A key to compare by, not a word to show: `chassis` gives `chassi`.
+    """
+    *before, last = folded(name).split(" ")
+    return " ".join([*before, _singular(last)])
+
+
+def _singular(word: str) -> str:
+    if word in _IRREGULAR:
+        return _IRREGULAR[word]
+    if word in _VES:
+        return word[:-3] + ("fe" if word == "knives" else "f")
+    if len(word) < 4 or not word.endswith("s") or word.endswith(_SINGULAR_S):
+        return word
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes", "zes")):
+        return word[:-2]
+    return word[:-1]

@@ -1,0 +1,247 @@
+"""The vocabulary's file: round trips, comments, words YAML 1.1 would eat, faults with a place."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
+from annotate.vocabulary import read_vocabulary as read
+from annotate.vocabulary import write_vocabulary as write
+from partlab.errors import NotFoundError, SchemaError, UnknownNameError
+
+FARM = """\
+# the farm
+name: farm
+objects:
+  # animals first
+  ram:  # the males
+    wnid: n02412080
+    inclusions: {eye: head}
+    # its parts
+    parts:
+    # above head
+    - {name: head, source: wikidata, evidence: [has part]}  # behind head
+    - {name: eye, source: wordnet}  # behind eye
+    # above body
+    - name: body  # the trunk
+      source: wikidata  # sure
+      evidence: [x]
+    # above foot
+    - name: foot
+    - {name: tail, source: wikidata}  # behind tail
+  # then things
+  maraca:
+    parts: [{name: head}, {name: stick}]
+  # last one
+  flatworm:
+    parts:
+    - name: flatworm
+      source: whole-object
+# the end
+"""
+
+WORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), min_size=1).filter(
+    lambda text: text.strip() == text
+)
+SOURCES = st.sampled_from(["wikidata", "wordnet", "volunteers", "function-or-shape", "manual"])
+
+
+@st.composite
+def object_parts(draw: st.DrawFn, name: str) -> ObjectParts:
+    names = draw(st.lists(WORDS, unique=True, max_size=5))
+    ids = draw(st.permutations(names))
+    parts = tuple(
+        Part(
+            id=id,
+            name=one,
+            source=draw(SOURCES),
+            evidence=tuple(draw(st.lists(WORDS, max_size=2))),
+            origin=tuple(draw(st.lists(WORDS, max_size=2))),
+        )
+        for id, one in zip(ids, names, strict=True)
+    )
+    inner = draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
+    inclusions = dict(zip(inner, inner[1:], strict=False))
+    return ObjectParts(
+        name=name, parts=parts, inclusions=inclusions, wnid=draw(st.none() | st.just("n01"))
+    )
+
+
+@st.composite
+def vocabularies(draw: st.DrawFn) -> Vocabulary:
+    names = draw(st.lists(WORDS, unique=True, max_size=4))
+    changes = draw(
+        st.lists(
+            st.builds(
+                Change,
+                version=st.integers(1, 9),
+                operation=st.sampled_from(["add", "split", "remove"]),
+                object=WORDS,
+                before=st.lists(WORDS, max_size=2).map(tuple),
+                after=st.lists(WORDS, max_size=2).map(tuple),
+                who=st.just("") | WORDS,
+            ),
+            max_size=3,
+        )
+    )
+    return Vocabulary(
+        name=draw(WORDS),
+        version=draw(st.integers(1, 99)),
+        objects=tuple(draw(object_parts(name)) for name in names),
+        changes=tuple(changes),
+    )
+
+
+@given(vocabularies(), vocabularies())
+def test_what_is_written_is_read(
+    tmp_path_factory: pytest.TempPathFactory, first: Vocabulary, second: Vocabulary
+) -> None:
+    """Also over a file that held something else."""
+    path = tmp_path_factory.mktemp("v") / "vocabulary.yaml"
+    write(path, first)
+    assert read(path) == first
+    write(path, second)
+    assert read(path) == second
+    written = path.read_bytes()
+    write(path, second)
+    assert path.read_bytes() == written
+
+
+def test_a_rewrite_without_a_change_adds_version_and_language_only(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(FARM, encoding="utf-8")
+    write(path, read(path))
+    assert path.read_text("utf-8") == FARM.replace(
+        "name: farm\n", "name: farm\nversion: 1\nlanguage: en\n"
+    )
+
+
+def test_comments_stay_with_what_they_are_about(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(FARM, encoding="utf-8")
+    old = read(path)
+    ram = old.object("ram")
+    parts = [part for part in ram.parts if part.id != "eye"]
+    parts[1] = parts[1].model_copy(update={"name": "trunk"})
+    new = ram.model_copy(update={"parts": (*parts, Part(id="horn", name="horn")), "inclusions": {}})
+    write(path, old.replaced([new]))
+    assert path.read_text("utf-8").partition("  maraca:")[0] == """\
+# the farm
+name: farm
+version: 1
+language: en
+objects:
+  # animals first
+  ram:  # the males
+    wnid: n02412080
+    # its parts
+    parts:
+    # above head
+    - {name: head, source: wikidata, evidence: [has part]}  # behind head
+    # above body
+    - name: trunk # the trunk
+      source: wikidata  # sure
+      evidence: [x]
+      id: body
+    # above foot
+    - name: foot
+    - {name: tail, source: wikidata}  # behind tail
+    - {name: horn, source: manual}
+  # then things
+"""
+    assert read(path).object("ram").names == ("head", "trunk", "foot", "tail", "horn")
+
+
+def test_rows_in_one_line_stay_in_one_line_with_their_comment(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(FARM, encoding="utf-8")
+    old = read(path)
+    pieces = tuple(Part(id=name, name=name) for name in ("head", "joint", "handle"))
+    write(path, old.replaced([old.object("maraca").model_copy(update={"parts": pieces})]))
+    text = path.read_text("utf-8")
+    assert "    parts: [{name: head}, {name: joint, source: manual}, {name: handle" in text
+    assert text.index("# then things") < text.index("maraca") < text.index("# last one")
+    assert text.rstrip().endswith("# the end")
+
+
+def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text("objects:\n  yes:\n    parts: [{name: no}, {name: on}, {name: Füße: x}]\n")
+    with pytest.raises(SchemaError, match="not valid YAML"):
+        read(path)
+    path.write_text(
+        "objects:\n  yes:\n    parts: [{name: no}, {name: on}, {name: 'Füße: 足'}]\n", "utf-8"
+    )
+    vocabulary = read(path)
+    assert vocabulary.names == ("yes",)
+    assert vocabulary.object("yes").names == ("no", "on", "Füße: 足")
+    write(path, vocabulary)
+    assert "Füße: 足" in path.read_text("utf-8")
+    assert read(path).objects == vocabulary.objects
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("objects: [a]", "`objects` is not a table"),
+        ("- a", "is not a table of names"),
+        ("", "is not a table of names"),
+        ("objects:\n  ram: {parts: [{name: a}, {name: a}]}", "objects.ram: .*two parts of id 'a'"),
+        ("objects:\n  ram: {parts: [{nam: a}]}", r"objects.ram.parts.0.*"),
+        ("objects:\n  ram: {part: [{name: a}]}", r"objects.ram.part: Extra inputs"),
+        ("objects:\n  ram: {inclusions: {a: b}, parts: [{name: a}]}", "objects.ram.*'b', which"),
+        (
+            "objects:\n  ram: {inclusions: {a: b, b: a}, parts: [{name: a}, {name: b}]}",
+            "go in a circle: a in b in a",
+        ),
+        ("objects:\n  ram: {inclusions: {a: a}, parts: [{name: a}]}", "circle: a in a"),
+        ("objects:\n  ram: {}\n  ram: {}", "not valid YAML.*duplicate key"),
+        ("objects:\n  ram: {parts: [{name: a, source: hearsay}]}", r"objects.ram.parts.0.source"),
+        ("version: 0", "version: "),
+    ],
+)
+def test_a_fault_is_one_sentence_with_the_objects_name(
+    tmp_path: Path, text: str, words: str
+) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SchemaError, match=words) as caught:
+        read(path)
+    assert str(path) in caught.value.message
+    assert "\n" not in caught.value.message
+
+
+def test_no_file_and_no_text(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no vocabulary"):
+        read(tmp_path / "none.yaml")
+    (tmp_path / "picture.yaml").write_bytes(b"\xff\xd8\xff\xe0")
+    with pytest.raises(SchemaError, match="not valid YAML"):
+        read(tmp_path / "picture.yaml")
+
+
+def test_the_hash_is_of_what_annotators_see() -> None:
+    ram = ObjectParts(name="ram", parts=(Part(id="h", name="head"), Part(id="b", name="body")))
+    base = Vocabulary(objects=(ram,))
+    evidence = ram.parts[0].model_copy(update={"evidence": ("seen",)})
+    same = base.replaced([ram.model_copy(update={"parts": (evidence, ram.parts[1])})])
+    assert same.hash == base.hash
+    renamed = ram.parts[0].model_copy(update={"name": "skull"})
+    for other in (
+        ram.model_copy(update={"parts": (renamed, ram.parts[1])}),
+        ram.model_copy(update={"parts": ram.parts[::-1]}),
+        ram.model_copy(update={"inclusions": {"h": "b"}}),
+    ):
+        assert base.replaced([other]).hash != base.hash
+
+
+def test_names_and_ids_are_looked_up_with_near_names() -> None:
+    ram = ObjectParts(name="ram", parts=(Part(id="h", name="head"),), inclusions={})
+    vocabulary = Vocabulary(objects=(ram,))
+    assert ram.part("h") == ram.named("head")
+    with pytest.raises(UnknownNameError, match="unknown part of ram 'heed'") as caught:
+        ram.named("heed")
+    assert caught.value.hint == "did you mean head?"
+    with pytest.raises(UnknownNameError, match="unknown object category 'rm'"):
+        vocabulary.object("rm")
