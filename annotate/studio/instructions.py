@@ -35,7 +35,7 @@ def instructions(parts: ObjectParts, config: str, examples: Sequence[str] = ()) 
         [
             f"<h2>Drawing the parts of: {name}</h2>",
             _rules(parts),
-            f"<h3>Parts of: {name}</h3>",
+            f"<br><h3>Parts of: {name}</h3>",
             _table(parts, config),
             _pictures(examples),
             _KEYS,
@@ -43,7 +43,7 @@ def instructions(parts: ObjectParts, config: str, examples: Sequence[str] = ()) 
     )
 
 
-_KEYS = """<h3>Keys</h3>
+_KEYS = """<br><h3>Keys</h3>
 <p><b>B</b> brush, <b>E</b> eraser, <b>[</b> and <b>]</b> size of the brush,
 <b>U</b> end this region and begin a new one, <b>V</b> select,
 <b>Ctrl</b> + mouse wheel zoom, <b>H</b> move the picture, <b>Ctrl+Z</b> undo,
@@ -51,24 +51,29 @@ _KEYS = """<h3>Keys</h3>
 
 
 def _rules(parts: ObjectParts) -> str:
-    """The drawing rules M-01 to M-07 in plain words."""
+    """The drawing rules M-01 to M-07 in plain words; a table, as lists lose their numbers."""
     name = escape(parts.name)
-    whole = "<li>The whole object is the only part: paint all of it, up to its outline.</li>"
-    several = (
-        "<li>Draw every part that can be seen. Together the parts cover the whole object: "
-        "nothing of it stays unpainted.</li>"
-        "<li>Parts do not overlap: where one ends the next begins. "
-        f"{_inclusions(parts)}</li>"
-    )
-    return f"""<ol>
-{whole if len(parts.parts) == 1 else several}
-<li>Several objects of this kind in one picture: draw all of them. Click a region of the second
-object and give it the number 2, of the third 3, and so on; the first needs no number.</li>
-<li>Everything that is not {name} is background: leave it unpainted, even if it looks alike.</li>
-<li>All pictures of {name} are yours: do not hand some of them to somebody else.</li>
-<li>Hard is no reason to skip. If a picture really cannot be drawn, choose why below it and
-submit; two inspectors look at every such picture.</li>
-</ol>"""
+    whole = ["The whole object is the only part: paint all of it, up to its outline."]
+    several = [
+        "Draw every part that can be seen. Together the parts cover the whole object: nothing "
+        "of it stays unpainted.",
+        f"Parts do not overlap: where one ends the next begins. {_inclusions(parts)}",
+    ]
+    rules = [
+        *(whole if len(parts.parts) == 1 else several),
+        "Several objects of this kind in one picture: draw all of them. Click a region of the "
+        "second object and give it the number 2, of the third 3, and so on; the first needs no "
+        "number.",
+        f"Everything that is not {name} is background: leave it unpainted, even if it looks alike.",
+        f"All pictures of {name} are yours: do not hand some of them to somebody else.",
+        "Hard is no reason to skip. If a picture really cannot be drawn, choose why, and "
+        "submit; two inspectors look at every such picture.",
+    ]
+    rows = [
+        f'<tr><td valign="top"><b>{number}</b></td><td>{rule}</td></tr>'
+        for number, rule in enumerate(rules, 1)
+    ]
+    return f'<table cellpadding="4">{"".join(rows)}</table>'
 
 
 def _inclusions(parts: ObjectParts) -> str:
@@ -108,8 +113,11 @@ def _keys(config: str) -> Mapping[str, list[str]]:
 def _pictures(examples: Sequence[str]) -> str:
     if not examples:
         return ""
-    shown = " ".join(f'<img src="{escape(url)}" width="300" alt="example">' for url in examples)
-    return f"<h3>Examples</h3>\n<p>{shown}</p>"
+    cells = [
+        f'<td valign="top"><img src="{escape(url)}" width="{570 // len(examples)}" alt=""></td>'
+        for url in examples
+    ]
+    return f'<br><h3>Examples</h3>\n<table cellpadding="4"><tr>{"".join(cells)}</tr></table>'
 
 
 # -- example pictures -------------------------------------------------------------------------

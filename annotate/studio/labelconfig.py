@@ -28,7 +28,10 @@ BRUSH_KEYS = [*_DIGITS, *(c for c in "qtasdfgzxcyijln" if c not in TOOL_KEYS)]
 POLYGON_KEYS = [f"shift+{c}" for c in _LETTERS if c not in _TAKEN_WITH_SHIFT]
 DISCARD_KEYS = [f"shift+{c}" for c in _DIGITS[2:]]  # shift+1 and shift+2 zoom
 _LAST_KEYS = [f"ctrl+alt+shift+{c}" for c in _LETTERS]  # for what nobody has so many of
+_LABELS = ("Label", "Choice")
 _MANY_PARTS = 12  # above this a search box helps
+# Beside the picture, so that the palette is in sight however tall the picture is.
+_SIDE = "flex: 0 0 190px; max-height: 85vh; overflow-y: auto"
 
 Colour = tuple[int, int, int]
 
@@ -55,17 +58,18 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
         )
     for what, given in (("part", names), ("discard reason", list(reasons))):
         _need_labels(what, given, parts.name)
-    root = ElementTree.Element("View")
-    _picture(root)
+    root = ElementTree.Element("View", style="display: flex; gap: 12px")
+    side = _add(root, "View", style=_SIDE)
     brush, polygon = _keys(len(names))
     if len(names) > _MANY_PARTS:
         # One search box serves one palette, and the brush is what most people use.
-        _add(root, "Filter", name="search", toName=BRUSH, hotkey="shift+f", minlength="0",
-             placeholder="part")  # fmt: skip
-    _palette(root, "BrushLabels", BRUSH, parts, brush)
-    _palette(root, "PolygonLabels", POLYGON, parts, polygon)
-    _object_number(root)
-    _discard(root, reasons)
+        search = {"toName": BRUSH, "hotkey": "shift+f", "minlength": "0", "placeholder": "part"}
+        _add(side, "Filter", name="search", **search)
+    _palette(side, "BrushLabels", BRUSH, parts, brush)
+    _palette(side, "PolygonLabels", POLYGON, parts, polygon)
+    _discard(side, reasons)
+    _object_number(side)  # last, since it comes and goes
+    _picture(_add(root, "View", style="flex: 1 1 auto; min-width: 0"))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -83,8 +87,8 @@ def check_config(xml: str) -> None:
     """
     from label_studio_sdk.label_interface import LabelInterface
 
-    for palette_tag in ElementTree.fromstring(xml):
-        values = [child.get("value", "") for child in palette_tag]
+    for palette_tag in ElementTree.fromstring(xml).iter():
+        values = [child.get("value", "") for child in palette_tag if child.tag in _LABELS]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise SchemaError(f"the label {twice[0]!r} stands in the interface twice")
     try:
@@ -142,7 +146,7 @@ def _palette(
     title = "Brush" if tag == "BrushLabels" else "Polygon (no holes)"
     _add(root, "Header", value=title, size="5")
     extra = {} if tag == "BrushLabels" else {"strokeWidth": "2", "pointSize": "small"}
-    control = _add(root, tag, name=name, toName=IMAGE, opacity="0.5", showInline="true", **extra)
+    control = _add(root, tag, name=name, toName=IMAGE, opacity="0.5", showInline="false", **extra)
     for part, colour, key in zip(parts.parts, colours(parts), keys, strict=True):
         label = _add(control, "Label", value=part.name, background=colour)
         if key:
@@ -154,13 +158,13 @@ def _palette(
 def _object_number(root: ElementTree.Element) -> None:
     """Which of several objects a region belongs to (M-06); nobody types it for the first."""
     box = _add(root, "View", visibleWhen="region-selected")
-    _add(box, "Header", value="Which object? (2, 3, … when the picture has several)", size="5")
+    _add(box, "Header", value="Number of its object, if not the first", size="5")
     _add(box, "Number", name=OBJECT, toName=IMAGE, perRegion="true", min="1", max="99", step="1")
 
 
 def _discard(root: ElementTree.Element, reasons: Sequence[str]) -> None:
-    _add(root, "Header", value="Cannot be drawn? Say why, and submit", size="5")
-    choices = _add(root, "Choices", name=DISCARD, toName=IMAGE, choice="single", showInline="true")
+    _add(root, "Header", value="Cannot be drawn, because", size="5")
+    choices = _add(root, "Choices", name=DISCARD, toName=IMAGE, choice="single", showInline="false")
     for number, reason in enumerate(reasons):
         choice = _add(choices, "Choice", value=reason)
         if number < len(DISCARD_KEYS):
