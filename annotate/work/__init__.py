@@ -8,7 +8,7 @@ from annotate.work.machine import (
     unsettled_discards,
 )
 from annotate.work.settings import WorkSettings
-from annotate.work.store import Work, safe_name
+from annotate.work.store import MovedOnError, Work, safe_name
 from annotate.work.tables import (
     Answer,
     Batch,
@@ -31,6 +31,7 @@ __all__ = [
     "Event",
     "Flag",
     "Image",
+    "MovedOnError",
     "Task",
     "Verdict",
     "Work",

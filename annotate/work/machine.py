@@ -195,22 +195,31 @@ def _abandoned(change: Change) -> None:
 
 @rules("pulled")
 def _pulled(change: Change) -> None:
-    """{file, sha256, cursor, …} and answers: one ingest from Label Studio."""
-    batch = change.batch("annotating", "submitted")
-    for answer in change.answers:
-        change.session.merge(answer)
-    for flag in change.flags:
-        change.session.merge(flag)
-    if change.answers and batch.state == "submitted":
+    """{file?, sha256?, cursor?, seen?: {image id: time}} and answers, flags: one ingest.
+
+    A round that is not being drawn any more takes no answers, only flags.
+    """
+    batch = change.batch("annotating", "submitted", "sampled", "accepted", "rejected")
+    if change.answers:
+        batch = change.batch("annotating", "submitted")
         batch.state, batch.manifest_hash = "annotating", None
+    for row in (*change.answers, *change.flags):
+        change.session.merge(row)
+    for image_id, time in change.data.get("seen", {}).items():
+        change.find(Task, int(image_id)).seen = time
     batch.cursor = change.data.get("cursor") or batch.cursor
 
 
 @rules("flagged")
 def _flagged(change: Change) -> None:
-    """{reason} and flags: something seen that no answer came of."""
-    for flag in change.flags:
-        change.session.merge(flag)
+    """{reason, flags: [row, …], gone?: [image id, …]}: something seen that no answer came of.
+
+    `gone` are images whose task is no longer in Label Studio.
+    """
+    for row in change.data.get("flags", ()):
+        change.session.merge(Flag(**change.key, **row))
+    for image_id in change.data.get("gone", ()):
+        change.find(Task, image_id).project_id = None
 
 
 @rules("submitted")

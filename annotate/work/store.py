@@ -19,6 +19,7 @@ from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
 from partlab.errors import (
+    BusyError,
     DatasetError,
     NotFoundError,
     OutputExistsError,
@@ -31,6 +32,10 @@ from partlab.files import exclusive, replacing, sha256_json, write_json
 IMAGES_PER_EVENT = 1000
 T = TypeVar("T")
 Ingest = tuple[Sequence[Answer], Sequence[Flag]]
+
+
+class MovedOnError(BusyError):
+    """The object category was changed since what was to be recorded had been worked out."""
 
 
 class Work:
@@ -149,19 +154,28 @@ class Work:
         data: Mapping[str, Any] | None = None,
         answers: Sequence[Answer] = (),
         flags: Sequence[Flag] = (),
+        basis: str | None = None,
     ) -> Event:
         """Let one thing happen: checked, applied and noted in one transaction.
 
         `round` 0 means the current round of `object`. `answers` and `flags` must be what
         `annotate.studio.pull.read_export` makes of the raw file that `data["file"]` names.
+        `basis` is the category's `hash_of` that the caller went by.
 
         Raises:
             StateError: the rules do not allow it now; nothing was written.
+            MovedOnError: the category is no longer what `basis` says; nothing was written.
             BusyError: another process held the database for over a minute.
         """
         with writing(self._engine) as session:
             if object and not round:
                 round = self._latest(session, object).round
+            before = _hash_now(session, object)
+            if basis not in (None, before):
+                raise MovedOnError(
+                    f"{object} was changed by another process at the same time",
+                    hint="run the same command again",
+                )
             event = Event(
                 id=(session.scalar(select(func.max(Event.id))) or 0) + 1,
                 at=datetime.now(UTC).isoformat(timespec="microseconds"),
@@ -170,7 +184,7 @@ class Work:
                 object=object,
                 round=round,
                 data=dict(data or {}),
-                before=_hash_now(session, object),
+                before=before,
                 after="",
             )
             _apply(Change(session, event, answers, flags))
@@ -186,6 +200,11 @@ class Work:
         self.record("vocabulary", who=who, data=about)
 
     # --- reading ---------------------------------------------------------------------------
+
+    def hash_of(self, object: str) -> str:
+        """The hash of an object category's history so far; see `record`."""
+        with self.read() as session:
+            return _hash_now(session, object)
 
     def batches(self) -> list[Batch]:
         """The current round of every object category that was handed out, by name."""

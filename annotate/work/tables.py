@@ -61,7 +61,10 @@ class Batch(Base):
 
 
 class Task(Base):
-    """One image handed out in one round; ids are Label Studio's, None until they are known."""
+    """One image handed out in one round; ids are Label Studio's, None until they are known.
+
+    `pushed` is the suggestion it holds, `seen` when it was last changed before it was pulled.
+    """
 
     __tablename__ = "tasks"
     __table_args__ = (Index("tasks_by_id", "project_id", "task_id"),)
@@ -71,6 +74,7 @@ class Task(Base):
     project_id: Mapped[int | None] = mapped_column(default=None)
     task_id: Mapped[int | None] = mapped_column(default=None)
     pushed: Mapped[str | None] = mapped_column(default=None)
+    seen: Mapped[str | None] = mapped_column(default=None)
 
 
 class Answer(Base):

@@ -129,6 +129,7 @@ def upgrade() -> None:
         sa.Column("project_id", sa.Integer(), nullable=True),
         sa.Column("task_id", sa.Integer(), nullable=True),
         sa.Column("pushed", sa.String(), nullable=True),
+        sa.Column("seen", sa.String(), nullable=True),
         sa.PrimaryKeyConstraint("object", "round", "image_id"),
     )
     with op.batch_alter_table("tasks", schema=None) as batch_op:
