@@ -64,9 +64,9 @@ def _matched(
     for ours in work.vocabulary.objects:
         if (named := ours.name in objects) or (not objects and ours.name in drawn):
             keys = (ours.name, ours.wnid, ours.qid, *ours.aliases)
-            name = next((key for key in keys if key in theirs), None)
-            if name is not None:
-                found[ours.name] = _Known(name, _part_ids(ours, theirs[name], whose))
+            known_as = next((key for key in keys if key in theirs), None)
+            if known_as is not None:
+                found[ours.name] = _Known(known_as, _part_ids(ours, theirs[known_as], whose))
             elif named:
                 raise UnknownNameError(f"object category of {whose}", ours.name, theirs)
             else:

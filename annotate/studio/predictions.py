@@ -54,8 +54,9 @@ class Predictions:
             "value": [self.model],
         }
         query = json.dumps({"filters": {"conjunction": "and", "items": [wanted]}})
+        project = self.project["id"]  # one that is gone is told best by its own address
         tasks = self._studio.pages(
-            "/api/tasks", key="tasks", size=1000, project=self.project_id, query=query, include="id"
+            "/api/tasks", key="tasks", size=1000, project=project, query=query, include="id"
         )
         return {task["id"] for task in tasks}
 

@@ -22,6 +22,7 @@ class FakeStudio:
 
     def __init__(self, parts: ObjectParts, tasks: range) -> None:
         self.project: dict[str, Json] = {
+            "id": 71,
             "model_version": "",
             "show_collab_predictions": True,
             "label_config": label_config(parts),
