@@ -1,5 +1,6 @@
 """The vocabulary's file: round trips, comments, words YAML 1.1 would eat, faults with a place."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def object_parts(draw: st.DrawFn, name: str) -> ObjectParts:
         for id, one in zip(ids, names, strict=True)
     )
     inner = draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
-    inclusions = dict(zip(inner, inner[1:], strict=False))
+    inclusions = dict(pairwise(inner))
     return ObjectParts(
         name=name, parts=parts, inclusions=inclusions, wnid=draw(st.none() | st.just("n01"))
     )
@@ -127,7 +128,9 @@ def test_comments_stay_with_what_they_are_about(tmp_path: Path) -> None:
     parts[1] = parts[1].model_copy(update={"name": "trunk"})
     new = ram.model_copy(update={"parts": (*parts, Part(id="horn", name="horn")), "inclusions": {}})
     write(path, old.replaced([new]))
-    assert path.read_text("utf-8").partition("  maraca:")[0] == """\
+    assert (
+        path.read_text("utf-8").partition("  maraca:")[0]
+        == """\
 # the farm
 name: farm
 version: 1
@@ -151,6 +154,7 @@ objects:
     - {name: horn, source: manual}
   # then things
 """
+    )
     assert read(path).object("ram").names == ("head", "trunk", "foot", "tail", "horn")
 
 

@@ -12,6 +12,7 @@ from annotate.vocabulary.names import name_key
 from annotate.vocabulary.vote import Ballot, Tie, VoteRule, read_ballots, vote
 from partlab.errors import ConfigError, NotFoundError, SchemaError
 
+USUAL = VoteRule()
 QUADRUPED = ("head", "body", "foot", "tail")
 
 
@@ -28,7 +29,7 @@ def ballots(part: str, yes: int, no: int = 0, object: str = "ram", silent: int =
     return cast + [Ballot(f"s{n}@x.org", object, "", False) for n in range(silent)]
 
 
-def decisions(cast: list[Ballot], rule: VoteRule = VoteRule()) -> dict[str, str]:
+def decisions(cast: list[Ballot], rule: VoteRule = USUAL) -> dict[str, str]:
     return {outcome.part: outcome.decision for outcome in vote(farm(), cast, rule).outcomes}
 
 
