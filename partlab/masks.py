@@ -174,3 +174,14 @@ def iou(a: Sequence[Rle], b: Sequence[Rle]) -> NDArray[np.float64]:
         return np.zeros((len(a), len(b)))
     found: NDArray[np.float64] = coco_mask.iou(list(a), list(b), [0] * len(b))
     return found
+
+
+def inside(a: Sequence[Rle], b: Sequence[Rle]) -> NDArray[np.float64]:
+    """Share of each mask of `a` that lies in each of `b`, shape (len(a), len(b)).
+
+    An empty mask lies nowhere: its shares are 0.
+    """
+    if not a or not b:
+        return np.zeros((len(a), len(b)))
+    found: NDArray[np.float64] = coco_mask.iou(list(a), list(b), [1] * len(b))
+    return np.nan_to_num(found)

@@ -1,0 +1,200 @@
+"""What a work took: people, hours, rounds, rejections, discards, help of a model (Q-03, Q-04)."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from sqlalchemy import func, select
+
+from annotate.inspect.discards import refusals, total
+from annotate.work import Answer, Batch, Event, Verdict, Work
+from partlab.errors import ConfigError, SchemaError
+
+PUBLISHED: dict[str, float] = {
+    "inspectors": 5,
+    "annotators": 50,
+    "hours": 8_000,
+    "discarded": 37_505,
+    "discard_rate": 37_505 / (37_505 + 91_000),
+}
+"""What the authors of PartImageNet++ report: references, never counted here (Q-03 to Q-05)."""
+
+ROLES = ("annotator", "inspector", "other")
+
+
+@dataclass(frozen=True, slots=True)
+class PersonEffort:
+    """One person in one role.
+
+    `images` are answers or verdicts given, `rounds` the rounds drawn or inspected, `rejected`
+    those of them that were. Hours count what Label Studio measured and what was noted by hand.
+    """
+
+    who: str
+    role: str
+    hours: float = 0.0
+    images: int = 0
+    rounds: int = 0
+    rejected: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Effort:
+    """The effort of one work so far. Shares are None where there is nothing to divide by."""
+
+    annotators: int
+    inspectors: int
+    hours: float
+    minutes_per_image: float | None
+    categories: int
+    accepted: int
+    rounds: int
+    rejections: int
+    rejected_share: float | None  # of the rounds that were decided
+    verdicts: int
+    failed_verdicts: int
+    fail_reasons: dict[str, int]
+    looked_at: int
+    discarded: int
+    discards_final: int
+    discards_restored: int
+    discards_waiting: int
+    discard_rate: float | None
+    regions: dict[str, int]  # masks of the newest rounds: manual, prediction, prediction-changed
+    flags: int
+    people: list[PersonEffort] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The figures, as they stand in an exported file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any) -> "Effort":
+        """The figures of an exported file.
+
+        Raises:
+            SchemaError: they are not what partlab writes.
+        """
+        try:
+            return cls(**{**values, "people": [PersonEffort(**one) for one in values["people"]]})
+        except (TypeError, KeyError) as error:
+            raise SchemaError(f"the effort in the file cannot be read: {error}") from None
+
+
+def measure_effort(work: Work) -> Effort:
+    """Count what the state and the history of a work say."""
+    with work.read() as session:
+        batches = list(session.scalars(select(Batch)))
+        verdicts = list(session.scalars(select(Verdict)))
+    people = _people(work, batches, verdicts)
+    refused = total(refusals(work))
+    decided = Counter(batch.state for batch in batches)
+    closed = decided["accepted"] + decided["rejected"]
+    minutes = _minutes_per_image(work)
+    return Effort(
+        annotators=sum(person.role == "annotator" for person in people),
+        inspectors=sum(person.role == "inspector" for person in people),
+        hours=round(sum(person.hours for person in people), 3),
+        minutes_per_image=minutes,
+        categories=len({batch.object for batch in batches}),
+        accepted=decided["accepted"],
+        rounds=sum(batch.state not in ("planned", "abandoned") for batch in batches),
+        rejections=decided["rejected"],
+        rejected_share=decided["rejected"] / closed if closed else None,
+        verdicts=len(verdicts),
+        failed_verdicts=sum(not verdict.passed for verdict in verdicts),
+        fail_reasons=_reasons(verdicts),
+        looked_at=refused.looked_at,
+        discarded=refused.refused,
+        discards_final=refused.final,
+        discards_restored=refused.restored,
+        discards_waiting=refused.waiting,
+        discard_rate=refused.rate if refused.looked_at else None,
+        regions=_regions(work),
+        flags=len(work.flags()),
+        people=people,
+    )
+
+
+def _reasons(verdicts: Iterable[Verdict]) -> dict[str, int]:
+    found = Counter(verdict.reason or "not stated" for verdict in verdicts if not verdict.passed)
+    return dict(found.most_common())
+
+
+def _minutes_per_image(work: Work) -> float | None:
+    with work.read() as session:
+        found: float | None = session.scalar(select(func.avg(Answer.minutes)))
+    return round(found, 3) if found is not None else None
+
+
+def _regions(work: Work) -> dict[str, int]:
+    counts: Counter[str] = Counter()
+    for batch in work.batches():
+        for answer in work.answers(batch.object, batch.round):
+            counts.update(str(mask.get("origin", "manual")) for mask in answer.masks)
+    return dict(sorted(counts.items()))
+
+
+def _people(work: Work, batches: list[Batch], verdicts: list[Verdict]) -> list[PersonEffort]:
+    hours, images = _hours(work), _images(work, verdicts)
+    rounds: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
+    for batch in batches:
+        if batch.state != "planned":
+            rounds[batch.assignee, "annotator"].add((batch.object, batch.round))
+    for verdict in verdicts:
+        rounds[verdict.inspector, "inspector"].add((verdict.object, verdict.round))
+    rejected = {(b.object, b.round) for b in batches if b.state == "rejected"}
+    keys = sorted({*hours, *images, *(k for k in rounds if k in images or k[1] == "inspector")})
+    return [
+        PersonEffort(
+            *key,
+            round(hours.get(key, 0.0), 3),
+            images.get(key, 0),
+            len(rounds.get(key, ())),
+            len(rounds.get(key, set()) & rejected),
+        )
+        for key in keys
+    ]
+
+
+def _images(work: Work, verdicts: list[Verdict]) -> Counter[tuple[str, str]]:
+    found: Counter[tuple[str, str]] = Counter()
+    query = select(Answer.annotator, func.count()).group_by(Answer.annotator)
+    with work.read() as session:
+        for who, count in session.execute(query):
+            found[who, "annotator"] += count
+        events = select(Event.who).filter_by(what="discard-review")
+        found.update((who, "inspector") for who in session.scalars(events))
+    found.update((verdict.inspector, "inspector") for verdict in verdicts)
+    return found
+
+
+def _hours(work: Work) -> dict[tuple[str, str], float]:
+    """Measured by Label Studio, and noted by hand."""
+    found: defaultdict[tuple[str, str], float] = defaultdict(float)
+    query = select(Answer.annotator, func.sum(Answer.minutes)).group_by(Answer.annotator)
+    kinds = ("verdict", "discard-review", "logged")
+    with work.read() as session:
+        for who, minutes in session.execute(query):
+            found[who, "annotator"] += (minutes or 0) / 60
+        for event in session.scalars(select(Event).where(Event.what.in_(kinds))):
+            if event.what != "logged":
+                found[event.who, "inspector"] += (event.data.get("minutes") or 0) / 60
+            elif event.data.get("kind") == "hours":
+                found[event.who, event.data["role"]] += event.data["hours"]
+    return {key: hours for key, hours in found.items() if hours}
+
+
+def note_hours(work: Work, who: str, hours: float, role: str, note: str | None = None) -> None:
+    """Note hours that no server measured, such as reading the rules or sorting images.
+
+    Raises:
+        ConfigError: the hours are not above 0, or the role is unknown.
+    """
+    if role not in ROLES:
+        raise ConfigError(f"unknown role {role!r}", hint=f"one of {', '.join(ROLES)}")
+    if not 0 < hours <= 1_000:
+        raise ConfigError(f"cannot note {hours} hours", hint="a number above 0, at most 1000")
+    data = {"kind": "hours", "hours": hours, "role": role, "note": note}
+    work.record("logged", who=who, data=data)

@@ -1,0 +1,350 @@
+"""The result of a work as a part data set, and the state made again from its exports.
+
+OUT/annotations/all.json    accepted categories, newest round (or OUT/r<n>/annotations/all.json)
+OUT/images/…                the pictures, linked or copied
+OUT/manifest.json           rounds, hashes, effort
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+
+from annotate.formats.pictures import Pictures, is_safe_name, place
+from annotate.inspect.discards import DiscardCase, find_cases
+from annotate.inspect.effort import measure_effort
+from annotate.inspect.provenance import Provenance
+from annotate.studio.images import original_picture, shown_picture
+from annotate.vocabulary import ObjectParts
+from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work
+from partlab import schema
+from partlab.coco import write_coco
+from partlab.errors import NotFoundError, SchemaError, StateError
+from partlab.files import claim_folder, sha256_file, write_json
+from partlab.masks import area, bbox, union
+from partlab.progress import Progress, silent
+from partlab.schema import Annotation, Category, Dataset, Discard
+
+log = logging.getLogger(__name__)
+
+SPLIT = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to export.
+
+    `include_open` also takes categories that are not accepted, as far as they are drawn;
+    `human_only` leaves out every image that a model had a hand in (D-05).
+    """
+
+    include_open: bool = False
+    human_only: bool = False
+
+
+@dataclass(frozen=True)
+class Built:
+    """A data set made from a work, and what was left out of it.
+
+    `waiting` are object categories that are not accepted, by state; `touched` counts images
+    left out because a model helped, `undone` images of open rounds without masks.
+    """
+
+    dataset: Dataset
+    rounds: dict[str, dict[str, Any]]
+    waiting: dict[str, str] = field(default_factory=dict)
+    touched: int = 0
+    undone: int = 0
+
+
+def build(
+    work: Work,
+    wanted: Wanted | None = None,
+    *,
+    round: int | None = None,
+    progress: Progress = silent,
+) -> Built:
+    """The data set of a work: of each object category the newest accepted round.
+
+    `round` takes exactly that round of every category that has come so far, accepted or not.
+    Image ids are the work's, category ids are given once and for ever; masks stay layers and
+    are never flattened (M-03), but those of one part of one object are united.
+    """
+    wanted = wanted or Wanted()
+    found = {batch.object: _choose(work, batch.object, wanted, round) for batch in work.batches()}
+    chosen = {name: batch for name, batch in found.items() if batch is not None}
+    names = [name for name in work.vocabulary.names if name in chosen]
+    builder = _Builder(work, category_ids(work), wanted)
+    for name in progress(names, "object categories", len(names)):
+        builder.add(work.vocabulary.object(name), chosen[name])
+    waiting = {b.object: b.state for b in work.batches() if b.object not in names}
+    return builder.built(waiting)
+
+
+def _choose(work: Work, object: str, wanted: Wanted, round: int | None) -> Batch | None:
+    rounds = work.rounds(object)
+    if round is not None:
+        found = [b for b in rounds if b.round == round and b.state not in ("planned", "abandoned")]
+        return found[0] if found else None
+    newest = rounds[-1]
+    return newest if newest.state == "accepted" or wanted.include_open else None
+
+
+def category_ids(work: Work) -> dict[tuple[str, str], int]:
+    """The number of each (object, part id) in every file; new parts get the next free ones.
+
+    Numbers of parts that left the vocabulary are never given again.
+    """
+    with work.read() as session:
+        given = {(row.object, row.part): row.id for row in session.scalars(select(CategoryId))}
+    highest = max(given.values(), default=0)
+    parts = [(o.name, part.id) for o in work.vocabulary.objects for part in o.parts]
+    new = {key: highest + n for n, key in enumerate((p for p in parts if p not in given), 1)}
+    if new:
+        ids = [[owner, part, number] for (owner, part), number in new.items()]
+        work.record("categories", who="partlab", data={"ids": ids})
+    return given | new
+
+
+class _Builder:
+    """Gathers object categories into one data set."""
+
+    def __init__(self, work: Work, ids: dict[tuple[str, str], int], wanted: Wanted) -> None:
+        self.work, self.ids, self.wanted = work, ids, wanted
+        self.provenance = Provenance(work)
+        self.images: list[schema.Image] = []
+        self.annotations: list[Annotation] = []
+        self.categories: list[Category] = []
+        self.discards: list[Discard] = []
+        self.rounds: dict[str, dict[str, Any]] = {}
+        self.touched = self.undone = 0
+
+    def add(self, parts: ObjectParts, batch: Batch) -> None:
+        """One object category in one round."""
+        self.categories += [self._category(parts, id) for id in parts.ids]
+        images = {image.id: image for image in self.work.images(parts.name)}
+        handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
+        review, before = self._review(batch), (len(self.images), len(self.annotations))
+        drawn = set()
+        for answer in self.work.answers(batch.object, batch.round):
+            image = images[answer.image_id]
+            if answer.kind != "masks":
+                continue
+            drawn.add(answer.image_id)
+            if self.wanted.human_only and self.provenance.helped(answer):
+                self.touched += 1
+                continue
+            self.images.append(_image(image, self.provenance.suggested_by(answer)))
+            self._masks(parts, image, answer, review)
+        self._discards(parts.name, drawn)
+        refused = {case.raw["id"] for case in self.discards}
+        self.undone += len(handed_out - drawn - refused)
+        self.rounds[parts.name] = {
+            **_about(batch),
+            "review": review,
+            "images": len(self.images) - before[0],
+            "masks": len(self.annotations) - before[1],
+        }
+
+    def _category(self, parts: ObjectParts, id: str) -> Category:
+        ours: dict[str, Any] = {"part_id": id, "wnid": parts.wnid, "qid": parts.qid}
+        ours |= {"whole_object": True} if parts.whole_object else {}
+        stated = {key: value for key, value in ours.items() if value is not None}
+        return Category.new(self.ids[parts.name, id], parts.name, parts.part(id).name, **stated)
+
+    def _review(self, batch: Batch) -> str:
+        query = select(Verdict.inspector).filter_by(object=batch.object, round=batch.round)
+        with self.work.read() as session:
+            inspectors = sorted(set(session.scalars(query)))
+        by = f" by {', '.join(inspectors)}" if inspectors else ""
+        return f"{batch.state} r{batch.round}{by}"
+
+    def _masks(self, parts: ObjectParts, image: Image, answer: Answer, review: str) -> None:
+        together: dict[tuple[str, int], list[dict[str, Any]]] = {}
+        for mask in answer.masks:
+            together.setdefault((mask["part"], mask["object"]), []).append(mask)
+        known = [key for id in parts.ids for key in sorted(together) if key[0] == id]
+        for part, instance in known:
+            masks = together[part, instance]
+            rle = masks[0]["rle"] if len(masks) == 1 else union([mask["rle"] for mask in masks])
+            self.annotations.append(
+                Annotation.new(
+                    len(self.annotations) + 1,
+                    image.id,
+                    self.ids[parts.name, part],
+                    rle,
+                    bbox=bbox(rle),
+                    area=area(rle),
+                    object_id=instance,
+                    provenance=self.provenance.of(answer, masks),
+                    review=review,
+                )
+            )
+
+    def _discards(self, object: str, drawn: set[int]) -> None:
+        """Final refusals of all rounds, the newest word on each; an image since drawn is none."""
+        final = {c.image_id: c for c in find_cases(self.work, object) if c.state == "final"}
+        images = {image.id: image for image in self.work.images(object)}
+        for id, case in sorted(final.items()):
+            if id not in drawn:
+                self.discards.append(_discard(images[id], case))
+
+    def built(self, waiting: dict[str, str]) -> Built:
+        """The data set, with what it says of the work at its top level."""
+        vocabulary = self.work.vocabulary
+        about = {
+            "name": self.work.settings.name,
+            "id": self.work.settings.id,
+            "vocabulary": {
+                "name": vocabulary.name,
+                "version": vocabulary.version,
+                "sha256": vocabulary.hash,
+            },
+        }
+        effort = measure_effort(self.work).as_json()
+        objects = {category.object for category in self.categories}
+        declared = {o: pairs for o, pairs in vocabulary.inclusions.items() if o in objects}
+        dataset = Dataset(
+            images=self.images,
+            annotations=self.annotations,
+            categories=self.categories,
+            inclusions=declared,
+            discards=self.discards,
+            top={schema.OURS: {"work": about, "rounds": self.rounds, "effort": effort}},
+        )
+        return Built(dataset, self.rounds, waiting, self.touched, self.undone)
+
+
+def _image(image: Image, suggested_by: str | None) -> schema.Image:
+    ours: dict[str, Any] = {"object": image.object, **image.ours}
+    ours |= {"sha256": image.sha256} if image.sha256 else {}
+    ours |= {"suggested_by": suggested_by} if suggested_by else {}
+    return schema.Image.new(image.id, image.file_name, (image.width, image.height), **ours)
+
+
+def _discard(image: Image, case: DiscardCase) -> Discard:
+    verdicts = [
+        {"inspector": r.inspector, "uphold": r.uphold, "at": r.at, "note": r.note}
+        for r in case.reviews
+    ]
+    ours: dict[str, Any] = {"object": case.object, "reason": case.reason, "round": case.round}
+    ours |= {"annotator": case.annotator, "verdicts": verdicts, "sha256": image.sha256}
+    raw: dict[str, Any] = {"id": image.id, "file_name": image.file_name}
+    raw |= {"width": image.width, "height": image.height, schema.OURS: {**image.ours, **ours}}
+    return Discard(raw)
+
+
+def _about(batch: Batch) -> dict[str, Any]:
+    names = ("round", "state", "vocabulary_version", "manifest_hash", "plan", "seed")
+    return {"annotator": batch.assignee, **{name: getattr(batch, name) for name in names}}
+
+
+# --- files -----------------------------------------------------------------------------------
+
+
+def export(
+    work: Work,
+    out: str | Path,
+    wanted: Wanted | None = None,
+    *,
+    by_round: bool = False,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+    progress: Progress = silent,
+) -> dict[str, Any]:
+    """Write the data set and its manifest; what was written and left out, as counts.
+
+    With `by_round` every round becomes a data set of its own, OUT/r1, OUT/r2, …, so that rounds
+    can be compared.
+
+    Raises:
+        StateError: nothing is to be exported yet.
+        OutputExistsError: the folder holds files, and `force` is off; or it holds the work.
+        SchemaError: a file name points outside the data set.
+    """
+    wanted, out = wanted or Wanted(), Path(out)
+    if by_round:
+        last = max((batch.round for batch in work.batches()), default=0)
+        parts = {f"r{n}": build(work, wanted, round=n) for n in range(1, last + 1)}
+        found = {name: built for name, built in parts.items() if built.rounds}
+    else:
+        found = {"": build(work, wanted, progress=progress)}
+    _need_something(found, wanted)
+    claim_folder(out, force=force, inputs=[work.folder])
+    told = {
+        name: _write(work, built, out / name, pictures, progress) for name, built in found.items()
+    }
+    return {"out": str(out), "rounds": told} if by_round else {"out": str(out), **told[""]}
+
+
+def _need_something(found: dict[str, Built], wanted: Wanted) -> None:
+    if any(built.dataset.images for built in found.values()):
+        return
+    touched = sum(built.touched for built in found.values())
+    if touched:
+        raise StateError(f"a model helped with all {touched} images; none is left (D-05)")
+    states = Counter(state for built in found.values() for state in built.waiting.values())
+    waiting = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    raise StateError(
+        "no object category is accepted yet" + (f": {waiting}" if waiting else ""),
+        hint=None if wanted.include_open else "--include-open also takes what is not accepted",
+    )
+
+
+def _write(
+    work: Work, built: Built, out: Path, how: Pictures, progress: Progress
+) -> dict[str, Any]:
+    dataset = built.dataset
+    file = write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
+    records = [*dataset.images, *dataset.discards]
+    missing = place(_pictures(work, records, out, progress), how) if records else 0
+    counts = {
+        "images": len(dataset.images),
+        "masks": len(dataset.annotations),
+        "categories": len(dataset.categories),
+        "objects": len(built.rounds),
+        "discards": len(dataset.discards),
+        "waiting": built.waiting,
+        "left_out_model_helped": built.touched,
+        "left_out_not_drawn": built.undone,
+        "missing_pictures": missing,
+    }
+    files = {file.relative_to(out).as_posix(): sha256_file(file)}
+    top = dataset.top[schema.OURS]
+    write_json(out / "manifest.json", {**top, "counts": counts, "sha256": files})
+    return counts
+
+
+def _pictures(
+    work: Work, records: Sequence[Any], out: Path, progress: Progress
+) -> Iterator[tuple[Path, Path]]:
+    """(source, target) of every picture."""
+    for record in progress(records, "pictures", len(records)):
+        if not is_safe_name(record.file_name):
+            raise SchemaError(
+                f"image {record.raw['id']} has the file name {record.file_name!r}, outside the "
+                "data set"
+            )
+        yield picture_file(work, work.image(record.raw["id"])), out / "images" / record.file_name
+
+
+def picture_file(work: Work, image: Image) -> Path:
+    """The picture in the size of its masks; a path that does not exist where there is none."""
+    found = []
+    for find in (original_picture, shown_picture):
+        if find is original_picture or list(image.shown) == [image.width, image.height]:
+            with suppress(NotFoundError):
+                found.append(find(work.folder, image))
+    for path in found:
+        if image.sha256 is None or sha256_file(path) == image.sha256:
+            return path
+    if found and found[-1].is_relative_to(work.folder):
+        return found[-1]  # turned upright or written anew for the browser, at the same size
+    if found:
+        log.warning("%s was changed since it was drawn on", found[0])
+    return found[0] if found else work.folder / "images" / "missing" / image.file_name

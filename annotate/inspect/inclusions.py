@@ -1,0 +1,169 @@
+"""Inclusions as declared and as drawn: a horn lies in the head (M-04).
+
+Key and value are always inner part -> outer part, by name, as data sets keep them.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, median
+
+from pydantic import Field
+
+from annotate.checks.masks import draw
+from annotate.formats.names import object_folders
+from partlab.config import Config
+from partlab.files import write_lines
+from partlab.masks import Rle, area, inside, union
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset, Finding, Image, Inclusions
+
+
+class InclusionSettings(Config):
+    """When a mask counts as lying in another, and when that is a rule of the object."""
+
+    nested: float = Field(0.9, gt=0, le=1)
+    """Share of the inner mask that lies in the outer one."""
+    share: float = Field(0.5, gt=0, le=1)
+    """Share of the objects showing both parts in which they nest."""
+    objects: int = Field(5, ge=1)
+    """How many objects must show both."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nesting:
+    """How two parts of one object category lie to each other, over the objects that show both.
+
+    `both` counts these objects (an image may show several), `nested` those in which the inner
+    mask lies in the outer one; `inside` is the mean share of the inner mask that does. Areas
+    are medians in pixels. `state` is one of:
+
+        holds       declared, and drawn so
+        doubtful    declared, but the masks seldom nest
+        unseen      declared, but no object shows both
+        swapped     declared, but the inner part is the larger one
+        suggested   not declared, but the masks nest
+    """
+
+    object: str
+    inner: str
+    outer: str
+    state: str
+    both: int
+    nested: int
+    inside: float
+    inner_area: float
+    outer_area: float
+
+    @property
+    def share(self) -> float:
+        """Share of the objects showing both in which they nest."""
+        return self.nested / self.both if self.both else 0.0
+
+
+_Pair = tuple[str, str, str]  # object, inner, outer
+_Seen = list[tuple[float, int, int]]  # share inside, area of the inner, of the outer
+
+
+def nestings(
+    datasets: Sequence[Dataset],
+    settings: InclusionSettings | None = None,
+    progress: Progress = silent,
+) -> list[Nesting]:
+    """Every declared inclusion, and those that the masks suggest, by object category.
+
+    Masks that cannot be drawn are left out (`partlab data check` finds them).
+    """
+    settings = settings or InclusionSettings()
+    seen: defaultdict[_Pair, _Seen] = defaultdict(list)
+    for dataset in datasets:
+        for image in progress(dataset.images, "looking at masks", len(dataset.images)):
+            _look(dataset, image, seen)
+    declared = declared_in(datasets)
+    found = [_judge(pair, seen.get(pair, []), settings, True) for pair in _pairs(declared)]
+    for pair, cases in seen.items():
+        if not _related(declared.get(pair[0], {}), pair[1], pair[2]):
+            one = _judge(pair, cases, settings, False)
+            if one.both >= settings.objects and one.share >= settings.share:
+                found.append(one)
+    return sorted(found, key=lambda one: (one.object, one.state == "suggested", one.inner))
+
+
+def declared_in(datasets: Sequence[Dataset]) -> Inclusions:
+    """The inclusions that the data sets declare, together."""
+    merged: Inclusions = {}
+    for dataset in datasets:
+        for owner, pairs in dataset.inclusions.items():
+            merged[owner] = {**merged.get(owner, {}), **pairs}
+    return merged
+
+
+def _pairs(declared: Inclusions) -> list[_Pair]:
+    return [(o, inner, outer) for o, pairs in declared.items() for inner, outer in pairs.items()]
+
+
+def _look(dataset: Dataset, image: Image, seen: dict[_Pair, _Seen]) -> None:
+    drawn: defaultdict[tuple[str, int | None], dict[str, list[Rle]]] = defaultdict(dict)
+    for annotation in dataset.annotations_of(image):
+        category, rle = dataset.category_by_id.get(annotation.category_id), draw(annotation, image)
+        if category is not None and not isinstance(rle, Finding):
+            own = drawn[category.object, annotation.object_id]
+            own.setdefault(category.part, []).append(rle)
+    for (owner, _), parts in drawn.items():
+        names = list(parts)
+        masks = [union(rles) for rles in parts.values()]
+        areas, shares = [area(mask) for mask in masks], inside(masks, masks)
+        for i, inner in enumerate(names):
+            for o, outer in enumerate(names):
+                if i != o:
+                    case = (float(shares[i, o]), areas[i], areas[o])
+                    seen[owner, inner, outer].append(case)
+
+
+def _judge(pair: _Pair, cases: _Seen, settings: InclusionSettings, declared: bool) -> Nesting:
+    nested = sum(share >= settings.nested and small < large for share, small, large in cases)
+    within = mean(share for share, _, _ in cases) if cases else 0.0
+    small, large = (median(c[i] for c in cases) if cases else 0.0 for i in (1, 2))
+    state = "suggested"
+    if declared:
+        holds = nested >= settings.share * len(cases)
+        state = "unseen" if not cases else "holds" if holds else "doubtful"
+        state = "swapped" if small > large else state
+    return Nesting(*pair, state, len(cases), nested, within, small, large)
+
+
+def _related(pairs: Mapping[str, str], inner: str, outer: str) -> bool:
+    """Whether one lies in the other by what is declared, maybe through further parts."""
+    return outer in _around(pairs, inner) or inner in _around(pairs, outer)
+
+
+def _around(pairs: Mapping[str, str], part: str) -> list[str]:
+    chain: list[str] = []
+    while (part := pairs.get(part, "")) and part not in chain:
+        chain.append(part)
+    return chain
+
+
+def with_suggested(declared: Inclusions, found: Sequence[Nesting]) -> Inclusions:
+    """The declared inclusions and the suggested ones; of two outer parts the smaller."""
+    merged = {owner: dict(pairs) for owner, pairs in declared.items()}
+    suggested = [one for one in found if one.state == "suggested"]
+    for one in sorted(suggested, key=lambda one: one.outer_area):
+        pairs = merged.setdefault(one.object, {})
+        if not _related(pairs, one.inner, one.outer):
+            pairs.setdefault(one.inner, one.outer)
+    return merged
+
+
+def write_including(datasets: Sequence[Dataset], inclusions: Inclusions, folder: Path) -> int:
+    """Write FOLDER/<wnid or object>.txt with one `inner:outer` a line; how many files.
+
+    Raises:
+        SchemaError: two object categories would share a file.
+    """
+    folders = {owner: name for d in datasets for owner, name in object_folders(d).items()}
+    for owner, pairs in inclusions.items():
+        lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
+        write_lines(folder / f"{folders.get(owner, owner)}.txt", lines)
+    return len(inclusions)
