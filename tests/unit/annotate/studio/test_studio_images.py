@@ -1,0 +1,248 @@
+"""Pictures as annotators see them, and who is to draw what."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from annotate.studio.annotators import assign, read_annotators
+from annotate.studio.begin import begin_work, plan_work, reopen_work
+from annotate.studio.images import (
+    find_picture,
+    original_picture,
+    prepare_picture,
+    shown_picture,
+    shown_size,
+)
+from annotate.vocabulary import ObjectParts, Part, Vocabulary
+from partlab.errors import (
+    ConfigError,
+    DatasetError,
+    NotFoundError,
+    OutputExistsError,
+    PartlabError,
+    SchemaError,
+    StateError,
+    UnknownNameError,
+)
+from partlab.images import load_image
+
+
+def save(path: Path, size: tuple[int, int], seed: int = 0, **how: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    grid = np.random.default_rng(seed).integers(0, 255, (8, 8, 3), dtype=np.uint8)
+    PillowImage.fromarray(grid).resize(size).save(path, **how)  # type: ignore[arg-type]
+    return path
+
+
+def vocabulary(*objects: ObjectParts) -> Vocabulary:
+    return Vocabulary(name="farm", objects=objects)
+
+
+RAM = ObjectParts(name="ram", wnid="n02412080", parts=(Part(name="head"), Part(name="body")))
+DOG = ObjectParts(name="dog", aliases=("Hund",), parts=(Part(name="dog", source="whole-object"),))
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in range(4):
+        save(tmp_path / "photos" / "n02412080" / f"{number}.jpg", (60, 40), number)
+        save(tmp_path / "photos" / "Hund" / f"{number}.png", (50, 50), number)
+    return tmp_path / "photos"
+
+
+# -- one picture ------------------------------------------------------------------------------
+
+
+def test_a_picture_that_is_fine_is_linked_as_it_is(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.JPEG", (300, 200))
+    assert prepare_picture(source, tmp_path / "out", 7, 300) == (300, 200)
+    assert (tmp_path / "out" / "000007.jpg").stat().st_ino == source.stat().st_ino
+
+
+def test_without_links_it_is_copied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError("cross-device link")
+
+    source = save(tmp_path / "a.png", (30, 20))
+    monkeypatch.setattr(os, "link", refuse)
+    prepare_picture(source, tmp_path / "out", 1, 300)
+    assert (tmp_path / "out" / "000001.png").read_bytes() == source.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "side", "shown"),
+    [((3000, 2000), 1024, (1024, 683)), ((500, 4), 100, (100, 1)), ((64, 64), 64, (64, 64))],
+)
+def test_the_long_side_is_bounded(
+    tmp_path: Path, size: tuple[int, int], side: int, shown: tuple[int, int]
+) -> None:
+    assert shown_size(size, side) == shown
+    assert prepare_picture(save(tmp_path / "a.jpg", size), tmp_path, 1, side) == shown
+    assert load_image(tmp_path / "000001.jpg").shape[:2] == shown[::-1]
+
+
+def test_exif_turns_are_carried_out(tmp_path: Path) -> None:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    source = save(tmp_path / "a.jpg", (80, 40), exif=exif)
+    assert prepare_picture(source, tmp_path / "out", 1, 1000) == (40, 80)
+    with PillowImage.open(tmp_path / "out" / "000001.jpg") as opened:
+        assert opened.size == (40, 80)
+        assert 0x0112 not in opened.getexif()
+    distance = np.abs(load_image(tmp_path / "out" / "000001.jpg").astype(int) - load_image(source))
+    assert distance.mean() < 3
+
+
+@pytest.mark.parametrize(("name", "mode"), [("a.tif", "RGB"), ("a.jpg", "CMYK"), ("a.bmp", "RGB")])
+def test_what_browsers_do_not_show_is_written_anew(tmp_path: Path, name: str, mode: str) -> None:
+    PillowImage.new(mode, (20, 10)).save(tmp_path / name)
+    assert prepare_picture(tmp_path / name, tmp_path / "out", 1, 1000) == (20, 10)
+    (made,) = (tmp_path / "out").iterdir()
+    with PillowImage.open(made) as opened:
+        assert (opened.format, opened.mode) in {("PNG", "RGB"), ("JPEG", "RGB")}
+
+
+def test_a_prepared_picture_is_left_alone(tmp_path: Path) -> None:
+    source = save(tmp_path / "a.jpg", (300, 200))
+    prepare_picture(source, tmp_path / "out", 1, 100)
+    made = find_picture(tmp_path / "out", 1)
+    assert made is not None
+    before = made.stat().st_mtime_ns
+    source.unlink()
+    assert prepare_picture(source, tmp_path / "out", 1, 100) == (100, 67)
+    assert made.stat().st_mtime_ns == before
+
+
+def test_a_damaged_picture_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"\xff\xd8\xff broken")
+    with pytest.raises(PartlabError, match=r"cannot read image .*a\.jpg"):
+        prepare_picture(tmp_path / "a.jpg", tmp_path / "out", 1, 100)
+
+
+# -- a work's pictures ------------------------------------------------------------------------
+
+
+def test_folders_are_matched_by_wnid_and_alias(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    assert plan.objects == {"dog": 4, "ram": 4}
+    with begin_work(tmp_path / "work", plan, name="farm", per_object=3, seed=5) as work:
+        rams = work.images("ram")
+        assert [image.rank for image in rams] == [0, 1, 2]
+        assert rams[0].file_name.startswith("n02412080/")
+        assert (rams[0].width, rams[0].height, rams[0].shown) == (60, 40, [60, 40])
+        assert original_picture(work.folder, rams[0]) == photos / rams[0].file_name
+        assert (
+            shown_picture(work.folder, rams[0]).read_bytes()
+            == (photos / rams[0].file_name).read_bytes()
+        )
+        assert len(work.images()) == 6
+        assert len({image.id for image in work.images()}) == 6
+
+
+def test_the_seed_chooses_the_pictures_and_their_order(photos: Path, tmp_path: Path) -> None:
+    def chosen(folder: str, seed: int) -> list[str]:
+        plan = plan_work(vocabulary(RAM, DOG), photos)
+        with begin_work(tmp_path / folder, plan, name="x", per_object=3, seed=seed) as work:
+            return [image.file_name for image in work.images()]
+
+    assert chosen("a", 1) == chosen("b", 1)
+    assert len({tuple(chosen(f"s{seed}", seed)) for seed in range(6)}) > 1
+
+
+def test_a_beginning_that_was_cut_off_is_begun_again(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    prepare_picture(photos / "Hund" / "0.png", tmp_path / "work" / "images" / "dog", 1, 1024)
+    (tmp_path / "work" / "exports").mkdir()
+    with begin_work(tmp_path / "work", plan, name="x", per_object=2) as work:
+        assert len(work.images()) == 4
+
+
+def test_lost_pictures_are_made_again(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    with begin_work(tmp_path / "work", plan, name="x", per_object=2) as work:
+        image = work.images("ram")[0]
+        shown_picture(work.folder, image).unlink()
+        with pytest.raises(NotFoundError, match="is not in"):
+            shown_picture(work.folder, image)
+        photos.rename(tmp_path / "moved")
+        with pytest.raises(NotFoundError, match="none of the work's sources"):
+            original_picture(work.folder, image)
+    with reopen_work(tmp_path / "work", images=tmp_path / "moved") as work:
+        assert shown_picture(work.folder, image).is_file()
+        assert original_picture(work.folder, image).is_file()
+
+
+def test_a_work_goes_by_its_own_vocabulary(photos: Path, tmp_path: Path) -> None:
+    begin_work(tmp_path / "work", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=1)
+    with pytest.raises(StateError, match="its own vocabulary"):
+        reopen_work(tmp_path / "work", vocabulary(RAM))
+    with reopen_work(tmp_path / "work", vocabulary(RAM, DOG)) as work:
+        assert work.vocabulary.names == ("ram", "dog")
+
+
+def test_what_does_not_fit_is_said_before_anything_is_made(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="pictures of 'Hund'") as caught:
+        plan_work(vocabulary(RAM), photos)
+    assert "--object" in str(caught.value.hint)
+    assert plan_work(vocabulary(RAM), photos, objects=["ram"]).objects == {"ram": 4}
+    with pytest.raises(UnknownNameError, match="'rat'") as caught:
+        plan_work(vocabulary(RAM, DOG), photos, objects=["rat"])
+    assert "ram" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match="'ram' has no parts"):
+        plan_work(vocabulary(RAM.model_copy(update={"parts": ()}), DOG), photos)
+    cat = RAM.model_copy(update={"name": "cat", "wnid": None})
+    with pytest.raises(NotFoundError, match="no pictures of cat"):
+        plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
+    with pytest.raises(NotFoundError, match="no images in sub-folders"):
+        plan_work(vocabulary(RAM), tmp_path / "nothing")
+    with pytest.raises(DatasetError, match="fewer than 9"):
+        begin_work(tmp_path / "w", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=9)
+    assert not (tmp_path / "w" / "work.json").exists()
+
+
+def test_a_folder_with_other_things_is_not_taken(photos: Path) -> None:
+    with pytest.raises(OutputExistsError, match="holds no work"):
+        begin_work(photos, plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=1)
+
+
+# -- who draws what ---------------------------------------------------------------------------
+
+
+def test_round_robin_over_whole_categories() -> None:
+    people = read_annotators(" Ann@x.org, ben@x.org ,")
+    assert assign(["a", "b", "c"], people) == {"a": "ann@x.org", "b": "ben@x.org", "c": "ann@x.org"}
+
+
+def test_a_table_says_who(tmp_path: Path) -> None:
+    path = tmp_path / "who.csv"
+    path.write_text("\ufeffobject,email\nDörrobst,Ann@x.org\nb, ben@x.org\n", encoding="utf-8")
+    people = read_annotators(str(path))
+    assert assign(["Dörrobst", "b"], people) == {"Dörrobst": "ann@x.org", "b": "ben@x.org"}
+    with pytest.raises(DatasetError, match="nobody is named for c"):
+        assign(["Dörrobst", "b", "c"], people)
+    with pytest.raises(UnknownNameError, match="Dörrobst"):
+        assign(["b"], people)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("a,b\nram,x@x.org\n", "line 2 has no object"),
+        ("object,email\nram,\n", "line 2 has no object or no email"),
+        ("object,email\nram,a@x.org\nram,b@x.org\n", "line 3: ram is there twice"),
+    ],
+)
+def test_a_bad_table_is_a_sentence(tmp_path: Path, text: str, words: str) -> None:
+    (tmp_path / "who.csv").write_text(text)
+    with pytest.raises(SchemaError, match=words):
+        read_annotators(str(tmp_path / "who.csv"))
+
+
+def test_nobody_is_nobody(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nobody is named"):
+        read_annotators(" , ")
+    with pytest.raises(NotFoundError):
+        read_annotators(str(tmp_path / "none.csv"))
