@@ -6,26 +6,24 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from http.client import HTTPException
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from importlib.util import find_spec
 from types import ModuleType
 from typing import Any, Literal
 from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 from packaging.requirements import Requirement
 
+from partlab.errors import PartlabError
 from segmenter.protocol import DETECTRON2_INSTALL
 
 State = Literal["present", "missing", "broken"]
 ROOMS = ("annotate", "app", "partlab", "pseudolabel", "segmenter", "train")
 
 STUDIO = (
-    "python -m venv studio && studio/bin/pip install label-studio && "
-    "studio/bin/label-studio start, then export PARTLAB_STUDIO_URL=http://localhost:8080 "
-    "and PARTLAB_STUDIO_TOKEN"
+    "partlab studio up DIR, which installs the server apart and prints the two lines that set "
+    "PARTLAB_STUDIO_URL and PARTLAB_STUDIO_TOKEN"
 )
 
 
@@ -167,24 +165,35 @@ def _detectron2() -> Found:
 
 
 def _label_studio() -> Found:
-    url = os.environ.get("PARTLAB_STUDIO_URL")
+    from annotate.studio.client import TOKEN_VARIABLE, URL_VARIABLE, Studio
+
+    url = os.environ.get(URL_VARIABLE)
     if not url:
-        return "missing", "PARTLAB_STUDIO_URL is not set", STUDIO
+        return "missing", f"{URL_VARIABLE} is not set", STUDIO
     shown = urlsplit(url).hostname or url  # never the user and password a URL may hold
+    if not os.environ.get(TOKEN_VARIABLE):
+        return "missing", f"{shown} is named, {TOKEN_VARIABLE} is not set", STUDIO
     try:
-        with urlopen(url.rstrip("/") + "/health", timeout=3):
-            pass
-    except (OSError, HTTPException, ValueError) as error:
-        return "missing", f"{shown} does not answer: {error}", STUDIO
-    token = "a token" if os.environ.get("PARTLAB_STUDIO_TOKEN") else "no PARTLAB_STUDIO_TOKEN"
-    return "present", f"{shown} is up, {token} is set", None
+        with Studio.from_env(timeout=3) as studio:
+            email = studio.whoami()["email"]
+    except PartlabError as error:
+        return "missing", error.message, error.hint or STUDIO
+    return "present", f"{shown} is up and knows us as {email}", None
+
+
+def _postgres() -> Found:
+    """SQLite needs nothing; this is for teams."""
+    if find_spec("psycopg") is None:
+        return "missing", "the state of a team's work", "pip install 'partlab[postgres]'"
+    named = "is set" if os.environ.get("PARTLAB_DB_URL") else "is not set: works use SQLite"
+    return "present", f"psycopg {_version('psycopg') or ''}, PARTLAB_DB_URL {named}", None
 
 
 def _chromium() -> Found:
     for name in ("chromium", "chromium-browser", "google-chrome"):
         if path := shutil.which(name):
             return "present", path, None
-    return "missing", "looks at report pages in the browser tests", "apt-get install chromium"
+    return "missing", "looks at pages in the browser tests", "apt-get install chromium"
 
 
 def _version(name: str) -> str | None:
@@ -204,5 +213,6 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "GPU": _gpu,
     "detectron2": _detectron2,
     "Label Studio": _label_studio,
+    "PostgreSQL": _postgres,
     "chromium": _chromium,
 }

@@ -292,6 +292,11 @@ def _checked_url(url: str) -> str:
             f"{url!r} is not the address of a server",
             hint=f"set {URL_VARIABLE} to something like http://127.0.0.1:8080",
         )
+    if parsed.userinfo:  # it would end in messages and projects
+        raise StudioError(
+            f"the address of {parsed.host} holds a user or a password",
+            hint=f"leave them out of {URL_VARIABLE}; {TOKEN_VARIABLE} is what logs in",
+        )
     return str(parsed).rstrip("/")
 
 
