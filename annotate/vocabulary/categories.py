@@ -72,7 +72,7 @@ def without_twins(categories: Iterable[Category]) -> tuple[list[Category], list[
 def _lines(source: str) -> list[str]:
     if source == "-":
         text = sys.stdin.read()
-    elif Path(source).is_file():
+    elif _is_file(source):
         text = _text(Path(source))
     elif re.search(r"[\\/]|\.(txt|csv|tsv|lst|list|md|json|ya?ml)$", source):
         raise NotFoundError(
@@ -83,6 +83,13 @@ def _lines(source: str) -> list[str]:
         text = source.replace(",", "\n")
     lines = (line.strip() for line in text.splitlines())
     return [line for line in lines if line and not line.startswith("#")]
+
+
+def _is_file(source: str) -> bool:
+    try:
+        return Path(source).is_file()
+    except (OSError, ValueError):  # a list too long to be a file name
+        return False
 
 
 def _text(path: Path) -> str:

@@ -206,6 +206,7 @@ class Endpoint:
         attempts = Retrying(
             retry=retry_if_exception_type((_BusyError, httpx.TransportError)),
             wait=self._pause,
+            before_sleep=self._tell,
             stop=lambda state: state.attempt_number >= (_ATTEMPTS if self._answered else 2),
             reraise=True,
         )
@@ -231,9 +232,11 @@ class Endpoint:
                 f"{self.url} asks to be left alone for {_duration(asked)}",
                 hint="run the same command again after that; what was answered is kept",
             )
-        wait = self._back_off(state) if asked is None else asked
-        log.info("%s: trying again in %s", error, _duration(wait))
-        return wait
+        return self._back_off(state) if asked is None else asked
+
+    def _tell(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        log.info("%s %s: trying again in %s", self.url, error, _duration(state.upcoming_sleep))
 
     def _send(self, query: str) -> Rows:
         self.requests += 1

@@ -51,6 +51,8 @@ def _known(old: Vocabulary, new: ObjectParts) -> ObjectParts | None:
 
 
 def _fresh(old: Vocabulary, known: ObjectParts, new: ObjectParts) -> list[Part]:
+    if known.whole_object and not _only_seeded(known):
+        return []  # people found that it cannot be split
     names = {*known.names, *(id for id in used_ids(old, known.name))}
     had = {name_key(name) for name in names}
     return [p for p in new.parts if p.source != "whole-object" and name_key(p.name) not in had]

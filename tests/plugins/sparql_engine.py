@@ -163,8 +163,9 @@ class _Handler(BaseHTTPRequestHandler):
         )
         status, headers, text = self.sparql.answer(query)
         body = text.encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "text/plain", **headers}.items():
+        self.send_response_only(status)
+        usual = {"Date": self.date_time_string(), "Content-Type": "text/plain"}
+        for name, value in {**usual, **headers}.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
