@@ -27,6 +27,7 @@ from annotate.inspect.audit import audit
 from annotate.inspect.plant import measure
 from annotate.world import WorldConfig, make_world
 from partlab.coco import read_coco
+from partlab.files import read_json, write_json
 from partlab.schema import Annotation, Dataset, Image
 from pseudolabel.engine import label_images
 from pseudolabel.export import export_coco
@@ -44,16 +45,22 @@ def predicted(work: Path) -> tuple[Dataset, Dataset, float, float]:
     world, run = work / "world", work / "seg"
     if not (world / "world.json").is_file():
         make_world(world, WORLD)
-    start = perf_counter()
-    train_segmenter(world, run, recipe="small")
-    spent = perf_counter() - start
+    if not (work / "seconds.json").is_file():
+        start = perf_counter()
+        train_segmenter(world, run, recipe="small")
+        write_json(work / "seconds.json", perf_counter() - start)
     settings = Settings(thresholds=Thresholds(default=0.05), unite=False)
     label_images(world, run, work / "pseudo", settings, split="heldout", workers=0)
     out = work / "predictions"
     export_coco(Store.open(work / "pseudo"), out, pictures=Pictures.none, force=True)
     scores = evaluate_run(run, world, split="heldout")
     truth = read_coco(world / "annotations" / "heldout.json")
-    return truth, read_coco(out / "annotations" / "pseudo.json"), ap(scores), spent
+    return (
+        truth,
+        read_coco(out / "annotations" / "pseudo.json"),
+        ap(scores),
+        read_json(work / "seconds.json"),
+    )
 
 
 def ap(scores: object) -> float:

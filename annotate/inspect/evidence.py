@@ -179,7 +179,7 @@ def _compare(
     same = np.array([[a.name == b.name for b in found] for a in masks]).reshape(overlaps.shape)
     for drawn, mask in zip(evidence.drawn, masks, strict=True):
         drawn.judged = mask.name in known
-    for row, column in _pairs(np.where(same, overlaps, 0)):
+    for row, column in best_pairs(np.where(same, overlaps, 0)):
         drawn = evidence.drawn[row]
         drawn.overlap = float(overlaps[row, column])
         drawn.growth = log(masks[row].area / found[column].area)
@@ -194,7 +194,7 @@ def _compare(
     ]
 
 
-def _pairs(overlaps: NDArray[np.float64]) -> Iterable[tuple[int, int]]:
+def best_pairs(overlaps: NDArray[np.float64]) -> Iterable[tuple[int, int]]:
     """Best pairs first, each mask in one pair at most."""
     rows, columns = np.nonzero(overlaps)
     order = np.argsort(-overlaps[rows, columns], kind="stable")

@@ -23,8 +23,9 @@ SetOpt = Annotated[
     typer.Option("--set", metavar="NAME=VALUE", help="Override one setting; may be repeated."),
 ]
 
-stderr = Console(stderr=True, highlight=False, soft_wrap=True)
-stdout = Console(highlight=False, soft_wrap=True)
+# No emoji: `stork:leg: …` would become a picture of a leg.
+stderr = Console(stderr=True, highlight=False, soft_wrap=True, emoji=False)
+stdout = Console(highlight=False, soft_wrap=True, emoji=False)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from app.cli import (
     data,
     data_files,
     inspect,
+    inspect_plan,
     pseudolabel_reports,
     segmenter_evaluate,
     studio,
@@ -32,6 +33,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+inspect_plan.register(inspect.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)

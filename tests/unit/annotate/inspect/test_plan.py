@@ -164,6 +164,14 @@ def test_the_search_for_another_size() -> None:
     assert goal.cost(found) < goal.cost(SEQUENTIAL)
 
 
+@STRICT
+def test_other_sizes_as_the_guide_states_them(plan: Plan) -> None:
+    for size in range(50, 126):
+        assert producer_risk(plan, size, auroc=None) < 0.071
+        assert consumer_risk(plan, size, auroc=None) < 0.11
+    assert producer_risk(RANKED, 150, auroc=None) == 1  # three bad ones are 2 % there
+
+
 def test_the_papers_ten_are_judged_together() -> None:
     assert PAPER.decide(verdicts("bb")) == "continue"  # all ten are shown at once
     assert PAPER.decide(verdicts("bggggggggg")) == "accept"

@@ -1,0 +1,34 @@
+"""What a trained segmenter finds in the images of a data set, for the audit of its masks."""
+
+import tempfile
+from pathlib import Path
+
+from annotate.formats.pictures import Pictures
+from partlab.coco import read_coco
+from partlab.progress import Progress, silent
+from partlab.schema import Dataset
+
+LOWEST_SCORE = 0.05
+
+
+def found_by(
+    run: str | Path, data: str | Path, split: str | None = None, *, progress: Progress = silent
+) -> Dataset:
+    """Every mask the run's network finds, instances apart, down to a low score.
+
+    Raises:
+        NotFoundError: no such run or data set.
+        DatasetError: the images cannot be labelled.
+    """
+    from pseudolabel.engine import label_images
+    from pseudolabel.export import export_coco
+    from pseudolabel.settings import Settings, Thresholds
+    from pseudolabel.store import Store
+
+    settings = Settings(thresholds=Thresholds(default=LOWEST_SCORE), unite=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch) / "store"
+        label_images(data, run, store, settings, split=split, workers=0, progress=progress)
+        found = Path(scratch) / "found"
+        export_coco(Store.open(store), found, pictures=Pictures.none)
+        return read_coco(found / "annotations" / "pseudo.json")

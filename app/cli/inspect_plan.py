@@ -1,0 +1,179 @@
+"""`partlab inspect plan | audit | agreement`: sampling plans, likely errors, who agrees."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli._ui import ForceOpt, JsonOpt, Ui, reported, stdout
+from partlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from annotate.inspect.audit import Audit
+    from partlab.schema import Dataset
+
+DataArg = Annotated[Path, typer.Argument(help="Part data set: folder or COCO file.")]
+SplitOpt = Annotated[str | None, typer.Option("--split", help="Which split of the data set.")]
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to the group `inspect`."""
+    group.command()(plan)
+    group.command()(audit)
+    group.command()(agreement)
+
+
+def plan(
+    size: Annotated[int, typer.Option(min=1, help="Images in a category.")] = 100,
+    draw: Annotated[int, typer.Option(min=1, help="Images drawn at once by the single plan.")] = 10,
+    reject_at: Annotated[int, typer.Option(min=1, help="Bad ones that reject it.")] = 2,
+    name: Annotated[
+        str | None, typer.Option("--plan", help="Only this one: paper, sequential or ranked.")
+    ] = None,
+    auroc: Annotated[
+        float, typer.Option(help="How good the audit's ranking is, for the ranked plan.")
+    ] = 0.9,
+    plot: Annotated[Path | None, typer.Option(help="Draw the curves: a new .png or .svg.")] = None,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """What sampling plans let through, and how many images they cost (exact).
+
+    Example: partlab inspect plan --size 100 --plot plans.png
+    """
+    with reported(json) as ui:
+        from annotate.inspect.plan import PAPER, PLANS, get_plan, single
+        from app.cli._inspect_tables import plan_json, plan_tables
+
+        usual = (draw, reject_at) == (10, 2)
+        first = PAPER if usual else single(draw, reject_at, f"{draw} at once")
+        every = [first, *(p for p in PLANS.values() if p is not PAPER)]
+        plans = [get_plan(name)] if name else every
+        if plot is not None:
+            from annotate.inspect.plot import plot_curves
+
+            plot_curves(plans, plot, size=size, auroc=auroc, force=force)
+        ui.emit(plan_json(plans, size, auroc))
+        _show(ui, plan_tables(plans, size, auroc))
+
+
+def _show(ui: Ui, pieces: list[Any]) -> None:
+    for piece in [] if ui.json else pieces:
+        stdout.print(piece, markup=False)
+
+
+def audit(
+    data: DataArg,
+    predictions: Annotated[
+        Path | None, typer.Option(help="Pseudo labels of the same images, exported as COCO.")
+    ] = None,
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Or a segmenter's run, which looks at the images now.")
+    ] = None,
+    split: SplitOpt = None,
+    out: Annotated[Path | None, typer.Option(help="Write every image's score, as JSON.")] = None,
+    top: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 20,
+    sheet: Annotated[Path | None, typer.Option(help="Draw them: a new .png.")] = None,
+    plant: Annotated[
+        float | None,
+        typer.Option(help="Instead, spoil this share of the images and see if they are found."),
+    ] = None,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Rank the images by how likely their annotations are wrong.
+
+    With neither --predictions nor --segmenter only the sizes of parts are judged.
+
+    Example: partlab inspect audit world --split val --segmenter runs/seg --sheet suspects.png
+    """
+    with reported(json) as ui:
+        from annotate.inspect.audit import audit as rank
+        from app.cli._inspect_tables import audit_tables
+
+        _must_be_free(out, sheet, force=force)
+        drawn, found = _both(ui, data, split, predictions, segmenter)
+        if plant is None:
+            told = rank(drawn, found, progress=ui.progress)
+            _keep(ui, told, drawn, found, (out, sheet), top)
+            ui.emit(told.as_json())
+            _show(ui, audit_tables(told, top, found is not None))
+        else:
+            _plant(ui, drawn, found, plant)
+
+
+def _must_be_free(*paths: Path | None, force: bool) -> None:
+    from partlab.errors import OutputExistsError
+
+    for path in paths:
+        if path is not None and path.exists() and not force:
+            raise OutputExistsError(
+                f"{path} already exists", hint="choose another, or pass --force to replace it"
+            )
+
+
+def _both(
+    ui: Ui, data: Path, split: str | None, predictions: Path | None, segmenter: Path | None
+) -> "tuple[Dataset, Dataset | None]":
+    from app.audit import found_by
+    from partlab.coco import read_dataset
+
+    if predictions and segmenter:
+        raise ConfigError("--predictions and --segmenter exclude each other", hint="give one")
+    drawn = read_dataset(data, split)
+    if segmenter:
+        return drawn, found_by(segmenter, data, split, progress=ui.progress)
+    return drawn, read_dataset(predictions) if predictions else None
+
+
+def _keep(
+    ui: Ui,
+    told: "Audit",
+    drawn: "Dataset",
+    found: "Dataset | None",
+    outputs: tuple[Path | None, Path | None],
+    top: int,
+) -> None:
+    from annotate.inspect.audit_sheet import audit_sheet
+    from annotate.sheet import save_png
+    from partlab.files import write_json
+
+    out, sheet = outputs
+    if out is not None:
+        write_json(out, told.as_json())
+    if sheet is not None:
+        picture = audit_sheet(drawn, found, told.suspects[:top], progress=ui.progress)
+        save_png(picture, sheet, force=True)
+
+
+def _plant(ui: Ui, drawn: "Dataset", found: "Dataset | None", share: float) -> None:
+    from dataclasses import asdict
+
+    from annotate.inspect.plant import measure
+    from app.cli._inspect_tables import plant_tables
+
+    trial = measure(drawn, found, share=share)
+    ui.emit(asdict(trial))
+    _show(ui, plant_tables(trial))
+
+
+def agreement(
+    a: Annotated[Path, typer.Argument(help="Part data set: folder or COCO file.")],
+    b: Annotated[Path, typer.Argument(help="The same images, drawn by somebody else.")],
+    split: SplitOpt = None,
+    parts: Annotated[bool, typer.Option("--parts", help="Every part, not only objects.")] = False,
+    json: JsonOpt = False,
+) -> None:
+    """How far the masks of two data sets agree, part by part.
+
+    Example: partlab inspect agreement first-round second-round --parts
+    """
+    with reported(json) as ui:
+        from annotate.inspect.agreement import compare
+        from app.cli._inspect_tables import agreement_tables
+        from partlab.coco import find_splits, read_dataset
+
+        other = read_dataset(b, split if split in find_splits(b) else None)
+        found = compare(read_dataset(a, split), other, progress=ui.progress)
+        ui.emit(found.as_json())
+        _show(ui, agreement_tables(found, parts))

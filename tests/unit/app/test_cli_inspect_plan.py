@@ -1,0 +1,160 @@
+"""`partlab inspect plan | audit | agreement`, as typed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from typer.testing import CliRunner
+
+from annotate.inspect.plant import plant_errors
+from annotate.world import WorldConfig, make_world
+from app.cli.main import app
+from partlab.coco import read_coco, write_coco
+
+
+def run(*words: object, code: int = 0) -> str:
+    answer = CliRunner().invoke(app, ["inspect", *map(str, words)])
+    assert answer.exit_code == code, answer.output
+    return answer.output
+
+
+def told(*words: object) -> Any:
+    return json.loads(run(*words, "--json"))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Held-out pictures, their masks as `heldout.json`, and a spoilt copy as `spoilt.json`."""
+    folder = tmp_path_factory.mktemp("cli") / "world"
+    make_world(folder, WorldConfig(images=0, pool=0, heldout=42, size=64, seed=9))
+    truth = read_coco(folder / "annotations" / "heldout.json")
+    spoilt = plant_errors(truth, 0.1, seed=1)
+    write_coco(spoilt.dataset, folder / "annotations" / "spoilt.json")
+    return folder
+
+
+def test_plan_as_json_has_the_papers_figures() -> None:
+    found = told("plan")
+    paper, sequential, ranked = found["plans"]
+    accepted = {point["bad"]: point["accept"] for point in paper["points"]}
+    assert [round(accepted[bad], 2) for bad in (5, 10, 15, 20, 30)] == [
+        0.92,
+        0.74,
+        0.54,
+        0.36,
+        0.14,
+    ]
+    for plan in (sequential, ranked):
+        assert plan["consumer_risk_whatever_the_ranking"] <= 0.1
+        assert plan["producer_risk_whatever_the_ranking"] <= 0.05
+        assert plan["mean_images_half_good"] <= 10
+
+
+def test_plan_as_a_table() -> None:
+    text = run("plan")
+    assert "36.3%" in text
+    assert "accepts at most 9.9%" in text
+    other = run("plan", "--draw", 20, "--reject-at", 3)
+    assert "20 at once" in other
+    assert "36.3%" not in other
+
+
+def test_one_plan_at_another_size() -> None:
+    found = told("plan", "--plan", "sequential", "--size", 50)
+    assert [plan["settings"]["name"] for plan in found["plans"]] == ["sequential"]
+    assert found["plans"][0]["points"][-1]["bad"] == 15
+
+
+@pytest.mark.parametrize("name", ["plans.png", "pläne.svg"])
+def test_the_plot_is_a_picture(tmp_path: Path, name: str) -> None:
+    run("plan", "--plot", tmp_path / name)
+    if name.endswith("png"):
+        with PillowImage.open(tmp_path / name) as picture:
+            assert picture.width > 1000
+    else:
+        assert "<svg" in (tmp_path / name).read_text()
+    assert "already exists" in run("plan", "--plot", tmp_path / name, code=1)
+    run("plan", "--plot", tmp_path / name, "--force")
+
+
+def test_plan_mistakes(tmp_path: Path) -> None:
+    assert "unknown inspection plan 'papper'" in run("plan", "--plan", "papper", code=3)
+    assert "AUROC" in run("plan", "--auroc", 2, code=2)
+    assert ".png or .svg" in run("plan", "--plot", tmp_path / "plans.doc", code=2)
+
+
+def test_audit_beside_predictions(world: Path, tmp_path: Path) -> None:
+    """The true masks stand for the network's here: the spoilt images come first."""
+    truth = world / "annotations" / "heldout.json"
+    sheet, out = tmp_path / "sheet.png", tmp_path / "audit.json"
+    words = ("audit", world, "--split", "spoilt", "--predictions", truth)
+    text = run(*words, "--top", 4, "--sheet", sheet, "--out", out)
+    spoilt = plant_errors(read_coco(truth), 0.1, seed=1).kinds
+    found = json.loads(out.read_text())
+    assert {image["image_id"] for image in found["images"][: len(spoilt)]} == set(spoilt)
+    assert found["images"][0]["file_name"] in text
+    with PillowImage.open(sheet) as picture:
+        assert picture.width > 4 * 288
+        assert np.asarray(picture).std() > 20
+    assert told(*words) == found
+    assert "already exists" in run(*words, "--out", out, code=1)
+
+
+def test_audit_by_sizes_alone(world: Path) -> None:
+    assert "only sizes were judged" in run("audit", world, "--split", "heldout", "--top", 2)
+
+
+def test_audit_measures_itself(world: Path) -> None:
+    truth = world / "annotations" / "heldout.json"
+    found = told("audit", world, "--split", "heldout", "--predictions", truth, "--plant", 0.3)
+    assert found["planted"] == 13
+    assert found["auroc"] > 0.95
+    assert "swapped" in run("audit", world, "--split", "heldout", "--plant", 0.3)
+
+
+def test_audit_with_unreadable_pictures(world: Path, tmp_path: Path) -> None:
+    """One damaged picture is an empty cell; all of them are an error."""
+    truth = read_coco(world / "annotations" / "heldout.json")
+    one = truth.images[0]
+    (tmp_path / "images" / one.file_name).parent.mkdir(parents=True)
+    (tmp_path / "images" / one.file_name).write_bytes(b"not a picture")
+    write_coco(truth.subset([one.id]), tmp_path / "annotations" / "a.json")
+    words = ("audit", tmp_path, "--predictions", world / "annotations" / "heldout.json")
+    assert "none of the images can be read" in run(*words, "--sheet", tmp_path / "s.png", code=5)
+
+
+def test_audit_mistakes(world: Path, tmp_path: Path) -> None:
+    truth = world / "annotations" / "heldout.json"
+    assert "several splits" in run("audit", world, code=3)
+    assert "no annotations" in run("audit", tmp_path, code=3)
+    both = ("audit", truth, "--predictions", truth, "--segmenter", tmp_path)
+    assert "exclude each other" in run(*both, code=2)
+    assert "not a segmenter run" in run("audit", truth, "--segmenter", tmp_path, code=3)
+    other = read_coco(truth)
+    renamed = [i.changed(file_name=f"ü/{i.file_name}") for i in other.images]
+    write_coco(replace(other, images=renamed), tmp_path / "other.json")
+    assert "no image of" in run("audit", truth, "--predictions", tmp_path / "other.json", code=5)
+    assert "between 0 and 1" in run("audit", truth, "--plant", 7, code=2)
+
+
+def test_agreement(world: Path) -> None:
+    a, b = (world / "annotations" / f"{name}.json" for name in ("heldout", "spoilt"))
+    found = told("agreement", a, b)
+    assert found["images"] == 42
+    assert 0.8 < found["overall"]["overlap"] < 1
+    assert told("agreement", a, a)["overall"]["overlap"] == 1
+    text = run("agreement", world, b, "--split", "heldout", "--parts")
+    assert "cat:leg" in text
+    assert "least agreement" in text
+
+
+def test_agreement_mistakes(world: Path, tmp_path: Path) -> None:
+    truth = world / "annotations" / "heldout.json"
+    assert "does not exist" in run("agreement", truth, tmp_path / "nothing", code=3)
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"images": [')
+    assert "not valid JSON" in run("agreement", truth, broken, code=5)
