@@ -63,7 +63,7 @@ def one_object(one: "ObjectParts", changes: Iterable["Change"]) -> "list[Table]"
     history = _table("changes", "version", "change", "before", "after", "who", "when", "note")
     for change in changes:
         ids = [", ".join(change.before), ", ".join(change.after)]
-        row = [change.operation, *ids, change.who, change.at, change.note]
+        row = [change.operation, *ids, change.who, change.at[:16].replace("T", " "), change.note]
         history.add_row(str(change.version), *map(_safe, row))
     return [*tables, history] if history.row_count else tables
 

@@ -1,0 +1,173 @@
+"""`partlab vocabulary …` as typed: words, JSON, exit codes, files left alone."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from annotate.vocabulary import read_vocabulary
+from app.cli.main import app
+from partlab.schema import Dataset
+
+FARM = """\
+name: farm
+objects:
+  ram:  # the males
+    inclusions: {eye: head}
+    parts:
+    - {name: head, source: wikidata, evidence: [has part]}
+    - {name: eye, source: wordnet, evidence: [meronym]}
+    - {name: body, source: wikidata, evidence: [has part]}
+  maraca:
+    parts: [{name: head}, {name: stick}]
+  flatworm:
+    parts: [{name: flatworm, source: whole-object}]
+"""
+
+
+@pytest.fixture
+def farm(tmp_path: Path) -> Path:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(FARM, encoding="utf-8")
+    return path
+
+
+def run(*words: Any, code: int = 0) -> str:
+    answer = CliRunner().invoke(app, ["vocabulary", *map(str, words)])
+    assert answer.exit_code == code, answer.output
+    return answer.output
+
+
+def run_json(*words: Any, code: int = 0) -> Any:
+    answer = CliRunner().invoke(app, ["vocabulary", *map(str, words), "--json"])
+    assert answer.exit_code == code, answer.output
+    return json.loads(answer.stdout)
+
+
+def test_split_show_and_lint_of_the_maraca(farm: Path) -> None:
+    """V-07."""
+    assert "maraca: 2 parts: head, stick" in run("lint", farm)
+    assert "stick was split into joint and handle" in run(
+        "split", farm, "maraca", "stick", "--into", "joint, handle", "--who", "ann"
+    )
+    assert "few_parts" not in run("lint", farm)
+    shown = run_json("show", farm, "maraca")
+    (maraca,) = shown["objects"]
+    assert [(part["name"], part["origin"]) for part in maraca["parts"]] == [
+        ("head", []),
+        ("joint", ["stick"]),
+        ("handle", ["stick"]),
+    ]
+    assert shown["changes"][0]["who"] == "ann"
+    text = run("show", farm, "maraca")
+    assert "split from stick" in text
+    assert "ann" in text
+    assert "# the males" in farm.read_text("utf-8")
+
+
+def test_show_marks_whole_objects_and_inclusions(farm: Path) -> None:
+    text = run("show", farm)
+    assert "whole" in text
+    assert "eye (in head)" in text
+    told = run_json("show", farm)
+    assert [one["whole_object"] for one in told["objects"]] == [False, False, True]
+
+
+def test_the_other_edits_each_make_a_version(farm: Path) -> None:
+    run("add", farm, "ram", "horn", "tail", "--source", "volunteers", "--evidence", "8 of 10")
+    run("rename", farm, "ram", "body", "trunk")
+    run("merge", farm, "ram", "horn", "tail", "--into", "ends")
+    told = run_json("remove", farm, "ram", "eye", "--note", "too small")
+    assert told["version"] == 5
+    assert told["notes"] == ["too small"]
+    assert told["changed"] == [
+        {"object": "ram", "removed": ["eye"], "inclusions_removed": ["eye in head"]}
+    ]
+    found = read_vocabulary(farm)
+    assert found.object("ram").names == ("head", "trunk", "ends")
+    assert [c.operation for c in found.changes] == ["add", "rename", "merge", "remove"]
+    run("add", farm, "unicorn", "horn", code=3)
+    run("add", farm, "unicorn", "horn", "--new")
+    assert read_vocabulary(farm).names[-1] == "unicorn"
+
+
+def test_mistakes_leave_the_file_alone(farm: Path) -> None:
+    before = farm.read_bytes()
+    assert "did you mean stick?" in run("remove", farm, "maraca", "stik", code=3)
+    assert "did you mean maraca?" in run("remove", farm, "maracca", "stick", code=3)
+    assert "two names or more" in run("split", farm, "maraca", "stick", "--into", "a,", code=2)
+    assert "unknown source" in run("add", farm, "ram", "x", "--source", "wiki", code=3)
+    assert "no vocabulary" in run("add", farm.parent / "none.yaml", "ram", "x", code=3)
+    assert farm.read_bytes() == before
+
+
+def test_diff(farm: Path, make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
+    other = tmp_path / "other.yaml"
+    other.write_bytes(farm.read_bytes())
+    run("rename", other, "ram", "body", "trunk")
+    text = run("diff", farm, other)
+    assert "body is now called trunk" in text
+    assert "1 objects differ, 2 are the same" in text
+    make_dataset([])
+    assert "- object cat" in run("diff", tmp_path / "human", farm)
+    assert run_json("diff", farm, tmp_path / "human")["objects_added"] == ["cat", "car"]
+    run("diff", farm, tmp_path / "empty", code=3)
+
+
+def test_lint_measures_on_data_and_ends_with_5_on_errors(
+    tmp_path: Path, make_dataset: Callable[..., Dataset]
+) -> None:
+    rows = [(f"{n}.png", "cat", [("cat:head", (5, 5, 20, 20)), ("cat:ear", (6, 6, 9, 9))])
+            for n in range(3)]  # fmt: skip
+    make_dataset(rows)
+    assert "not measured" in run("lint", tmp_path / "human")
+    path = tmp_path / "v.yaml"
+    path.write_text(
+        "objects: {cat: {parts: [{name: head}, {name: ear}, {name: body}]}}", encoding="utf-8"
+    )
+    text = run("lint", path, "--data", tmp_path / "human")
+    assert "100% of ear lies in head" in text
+    assert "0 errors" in text
+    swapped = path.read_text("utf-8").replace("parts:", "inclusions: {head: ear}, parts:")
+    path.write_text(swapped, encoding="utf-8")
+    told = run_json("lint", path, "--data", tmp_path / "human", "--split", "train", code=5)
+    assert told["rules"]["swapped_inclusion"]["count"] == 1
+    run("lint", path, "--data", tmp_path / "human", "--split", "none", code=3)
+
+
+def ballots(path: Path, yes: int = 8) -> Path:
+    rows = [f"v{n},ram,horn,{'yes' if n < yes else 'no'}" for n in range(10)]
+    path.write_text("\n".join(["voter,object,part,vote", *rows, "v0,rom,horn,yes"]), "utf-8")
+    return path
+
+
+def test_vote(farm: Path, tmp_path: Path) -> None:
+    """V-03, V-10."""
+    cast = ballots(tmp_path / "ballots.csv")
+    before = farm.read_bytes()
+    assert "nothing written" in run("vote", farm, cast, "--dry-run")
+    assert farm.read_bytes() == before
+    out = tmp_path / "voted.yaml"
+    text = run("vote", farm, cast, "--out", out)
+    assert "no object category 'rom'; did you mean ram?" in text
+    assert farm.read_bytes() == before
+    assert "# the males" in out.read_text("utf-8")
+    assert read_vocabulary(out).object("ram").named("horn").evidence == ("8 of 10 volunteers",)
+    run("vote", farm, cast, "--out", out, code=1)
+    told = run_json("vote", farm, ballots(cast, 5), "--tie", "keep")
+    assert (told["version"], told["changed"]) == (2, True)
+    assert [o["decision"] for o in told["outcomes"] if o["part"] == "horn"] == ["added"]
+
+
+def test_vote_needs_ballots(farm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "no ballots" in run("vote", farm, code=2)
+    run("vote", farm, tmp_path / "none.csv", code=3)
+    (tmp_path / "bad.csv").write_text("a,b\n1,2\n")
+    assert "voter,object,part,vote" in run("vote", farm, tmp_path / "bad.csv", code=5)
+    run("vote", farm, ballots(tmp_path / "b.csv"), "--share", "0.2", code=2)
+    monkeypatch.delenv("PARTLAB_STUDIO_URL", raising=False)
+    assert "PARTLAB_STUDIO_URL" in run("vote", farm, "--survey", "3", code=4)
+    assert "PARTLAB_STUDIO_URL" in run("survey", farm, code=4)
