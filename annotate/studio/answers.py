@@ -1,0 +1,173 @@
+"""One annotation as an answer of the work: masks with provenance, a discard, or broken."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from annotate.studio.raw import RawAnnotation
+from annotate.studio.regions import PartMask, Reading, read_result
+from annotate.vocabulary import ObjectParts
+from annotate.work import Answer, Image
+from partlab.masks import Rle, area, iou, union
+
+OVERLAP = 0.05  # share of the smaller of two parts
+UNKNOWN_MODEL = "unknown"
+_HARMLESS = frozenset({"empty-mask"})  # nothing drawn, so nothing lost
+Problem = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What an answer depends on besides the annotation.
+
+    `models` names what made each prediction, by its id. A round that starts from the round
+    before has those masks as predictions of a model called `start_from`; `before` are they,
+    by image id, so that a mask keeps where it really comes from (D-05).
+    """
+
+    parts: ObjectParts
+    min_pixels: int
+    model_help: bool
+    models: Mapping[int, str]
+    start_from: str | None = None
+    before: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
+
+
+def read_annotation(annotation: RawAnnotation, image: Image, context: Context) -> Reading:
+    """What is drawn in one annotation, in pixels of the data set's image."""
+    size, shown = (image.width, image.height), (image.shown[0], image.shown[1])
+    return read_result(annotation.result, context.parts, size, shown, min_pixels=context.min_pixels)
+
+
+def make_answer(annotation: RawAnnotation, image: Image, context: Context, **about: Any) -> Answer:
+    """The answer for one image; `about` are its object, round, task, annotator and raw file.
+
+    It is "broken", and counts as not done, when anything drawn could not be taken, when
+    nothing is drawn and no discard reason given, when both are, or when a model helped although
+    the work forbids it. Parts may be missing: they may be hidden in the picture.
+    """
+    reading = read_annotation(annotation, image, context)
+    masks = list(_masks(reading.masks, annotation, image, context))
+    problems = [*_problems(reading), *_own_rules(reading, masks, context)]
+    broken = any(problem["severity"] == "error" for problem in problems)
+    kind = "broken" if broken else "discard" if reading.discard else "masks"
+    return Answer(
+        **about,
+        image_id=image.id,
+        annotation_id=annotation.id,
+        updated_at=annotation.updated_at,
+        kind=kind,
+        minutes=None if annotation.lead_time is None else annotation.lead_time / 60,
+        reason=reading.discard,
+        masks=masks if kind == "masks" else [],
+        problems=problems,
+    )
+
+
+def same_drawing(reading: Reading, stored: Answer) -> bool:
+    """Whether an annotation still holds what was taken from it before, whatever the labels say."""
+    if reading.problems or stored.kind == "broken" or reading.discard != stored.reason:
+        return False
+    drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
+    return reading.discard is not None or drawn == _united(stored.masks)
+
+
+def _united(masks: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Rle]:
+    """One mask for each part and object: a change of the vocabulary may have left several."""
+    layers: dict[tuple[str, int], list[Rle]] = {}
+    for mask in masks:
+        layers.setdefault((mask["part"], mask["object"]), []).append(mask["rle"])
+    return {key: rles[0] if len(rles) == 1 else union(rles) for key, rles in layers.items()}
+
+
+def _masks(
+    masks: Iterable[PartMask], annotation: RawAnnotation, image: Image, context: Context
+) -> Iterator[dict[str, Any]]:
+    """{part, object, rle, origin, model}; `model` is None where a person drew alone."""
+    for mask in masks:
+        origin, model = str(mask.origin), None
+        if origin != "manual":
+            model = context.models.get(annotation.parent_prediction or 0, UNKNOWN_MODEL)
+            if model == context.start_from:
+                model = _model_before(mask, context.before.get(image.id, ()))
+                origin = origin if model else "manual"
+        yield {
+            "part": mask.part,
+            "object": mask.object,
+            "rle": mask.rle,
+            "origin": origin,
+            "model": model,
+        }
+
+
+def _model_before(mask: PartMask, before: Iterable[Mapping[str, Any]]) -> str | None:
+    """The model behind the mask of the round before, if there was one."""
+    for earlier in before:
+        if (earlier["part"], earlier["object"]) == (mask.part, mask.object):
+            return earlier.get("model")
+    return None
+
+
+def _problems(reading: Reading) -> Iterator[Problem]:
+    for found in reading.problems:
+        severity = "warning" if found.kind in _HARMLESS else "error"
+        yield _problem(found.kind, found.message, severity)
+    for note in reading.notes:
+        yield _problem("note", note, "note")
+
+
+def _problem(kind: str, message: str, severity: str = "error") -> Problem:
+    return {"kind": kind, "message": message, "severity": severity}
+
+
+def _own_rules(
+    reading: Reading, masks: Sequence[Mapping[str, Any]], context: Context
+) -> Iterator[Problem]:
+    helped = sorted({context.parts.part(m["part"]).name for m in masks if m["model"]})
+    if helped and not context.model_help:
+        words = f"{', '.join(helped)} came from a model, which this work forbids: draw them by hand"
+        yield _problem("model-help", words)
+    by_hand = any(mask.origin != "prediction" for mask in reading.masks)
+    if reading.discard and by_hand:
+        words = (
+            f"it is both drawn and given up ({reading.discard}): take the reason back, or delete "
+            "what is drawn"
+        )
+        yield _problem("discard-with-masks", words)
+    lost = any(found.kind not in _HARMLESS for found in reading.problems)
+    if not masks and not reading.discard and not lost:
+        words = "nothing is drawn and no reason given: draw it, or say why it cannot be drawn"
+        yield _problem("nothing-drawn", words)
+    yield from _overlaps(masks, context.parts)
+
+
+def _overlaps(masks: Sequence[Mapping[str, Any]], parts: ObjectParts) -> Iterator[Problem]:
+    """Parts of one object that share pixels without a declared inclusion (M-02): a warning."""
+    rles = [mask["rle"] for mask in masks]
+    areas = [area(rle) for rle in rles]
+    ratios = np.triu(iou(rles, rles), 1)
+    for a, b in zip(*np.nonzero(ratios), strict=True):
+        shared = ratios[a, b] * (areas[a] + areas[b]) / (1 + ratios[a, b])
+        share = shared / min(areas[a], areas[b])
+        one, other = masks[a]["part"], masks[b]["part"]
+        same_object = masks[a]["object"] == masks[b]["object"]
+        if share > OVERLAP and same_object and not _nested(one, other, parts):
+            small, large = (one, other) if areas[a] <= areas[b] else (other, one)
+            names = parts.part(small).name, parts.part(large).name
+            words = f"{share:.0%} of {names[0]} lies in {names[1]}, and no inclusion is declared"
+            yield _problem("overlap", words, "warning")
+
+
+def _nested(one: str, other: str, parts: ObjectParts) -> bool:
+    return other in _around(one, parts) or one in _around(other, parts)
+
+
+def _around(part: str, parts: ObjectParts) -> list[str]:
+    """The parts a part lies in; inclusions never go in a circle."""
+    found = []
+    while (outer := parts.inclusions.get(part)) is not None:
+        found.append(outer)
+        part = outer
+    return found
