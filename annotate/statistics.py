@@ -10,10 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
+from annotate.effort import Effort
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.files import sha256_json
-from partlab.schema import Dataset
+from partlab.schema import OURS, Dataset
 
 BINS: tuple[tuple[str, int, int], ...] = (
     ("1-2", 1, 2),
@@ -92,6 +93,7 @@ class Statistics:
     sources: dict[str, int]  # images
     licenses: dict[str, int]  # images
     origin_splits: dict[str, int]  # images
+    effort: Effort | None = None  # what the work took, where it is known (Q-03)
     per_object: list[ObjectCount] = field(default_factory=list)
     per_part: list[PartCount] = field(default_factory=list)
 
@@ -131,15 +133,27 @@ REFERENCE_BINS = {"1-2": 0.4627, "3-4": 0.4487, "5-6": 0.0866, "7+": 0.0020}
 def read_all(path: str | Path, split: str | None = None) -> list[Dataset]:
     """Every split of a data set folder, or the one named.
 
+    The folder of an annotation work gives its newest rounds as they are, accepted or not.
+
     Raises:
         NotFoundError: no data set there, or it has no such split.
     """
+    if split is None and (Path(path) / "work.json").is_file():
+        return [_of_work(Path(path))]
     splits = find_splits(path)
     if split is not None and split not in splits:
         raise NotFoundError(
             f"no split {split!r} in {path}", hint=f"its splits: {', '.join(splits)}"
         )
     return [read_coco(file) for name, file in splits.items() if split in (None, name)]
+
+
+def _of_work(folder: Path) -> Dataset:
+    from annotate.inspect.export import Wanted, build
+    from annotate.work import Work
+
+    with Work.open(folder) as work:
+        return build(work, Wanted(include_open=True), keep_ids=False).dataset
 
 
 _Part = tuple[str, str]  # object, part
@@ -189,9 +203,18 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
         sources=_tally(image.source or image.raw.get("source") for _, image in images),
         licenses=_tally(image.license for _, image in images),
         origin_splits=_tally(image.origin_split for _, image in images),
+        effort=_effort(datasets),
         per_object=_per_object(known, by_object, by_part, masks, relations),
         per_part=[PartCount(*part, by_part[part], masks[part]) for part in known],
     )
+
+
+def _effort(datasets: Sequence[Dataset]) -> Effort | None:
+    """Splits of one work carry the same figures: they are told once."""
+    for dataset in datasets:
+        if (stated := (dataset.top.get(OURS) or {}).get("effort")) is not None:
+            return Effort.from_json(stated)
+    return None
 
 
 def _parts(datasets: Sequence[Dataset]) -> dict[_Part, bool]:

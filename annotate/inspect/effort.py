@@ -1,85 +1,16 @@
-"""What a work took: people, hours, rounds, rejections, discards, help of a model (Q-03, Q-04)."""
+"""Counts the effort of a work from its state and history (Q-03, Q-04)."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 from sqlalchemy import func, select
 
+from annotate.effort import Effort, PersonEffort
 from annotate.inspect.discards import refusals, total
 from annotate.work import Answer, Batch, Event, Verdict, Work
-from partlab.errors import ConfigError, SchemaError
-
-PUBLISHED: dict[str, float] = {
-    "inspectors": 5,
-    "annotators": 50,
-    "hours": 8_000,
-    "discarded": 37_505,
-    "discard_rate": 37_505 / (37_505 + 91_000),
-}
-"""What the authors of PartImageNet++ report: references, never counted here (Q-03 to Q-05)."""
+from partlab.errors import ConfigError
 
 ROLES = ("annotator", "inspector", "other")
-
-
-@dataclass(frozen=True, slots=True)
-class PersonEffort:
-    """One person in one role.
-
-    `images` are answers or verdicts given, `rounds` the rounds drawn or inspected, `rejected`
-    those of them that were. Hours count what Label Studio measured and what was noted by hand.
-    """
-
-    who: str
-    role: str
-    hours: float = 0.0
-    images: int = 0
-    rounds: int = 0
-    rejected: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Effort:
-    """The effort of one work so far. Shares are None where there is nothing to divide by."""
-
-    annotators: int
-    inspectors: int
-    hours: float
-    minutes_per_image: float | None
-    categories: int
-    accepted: int
-    rounds: int
-    rejections: int
-    rejected_share: float | None  # of the rounds that were decided
-    verdicts: int
-    failed_verdicts: int
-    fail_reasons: dict[str, int]
-    looked_at: int
-    discarded: int
-    discards_final: int
-    discards_restored: int
-    discards_waiting: int
-    discard_rate: float | None
-    regions: dict[str, int]  # masks of the newest rounds: manual, prediction, prediction-changed
-    flags: int
-    people: list[PersonEffort] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures, as they stand in an exported file."""
-        return asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any) -> "Effort":
-        """The figures of an exported file.
-
-        Raises:
-            SchemaError: they are not what partlab writes.
-        """
-        try:
-            return cls(**{**values, "people": [PersonEffort(**one) for one in values["people"]]})
-        except (TypeError, KeyError) as error:
-            raise SchemaError(f"the effort in the file cannot be read: {error}") from None
 
 
 def measure_effort(work: Work) -> Effort:

@@ -67,11 +67,13 @@ def build(
     wanted: Wanted | None = None,
     *,
     round: int | None = None,
+    keep_ids: bool = True,
     progress: Progress = silent,
 ) -> Built:
     """The data set of a work: of each object category the newest accepted round.
 
     `round` takes exactly that round of every category that has come so far, accepted or not.
+    With `keep_ids` off nothing is noted in the work, and new parts have passing numbers.
     Image ids are the work's, category ids are given once and for ever; masks stay layers and
     are never flattened (M-03), but those of one part of one object are united.
     """
@@ -79,7 +81,7 @@ def build(
     found = {batch.object: _choose(work, batch.object, wanted, round) for batch in work.batches()}
     chosen = {name: batch for name, batch in found.items() if batch is not None}
     names = [name for name in work.vocabulary.names if name in chosen]
-    builder = _Builder(work, category_ids(work), wanted)
+    builder = _Builder(work, category_ids(work, keep=keep_ids), wanted)
     for name in progress(names, "object categories", len(names)):
         builder.add(work.vocabulary.object(name), chosen[name])
     waiting = {b.object: b.state for b in work.batches() if b.object not in names}
@@ -95,7 +97,7 @@ def _choose(work: Work, object: str, wanted: Wanted, round: int | None) -> Batch
     return newest if newest.state == "accepted" or wanted.include_open else None
 
 
-def category_ids(work: Work) -> dict[tuple[str, str], int]:
+def category_ids(work: Work, *, keep: bool = True) -> dict[tuple[str, str], int]:
     """The number of each (object, part id) in every file; new parts get the next free ones.
 
     Numbers of parts that left the vocabulary are never given again.
@@ -105,7 +107,7 @@ def category_ids(work: Work) -> dict[tuple[str, str], int]:
     highest = max(given.values(), default=0)
     parts = [(o.name, part.id) for o in work.vocabulary.objects for part in o.parts]
     new = {key: highest + n for n, key in enumerate((p for p in parts if p not in given), 1)}
-    if new:
+    if new and keep:
         ids = [[owner, part, number] for (owner, part), number in new.items()]
         work.record("categories", who="partlab", data={"ids": ids})
     return given | new

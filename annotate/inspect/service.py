@@ -34,22 +34,26 @@ class Inspection:
         object: str,
         who: str,
         *,
+        plan: str | None = None,
         suspicion: Mapping[int, float] | None = None,
         progress: Progress = silent,
     ) -> Desk:
         """Draw the images of a submitted category and render them; asked again, show them again.
 
         The draw follows from the work's seed, the category and the round, so each round has a
-        fresh one. `suspicion` is an audit's score by image id, for plans that begin with the
-        likely wrong ones.
+        fresh one. `plan` is the work's unless another is named; it holds for this round.
+        `suspicion` is an audit's score by image id, for plans that begin with the likely wrong
+        ones.
 
         Raises:
+            UnknownNameError: there is no such category, or no such plan.
             StateError: the category is not submitted, discards wait for review, there is
                 nothing to inspect, or `who` drew it.
         """
         batch = self.work.batch(object)
         if batch.state == "submitted":
-            self._draw(batch, person(who), suspicion)
+            chosen = get_plan(plan or self.work.settings.plan)
+            self._draw(batch, person(who), chosen, suspicion)
         elif batch.state != "sampled":
             raise StateError(
                 f"{object} round {batch.round} is {batch.state}, not submitted",
@@ -59,8 +63,9 @@ class Inspection:
         self._render(object, progress)
         return self.cards(object)
 
-    def _draw(self, batch: Batch, who: str, suspicion: Mapping[int, float] | None) -> None:
-        plan = get_plan(self.work.settings.plan)
+    def _draw(
+        self, batch: Batch, who: str, plan: Plan, suspicion: Mapping[int, float] | None
+    ) -> None:
         seed = round_seed(self.work.settings.seed, batch.object, batch.round)
         images = self._with_masks(batch)
         if not images:
@@ -193,7 +198,7 @@ class Inspection:
                 drew it.
         """
         inspector = person(who)
-        self._check_reason(passed, reason)
+        self.check_reason(passed, reason)
         desk = self._settle(object)
         if desk.state != "sampled":
             raise StateError(
@@ -208,7 +213,13 @@ class Inspection:
         self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
         return self._settle(object)
 
-    def _check_reason(self, passed: bool, reason: str | None) -> None:
+    def check_reason(self, passed: bool, reason: str | None) -> None:
+        """See that a failure has a reason from the work's list, and nothing else has one.
+
+        Raises:
+            ConfigError: a failure without a reason, or a reason without a failure.
+            UnknownNameError: the work has no such reason.
+        """
         known = self.work.settings.fail_reasons
         if passed and reason is not None:
             raise ConfigError(

@@ -294,7 +294,7 @@ def _decided(change: Change) -> None:
 
 @rules("discard-review")
 def _discard_review(change: Change) -> None:
-    """{image_id, uphold, note?, reason?, annotator?}: one of two inspectors on a discarded image (Q-04)."""
+    """{image_id, uphold, note?, …}: one of two inspectors on a discarded image (Q-04)."""
     batch, data, who = change.batch("annotating", "submitted"), change.data, change.event.who
     answer = change.find(Answer, data["image_id"])
     if answer is None or answer.kind != "discard":

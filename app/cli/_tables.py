@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from annotate.effort import PUBLISHED, Effort
 from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
 
 
@@ -54,6 +55,50 @@ def densities(found: Sequence[Statistics], *, reference: bool) -> Table:
         bins = [f"{share:.1%}" for share in REFERENCE_BINS.values()]
         table.add_row("PartImageNet++ (published)", "4.06", "≈ 2.7", *bins, "", style="dim")
     return table
+
+
+def effort_tables(row: Statistics, *, reference: bool) -> list[Table]:
+    """What the work took, published figures beside it; nothing where it is not known."""
+    if row.effort is None:
+        return []
+    columns = ("counted", "published") if reference else ("counted",)
+    figures = _table(f"{row.name}: effort", "", *columns)
+    for name, value, published in _effort_rows(row.effort):
+        figures.add_row(name, value, *([published] if reference else []))
+    people = _table("", "who", "role", "hours", "images", "rounds", "rejected")
+    for one in row.effort.people:
+        numbers = (f"{one.hours:.1f}", f"{one.images:,}", str(one.rounds), str(one.rejected))
+        people.add_row(one.who, one.role, *numbers)
+    return [figures, people]
+
+
+def _effort_rows(effort: Effort) -> list[tuple[str, str, str]]:
+    minutes = effort.minutes_per_image
+    rows = [
+        ("annotators", f"{effort.annotators}", f"{PUBLISHED['annotators']:.0f}"),
+        ("inspectors", f"{effort.inspectors}", f"{PUBLISHED['inspectors']:.0f}"),
+        ("hours", f"{effort.hours:,.1f}", f"about {PUBLISHED['hours']:,.0f}"),
+        ("minutes an image", "" if minutes is None else f"{minutes:.1f}", ""),
+        ("categories accepted", f"{effort.accepted} of {effort.categories}", ""),
+        ("rounds", f"{effort.rounds}", ""),
+        ("rounds rejected", f"{effort.rejections}{_share(effort.rejected_share)}", ""),
+        ("verdicts", f"{effort.verdicts}, {effort.failed_verdicts} failed", ""),
+        (
+            "images discarded",
+            f"{effort.discarded}{_share(effort.discard_rate)}",
+            f"{PUBLISHED['discarded']:,.0f}{_share(PUBLISHED['discard_rate'])}",
+        ),
+        ("  upheld by two", f"{effort.discards_final}", ""),
+        ("  restored", f"{effort.discards_restored}", ""),
+        ("  waiting for review", f"{effort.discards_waiting}", ""),
+        ("breaches of rules flagged", f"{effort.flags}", ""),
+    ]
+    rows += [(f"fails because: {why}", f"{n}", "") for why, n in effort.fail_reasons.items()]
+    return rows + [(f"masks drawn: {how}", f"{n:,}", "") for how, n in effort.regions.items()]
+
+
+def _share(share: float | None) -> str:
+    return "" if share is None else f" ({share:.0%})"
 
 
 def details(row: Statistics) -> list[Table]:

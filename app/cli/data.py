@@ -58,7 +58,7 @@ def make_world(
 
 @group.command()
 def stats(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Part data sets.")],
+    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Data sets, or works.")],
     split: Annotated[
         str | None, typer.Option(help="Only this split; else all together.", show_default=False)
     ] = None,
@@ -69,11 +69,15 @@ def stats(
 ) -> None:
     """Count objects, parts, images and masks; densities, balance, origins and licences.
 
+    Of an annotation work, or what was exported from one, also people, hours, rounds, rejections
+    and discards.
+
     Example: partlab data stats world --reference
     """
     with reported(json) as ui:
         from dataclasses import asdict
 
+        from annotate.effort import PUBLISHED
         from annotate.statistics import REFERENCE_BINS, REFERENCES, measure, read_all
 
         found = [measure(read_all(path, split), str(path)) for path in data]
@@ -83,6 +87,7 @@ def stats(
         if reference:
             result["published"] = [asdict(row) for row in REFERENCES]
             result["published_bins"] = REFERENCE_BINS
+            result["published_effort"] = PUBLISHED
         return ui.emit(result)
 
 
@@ -96,7 +101,7 @@ def _print_statistics(found: list[Any], *, reference: bool) -> None:
     console.print(_tables.comparison(found, reference=reference))
     console.print(_tables.densities(found, reference=reference))
     for row in found:
-        console.print(*_tables.details(row))
+        console.print(*_tables.details(row), *_tables.effort_tables(row, reference=reference))
 
 
 @group.command()

@@ -9,7 +9,10 @@ from app.cli import (
     data,
     data_files,
     inspect,
+    inspect_discards,
+    inspect_export,
     inspect_plan,
+    inspect_sample,
     pseudolabel_reports,
     segmenter_evaluate,
     studio,
@@ -41,6 +44,9 @@ vocabulary_vote.register(vocabulary.group)
 vocabulary_lint.register(vocabulary.group)
 vocabulary_edit.register(vocabulary.group)
 vocabulary_seed.register(vocabulary.group)
+inspect_sample.register(inspect.group)
+inspect_discards.register(inspect.group)
+inspect_export.register(inspect.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")

@@ -1,0 +1,220 @@
+"""What inspectors said in Label Studio, read back (Q-01, Q-02, Q-04).
+
+    told = read_inspection(inspection, studio, "ram")
+
+The server knows no roles, so who may say what is checked here: the annotator's own words are
+refused, and so are words that somebody else changed; each with a sentence.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from annotate.inspect.project import (
+    DISCARDS,
+    FAIL,
+    INSPECT,
+    NOTE,
+    PASS,
+    REASON,
+    RESTORE,
+    THIRD,
+    UPHOLD,
+    VERDICT,
+)
+from annotate.inspect.service import Inspection
+from annotate.studio.client import Studio
+from annotate.studio.projects import find_projects
+from annotate.work import Batch, Work, same_person
+from partlab.errors import NotFoundError, PartlabError
+
+
+@dataclass(slots=True)
+class ReadBack:
+    """What came of reading a project: words taken, and those refused, a sentence each."""
+
+    object: str
+    taken: int = 0
+    known: int = 0
+    refused: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Word:
+    """One person's answer to one task."""
+
+    image_id: int
+    who: str
+    verdict: str | None
+    reason: str | None
+    note: str | None
+    minutes: float | None
+    changed_by: str | None
+    where: str
+
+
+def read_inspection(inspection: Inspection, studio: Studio, object: str) -> ReadBack:
+    """Take the verdicts given in Label Studio, in the order of the draw.
+
+    Read again, nothing is taken twice. Verdicts after the plan's decision are not needed.
+
+    Raises:
+        NotFoundError: the round has no inspection project.
+    """
+    desk = inspection.cards(object)
+    project = _project(inspection.work, studio, INSPECT, object, desk.round)
+    told = ReadBack(object)
+    place = {card.image_id: card.position for card in desk.cards}
+    words = [word for word in _words(studio, project) if word.image_id in place]
+    for word in sorted(words, key=lambda word: place[word.image_id]):
+        if not _refused(word, desk.annotator, told):
+            _take_verdict(inspection, object, word, told)
+    return told
+
+
+def _take_verdict(inspection: Inspection, object: str, word: _Word, told: ReadBack) -> None:
+    desk = inspection.cards(object)
+    card = desk.card(word.image_id)
+    passed = word.verdict == PASS
+    reason = None if passed else word.reason
+    said = (card.passed, card.reason, card.note)
+    if card.inspector is not None and not same_person(card.inspector, word.who):
+        told.refused.append(f"{word.where}: {card.inspector} was first")
+    elif said == (passed, reason, word.note) or desk.state != "sampled":
+        told.known += 1
+    elif card.due or card.passed is not None:
+        _try(
+            lambda: inspection.decide(
+                object,
+                word.image_id,
+                passed,
+                word.who,
+                reason=reason,
+                note=word.note,
+                minutes=word.minutes,
+            ),
+            word,
+            told,
+        )
+    else:
+        told.refused.append(f"{word.where}: it was not its turn in the order of the draw")
+
+
+def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBack:
+    """Take the reviews of refused images given in Label Studio; nothing is taken twice.
+
+    Raises:
+        NotFoundError: the round has no project for them.
+    """
+    work, batch = inspection.work, inspection.work.batch(object)
+    told = ReadBack(object)
+    project = _project(work, studio, DISCARDS, object, batch.round)
+    third = find_projects(studio, work, THIRD).get((object, batch.round))
+    for one in (project, *([third] if third is not None else [])):
+        for word in _words(studio, one):
+            _take_review(inspection, object, batch, word, told)
+    return told
+
+
+def _take_review(
+    inspection: Inspection, object: str, batch: Batch, word: _Word, told: ReadBack
+) -> None:
+    cases = [c for c in inspection.discards(object) if c.round == batch.round]
+    case = next((c for c in cases if c.image_id == word.image_id), None)
+    if case is None or _refused(word, case.annotator, told):
+        return
+    if any(same_person(review.inspector, word.who) for review in case.reviews):
+        told.known += 1
+    elif not case.open:
+        told.refused.append(f"{word.where}: the review of this image is closed")
+    else:
+        _try(
+            lambda: inspection.review_discard(
+                object,
+                word.image_id,
+                word.verdict == UPHOLD,
+                word.who,
+                note=word.note,
+                minutes=word.minutes,
+            ),
+            word,
+            told,
+        )
+
+
+def _refused(word: _Word, annotator: str, told: ReadBack) -> bool:
+    if same_person(word.who, annotator):
+        told.refused.append(f"{word.where}: nobody inspects their own work")
+    elif word.changed_by is not None:
+        told.refused.append(f"{word.where}: {word.changed_by} changed it")
+    elif word.verdict not in (PASS, FAIL, UPHOLD, RESTORE):
+        told.refused.append(f"{word.where}: it says neither yes nor no")
+    else:
+        return False
+    return True
+
+
+def _try(action: Callable[[], Any], word: _Word, told: ReadBack) -> None:
+    try:
+        action()
+        told.taken += 1
+    except PartlabError as error:
+        told.refused.append(f"{word.where}: {error.message}")
+
+
+def _project(work: Work, studio: Studio, kind: str, object: str, round: int) -> int:
+    found = find_projects(studio, work, kind).get((object, round))
+    if found is None:
+        command = "sample WORK --studio" if kind == INSPECT else "discards WORK --studio"
+        raise NotFoundError(
+            f"{object} round {round} has no such project in Label Studio",
+            hint=f"make it with `partlab inspect {command}`",
+        )
+    return found
+
+
+def _words(studio: Studio, project: int) -> Iterator[_Word]:
+    """The last word of each person on each image, oldest first."""
+    people = {id: email for email, id in studio.users().items()}
+    found: dict[tuple[int, str], _Word] = {}
+    for task in studio.pages("/api/tasks", key="tasks", size=100, project=project, fields="all"):
+        image_id = (task.get("data") or {}).get("image_id")
+        annotations: Iterable[Any] = task.get("annotations") or ()
+        for one in sorted(annotations, key=lambda one: str(one.get("updated_at"))):
+            if isinstance(image_id, int) and not one.get("was_cancelled"):
+                word = _word(image_id, one, people, project)
+                found[image_id, word.who] = word
+    yield from found.values()
+
+
+def _word(image_id: int, one: Mapping[str, Any], people: Mapping[int, str], project: int) -> _Word:
+    who = _person(one.get("completed_by"), people)
+    editor = who if one.get("updated_by") is None else _person(one["updated_by"], people)
+    said, lead = _said(one.get("result")), one.get("lead_time")
+    return _Word(
+        image_id=image_id,
+        who=who,
+        verdict=said.get(VERDICT),
+        reason=said.get(REASON),
+        note=said.get(NOTE),
+        minutes=round(lead / 60, 3) if isinstance(lead, int | float) else None,
+        changed_by=None if editor == who else editor,
+        where=f"the word of {who} on image {image_id} (project {project}) was not taken",
+    )
+
+
+def _person(by: Any, people: Mapping[int, str]) -> str:
+    id = by.get("id") if isinstance(by, dict) else by
+    return people.get(id, f"user {id}") if isinstance(id, int) else "somebody"
+
+
+def _said(result: Any) -> dict[str, str]:
+    found = {}
+    for item in result if isinstance(result, list) else ():
+        value = item.get("value") if isinstance(item, dict) else None
+        if not isinstance(value, dict):
+            continue
+        words = value.get("choices") or value.get("text") or []
+        words = [words] if isinstance(words, str) else words
+        found[str(item.get("from_name"))] = " ".join(map(str, words))
+    return found

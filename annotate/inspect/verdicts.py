@@ -1,0 +1,102 @@
+"""A table of verdicts that an inspector fills in while looking at the pictures (Q-01, Q-02)."""
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from annotate.inspect.desk import Desk
+from annotate.inspect.service import Inspection
+from partlab.errors import NotFoundError, SchemaError, StateError
+from partlab.files import write_text
+
+COLUMNS = ("image", "file_name", "verdict", "reason", "note")
+_WORDS = {"pass": True, "p": True, "ok": True, "yes": True, "1": True, "true": True}
+_WORDS |= {"fail": False, "f": False, "no": False, "0": False, "false": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Ruling:
+    """One line: an image by id or file name, and the word on it."""
+
+    image: str
+    passed: bool
+    reason: str | None = None
+    note: str | None = None
+
+
+def write_table(desk: Desk, path: Path) -> None:
+    """A CSV with a line for each drawn image and an empty verdict; one that is there is left."""
+    if path.exists():
+        return
+    buffer = io.StringIO(newline="")
+    table = csv.writer(buffer, lineterminator="\n")
+    table.writerow(COLUMNS)
+    table.writerows([card.image_id, card.file_name, "", "", ""] for card in desk.cards)
+    write_text(path, buffer.getvalue())
+
+
+def read_table(path: Path) -> list[Ruling]:
+    """The lines that have a verdict (pass or fail); comma or semicolon, as spreadsheets write it.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SchemaError: it is no CSV with the columns image and verdict, or a verdict is neither.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise NotFoundError(f"no file {path}") from None
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
+    head = text.partition("\n")[0]
+    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    if not {"image", "verdict"} <= set(rows.fieldnames or ()):
+        raise SchemaError(
+            f"{path} has no columns image and verdict",
+            hint="`partlab inspect sample` writes such a table beside the pictures",
+        )
+    return [one for n, row in enumerate(rows, 2) if (one := _ruling(path, n, row)) is not None]
+
+
+def _ruling(path: Path, line: int, row: dict[str, str | None]) -> Ruling | None:
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    if not values["verdict"]:
+        return None
+    if values["verdict"].lower() not in _WORDS:
+        raise SchemaError(
+            f"{path} line {line}: the verdict is {values['verdict']!r}", hint="write pass or fail"
+        )
+    passed = _WORDS[values["verdict"].lower()]
+    return Ruling(values["image"], passed, values["reason"] or None, values["note"] or None)
+
+
+def decide_all(
+    inspection: Inspection, object: str, rulings: Iterable[Ruling], who: str
+) -> tuple[Desk, int]:
+    """Give several verdicts, in the order of the draw; how many were given.
+
+    What the plan no longer needs is left out. Nothing is given unless all of them can be.
+
+    Raises:
+        UnknownNameError: an image is not in the sample, or a reason is unknown.
+        ConfigError: a failure has no reason.
+        StateError: as `Inspection.decide`.
+    """
+    desk = inspection.cards(object)
+    if desk.state != "sampled":
+        raise StateError(f"{object} round {desk.round} is {desk.state}: nothing is to be inspected")
+    cards = [(desk.card(ruling.image), ruling) for ruling in rulings]
+    for _, ruling in cards:
+        inspection.check_reason(ruling.passed, ruling.reason)
+    given = 0
+    for card, one in sorted(cards, key=lambda pair: pair[0].position):
+        now = desk.card(card.image_id)
+        if desk.state != "sampled" or not (now.due or now.passed is not None):
+            continue
+        desk = inspection.decide(
+            object, card.image_id, one.passed, who, reason=one.reason, note=one.note
+        )
+        given += 1
+    return desk, given

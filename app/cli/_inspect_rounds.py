@@ -1,0 +1,102 @@
+"""Rounds, refusals and events as tables and lines for people."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from annotate.inspect.desk import Standing
+from annotate.inspect.discards import DiscardCase, Refusals
+from annotate.inspect.inclusions import Nesting
+from annotate.work import Event
+
+
+def show(table: Table) -> None:
+    """Print a table; a pipe tells no width, so it gets enough."""
+    width = None if Console().is_terminal else 140
+    Console(highlight=False, width=width).print(table)
+
+
+def _table(*columns: str, words: int = 1) -> Table:
+    table = Table(box=box.SIMPLE_HEAD)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="left" if position < words else "right")
+    return table
+
+
+def standings(rows: Sequence[Standing]) -> Table:
+    """One line for each object category."""
+    columns = ("object", "annotator", "state", "inspectors", "round", "drawn", "seen", "bad")
+    table = _table(*columns, "discards\nwaiting", words=4)
+    for row in rows:
+        people = ", ".join(row.inspectors)
+        numbers = (row.round, row.drawn, row.seen, row.bad, row.discards_waiting)
+        table.add_row(row.object, row.annotator, row.state, people, *map(str, numbers))
+    return table
+
+
+def event_line(event: Event) -> str:
+    """One event of the history on one line."""
+    where = f"{event.object} r{event.round}" if event.object else "-"
+    return f"{event.at[:19]}  {event.who}  {event.what}  {where}  {_facts(event.data)}".rstrip()
+
+
+def _facts(data: dict[str, Any]) -> str:
+    """The short values; lists say how long they are."""
+    told = []
+    for name, value in data.items():
+        if isinstance(value, list | dict):
+            told.append(f"{name}: {len(value)}")
+        elif value not in (None, "") and name != "rules":
+            told.append(f"{name} {str(value)[:40]}")
+    return ", ".join(told)
+
+
+def refusal_table(rows: Sequence[Refusals]) -> Table:
+    """How often each annotator refused images, and what inspectors made of it."""
+    columns = ("object", "annotator", "looked at", "refused", "share", "waiting", "final")
+    table = _table(*columns, "restored", "reasons", words=2)
+    for row in rows:
+        reasons = ", ".join(f"{count} {why}" for why, count in row.reasons.items())
+        share = f"{row.rate:.1%}" if row.looked_at else ""
+        numbers = (row.waiting, row.final, row.restored)
+        table.add_row(
+            row.object,
+            row.annotator,
+            str(row.looked_at),
+            str(row.refused),
+            share,
+            *map(str, numbers),
+            reasons,
+        )
+    return table
+
+
+def case_lines(cases: Sequence[DiscardCase]) -> list[str]:
+    """Each case with the words on it and where its picture is."""
+    lines = []
+    for case in cases:
+        said = ", ".join(
+            f"{r.inspector}: {'uphold' if r.uphold else 'restore'}" for r in case.reviews
+        )
+        state = "disputed, a third decides" if case.disputed else case.state
+        state += ", drawn since" if case.state == "restored" and case.drawn else ""
+        head = f"{case.object} r{case.round} image {case.image_id} {case.file_name}"
+        lines.append(f"{head}: {case.reason or 'no reason'} ({state}{'; ' if said else ''}{said})")
+        if case.open and case.picture is not None:
+            lines.append(f"    {case.picture}")
+    return lines
+
+
+def nesting_table(rows: Sequence[Nesting]) -> Table:
+    """Declared and suggested inclusions with their counts."""
+    columns = ("object", "inner part", "in outer part", "", "both seen", "nested", "share")
+    table = _table(*columns, "inner px", "outer px", words=4)
+    for row in rows:
+        share = f"{row.share:.0%}" if row.both else ""
+        numbers = (str(row.both), str(row.nested), share)
+        areas = (f"{row.inner_area:.0f}", f"{row.outer_area:.0f}")
+        table.add_row(row.object, row.inner, row.outer, row.state, *numbers, *areas)
+    return table

@@ -1,0 +1,151 @@
+"""`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli._ui import JsonOpt, Ui, reported
+from app.cli.inspect_sample import WorkArg
+from partlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from annotate.inspect.service import Inspection
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to the group `inspect`."""
+    group.command()(discards)
+    group.command()(hours)
+
+
+def discards(
+    folder: WorkArg,
+    object: Annotated[
+        str | None, typer.Argument(metavar="[OBJECT]", help="Only this object category.")
+    ] = None,
+    image: Annotated[
+        str | None, typer.Option(help="Image id, file name, or the end of one.")
+    ] = None,
+    uphold: Annotated[
+        bool | None,
+        typer.Option("--uphold/--restore", help="Rightly refused, or to be drawn after all."),
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="A remark, kept with the review.")] = None,
+    by: Annotated[
+        str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
+    ] = None,
+    studio: Annotated[
+        bool, typer.Option("--studio", help="Show them to two inspectors in Label Studio.")
+    ] = False,
+    from_studio: Annotated[
+        bool, typer.Option("--from-studio", help="Read back what they said there.")
+    ] = False,
+    json: JsonOpt = False,
+) -> None:
+    """List refused images and how often they are refused, or review one of them.
+
+    Two inspectors who did not draw the category review each image, a third when they disagree.
+
+    Example: partlab inspect discards ram-work ram --image 12 --uphold --by ina@example.org
+    """
+    with reported(json) as ui:
+        from annotate.inspect.service import Inspection
+        from annotate.work import Work
+
+        if studio and from_studio:
+            raise ConfigError("--studio makes the project, --from-studio reads it: choose one")
+        with Work.open(folder) as work:
+            inspection = Inspection(work)
+            if studio or from_studio:
+                return _in_studio(inspection, object, ui, read=from_studio)
+            if image is None and uphold is None:
+                return _report(inspection, object, ui)
+            return _review(inspection, (object, image, uphold), by, note, ui)
+
+
+def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
+    from dataclasses import asdict
+
+    from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+    from app.cli._inspect_rounds import case_lines, refusal_table, show
+
+    rows, cases = refusals(inspection.work, object), inspection.discards(object)
+    every, signs = total(rows), worries(rows)
+    if ui.json:
+        counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
+        told: dict[str, Any] = {"cases": [asdict(c) for c in cases], "refusals": counted}
+        return ui.emit({**told, "rate": every.rate, "worries": signs, "published": PUBLISHED})
+    show(refusal_table([*rows, every]))
+    published = f"published: {PUBLISHED['discarded']:,} refused, {PUBLISHED['rate']:.0%}"
+    lines = [*case_lines(cases), *(f"look into this: {sign}" for sign in signs), published]
+    return ui.emit(None, "\n".join(lines))
+
+
+def _review(
+    inspection: "Inspection",
+    what: tuple[str | None, str | None, bool | None],
+    by: str | None,
+    note: str | None,
+    ui: Ui,
+) -> None:
+    from dataclasses import asdict
+
+    object, image, uphold = what
+    if object is None or image is None or uphold is None or by is None:
+        raise ConfigError(
+            "a review needs an object category, an image, a verdict and a name",
+            hint="WORK OBJECT --image ID --uphold (or --restore) --by WHO",
+        )
+    case = inspection.review_discard(object, image, uphold, by, note=note)
+    words = f"{object} image {case.image_id}: {case.state}"
+    if case.disputed:
+        words += "; two inspectors disagree, a third decides"
+    elif case.state == "waiting":
+        words += "; another inspector reviews it"
+    elif case.state == "restored":
+        words += f"; {case.annotator} is to draw it: take back the refusal in Label Studio, draw"
+        words += ", submit again"
+    ui.emit(asdict(case), words)
+
+
+def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bool) -> None:
+    from dataclasses import asdict
+
+    from annotate.inspect.project import open_discards
+    from annotate.inspect.readback import read_discards
+    from annotate.studio.client import Studio
+
+    waiting = {case.object for case in inspection.discards(object) if case.open}
+    names = [object] if object else sorted(waiting)
+    with Studio.from_env() as studio:
+        if read:
+            found = [read_discards(inspection, studio, name) for name in names]
+            lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
+            lines += [why for one in found for why in one.refused]
+            return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
+        opened = [one for name in names for one in open_discards(inspection, studio, name)]
+    lines = [f"{one.object} r{one.round}: {one.images} images at {one.url}" for one in opened]
+    return ui.emit([asdict(one) for one in opened], "\n".join(lines) or "nothing waits")
+
+
+def hours(
+    folder: WorkArg,
+    hours: Annotated[float, typer.Argument(metavar="HOURS", help="How many.")],
+    *,
+    by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who worked them.")],
+    role: Annotated[str, typer.Option(help="annotator, inspector or other.")] = "inspector",
+    note: Annotated[str | None, typer.Option(help="What was done.")] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Note hours that Label Studio did not measure, for the statistics of the work.
+
+    Example: partlab inspect hours ram-work 1.5 --by ina@example.org --note "overlays of ram"
+    """
+    with reported(json) as ui:
+        from annotate.inspect.effort import note_hours
+        from annotate.inspect.service import person
+        from annotate.work import Work
+
+        with Work.open(folder) as work:
+            note_hours(work, person(by), hours, role, note)
+        ui.emit({"who": person(by), "hours": hours, "role": role}, f"{hours:g} hours of {by} noted")

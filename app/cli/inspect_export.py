@@ -1,0 +1,138 @@
+"""`partlab inspect export | inclusions`: the data set of a work; parts inside parts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
+from app.cli.inspect_sample import WorkArg
+
+if TYPE_CHECKING:
+    from partlab.schema import Dataset
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to the group `inspect`."""
+    group.command()(export)
+    group.command()(inclusions)
+
+
+def export(
+    folder: WorkArg,
+    out: Annotated[Path, typer.Option(help="New part data set folder.")],
+    include_open: Annotated[
+        bool, typer.Option("--include-open", help="Also categories that are not accepted.")
+    ] = False,
+    human_only: Annotated[
+        bool, typer.Option("--human-only", help="Leave out images that a model helped with.")
+    ] = False,
+    by_round: Annotated[
+        bool, typer.Option("--by-round", help="Each round as a data set: OUT/r1, OUT/r2, …")
+    ] = False,
+    pictures: Annotated[
+        Literal["link", "copy", "none"], typer.Option(help="What happens to the picture files.")
+    ] = "link",
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Write the accepted categories as a part data set, with who drew and who inspected them.
+
+    Example: partlab inspect export ram-work --out rams
+    """
+    with reported(json) as ui:
+        from annotate.formats.pictures import Pictures
+        from annotate.inspect.export import Wanted
+        from annotate.inspect.export import export as write
+        from annotate.work import Work
+
+        wanted = Wanted(include_open=include_open, human_only=human_only)
+        with Work.open(folder) as work:
+            told = write(
+                work,
+                out,
+                wanted,
+                by_round=by_round,
+                pictures=Pictures(pictures),
+                force=force,
+                progress=ui.progress,
+            )
+        parts = told.get("rounds") or {"": told}
+        lines = [_exported(out / name, counts) for name, counts in parts.items()]
+        next_ = out / next(iter(parts))
+        ui.emit(told, "\n".join([*lines, f"next: partlab data check {next_}"]))
+
+
+def _exported(out: Path, n: dict[str, Any]) -> str:
+    line = f"{out}: {n['images']} images, {n['masks']} masks, {n['categories']} part categories "
+    line += f"of {n['objects']} objects, {n['discards']} discards"
+    left_out = {
+        f"{len(n['waiting'])} object categories that are not accepted": len(n["waiting"]),
+        f"{n['left_out_model_helped']} images that a model helped with": n["left_out_model_helped"],
+        f"{n['left_out_not_drawn']} images not drawn yet": n["left_out_not_drawn"],
+    }
+    lines = [line, *(f"  left out: {words}" for words, count in left_out.items() if count)]
+    if n["missing_pictures"]:
+        lines.append(f"  {n['missing_pictures']} pictures were not found")
+    return "\n".join(lines)
+
+
+def inclusions(
+    source: Annotated[Path, typer.Argument(metavar="WORK|DATA", help="A work, or a data set.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for OBJECT.txt files of inner:outer lines.")
+    ] = None,
+    suggested: Annotated[
+        bool, typer.Option("--with-suggested", help="Write the suggested ones too.")
+    ] = False,
+    nested: Annotated[float, typer.Option(help="Share of a mask that makes it lie inside.")] = 0.9,
+    share: Annotated[float, typer.Option(help="Share of the objects that makes it a rule.")] = 0.5,
+    objects: Annotated[int, typer.Option(help="Objects that must show both parts.")] = 5,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Compare declared inclusions with the masks; suggest those that nobody declared.
+
+    Example: partlab inspect inclusions rams --out including
+    """
+    with reported(json) as ui:
+        from annotate.inspect.inclusions import InclusionSettings, nestings
+        from partlab.config import validate
+
+        values: dict[str, Any] = {"nested": nested, "share": share, "objects": objects}
+        settings = validate(InclusionSettings, values, "the command line")
+        datasets = _datasets(source)
+        found = nestings(datasets, settings, ui.progress)
+        files = _write(datasets, found, out, suggested, force) if out else 0
+        _tell(found, files, out, ui)
+
+
+def _datasets(source: Path) -> list["Dataset"]:
+    from annotate.statistics import read_all
+
+    return read_all(source)
+
+
+def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:
+    from annotate.inspect.inclusions import declared_in, with_suggested, write_including
+    from partlab.files import claim_folder
+
+    declared = declared_in(datasets)
+    folder = claim_folder(out, force=force, inputs=[d.path for d in datasets])
+    return write_including(
+        datasets, with_suggested(declared, found) if suggested else declared, folder
+    )
+
+
+def _tell(found: Any, files: int, out: Path | None, ui: Ui) -> None:
+    from dataclasses import asdict
+
+    from app.cli._inspect_rounds import nesting_table, show
+
+    rows = [{**asdict(one), "share": one.share} for one in found]
+    if ui.json:
+        return ui.emit({"inclusions": rows, "out": out, "files": files})
+    if rows:
+        show(nesting_table(found))
+    words = "" if rows else "no inclusion is declared, and no masks nest"
+    return ui.emit(None, f"{out}: {files} files" if out else words)
