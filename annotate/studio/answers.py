@@ -1,13 +1,13 @@
 """One annotation as an answer of the work: masks with provenance, a discard, or broken."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from annotate.studio.raw import RawAnnotation
-from annotate.studio.regions import PartMask, Reading, read_result
+from annotate.studio.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
 from partlab.masks import Rle, area, iou, union
@@ -23,8 +23,7 @@ class Context:
     """What an answer depends on besides the annotation.
 
     `models` names what made each prediction, by its id. A round that starts from the round
-    before has those masks as predictions of a model called `start_from`; `before` are they,
-    by image id, so that a mask keeps where it really comes from (D-05).
+    before has those masks as predictions of a model called `start_from`.
     """
 
     parts: ObjectParts
@@ -32,7 +31,6 @@ class Context:
     model_help: bool
     models: Mapping[int, str]
     start_from: str | None = None
-    before: Mapping[int, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
 
 def read_annotation(annotation: RawAnnotation, image: Image, context: Context) -> Reading:
@@ -49,7 +47,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
     the work forbids it. Parts may be missing: they may be hidden in the picture.
     """
     reading = read_annotation(annotation, image, context)
-    masks = list(_masks(reading.masks, annotation, image, context))
+    masks = _masks(reading, annotation, context)
     problems = [*_problems(reading), *_own_rules(reading, masks, context)]
     broken = any(problem["severity"] == "error" for problem in problems)
     kind = "broken" if broken else "discard" if reading.discard else "masks"
@@ -82,32 +80,19 @@ def _united(masks: Iterable[Mapping[str, Any]]) -> dict[tuple[str, int], Rle]:
     return {key: rles[0] if len(rles) == 1 else union(rles) for key, rles in layers.items()}
 
 
-def _masks(
-    masks: Iterable[PartMask], annotation: RawAnnotation, image: Image, context: Context
-) -> Iterator[dict[str, Any]]:
-    """{part, object, rle, origin, model}; `model` is None where a person drew alone."""
-    for mask in masks:
-        origin, model = str(mask.origin), None
-        if origin != "manual":
-            model = context.models.get(annotation.parent_prediction or 0, UNKNOWN_MODEL)
-            if model == context.start_from:
-                model = _model_before(mask, context.before.get(image.id, ()))
-                origin = origin if model else "manual"
-        yield {
+def _masks(reading: Reading, annotation: RawAnnotation, context: Context) -> list[dict[str, Any]]:
+    """{part, object, rle, origin, model}; `model` is None where a person drew alone (D-05)."""
+    model = context.models.get(annotation.parent_prediction or 0, UNKNOWN_MODEL)
+    return [
+        {
             "part": mask.part,
             "object": mask.object,
             "rle": mask.rle,
-            "origin": origin,
-            "model": model,
+            "origin": mask.origin,
+            "model": None if mask.origin == "manual" else model,
         }
-
-
-def _model_before(mask: PartMask, before: Iterable[Mapping[str, Any]]) -> str | None:
-    """The model behind the mask of the round before, if there was one."""
-    for earlier in before:
-        if (earlier["part"], earlier["object"]) == (mask.part, mask.object):
-            return earlier.get("model")
-    return None
+        for mask in reading.masks
+    ]
 
 
 def _problems(reading: Reading) -> Iterator[Problem]:
@@ -125,11 +110,12 @@ def _problem(kind: str, message: str, severity: str = "error") -> Problem:
 def _own_rules(
     reading: Reading, masks: Sequence[Mapping[str, Any]], context: Context
 ) -> Iterator[Problem]:
-    helped = sorted({context.parts.part(m["part"]).name for m in masks if m["model"]})
+    own = (None, context.start_from)  # what people drew in the round before is theirs
+    helped = sorted({context.parts.part(m["part"]).name for m in masks if m["model"] not in own})
     if helped and not context.model_help:
         words = f"{', '.join(helped)} came from a model, which this work forbids: draw them by hand"
         yield _problem("model-help", words)
-    by_hand = any(mask.origin != "prediction" for mask in reading.masks)
+    by_hand = any(mask["origin"] != "prediction" for mask in masks)
     if reading.discard and by_hand:
         words = (
             f"it is both drawn and given up ({reading.discard}): take the reason back, or delete "

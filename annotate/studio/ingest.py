@@ -107,7 +107,13 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
         return _Facts(
             header=header,
             round=Round(event.object, event.round, batch.state, batch.assignee, header.people),
-            context=_context(work, session, header, batch.start_from, ids),
+            context=Context(
+                parts=header.vocabulary,
+                min_pixels=work.settings.min_pixels,
+                model_help=work.settings.model_help,
+                models=header.models,
+                start_from=batch.start_from,
+            ),
             work=work.settings.name,
             file=event.data["file"],
             images=images,
@@ -128,21 +134,6 @@ def _images(session: Session, key: Mapping[str, Any], header: Header) -> dict[in
         .where(Task.project_id == header.project, Task.task_id.in_(header.tasks))
     )
     return {task_id: image for task_id, image in session.execute(query) if task_id is not None}
-
-
-def _context(
-    work: Work, session: Session, header: Header, start_from: str | None, ids: Sequence[int]
-) -> Context:
-    key = {"object": header.object, "round": header.round - 1, "kind": "masks"}
-    before = select(Answer).filter_by(**key).where(Answer.image_id.in_(ids if start_from else ()))
-    return Context(
-        parts=header.vocabulary,
-        min_pixels=work.settings.min_pixels,
-        model_help=work.settings.model_help,
-        models=header.models,
-        start_from=start_from,
-        before={answer.image_id: answer.masks for answer in session.scalars(before)},
-    )
 
 
 def _restored(reviews: Sequence[DiscardReview]) -> frozenset[int]:

@@ -17,6 +17,7 @@ from app.cli import (
     segmenter_evaluate,
     studio,
     studio_create,
+    studio_pull,
     studio_push,
     studio_up,
     vocabulary,
@@ -39,6 +40,7 @@ data_files.register(data.group)
 inspect_plan.register(inspect.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
+studio_pull.register(studio.group)
 studio_push.register(studio.group)
 vocabulary_vote.register(vocabulary.group)
 vocabulary_lint.register(vocabulary.group)

@@ -1,0 +1,156 @@
+"""Where a work stands: each category's state, annotator, progress, faults, help and minutes.
+
+Everything comes from the work's state; no server is asked. The commands print it, other rooms
+use the same numbers.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from sqlalchemy import func, select
+
+from annotate.work import Answer, Batch, Flag, Task, Work
+from annotate.work.machine import DONE
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One round of one object category; counts are of images, but `untouched` to `manual`.
+
+    `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
+    discarded and are to be drawn after all. Masks taken from a model as they came are
+    `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
+    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones.
+    """
+
+    object: str
+    round: int
+    state: str
+    assignee: str
+    images: int
+    done: int
+    drawn: int
+    discarded: int
+    broken: int
+    restored: int
+    untouched: int
+    changed: int
+    manual: int
+    minutes: float
+    minutes_per_image: float | None
+    flags: tuple[str, ...]
+    project_id: int | None
+    pulled: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """What one annotator did over all rounds (Q-03); `images` are answers, discards among them."""
+
+    annotator: str
+    rounds: int
+    images: int
+    discarded: int
+    hours: float
+    minutes_per_image: float | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
+    """The current round of each object category that was handed out, or of those named.
+
+    Raises:
+        UnknownNameError: no such object category.
+    """
+    batches = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
+    flags = open_flags(work)
+    return [_standing(work, batch, flags.get((batch.object, batch.round), ())) for batch in batches]
+
+
+def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
+    kinds: Counter[str] = Counter()
+    origins: Counter[str] = Counter()
+    minutes = []
+    for answer in work.answers(batch.object, batch.round):
+        kinds[answer.kind] += 1
+        origins.update(mask.get("origin", "manual") for mask in answer.masks)
+        minutes += [answer.minutes] if answer.minutes is not None else []
+    return Standing(
+        object=batch.object,
+        round=batch.round,
+        state=batch.state,
+        assignee=batch.assignee,
+        images=_count(work, batch),
+        done=sum(kinds[kind] for kind in DONE),
+        drawn=kinds["masks"],
+        discarded=kinds["discard"],
+        broken=kinds["broken"],
+        restored=kinds["restored"],
+        untouched=origins["prediction"],
+        changed=origins["prediction-changed"],
+        manual=origins["manual"],
+        minutes=sum(minutes),
+        minutes_per_image=_mean(minutes),
+        flags=tuple(flag.message for flag in flags),
+        project_id=batch.project_id,
+        pulled=batch.cursor,
+    )
+
+
+def _count(work: Work, batch: Batch) -> int:
+    query = select(func.count()).select_from(Task)
+    with work.read() as session:
+        return session.scalar(query.filter_by(object=batch.object, round=batch.round)) or 0
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
+    """Flags that nobody has answered, by object and round, oldest first.
+
+    A flag is answered when the assignee's later answer for the same task could be used.
+    """
+    done = select(Answer.object, Answer.round, Answer.task_id, Answer.updated_at)
+    with work.read() as session:
+        rows = session.execute(done.where(Answer.kind.in_(DONE))).all()
+    answered = {(object, round, task): at for object, round, task, at in rows}
+    found: defaultdict[tuple[str, int], list[Flag]] = defaultdict(list)
+    for flag in sorted(work.flags(), key=lambda flag: (flag.at, flag.task_id)):
+        if answered.get((flag.object, flag.round, flag.task_id), "") <= flag.at:
+            found[flag.object, flag.round].append(flag)
+    return found
+
+
+def hours_by_annotator(work: Work) -> list[Hours]:
+    """Time and images of every annotator over all rounds, also rejected ones (Q-03)."""
+    query = select(Answer.annotator, Answer.object, Answer.round, Answer.kind, Answer.minutes)
+    with work.read() as session:
+        rows = session.execute(query).all()
+    people: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        people[row.annotator].append(row)
+    return [_hours(annotator, people[annotator]) for annotator in sorted(people)]
+
+
+def _hours(annotator: str, rows: Iterable[Any]) -> Hours:
+    rows = list(rows)
+    minutes = [row.minutes for row in rows if row.minutes is not None]
+    return Hours(
+        annotator=annotator,
+        rounds=len({(row.object, row.round) for row in rows}),
+        images=len(rows),
+        discarded=sum(row.kind == "discard" for row in rows),
+        hours=sum(minutes) / 60,
+        minutes_per_image=_mean(minutes),
+    )

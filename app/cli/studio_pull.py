@@ -1,0 +1,159 @@
+"""`partlab studio pull | status`: fetch what annotators drew, and see where everything stands."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli._ui import JsonOpt, Ui, reported
+from partlab.errors import StudioError
+
+if TYPE_CHECKING:
+    from annotate.studio.pull import Pulled
+    from annotate.studio.status import Standing
+
+WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
+ObjectOpt = Annotated[
+    list[str] | None,
+    typer.Option("--object", metavar="NAME", help="Only this object category; may be repeated."),
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add these commands to the group `studio`."""
+    group.command()(pull)
+    group.command()(status)
+
+
+def pull(
+    folder: WorkArg,
+    objects: ObjectOpt = None,
+    submit: Annotated[
+        bool,
+        typer.Option("--submit/--no-submit", help="Hand complete categories in for inspection."),
+    ] = True,
+    json: JsonOpt = False,
+) -> None:
+    """Fetch what annotators drew since the last time; complete categories go to inspection.
+
+    Every fetch is also kept as it came, below WORK/exports. Safe to run at any time, again, and
+    after being cut off.
+
+    Example: partlab studio pull ram-work
+    """
+    with reported(json) as ui:
+        from annotate.studio.client import Studio
+        from annotate.studio.pull import pull as fetch
+        from annotate.work import Work
+
+        with Work.open(folder) as work, Studio.from_env() as studio:
+            who = str(studio.whoami()["email"])
+            told = fetch(
+                work, studio, objects=objects or (), submit=submit, who=who, progress=ui.progress
+            )
+        _tell(told, ui, folder)
+
+
+def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
+    """The result; rounds that could not be read make the command fail after it is told."""
+    lines = [_line(one) for one in told if one.tasks or one.flags or one.submitted or one.trouble]
+    if any(one.submitted for one in told):
+        lines.append(f"next: partlab inspect sample {folder}")
+    elif any(one.flags or one.broken for one in told):
+        lines.append(f"in words: partlab studio status {folder}")
+    text = "\n".join(lines or ["nothing new"])
+    ui.emit({"rounds": [one.as_json() for one in told]}, text)
+    lost = [one for one in told if one.trouble]
+    if lost:
+        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+        raise StudioError(f"{lost[0].trouble}{more}", hint=lost[0].hint)
+
+
+def _line(one: "Pulled") -> str:
+    counts = {"drawn": one.masks, "discarded": one.discards, "broken": one.broken}
+    counts |= {"new flags": one.flags, "still open": one.open}
+    words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    name = f"{one.object} r{one.round}"
+    if one.trouble:
+        return f"{name}  not read: its project is not there"
+    return f"{name}  {one.state}  {words or 'nothing new'}"
+
+
+def status(
+    folder: WorkArg,
+    objects: ObjectOpt = None,
+    json: JsonOpt = False,
+) -> None:
+    """Show where each object category stands: who, how many, what is wrong, help and minutes.
+
+    As of the last pull; asks no server. Flags that need somebody are listed below in words.
+
+    Example: partlab studio status ram-work
+    """
+    with reported(json) as ui:
+        from annotate.studio.status import hours_by_annotator, standings
+        from annotate.work import Work
+
+        with Work.open(folder) as work:
+            found = standings(work, objects or ())
+            people = hours_by_annotator(work)
+        result = {"rounds": [_as_json(one) for one in found]}
+        ui.emit({**result, "annotators": [person.as_json() for person in people]})
+        if not json:
+            _show(found, folder)
+
+
+def _link(project_id: int | None) -> str | None:
+    server = os.environ.get("PARTLAB_STUDIO_URL", "").strip().rstrip("/")
+    return f"{server}/projects/{project_id}/data" if server and project_id else None
+
+
+def _as_json(one: "Standing") -> dict[str, Any]:
+    return {**one.as_json(), "url": _link(one.project_id)}
+
+
+def _show(found: Sequence["Standing"], folder: Path) -> None:
+    from rich.markup import escape
+
+    from app.cli._tables import _table
+    from app.cli._ui import stdout
+
+    if not found:
+        stdout.print(f"nothing is handed out yet\nnext: partlab studio create {folder}")
+        return
+    table = _table(
+        "Work",
+        "category",
+        "state",
+        "annotator",
+        "done",
+        "given\nup",
+        "bro-\nken",
+        "flags",
+        "masks: model's /\nchanged / own",
+        "minutes\na picture",
+    )
+    for column in table.columns[1:3]:
+        column.justify = "left"
+    for one in found:
+        minutes = f"{one.minutes_per_image:.1f}" if one.minutes_per_image is not None else ""
+        table.add_row(
+            escape(f"{one.object} r{one.round}"),
+            one.state,
+            escape(one.assignee),
+            f"{one.done}/{one.images}",
+            f"{one.discarded}",
+            f"{one.broken}",
+            f"{len(one.flags)}",
+            f"{one.untouched} / {one.changed} / {one.manual}",
+            minutes,
+        )
+    stdout.print(table)
+    for one in found:
+        words = [f"{one.restored} given up, and to be drawn after all"] if one.restored else []
+        if one.state == "annotating" and (link := _link(one.project_id)):
+            words.append(link)
+        for message in (*words, *one.flags):
+            stdout.print(f"{one.object} r{one.round}: {message}", markup=False)
