@@ -132,11 +132,12 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
         "given\nup",
         "bro-\nken",
         "flags",
-        "masks: model's /\nchanged / own",
-        "minutes\na picture",
+        "model's/\nchanged/\nown masks",
+        "minutes/\npicture",
     )
     for column in table.columns[1:3]:
-        column.justify = "left"
+        column.justify, column.overflow = "left", "fold"
+    table.columns[1].no_wrap = table.columns[3].no_wrap = True
     for one in found:
         minutes = f"{one.minutes_per_image:.1f}" if one.minutes_per_image is not None else ""
         table.add_row(
@@ -147,7 +148,7 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
             f"{one.discarded}",
             f"{one.broken}",
             f"{len(one.flags)}",
-            f"{one.untouched} / {one.changed} / {one.manual}",
+            f"{one.untouched}/{one.changed}/{one.manual}",
             minutes,
         )
     stdout.print(table)
