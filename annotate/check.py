@@ -126,7 +126,7 @@ def check_dataset(
 ) -> Iterator[Finding]:
     """Every finding of one data set; picture files are read only with `pictures`."""
     settings = settings or CheckSettings()
-    yield from record_findings(dataset)
+    yield from record_findings(dataset, human_only=settings.human_only)
     areas = Areas(dataset)
     seen: set[int] = set()
     for image in progress(dataset.images, "checking", total=len(dataset.images)):

@@ -74,6 +74,12 @@ KINDS = _kinds(
         "write human:<who>, human-reused, model-assisted:<run> or pseudo:<run>",
     ),
     (
+        "model_made",
+        ERROR,
+        "a model had a hand in an image that was to be drawn by people alone",
+        "leave the image out: partlab inspect export --human-only",
+    ),
+    (
         "several_annotators",
         WARNING,
         "one object category was drawn by several people",

@@ -124,10 +124,24 @@ def _erode(mask: BoolMask, pixels: int) -> BoolMask:
 def coverage_findings(
     dataset: Dataset, image: Image, drawn: Drawn, settings: CheckSettings
 ) -> Iterator[Finding]:
-    """Parts that leave too much of the object out, where the object itself is known.
+    """Parts that leave too much of the object out, where the object itself is known."""
+    try:
+        share = coverage(dataset, image, drawn)
+    except MaskError as error:
+        yield KINDS["corrupt_rle"].at(f"its object mask: {error.message}", image=image)
+        return
+    if share is not None and share < settings.coverage:
+        yield KINDS["uncovered_object"].at(f"parts cover {share:.0%} of the object", image=image)
 
-    It is known by the image's `partlab.object_mask` (a COCO segmentation), or by the mask of
-    a category that means the whole object beside others.
+
+def coverage(dataset: Dataset, image: Image, drawn: Drawn) -> float | None:
+    """Share of the object's pixels that its parts cover (M-01); None where it is not known.
+
+    The object is known by the image's `partlab.object_mask` (a COCO segmentation), or by the
+    mask of a category that means the whole object beside others.
+
+    Raises:
+        MaskError: the stated object mask cannot be read.
     """
     whole: list[Rle] = []
     parts: list[Rle] = []
@@ -137,14 +151,9 @@ def coverage_findings(
             (whole if is_whole(category) else parts).append(rle)
     stated = image.raw.get(OURS, {}).get("object_mask")
     if stated is not None:
-        try:
-            whole = [from_segmentation(stated, image.height, image.width)]
-        except MaskError as error:
-            yield KINDS["corrupt_rle"].at(f"its object mask: {error.message}", image=image)
-            return
+        whole = [from_segmentation(stated, image.height, image.width)]
     if not whole or (not parts and stated is None):
-        return
+        return None
     truth = union(whole)
     covered = area(intersection([truth, union(parts)])) if parts else area(truth) * (not drawn)
-    if area(truth) and (share := covered / area(truth)) < settings.coverage:
-        yield KINDS["uncovered_object"].at(f"parts cover {share:.0%} of the object", image=image)
+    return covered / area(truth) if area(truth) else None

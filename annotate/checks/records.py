@@ -7,18 +7,19 @@ from typing import Any
 
 from annotate.checks.kinds import KINDS
 from annotate.formats.pictures import is_safe_name
-from partlab.schema import Annotation, Category, Dataset, Finding
+from partlab.schema import OURS, Annotation, Category, Dataset, Finding
 
 PLACEHOLDER = re.compile(
     r"(|\W+|\d+|name|part|category|class|label|object_?name|unnamed|unknown|untitled|placeholder|"
     r"todo|tbd|none|null|nan|n/?a|xxx+|test|dummy|default|(part|category|class|label)[ _-]?\d+)",
     re.IGNORECASE,
 )
+_MODELS = ("model-assisted", "pseudo")
 PROVENANCE = re.compile(r"human|human-reused|(human|model-assisted|pseudo):.+", re.DOTALL)
 
 
-def record_findings(dataset: Dataset) -> Iterator[Finding]:
-    """Ids, names, links and flags."""
+def record_findings(dataset: Dataset, *, human_only: bool = False) -> Iterator[Finding]:
+    """Ids, names, links and flags; with `human_only` also whatever a model had a hand in."""
     yield from _broken(dataset)
     yield from _duplicates(dataset)
     yield from _images(dataset)
@@ -27,6 +28,8 @@ def record_findings(dataset: Dataset) -> Iterator[Finding]:
     yield from _categories(dataset)
     yield from _counts(dataset)
     yield from _annotators(dataset)
+    if human_only:
+        yield from _model_made(dataset)
 
 
 def _broken(dataset: Dataset) -> Iterator[Finding]:
@@ -156,3 +159,18 @@ def _annotators(dataset: Dataset) -> Iterator[Finding]:
         if len(who) > 1:
             what = f"{owner} was drawn by {', '.join(sorted(who))}"
             yield KINDS["several_annotators"].at(what)
+
+
+def _model_made(dataset: Dataset) -> Iterator[Finding]:
+    """Masks of a model, and images drawn while a model's suggestion was shown (D-05)."""
+    for image in dataset.images:
+        if shown := image.raw.get(OURS, {}).get("suggested_by"):
+            what = f"its annotator was shown what {shown} suggested"
+            yield KINDS["model_made"].at(what, image=image)
+        elif str(image.provenance).startswith(_MODELS):
+            yield KINDS["model_made"].at(f"provenance {image.provenance!r}", image=image)
+    for a in dataset.annotations:
+        if str(a.provenance).startswith(_MODELS):
+            image_of = dataset.image_by_id.get(a.image_id)
+            what = f"provenance {a.provenance!r}"
+            yield KINDS["model_made"].at(what, image=image_of, annotation=a)

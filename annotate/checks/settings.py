@@ -17,4 +17,5 @@ class CheckSettings(Config):
     area_edge: float = Field(3.0, ge=0, description="polygons: or by this often the half perimeter")
     box_pixels: float = Field(3.0, ge=0, description="polygons: stated box off by this many pixels")
     coverage: float = Field(0.9, ge=0, le=1, description="share of an object its parts must cover")
+    human_only: bool = Field(False, description="no mask may come from a model (D-05)")
     swapped_masks: int = Field(1, ge=1, description="masks of each part needed to compare sizes")

@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from annotate.coverage import Coverage
 from annotate.effort import PUBLISHED, Effort
 from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
 
@@ -99,6 +100,20 @@ def _effort_rows(effort: Effort) -> list[tuple[str, str, str]]:
 
 def _share(share: float | None) -> str:
     return "" if share is None else f" ({share:.0%})"
+
+
+def coverage_tables(name: str, found: Coverage) -> list[Table]:
+    """What the parts leave out of their objects, worst first."""
+    objects = _table(f"{name}: coverage", "object", "images", "mean", "least")
+    for one in found.objects:
+        objects.add_row(one.object, f"{one.measured:,}", f"{one.mean:.1%}", f"{one.least:.1%}")
+    known = f"{found.measured:,} of {found.images:,}"
+    mean = "" if found.mean is None else f"{found.mean:.1%}"
+    objects.add_row("images that say where their object is", known, mean, "")
+    worst = _table("", "worst images", "object", "covered")
+    for image in found.worst:
+        worst.add_row(image.file_name, image.object, f"{image.share:.1%}")
+    return [objects, worst]
 
 
 def details(row: Statistics) -> list[Table]:

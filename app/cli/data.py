@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli._ui import ForceOpt, JsonOpt, reported
+from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
 
 group = typer.Typer(no_args_is_help=True, help="Part data sets: make, check, convert, look at.")
 
@@ -65,6 +65,10 @@ def stats(
     reference: Annotated[
         bool, typer.Option("--reference", help="Add the published rows, marked as such.")
     ] = False,
+    coverage: Annotated[
+        bool,
+        typer.Option("--coverage", help="How much of each object its parts cover, worst first."),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Count objects, parts, images and masks; densities, balance, origins and licences.
@@ -80,18 +84,28 @@ def stats(
         from annotate.effort import PUBLISHED
         from annotate.statistics import REFERENCE_BINS, REFERENCES, measure, read_all
 
-        found = [measure(read_all(path, split), str(path)) for path in data]
+        read = {str(path): read_all(path, split) for path in data}
+        found = [measure(datasets, name) for name, datasets in read.items()]
+        covers = _coverage(read, ui) if coverage else {}
         if not json:
-            return _print_statistics(found, reference=reference)
+            return _print_statistics(found, covers, reference=reference)
         result: dict[str, Any] = {"datasets": [asdict(row) for row in found]}
         if reference:
             result["published"] = [asdict(row) for row in REFERENCES]
             result["published_bins"] = REFERENCE_BINS
             result["published_effort"] = PUBLISHED
+        if coverage:
+            result["coverage"] = {name: asdict(one) for name, one in covers.items()}
         return ui.emit(result)
 
 
-def _print_statistics(found: list[Any], *, reference: bool) -> None:
+def _coverage(read: dict[str, Any], ui: Ui) -> dict[str, Any]:
+    from annotate.coverage import measure_coverage
+
+    return {name: measure_coverage(datasets, ui.progress) for name, datasets in read.items()}
+
+
+def _print_statistics(found: list[Any], covers: dict[str, Any], *, reference: bool) -> None:
     from rich.console import Console
 
     from app.cli import _tables
@@ -102,6 +116,8 @@ def _print_statistics(found: list[Any], *, reference: bool) -> None:
     console.print(_tables.densities(found, reference=reference))
     for row in found:
         console.print(*_tables.details(row), *_tables.effort_tables(row, reference=reference))
+    for name, one in covers.items():
+        console.print(*_tables.coverage_tables(name, one))
 
 
 @group.command()

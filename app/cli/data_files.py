@@ -113,6 +113,9 @@ def check(
         typer.Option(metavar="OUT", help="Write a copy with the safe repairs, and check that."),
     ] = None,
     limit: Annotated[int, typer.Option(min=0, help="Examples of each kind; 0 for all.")] = 3,
+    human_only: Annotated[
+        bool, typer.Option("--human-only", help="A mask that a model helped with is an error.")
+    ] = False,
     pictures: PicturesOpt = "link",
     force: ForceOpt = False,
     json: JsonOpt = False,
@@ -123,11 +126,17 @@ def check(
     """
     with reported(json) as ui:
         from annotate.check import check_folder
+        from annotate.checks.settings import CheckSettings
 
+        if fix and human_only:
+            raise ConfigError("--fix cannot mend what --human-only finds", hint="use one of them")
         if fix is not None:
             report = _fixed(ui, data, fix, split, limit, images, pictures, force)
         else:
-            report = check_folder(data, split, pictures=images, progress=ui.progress)
+            settings = CheckSettings(human_only=human_only)
+            report = check_folder(
+                data, split, pictures=images, settings=settings, progress=ui.progress
+            )
             ui.emit(report.as_json(limit or None), _report_text(report, limit))
     if report.errors:
         raise typer.Exit(5)

@@ -296,7 +296,7 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
     Example: partlab inspect rebuild ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.pull import read_export
+        from annotate.studio.ingest import read_export
         from annotate.work import Work
 
         count = Work.rebuild(folder, read_export)

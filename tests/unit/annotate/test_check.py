@@ -305,6 +305,7 @@ PLANTS: dict[str, Plant] = {
         lambda path: path.write_bytes((path.parent / "2.png").read_bytes())
     ),
     "split_leak": leak,
+    "model_made": ours(10, provenance="model-assisted:runs/a"),
 }
 
 FOLLOWS = {  # what a defect brings along by its nature, not false alarms
@@ -312,6 +313,7 @@ FOLLOWS = {  # what a defect brings along by its nature, not false alarms
     "out_of_bounds": {"wrong_area", "wrong_bbox"},
     "inclusion_cycle": {"inclusion_swapped"},
     "unsafe_file_name": {"missing_image"},
+    "predicted_overlap": {"model_made"},
 }
 
 
@@ -326,6 +328,19 @@ def test_a_clean_data_set_has_no_findings(folder: Path) -> None:
     assert (report.images, report.annotations) == (4, 12)
 
 
+def test_a_data_set_of_people_alone(folder: Path) -> None:
+    """D-05: a model's mask, or its suggestion shown while drawing, is an error when asked."""
+    data = clean()
+    of(data, 10)["partlab"] = {"provenance": "model-assisted:runs/a"}
+    data["images"][1]["partlab"]["suggested_by"] = "runs/b"
+    (folder / "annotations" / "train.json").write_text(json.dumps(data))
+    assert check_folder(folder).errors == 0
+    told = check_folder(folder, settings=CheckSettings(human_only=True)).findings
+    assert [(f.kind, f.image_id) for f in told] == [("model_made", 2), ("model_made", 1)]
+    assert "runs/b" in told[0].message
+    assert "runs/a" in told[1].message
+
+
 def test_every_kind_is_planted() -> None:
     assert set(PLANTS) == set(KINDS)
     assert len(KINDS) >= 20
@@ -336,7 +351,8 @@ def test_a_planted_defect_is_found_and_no_other(kind: str, folder: Path) -> None
     data = clean()
     PLANTS[kind](data, folder)
     (folder / "annotations" / "train.json").write_text(json.dumps(data))
-    report = check_folder(folder)
+    settings = CheckSettings(human_only=kind == "model_made")  # asked for, not usual
+    report = check_folder(folder, settings=settings)
     assert kind in kinds_of(report)
     assert kinds_of(report) - {kind} <= FOLLOWS.get(kind, set())
     for finding in report.findings:
@@ -414,7 +430,7 @@ def test_one_data_set_with_a_defect_of_each_kind(tmp_path: Path) -> None:
     (target / "annotations" / "train.json").write_text(json.dumps(whole))
 
     found: dict[str, set[str]] = {kind: set() for kind in PLANTS}
-    for finding in check_folder(target).findings:
+    for finding in check_folder(target, settings=CheckSettings(human_only=True)).findings:
         ids = (finding.annotation_id, finding.image_id, finding.category_id)
         number = next((number for number in ids if number is not None), None)
         named = [kind for kind in PLANTS if kind in finding.message and kind != "overlap"]
