@@ -31,7 +31,7 @@ _LAST_KEYS = [f"ctrl+alt+shift+{c}" for c in _LETTERS]  # for what nobody has so
 _LABELS = ("Label", "Choice")
 _MANY_PARTS = 12  # above this a search box helps
 # Beside the picture, so that the palette is in sight however tall the picture is.
-_SIDE = "flex: 0 0 190px; max-height: 85vh; overflow-y: auto"
+_SIDE = "flex: 0 0 220px; max-height: 85vh; overflow-y: auto"
 
 Colour = tuple[int, int, int]
 
