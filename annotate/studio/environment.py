@@ -43,7 +43,8 @@ def find_environment(named: str | Path | None = None) -> Path | None:
     version = installed_version(found)
     if version is None:
         raise BackendUnavailableError(
-            f"{found} is not an environment with label-studio", hint=_by_hand(found)
+            f"{found} is not an environment with label-studio",
+            hint=f"install {_REQUIREMENT} there, or name none: then partlab makes one of its own",
         )
     if version != VERSION:
         log.warning("%s has label-studio %s; partlab is tested with %s", found, version, VERSION)

@@ -117,13 +117,14 @@ def start_server(
     """
     folder, root = Path(folder).absolute(), Path(root).absolute()
     _check(host, root, allow_remote=allow_remote)
-    env = environment(env)
     with _alone(folder):
         folder.chmod(0o700)
+        port = _free(host, port)  # before anything that takes long
+        env = environment(env)
         data, extra = folder / "data", dict(settings or {})
         if not (data / DATABASE).exists() and extra.get("DJANGO_DB", "sqlite") == "sqlite":
             _from_template(data, Path(template) if template else default_template(env))
-        login, port = _login(folder, email), _free(host, port)
+        login = _login(folder, email)
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
         variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
         arguments = ["start", "--no-browser", "--internal-host", host, "-p", str(port)]

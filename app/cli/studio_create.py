@@ -1,6 +1,7 @@
 """`partlab studio create | reassign`: hand out object categories, each to one annotator."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -151,7 +152,9 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> No
         + (f"  {one.url}" if one.url else "")
         for one in told
     ]
-    after = "nothing was changed" if dry_run else f"next: partlab studio status {folder}"
+    after = (
+        "nothing was changed" if dry_run else f"next: partlab studio status {quote(str(folder))}"
+    )
     ui.emit(
         {"dry_run": dry_run, "rounds": [one.as_json() for one in told]}, "\n".join([*lines, after])
     )
@@ -183,5 +186,9 @@ def reassign(
         text = f"{object} r{batch.round} is {batch.assignee}'s; {redone} answers are to be redone"
         if dry_run:
             text = f"{object} would go to {to}; {redone} answers would be redone"
-        more = f"\nnext: partlab studio create {folder}" if batch.state == "planned" else ""
+        more = (
+            f"\nnext: partlab studio create {quote(str(folder))}"
+            if batch.state == "planned"
+            else ""
+        )
         ui.emit(told, text + more)
