@@ -14,6 +14,8 @@ from annotate.inspect.plant import plant_errors
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
 from partlab.coco import read_coco, write_coco
+from partlab.masks import encode
+from partlab.schema import Annotation, Category, Dataset, Image
 
 
 def run(*words: object, code: int = 0) -> str:
@@ -158,3 +160,51 @@ def test_agreement_mistakes(world: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken.json"
     broken.write_text('{"images": [')
     assert "not valid JSON" in run("agreement", truth, broken, code=5)
+
+
+def test_audit_with_a_segmenters_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run looks at the pictures itself: two wheels apart, and the weak one too. Nobody drew
+    the third picture's body, and it comes first."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "plugins"))
+    from colour_segmenter import COLOURS, write_colour_run
+
+    from app.audit import found_by
+
+    names = ("car:wheel", "car:body")
+    segmenter = write_colour_run(tmp_path / "seg", names, COLOURS[:2])
+    data = _cars(tmp_path / "cars", names)
+    found = found_by(segmenter, data)
+    assert [len(found.annotations_of(image)) for image in found.images] == [3, 3, 3]
+    assert min(a.score for a in found.annotations) < 0.5
+    worst = told("audit", data, "--segmenter", segmenter)["images"][0]
+    assert worst["file_name"] == "car/3.png"
+    assert worst["reasons"][0]["kind"] == "missing"
+    assert worst["reasons"][0]["part"] == "car:body"
+
+
+def _cars(folder: Path, names: tuple[str, ...]) -> Path:
+    """Three cars: a body, a wheel, and a wheel full of holes; the last body is not drawn."""
+    from colour_segmenter import COLOURS
+
+    categories = [Category.new(i, *name.split(":")) for i, name in enumerate(names, 1)]
+    images = [Image.new(n, f"car/{n}.png", (90, 40), object="car") for n in (1, 2, 3)]
+    pixels = np.zeros((40, 90, 3), np.uint8)
+    layers = []
+    for label, left in ((1, 5), (0, 35), (0, 65)):
+        mask = np.zeros((40, 90), bool)
+        mask[10:30, left : left + 20] = True
+        if left == 65:
+            mask[12:30] &= np.arange(90) % 4 == 0
+        pixels[mask] = COLOURS[label]
+        layers.append((label + 1, encode(mask)))
+    masks = [
+        Annotation.new(10 * image.id + at, image.id, category, rle)
+        for image in images
+        for at, (category, rle) in enumerate(layers)
+        if not (image.id == 3 and category == 2)
+    ]
+    for image in images:
+        (folder / "images" / image.file_name).parent.mkdir(parents=True, exist_ok=True)
+        PillowImage.fromarray(pixels).save(folder / "images" / image.file_name)
+    write_coco(Dataset(images, masks, categories), folder / "annotations.json")
+    return folder

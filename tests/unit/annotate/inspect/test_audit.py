@@ -12,7 +12,7 @@ from annotate.inspect.audit import audit, auroc
 from annotate.inspect.plan import RANKED
 from annotate.inspect.plant import KINDS, measure, plant_errors
 from partlab.errors import ConfigError, DatasetError, UnknownNameError
-from partlab.masks import area, decode, encode, iou
+from partlab.masks import area, decode, encode, iou, union
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.ap import mask_ap
 
@@ -44,6 +44,20 @@ def test_united_predictions_serve_too(truth: Dataset, predictions: Dataset) -> N
         if key not in best or one.score > best[key].score:
             best[key] = one
     assert measure(truth, replace(predictions, annotations=list(best.values()))).auroc > 0.75
+
+
+def test_united_predictions_do_not_make_several_instances_suspicious(truth: Dataset) -> None:
+    """The truth with the instances of each part united, beside the truth: nothing is wrong."""
+    groups: dict[tuple[int, int], list[Annotation]] = {}
+    for one in truth.annotations:
+        groups.setdefault((one.image_id, one.category_id), []).append(one)
+    assert any(len(group) > 1 for group in groups.values())
+    united = [
+        group[0].changed(segmentation=union([one.segmentation for one in group]))
+        for group in groups.values()
+    ]
+    told = audit(truth, replace(truth, annotations=united))
+    assert max(one.suspicion for one in told.suspects) < 0.2
 
 
 def test_sizes_alone_find_some(truth: Dataset) -> None:
@@ -195,6 +209,7 @@ def test_each_kind_of_error_is_what_it_says(truth: Dataset) -> None:
             elif kind == "swapped":
                 assert sorted(a.category_id for a in before) == sorted(a.category_id for a in after)
                 assert [a.category_id for a in before] != [a.category_id for a in after]
+                assert [a.segmentation for a in before] == [a.segmentation for a in after]
             else:
                 assert len(after) == len(before)
                 overlaps = [
