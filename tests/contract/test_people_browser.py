@@ -1,0 +1,138 @@
+"""An annotator at the generated project in a real browser: labels, a stroke, submit, a mask."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+from playwright.sync_api import Page, Route, sync_playwright
+from typer.testing import CliRunner
+
+from annotate.studio.server import Running
+from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
+from annotate.work import Work
+from app.cli.main import app
+from partlab.masks import area, decode
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+SCREENSHOTS = os.environ.get("PARTLAB_SCREENSHOTS")
+SIZE = (400, 300)
+
+
+@pytest.fixture
+def page() -> Iterator[Page]:
+    """A page that may speak with this machine only."""
+    outside: list[str] = []
+
+    def guard(route: Route) -> None:
+        if urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None):
+            return route.continue_()
+        outside.append(route.request.url)
+        return route.abort()
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        opened = browser.new_page(viewport={"width": 1400, "height": 1000})
+        opened.route("**/*", guard)
+        yield opened
+        browser.close()
+    assert outside == []
+
+
+def partlab(*words: object) -> Any:
+    done = CliRunner().invoke(app, [*map(str, words), "--json"])
+    assert done.exit_code == 0, f"{words}\n{done.output}\n{done.stderr}"
+    return json.loads(done.stdout)
+
+
+def look(page: Page, name: str) -> None:
+    """Keep a picture of the page where PARTLAB_SCREENSHOTS names a folder."""
+    if SCREENSHOTS:
+        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
+
+
+def log_in(page: Page, server: Running, email: str, password: str) -> None:
+    page.goto(f"{server.url}/user/login/")
+    page.fill("input[name=email]", email)
+    page.fill("input[name=password]", password)
+    page.press("input[name=password]", "Enter")
+    page.wait_for_url(lambda url: "login" not in url)
+
+
+def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw with the chosen tool; places as shares of the picture's width and height."""
+    box = page.locator(".konvajs-content").first.bounding_box()
+    assert box
+    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=20)
+    page.mouse.up()
+
+
+def test_a_stroke_in_the_page_comes_back_as_a_mask(
+    studio_server: Running, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_STUDIO_URL", studio_server.url)
+    monkeypatch.setenv("PARTLAB_STUDIO_TOKEN", studio_server.token)
+    names = ("head", "horn", "body", "left foot")
+    ram = ObjectParts(
+        name="ram", parts=tuple(Part(name=n) for n in names), inclusions={"horn": "head"}
+    )
+    write_vocabulary(tmp_path / "vocabulary.yaml", Vocabulary(name="farm", objects=(ram,)))
+    (tmp_path / "photos" / "ram").mkdir(parents=True)
+    picture = PillowImage.effect_mandelbrot(SIZE, (-2, -1.5, 1, 1.5), 100).convert("RGB")
+    picture.save(tmp_path / "photos" / "ram" / "größe & 1.png")
+    folder, email = tmp_path / "work", "kim@x.org"
+    (account,) = partlab("studio", "user", email)["users"]
+    begin = ["--vocabulary", tmp_path / "vocabulary.yaml", "--images", tmp_path / "photos"]
+    partlab("studio", "create", folder, *begin, "--annotators", email, "--per-object", 1)
+    with Work.open(folder) as work:
+        project = work.batch("ram").project_id
+        (task,) = work.tasks("ram", 1)
+
+    log_in(page, studio_server, email, account["password"])
+    page.goto(f"{studio_server.url}/projects/{project}/data?task={task.task_id}")
+    page.wait_for_selector(".konvajs-content")
+    page.get_by_text("left foot").first.wait_for()
+    for name in names:
+        assert page.get_by_text(name, exact=True).count() >= 2  # brush and polygon
+    page.wait_for_timeout(1500)  # the picture comes after the page
+    look(page, "1-the-page")
+    page.keyboard.press("2")  # the key of the second part
+    stroke(page, (0.3, 0.4), (0.6, 0.4))
+    page.wait_for_timeout(500)
+    look(page, "2-a-stroke")
+    with page.expect_response(lambda answer: answer.request.method == "POST") as saved:
+        page.get_by_role("button", name="Submit").first.click()
+    assert saved.value.status == 201
+    assert "/annotations" in saved.value.url
+    page.wait_for_timeout(500)
+    look(page, "3-submitted")
+
+    partlab("studio", "pull", folder)
+    with Work.open(folder) as work:
+        (answer,) = work.answers("ram", 1)
+        assert work.batch("ram").state == "submitted"
+    assert (answer.kind, answer.annotator) == ("masks", email)
+    assert answer.minutes is not None
+    assert answer.minutes > 0
+    (mask,) = answer.masks
+    assert (mask["part"], mask["origin"]) == ("horn", "manual")
+    drawn = decode(mask["rle"])
+    assert drawn.shape == SIZE[::-1]
+    rows, columns = np.nonzero(drawn)
+    # A level stroke from 30 % to 60 % of the width, at 40 % of the height.
+    assert abs(columns.min() - 0.3 * SIZE[0]) < 15
+    assert abs(columns.max() - 0.6 * SIZE[0]) < 15
+    assert abs(rows.mean() - 0.4 * SIZE[1]) < 6
+    assert 200 < area(mask["rle"]) < 6000
