@@ -10,6 +10,7 @@ from annotate.studio.raw import RawAnnotation
 from annotate.studio.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
+from annotate.work.machine import PART_GONE
 from partlab.masks import Rle, area, iou, union
 
 OVERLAP = 0.05  # share of the smaller of two parts
@@ -66,7 +67,8 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
-    if reading.problems or stored.kind == "broken" or reading.discard != stored.reason:
+    errors = {one["kind"] for one in stored.problems if one.get("severity") == "error"}
+    if reading.problems or errors - {PART_GONE} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
     return reading.discard is not None or drawn == _united(stored.masks)
