@@ -24,7 +24,13 @@ import httpx
 
 from annotate.studio.client import RefusedError, Studio, is_loopback
 from annotate.studio.environment import VERSION, cache_folder, environment, python_of
-from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
+from partlab.errors import (
+    BusyError,
+    ConfigError,
+    NotFoundError,
+    OutputExistsError,
+    StudioError,
+)
 from partlab.files import exclusive, read_json, read_lines, replacing
 
 log = logging.getLogger(__name__)
@@ -113,24 +119,36 @@ def start_server(
         BackendUnavailableError: there is no environment, and none can be made.
         BusyError: another process runs a server on this folder.
         ConfigError: the host is not loopback and `allow_remote` is off.
+        OutputExistsError: `folder` holds something else.
         StudioError: the port is taken, or the server does not come up.
     """
     folder, root = Path(folder).absolute(), Path(root).absolute()
     _check(host, root, allow_remote=allow_remote)
+    _need_own_folder(folder)
     with _alone(folder):
         folder.chmod(0o700)
-        port = _free(host, port)  # before anything that takes long
+        _free(host, port)  # said before anything that takes long
         env = environment(env)
         data, extra = folder / "data", dict(settings or {})
         if not (data / DATABASE).exists() and extra.get("DJANGO_DB", "sqlite") == "sqlite":
             _from_template(data, Path(template) if template else default_template(env))
-        login = _login(folder, email)
+        login, port = _login(folder, email), _free(host, port)
         url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
         variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
         arguments = ["start", "--no-browser", "--internal-host", host, "-p", str(port)]
         with _child(env, arguments, variables, folder / _JOURNAL) as child:
             _wait_for(url, login, child, folder, patience)
             yield Running(url, login.email, login.password, login.token, child, folder, root)
+
+
+def _need_own_folder(folder: Path) -> None:
+    """The folder is closed to other users, so it must not be one that holds other things."""
+    ours = {_LOGIN, _JOURNAL, "data", ".lock"}
+    if folder.exists() and not {path.name for path in folder.iterdir()} <= ours:
+        raise OutputExistsError(
+            f"{folder} holds other things than a server of ours",
+            hint="name a new folder for the server; --root is the one for pictures",
+        )
 
 
 @contextmanager

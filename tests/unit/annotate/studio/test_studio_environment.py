@@ -13,7 +13,12 @@ from annotate.studio.environment import (
     installed_version,
 )
 from annotate.studio.server import start_server
-from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+from partlab.errors import (
+    BackendUnavailableError,
+    ConfigError,
+    NotFoundError,
+    OutputExistsError,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -124,3 +129,11 @@ def test_what_a_server_cannot_do_is_said_at_once(
         start_server(tmp_path / "studio", env=env, port=0, **settings),  # type: ignore[arg-type]
     ):
         pass
+
+
+def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photos").mkdir()
+    mode = tmp_path.stat().st_mode
+    with pytest.raises(OutputExistsError, match="holds other things"), start_server(tmp_path):
+        pass
+    assert tmp_path.stat().st_mode == mode
