@@ -231,7 +231,12 @@ def check_export(folder: Path, out: Path, team: Team) -> None:
     (discard,) = found.discards
     assert {v["inspector"] for v in discard.verdicts or ()} == {INA, IVO}
     stats = partlab("data", "stats", folder)["datasets"][0]
-    assert stats["images"] == 3 * IMAGES - 1
+    assert (stats["images"], stats["discards"]) == (3 * IMAGES - 1, 1)
+    effort = stats["effort"]
+    assert (effort["annotators"], effort["inspectors"], effort["verdicts"]) == (3, 3, 40)
+    assert (effort["rounds"], effort["rejections"], effort["accepted"]) == (4, 1, 3)
+    assert (effort["discards_final"], effort["discards_restored"]) == (1, 1)
+    assert effort["hours"] > 45 / 60
 
 
 def same_but_specks(drawn: Any, true: Any) -> None:
