@@ -1,0 +1,140 @@
+"""Images that annotators refused: two inspectors, a third, back to the annotator (M-07, Q-04)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from farm import answer, hand_out, pull, start
+from farm_drawn import drawn, paint, submit_drawn
+
+from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+from annotate.inspect.service import Inspection
+from annotate.work import Work
+from partlab.errors import NotFoundError, StateError, UnknownNameError
+
+INA, BEN, CAT = "ina@x.org", "ben@x.org", "cat@x.org"
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    """Rams of which 2 and 3 are refused."""
+    with start(tmp_path / "work") as made:
+        paint(made)
+        hand_out(made)
+        submit_drawn(made, discards=(2, 3))
+        yield made
+
+
+@pytest.fixture
+def inspection(work: Work) -> Inspection:
+    return Inspection(work)
+
+
+def test_a_discard_is_final_with_two_different_inspectors(inspection: Inspection) -> None:
+    case = inspection.review_discard("ram", 2, True, INA, note="nothing to see")
+    assert (case.state, case.open, case.disputed) == ("waiting", True, False)
+    with pytest.raises(StateError, match="already reviewed"):
+        inspection.review_discard("ram", 2, True, " Ina@X.org")
+    case = inspection.review_discard("ram", "ram/1.jpg", True, BEN)
+    assert (case.state, case.open) == ("final", False)
+    assert [(r.inspector, r.uphold, r.note) for r in case.reviews] == [
+        (INA, True, "nothing to see"),
+        (BEN, True, None),
+    ]
+    with pytest.raises(StateError, match="closed"):
+        inspection.review_discard("ram", 2, False, CAT)
+
+
+def test_who_discarded_it_does_not_review_it(inspection: Inspection) -> None:
+    with pytest.raises(StateError, match="two others must review it"):
+        inspection.review_discard("ram", 2, True, "ANN@x.org")
+
+
+def test_a_third_decides_a_dispute(inspection: Inspection) -> None:
+    inspection.review_discard("ram", 2, True, INA)
+    case = inspection.review_discard("ram", 2, False, BEN)
+    assert (case.state, case.disputed) == ("waiting", True)
+    assert inspection.review_discard("ram", 2, True, CAT).state == "final"
+
+
+def test_nothing_is_sampled_while_discards_wait(inspection: Inspection) -> None:
+    with pytest.raises(StateError, match="2 discarded images wait for review"):
+        inspection.sample("ram", INA)
+    assert inspection.status(["ram"])[0].discards_waiting == 2
+
+
+def test_a_restored_image_goes_back_and_the_refusal_stays_in_the_record(
+    inspection: Inspection, work: Work
+) -> None:
+    for who in (INA, BEN):
+        inspection.review_discard("ram", 2, False, who)
+        inspection.review_discard("ram", 3, True, who)
+    assert work.batch("ram").state == "annotating"
+    assert [c.state for c in inspection.discards("ram")] == ["restored", "final"]
+    pull(work, [drawn(work, 2)])
+    work.record("submitted", who="x", object="ram", data={"manifest_hash": "n"})
+    case = inspection.discards("ram")[0]
+    assert (case.state, case.drawn, case.reason, case.annotator) == (
+        "restored",
+        True,
+        "low quality",
+        "ann@x.org",
+    )
+    desk = inspection.sample("ram", INA)
+    assert 3 not in {card.image_id for card in desk.cards}  # a final discard is not inspected
+
+
+def test_refusals_are_counted_for_each_annotator(inspection: Inspection, work: Work) -> None:
+    for who in (INA, BEN):
+        inspection.review_discard("ram", 2, False, who)
+    (row,) = refusals(work)
+    assert (row.object, row.annotator, row.looked_at, row.refused) == ("ram", "ann@x.org", 12, 2)
+    assert (row.waiting, row.final, row.restored) == (1, 0, 1)
+    assert (row.rate, row.restored_share) == (2 / 12, 1.0)
+    assert row.reasons == {"low quality": 2}
+    assert total([row, row]).refused == 4
+
+
+def test_the_published_rate_is_that_of_the_paper() -> None:
+    """Q-05: 37,505 refused against 91,000 kept."""
+    assert PUBLISHED["rate"] == pytest.approx(0.29, abs=0.005)
+
+
+def test_refusing_hard_images_shows(tmp_path: Path) -> None:
+    """Six of twelve refused, four of them wrongly."""
+    with start(tmp_path / "work") as work:
+        hand_out(work)
+        submit_drawn(work, discards=range(1, 7))
+        inspection = Inspection(work)
+        assert len(worries(refusals(work))) == 1  # the rate
+        for image in range(1, 6):
+            for who in (INA, BEN):
+                inspection.review_discard("ram", image, image == 1, who)
+        signs = worries(refusals(work))
+    assert signs[0] == "inspectors restored 80% of the 5 settled refusals of ann@x.org"
+    assert signs[1].startswith("ann@x.org refused 50% of 12 images of ram")
+
+
+def test_few_refusals_are_no_sign(inspection: Inspection, work: Work) -> None:
+    for who in (INA, BEN):
+        inspection.review_discard("ram", 2, False, who)
+    assert worries(refusals(work)) == []
+
+
+def test_unknown_names(inspection: Inspection) -> None:
+    with pytest.raises(NotFoundError, match="no image 7 of ram is discarded"):
+        inspection.review_discard("ram", 7, True, INA)
+    with pytest.raises(UnknownNameError, match="object category"):
+        inspection.discards("rma")
+
+
+def test_a_refusal_of_an_earlier_round_is_kept(inspection: Inspection, work: Work) -> None:
+    """M-07: never deleted, also when the category is drawn again."""
+    for image in (2, 3):
+        for who in (INA, BEN):
+            inspection.review_discard("ram", image, True, who)
+    work.record("abandoned", who="lead", object="ram", data={"reason": "left"})
+    hand_out(work, round=2)
+    pull(work, [answer(work, 2, "discard")])
+    states = [(case.round, case.image_id, case.state) for case in inspection.discards("ram")]
+    assert states == [(1, 2, "final"), (1, 3, "final"), (2, 2, "waiting")]

@@ -1,0 +1,137 @@
+"""Inclusions as declared and as drawn (M-04, ST-02)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from annotate.formats import Source
+from annotate.formats.pinpp import PinppLayout
+from annotate.inspect.inclusions import (
+    InclusionSettings,
+    nestings,
+    with_suggested,
+    write_including,
+)
+from annotate.world import WorldConfig, make_world
+from partlab.coco import read_coco, write_coco
+from partlab.masks import encode, inside
+from partlab.schema import Annotation, Category, Dataset, Image, Inclusions
+
+Box = tuple[int, int, int, int]  # left, top, width, height
+HEAD, HORN, EYE, BODY = 1, 2, 3, 4
+
+
+def data(
+    *shown: dict[int, Box], inclusions: Inclusions | None = None, object_id: int = 1
+) -> Dataset:
+    """Rams: for each image the boxes of its parts."""
+    names = {HEAD: "head", HORN: "horn", EYE: "eye", BODY: "body"}
+    categories = [Category.new(id, "ram", name, wnid="n02412080") for id, name in names.items()]
+    images = [Image.new(n, f"{n}.png", (40, 30), object="ram") for n, _ in enumerate(shown, 1)]
+    masks = []
+    for number, parts in enumerate(shown, 1):
+        for category, (left, top, width, height) in parts.items():
+            mask = np.zeros((30, 40), bool)
+            mask[top : top + height, left : left + width] = True
+            masks.append(
+                Annotation.new(len(masks) + 1, number, category, encode(mask), object_id=object_id)
+            )
+    return Dataset(images, masks, categories, inclusions or {})
+
+
+NESTED: dict[int, Box] = {HEAD: (5, 5, 12, 12), HORN: (6, 6, 4, 4), BODY: (17, 5, 20, 20)}
+APART: dict[int, Box] = {HEAD: (5, 5, 12, 12), HORN: (5, 1, 4, 4), BODY: (17, 5, 20, 20)}
+
+
+def states(dataset: Dataset, **settings: float) -> dict[tuple[str, str], str]:
+    found = nestings([dataset], InclusionSettings(**settings))  # type: ignore[arg-type]
+    return {(one.inner, one.outer): one.state for one in found}
+
+
+def test_a_declared_inclusion_that_is_drawn_so_holds() -> None:
+    (one,) = nestings([data(NESTED, NESTED, APART, inclusions={"ram": {"horn": "head"}})])
+    assert (one.inner, one.outer, one.state) == ("horn", "head", "holds")
+    assert (one.both, one.nested, one.share) == (3, 2, 2 / 3)
+    assert (one.inner_area, one.outer_area) == (16, 144)
+    assert one.inside == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "state"),
+    [
+        (data(APART, APART, NESTED, inclusions={"ram": {"horn": "head"}}), "doubtful"),
+        (data(NESTED, inclusions={"ram": {"head": "horn"}}), "swapped"),
+        (data(NESTED, inclusions={"ram": {"eye": "head"}}), "unseen"),
+    ],
+)
+def test_a_declared_inclusion_can_be_wrong(dataset: Dataset, state: str) -> None:
+    assert next(iter(states(dataset).values())) == state
+
+
+def test_what_nests_undeclared_is_suggested() -> None:
+    assert states(data(*[NESTED] * 4, APART)) == {("horn", "head"): "suggested"}
+    assert states(data(*[NESTED] * 4)) == {}  # four objects are too few
+    assert states(data(*[NESTED] * 4, *[APART] * 5)) == {}  # under half of them
+
+
+def test_an_inclusion_through_another_part_needs_no_suggestion() -> None:
+    nested = {**NESTED, EYE: (7, 7, 2, 2)}
+    declared = {"ram": {"eye": "horn", "horn": "head"}}
+    assert set(states(data(*[nested] * 5, inclusions=declared)).values()) == {"holds"}
+
+
+def test_parts_of_two_objects_do_not_nest() -> None:
+    """M-06: the horn of one ram in front of the head of another says nothing."""
+    first, second = data(*[{HEAD: NESTED[HEAD]}] * 6), data(*[{HORN: NESTED[HORN]}] * 6)
+    others = [a.changed(id=100 + a.id, object_id=2) for a in second.annotations]
+    both = Dataset(first.images, [*first.annotations, *others], first.categories)
+    assert states(both) == {}
+
+
+def test_of_two_outer_parts_the_smaller_is_suggested() -> None:
+    nested = {**NESTED, EYE: (7, 7, 2, 2)}
+    dataset = data(*[nested] * 5)
+    pairs = with_suggested({}, nestings([dataset]))["ram"]
+    assert pairs == {"eye": "horn", "horn": "head"}
+
+
+def test_the_dictionary_is_read_back_as_it_was_written(tmp_path: Path) -> None:
+    """`including/<wnid>.txt` with `small:large` lines, as the release has it (C1)."""
+    dataset = data(NESTED, inclusions={"ram": {"horn": "head", "eye": "head"}})
+    assert write_including([dataset], dataset.inclusions, tmp_path / "including") == 1
+    text = (tmp_path / "including" / "n02412080.txt").read_text()
+    assert text == "horn:head\neye:head\n"
+    write_coco(dataset, tmp_path / "json" / "n02412080.json")
+    (read,) = PinppLayout().read(Source(tmp_path)).values()
+    assert list(read.inclusions.values()) == [{"horn": "head", "eye": "head"}]
+
+
+def test_the_inclusions_of_the_drawn_world_are_found_again(tmp_path: Path) -> None:
+    """Every declared one holds or is doubtful at worst, none is swapped; undeclared, most are
+    suggested, and nothing else is."""
+    config = WorldConfig(images=0, pool=0, heldout=140, size=128, seed=1)
+    make_world(tmp_path / "world", config)
+    world = read_coco(tmp_path / "world" / "annotations" / "heldout.json")
+    assert {one.state for one in nestings([world])} <= {"holds", "doubtful", "unseen"}
+    truth = {(o, i, u) for o, pairs in world.inclusions.items() for i, u in pairs.items()}
+    holding = {(n.object, n.inner, n.outer) for n in nestings([world]) if n.state == "holds"}
+    undeclared = Dataset(world.images, world.annotations, world.categories)
+    settings = InclusionSettings(objects=3)
+    found = {(n.object, n.inner, n.outer) for n in nestings([undeclared], settings)}
+    seen = {(n.object, n.inner, n.outer) for n in nestings([world]) if n.both >= 3}
+    assert found >= holding & seen
+    assert {f for f in found if f not in truth} == set()
+
+
+Grid = st.lists(st.booleans(), min_size=30, max_size=30)
+
+
+@given(a=Grid, b=Grid)
+def test_the_share_inside_is_that_of_the_pixels(a: list[bool], b: list[bool]) -> None:
+    first, second = (np.array(one).reshape(5, 6) for one in (a, b))
+    share = inside([encode(first)], [encode(second)])[0, 0]
+    expected = (first & second).sum() / first.sum() if first.any() else 0.0
+    assert share == pytest.approx(expected)

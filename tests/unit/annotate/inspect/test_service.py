@@ -1,0 +1,257 @@
+"""Rounds of inspection: draw, look, decide (Q-01, Q-02)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from farm import hand_out, pull
+from farm_drawn import begin, masks_of, submit_drawn
+from PIL import Image as PillowImage
+
+from annotate.inspect import overlays, service
+from annotate.inspect.desk import Desk
+from annotate.inspect.service import Inspection
+from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
+from annotate.work import Work
+from partlab.errors import ConfigError, SchemaError, StateError, UnknownNameError
+
+INA, BEN = "ina@x.org", "ben@x.org"
+
+
+@pytest.fixture
+def for_real() -> None:
+    """A test that uses this looks at the overlays; all others do without drawing them."""
+
+
+@pytest.fixture(autouse=True)
+def quickly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "for_real" not in request.fixturenames:
+        for name in ("render", "render_sheet"):
+            monkeypatch.setattr(service, name, lambda *_: None)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    with begin(tmp_path / "work") as made:
+        yield made
+
+
+@pytest.fixture
+def inspection(work: Work) -> Inspection:
+    return Inspection(work)
+
+
+def judge(inspection: Inspection, *fails: int, who: str = INA) -> Desk:
+    """A verdict on every drawn image; the positions in `fails` do not pass."""
+    desk = inspection.cards("ram")
+    for card in desk.cards:
+        bad = card.position in fails
+        desk = inspection.decide(
+            "ram", card.image_id, not bad, who, reason="outline" if bad else None
+        )
+    return desk
+
+
+def test_two_failing_images_send_the_whole_category_back(inspection: Inspection) -> None:
+    """Q-02, and the next round has a sample of its own."""
+    first = inspection.sample("ram", INA)
+    assert [len(first.cards), len(first.due)] == [10, 10]
+    assert judge(inspection, 2, 7).state == "rejected"
+    hand_out(inspection.work, round=2)
+    submit_drawn(inspection.work)
+    second = inspection.sample("ram", BEN)
+    drawn = [[card.image_id for card in desk.cards] for desk in (first, second)]
+    assert drawn[0] != drawn[1]
+    assert judge(inspection, 4, who=BEN).state == "accepted"  # one failure passes
+    row = inspection.status(["ram"])[0]
+    assert (row.round, row.rejected_rounds, row.inspectors, row.bad) == (2, 1, (BEN,), 1)
+
+
+def test_nothing_is_decided_before_all_ten_were_seen(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    for card in desk.cards[:9]:
+        desk = inspection.decide("ram", card.image_id, False, INA, reason="outline")
+        assert desk.state == "sampled"
+    assert desk.bad == 9
+    assert [card.image_id for card in desk.due] == [desk.cards[9].image_id]
+
+
+def test_a_sequential_round_stops_early(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA, plan="sequential")
+    assert desk.plan == "sequential"
+    later = desk.cards[5]
+    with pytest.raises(StateError, match="not due yet") as refused:
+        inspection.decide("ram", later.image_id, True, INA)
+    assert str(desk.due[0].image_id) in str(refused.value.hint)
+    while desk.state == "sampled":
+        desk = inspection.decide("ram", desk.due[0].image_id, True, INA)
+    assert (desk.state, desk.seen, desk.bad) == ("accepted", 11, 0)
+
+
+def test_asked_again_the_sample_is_the_same(inspection: Inspection) -> None:
+    first = inspection.sample("ram", INA)
+    inspection.decide("ram", first.cards[0].image_id, True, INA)
+    events = len(inspection.work.events())
+    again = inspection.sample("ram", BEN)
+    assert [c.image_id for c in again.cards] == [c.image_id for c in first.cards]
+    assert again.cards[0].passed is True
+    assert len(inspection.work.events()) == events
+
+
+def test_overlays_show_picture_masks_and_what_is_missing(
+    for_real: None, inspection: Inspection
+) -> None:
+    """The left half is the photo alone, the right half has the parts' colours."""
+    desk = inspection.sample("ram", INA)
+    both = np.asarray(PillowImage.open(desk.cards[0].overlay).convert("RGB")).astype(int)
+    plain, drawn = both[8:428, 8:568], both[8:428, 576:1136]
+    assert np.abs(plain - drawn).mean() > 10
+    assert plain.max() < 200  # the noise is dark: no colour of ours is on it
+    assert (both[460:, :, 0] > both[460:, :, 2] + 100).any()  # red of the head in the legend
+    assert PillowImage.open(desk.sheet).size[0] > 1000
+    assert desk.cards[0].drawn == ("head", "horn", "body")
+
+
+def test_a_card_says_which_part_was_not_drawn(tmp_path: Path) -> None:
+    with begin(tmp_path / "work") as work:
+        rows = list(work.answers("ram", 1))
+        for row in rows:
+            row.masks = [*masks_of("ram", 1)[:1], *masks_of("ram", 3)[:1]]
+        pull(work, rows)
+        work.record("submitted", who="x", object="ram", data={"manifest_hash": "n"})
+        desk = Inspection(work).sample("ram", INA)
+        legend = overlays._legend(rows[0].masks, work.vocabulary.object("ram"))
+    assert {(card.drawn, card.missing) for card in desk.cards} == {(("head",), ("horn", "body"))}
+    assert [text for text, _ in legend] == [":head x2", ":horn (not drawn)", ":body (not drawn)"]
+
+
+def test_a_missing_picture_does_not_stop_an_inspection(for_real: None, work: Work) -> None:
+    desk = Inspection(work).sample("ram", INA)
+    for path in desk.sheet.parent.iterdir():
+        path.unlink()
+    broken = work.folder / "images" / "ram" / f"{desk.cards[0].image_id:06d}.png"
+    broken.write_bytes(broken.read_bytes()[:60])
+    again = Inspection(work).sample("ram", INA)
+    assert again.cards[0].overlay.is_file()
+
+
+def test_nobody_inspects_their_own_work(inspection: Inspection) -> None:
+    """Neither the draw nor a verdict, however the address is spelt."""
+    with pytest.raises(StateError, match="nobody inspects their own work"):
+        inspection.sample("ram", "Ann@X.org ")
+    desk = inspection.sample("ram", INA)
+    with pytest.raises(StateError, match="nobody inspects their own work"):
+        inspection.decide("ram", desk.cards[0].image_id, True, " ANN@x.org")
+
+
+def test_a_verdict_can_be_changed_until_the_round_is_closed(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    image = desk.cards[0].image_id
+    inspection.decide("ram", image, False, INA, reason="outline", note="horn")
+    with pytest.raises(StateError, match=f"already inspected by {INA}"):
+        inspection.decide("ram", image, True, BEN)
+    desk = inspection.decide("ram", image, True, INA)
+    assert (desk.cards[0].passed, desk.cards[0].reason, desk.bad) == (True, None, 0)
+
+
+@pytest.mark.parametrize(
+    ("passed", "reason", "error", "words"),
+    [
+        (False, None, ConfigError, "needs a reason"),
+        (True, "outline", ConfigError, "needs no reason"),
+        (False, "outlines", UnknownNameError, "unknown reason"),
+    ],
+)
+def test_reasons_are_those_of_the_work(
+    inspection: Inspection, passed: bool, reason: str | None, error: type, words: str
+) -> None:
+    desk = inspection.sample("ram", INA)
+    with pytest.raises(error, match=words):
+        inspection.decide("ram", desk.cards[0].image_id, passed, INA, reason=reason)
+    assert inspection.cards("ram").seen == 0
+
+
+def test_images_go_by_id_or_file_name(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    card = desk.cards[3]
+    assert desk.card(card.file_name) == desk.card(str(card.image_id)) == card
+    assert desk.card(card.file_name.partition("/")[2]) == card
+    with pytest.raises(UnknownNameError, match="image in the sample of ram"):
+        inspection.decide("ram", "ghost.jpg", True, INA)
+
+
+def test_only_a_submitted_category_is_sampled(inspection: Inspection) -> None:
+    hand_out(inspection.work, "schöner Hammer")
+    with pytest.raises(StateError, match="is annotating, not submitted"):
+        inspection.sample("schöner Hammer", INA)
+    with pytest.raises(UnknownNameError, match="object category"):
+        inspection.sample("rams", INA)
+    with pytest.raises(StateError, match="nothing is to be inspected"):
+        inspection.decide("ram", 1, True, INA)
+    assert inspection.ready() == ["ram"]
+
+
+def test_a_decision_lost_in_a_crash_is_taken_up(inspection: Inspection) -> None:
+    """All verdicts are in, the process died before it closed the round."""
+    desk = inspection.sample("ram", INA)
+    for card in desk.cards:
+        data = {"image_id": card.image_id, "passed": True}
+        inspection.work.record("verdict", who=INA, object="ram", data=data)
+    assert inspection.work.batch("ram").state == "sampled"
+    assert inspection.sample("ram", BEN).state == "accepted"
+
+
+def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspection) -> None:
+    name = "schöner Hammer"
+    hand_out(inspection.work, name)
+    submit_drawn(inspection.work, name)
+    desk = inspection.sample(name, INA)
+    assert all(card.overlay.is_file() for card in desk.cards)
+    assert len(desk.cards) == 3
+
+
+# --- the table an inspector fills in -------------------------------------------------------
+
+
+def test_a_filled_in_table_decides_the_round(inspection: Inspection, tmp_path: Path) -> None:
+    desk = inspection.sample("ram", INA)
+    table = tmp_path / "verdicts.csv"
+    write_table(desk, table)
+    lines = table.read_text().splitlines()
+    assert lines[0] == "image,file_name,verdict,reason,note"
+    told = [lines[0], *(line.replace(",,,", ",pass,,") for line in lines[1:])]
+    told[4] = told[4].replace(",pass,,", ",FAIL,part missing,no horn")
+    table.write_text("\ufeff" + "\n".join(told).replace(",", ";"))  # as a spreadsheet saves it
+    desk, given = decide_all(inspection, "ram", read_table(table), INA)
+    assert (desk.state, given, desk.bad) == ("accepted", 10, 1)
+    assert (desk.cards[3].reason, desk.cards[3].note) == ("part missing", "no horn")
+    write_table(desk, table)
+    assert "FAIL" in table.read_text()  # what an inspector wrote is never replaced
+
+
+def test_a_table_beyond_the_decision_is_not_needed(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA, plan="sequential")
+    rulings = [Ruling(str(card.image_id), True) for card in reversed(desk.cards)]
+    desk, given = decide_all(inspection, "ram", rulings, INA)
+    assert (desk.state, given, len(rulings)) == ("accepted", 11, 12)
+
+
+def test_a_bad_line_leaves_every_verdict_out(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    good, bad = (str(card.image_id) for card in desk.cards[:2])
+    for wrong in (Ruling(bad, False, "ugly"), Ruling(bad, False), Ruling("ghost.jpg", True)):
+        with pytest.raises((UnknownNameError, ConfigError)):
+            decide_all(inspection, "ram", [Ruling(good, True), wrong], INA)
+    assert inspection.cards("ram").seen == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [("a,b\n1,2\n", "no columns"), ("", "no columns"), ("image,verdict\n1,maybe\n", "'maybe'")],
+)
+def test_a_table_that_is_none(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    with pytest.raises(SchemaError, match=words):
+        read_table(path)
