@@ -1,0 +1,97 @@
+"""What a work took (Q-03, Q-04)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from farm import hand_out, start
+from farm_drawn import mask, submit_drawn
+
+from annotate.effort import PUBLISHED, Effort
+from annotate.inspect import service
+from annotate.inspect.effort import measure_effort, note_hours
+from annotate.inspect.service import Inspection
+from annotate.work import Work
+from partlab.errors import ConfigError, SchemaError
+
+INA, BEN = "ina@x.org", "ben@x.org"
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    for name in ("render", "render_sheet"):
+        monkeypatch.setattr(service, name, lambda *_: None)
+    with start(tmp_path / "work") as made:
+        yield made
+
+
+def rounds(work: Work) -> None:
+    """Rams: one refused image, a rejected round, an accepted one; 2 minutes an image."""
+    inspection = Inspection(work)
+    for round_, passed in ((1, False), (2, True)):
+        hand_out(work, round=round_)
+        submit_drawn(work, discards=(1,))
+        for who in (INA, BEN):
+            inspection.review_discard("ram", 1, True, who, minutes=3.0)
+        for card in inspection.sample("ram", INA).cards:
+            why = None if passed else "overlap"
+            inspection.decide("ram", card.image_id, passed, INA, reason=why, minutes=6.0)
+
+
+def test_the_ledger_by_hand(work: Work) -> None:
+    rounds(work)
+    note_hours(work, BEN, 1.5, "inspector", "reading the rules")
+    found = measure_effort(work)
+    assert (found.annotators, found.inspectors) == (1, 2)
+    assert (found.categories, found.accepted, found.rounds, found.rejections) == (1, 1, 2, 1)
+    assert found.rejected_share == 0.5
+    assert (found.verdicts, found.failed_verdicts) == (20, 10)
+    assert found.fail_reasons == {"overlap": 10}
+    assert (found.looked_at, found.discarded, found.discards_final) == (24, 2, 2)
+    assert found.discard_rate == 2 / 24
+    assert found.minutes_per_image == 2.0
+    people = {(p.who, p.role): (p.hours, p.images, p.rounds, p.rejected) for p in found.people}
+    assert people == {
+        ("ann@x.org", "annotator"): (0.8, 24, 2, 1),
+        (BEN, "inspector"): (1.5 + 0.1, 2, 0, 0),
+        (INA, "inspector"): (2.0 + 0.1, 22, 2, 1),
+    }
+    assert found.hours == pytest.approx(0.8 + 1.6 + 2.1)
+
+
+def test_help_of_a_model_is_counted_by_kind(work: Work) -> None:
+    hand_out(work)
+    masks = [mask("head", (0, 0, 5, 5), origin=o) for o in ("manual", "prediction", "prediction")]
+    submit_drawn(work, masks=masks)
+    assert measure_effort(work).regions == {"manual": 12, "prediction": 24}
+
+
+def test_a_work_that_has_not_begun(work: Work) -> None:
+    found = measure_effort(work)
+    assert (found.annotators, found.hours, found.rounds) == (0, 0, 0)
+    assert (found.minutes_per_image, found.rejected_share, found.discard_rate) == (None,) * 3
+    hand_out(work)
+    assert measure_effort(work).annotators == 0  # nobody has done anything yet
+
+
+def test_the_figures_survive_a_file(work: Work) -> None:
+    rounds(work)
+    found = measure_effort(work)
+    assert Effort.from_json(found.as_json()) == found
+    with pytest.raises(SchemaError, match="cannot be read"):
+        Effort.from_json({"people": []})
+    with pytest.raises(SchemaError, match="cannot be read"):
+        Effort.from_json(7)
+
+
+@pytest.mark.parametrize(("hours", "role"), [(0, "other"), (-1, "other"), (2, "boss")])
+def test_hours_that_cannot_be(work: Work, hours: float, role: str) -> None:
+    with pytest.raises(ConfigError):
+        note_hours(work, INA, hours, role)
+    assert measure_effort(work).people == []
+
+
+def test_the_published_figures_are_references() -> None:
+    """Q-03, Q-04."""
+    names = ("inspectors", "annotators", "hours", "discarded")
+    assert [PUBLISHED[name] for name in names] == [5, 50, 8_000, 37_505]
