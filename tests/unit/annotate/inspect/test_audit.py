@@ -246,10 +246,10 @@ def test_auroc() -> None:
 
 
 def test_an_audit_is_quick(truth: Dataset, predictions: Dataset) -> None:
-    """100,000 masks in ten minutes are 6 ms for each (D5); this leaves a factor of ten."""
+    """100,000 masks in ten minutes are 6 ms for each (D5); this asks for a third of it, on a busy machine."""
     start = perf_counter()
     audit(truth, predictions)
-    assert (perf_counter() - start) / len(truth.annotations) < 0.0006
+    assert (perf_counter() - start) / len(truth.annotations) < 0.002
 
 
 @pytest.mark.slow
