@@ -33,8 +33,9 @@ from annotate.studio.projects import (
 from annotate.studio.regions import PartMask, regions_of
 from annotate.studio.users import need_users
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
+from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
-from partlab.errors import BusyError, ConfigError, NotFoundError
+from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
 from partlab.files import exclusive
 from partlab.images import is_image_name
 from partlab.progress import Progress, silent
@@ -98,6 +99,7 @@ def create(
     """
     who = str(studio.whoami()["email"])
     with working_alone(work):
+        need_settled(work)
         planned = plan_rounds(work, annotators, start_from)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
@@ -105,6 +107,26 @@ def create(
         batches = work.batches()
         builder = _Builder(work, studio, who, find_projects(studio, work), examples)
         return [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
+
+
+def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
+    """Give a round's project the interface and instructions of the vocabulary as it is now.
+
+    `version` is the vocabulary's. Returns the hash of the interface.
+
+    Raises:
+        StudioError: the project is gone, or the server refuses.
+    """
+    builder = _Builder(work, studio, "", {})
+    if batch.project_id is None:
+        raise StudioError(f"{batch.object} round {batch.round} has no project")
+    config = builder._config(batch)
+    check_config(config)
+    told = description_of(work, batch, config_hash(config), version=version)
+    fields = {"label_config": config, "description": told}
+    studio.patch(f"/api/projects/{batch.project_id}/", fields)
+    builder._instruct(batch, batch.project_id, builder._access(batch, batch.project_id))
+    return config_hash(config)
 
 
 def read_examples(source: Path) -> Dataset | Path:

@@ -52,15 +52,17 @@ def title_of(name: str, batch: Batch, kind: str = "annotate") -> str:
     return head + tail
 
 
-def description_of(work: Work, batch: Batch, config_hash: str, kind: str = "annotate") -> str:
-    """The machine-readable description of a project."""
+def description_of(
+    work: Work, batch: Batch, config_hash: str, kind: str = "annotate", version: int | None = None
+) -> str:
+    """The machine-readable description of a project; `version` is of its vocabulary."""
     facts = {
         "work": work.settings.id,
         "kind": kind,
         "object": batch.object,
         "round": batch.round,
         "assignee": batch.assignee,
-        "vocabulary_version": batch.vocabulary_version,
+        "vocabulary_version": version or batch.vocabulary_version,
         "config": config_hash[:12],
     }
     return json.dumps({"partlab": facts}, ensure_ascii=False)

@@ -22,6 +22,7 @@ from annotate.studio.record import Recorder
 from annotate.studio.submit import submit_finished
 from annotate.work import Answer, Batch, Flag, Work, open_images
 from annotate.work.machine import HINTS
+from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import Progress, silent
@@ -105,6 +106,7 @@ def pull(
     batches = _batches(work, objects)
     told: list[Pulled] = []
     with _alone(work):
+        need_settled(work)
         there = find_projects(studio, work)
         people = {id: email for email, id in studio.users().items()}
         rounds = [_Round(work, studio, batch, people, who) for batch in batches]

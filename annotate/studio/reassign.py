@@ -8,6 +8,7 @@ from annotate.studio.create import BEING_DRAWN, OVER, working_alone
 from annotate.studio.projects import description_of, title_of
 from annotate.studio.users import need_users
 from annotate.work import Batch, Work
+from annotate.work.unfinished import need_settled
 from partlab.errors import StateError, StudioError
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ def reassign(
     if not dry_run:
         who = str(studio.whoami()["email"])
         with working_alone(work):
+            need_settled(work)
             _hand_over(work, studio, who, batch, to, answers)
     return work.batch(owner), answers
 

@@ -23,6 +23,11 @@ class Editor:
     note: str = ""
     at: str = ""
 
+    @property
+    def name(self) -> str:
+        """Who stands in a record: `who`, or the account's name."""
+        return self.who or _user()
+
     def change(
         self,
         vocabulary: Vocabulary,
@@ -39,7 +44,7 @@ class Editor:
             object=object,
             before=tuple(before),
             after=tuple(after),
-            who=self.who or _user(),
+            who=self.name,
             at=self.at or datetime.now(UTC).isoformat(timespec="seconds"),
             note="; ".join(note for note in (self.note, *notes) if note),
         )

@@ -30,6 +30,8 @@ from partlab.errors import StateError
 
 FINAL = ("accepted", "rejected", "abandoned")
 DONE = ("masks", "discard")
+PART_GONE = "part-gone"
+"""The problem of an answer that a change of the vocabulary opened again."""
 
 
 @dataclass(frozen=True)
@@ -349,27 +351,32 @@ def unsettled_discards(session: Session, batch: Batch) -> list[int]:
 
 @rules("migrated")
 def _migrated(change: Change) -> None:
-    """{vocabulary_version, config_hash?, parts: {old id: new id or None}}: a vocabulary change.
+    """{vocabulary_version, config_hash?, parts: {old id: new id or None}, redraw?}.
 
-    A mask whose part is gone is taken from the answer, which then counts as not done; one
-    answer's masks that end under one part stay separate layers until the next export.
+    A change of the vocabulary. A mask whose part is gone is taken from the answer; one answer's
+    masks that end under one part stay separate layers until the next export. `redraw` is
+    {image id: why} of the answers that count as not done from now on; without it they are those
+    that lost a mask. A round that is being inspected, or was accepted, cannot be opened again.
     """
-    batch = change.batch("planned", "annotating", "submitted")
+    batch = change.batch("planned", "annotating", "submitted", "sampled", "accepted")
     moves: dict[str, str | None] = change.data["parts"]
+    redraw: dict[str, str] | None = change.data.get("redraw")
     batch.vocabulary_version = change.data["vocabulary_version"]
     batch.config_hash = change.data.get("config_hash") or batch.config_hash
-    for answer in change.session.scalars(select(Answer).filter_by(**change.key, kind="masks")):
-        if not any(mask["part"] in moves for mask in answer.masks):
-            continue
+    for answer in change.session.scalars(select(Answer).filter_by(**change.key)):
         moved = [{**mask, "part": moves.get(mask["part"], mask["part"])} for mask in answer.masks]
         lost = sorted(
             {m["part"] for m, n in zip(answer.masks, moved, strict=True) if not n["part"]}
         )
-        answer.masks = [mask for mask in moved if mask["part"]]
-        if lost:
-            answer.kind, batch.state = "broken", "annotating"
-            words = f"the part {', '.join(lost)} is no longer in the vocabulary: draw it afresh"
-            answer.problems = [*answer.problems, {"kind": "part-gone", "message": words}]
+        if moved != answer.masks:
+            answer.masks = [mask for mask in moved if mask["part"]]
+        words = f"the part {', '.join(lost)} is no longer in the vocabulary: draw it afresh"
+        why = (words if lost else None) if redraw is None else redraw.get(str(answer.image_id))
+        if why is not None and answer.kind == "masks":
+            change.batch("planned", "annotating", "submitted")
+            answer.kind, batch.state, batch.manifest_hash = "broken", "annotating", None
+            problem = {"kind": PART_GONE, "message": why, "severity": "error"}
+            answer.problems = [*answer.problems, problem]
 
 
 @rules("vocabulary")

@@ -23,6 +23,7 @@ from app.cli import (
     vocabulary,
     vocabulary_edit,
     vocabulary_lint,
+    vocabulary_migrate,
     vocabulary_seed,
     vocabulary_vote,
 )
@@ -45,6 +46,7 @@ studio_push.register(studio.group)
 vocabulary_vote.register(vocabulary.group)
 vocabulary_lint.register(vocabulary.group)
 vocabulary_edit.register(vocabulary.group)
+vocabulary_migrate.register(vocabulary.group)
 vocabulary_seed.register(vocabulary.group)
 inspect_sample.register(inspect.group)
 inspect_discards.register(inspect.group)

@@ -1,0 +1,98 @@
+"""`partlab vocabulary migrate`: a work goes on with a changed vocabulary."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from app.cli._ui import JsonOpt, reported
+from partlab.errors import ConfigError
+
+if TYPE_CHECKING:
+    from annotate.studio.migrate import Migrated
+    from annotate.vocabulary.model import Vocabulary
+
+
+def register(group: typer.Typer) -> None:
+    """Add this command to the group `vocabulary`."""
+    group.command()(migrate)
+
+
+def migrate(
+    work: Annotated[Path, typer.Argument(help="The work's folder.")],
+    vocabulary: Annotated[
+        Path, typer.Argument(metavar="NEW", help="A changed copy of the work's vocabulary.yaml.")
+    ],
+    keep_answers: Annotated[
+        bool,
+        typer.Option("--keep-answers", help="Nothing is drawn again for new or removed parts."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Count what it would touch; change nothing.")
+    ] = False,
+    who: Annotated[str, typer.Option(help="Who decided; the account's name if left out.")] = "",
+    json: JsonOpt = False,
+) -> None:
+    """Change a work's vocabulary: interfaces, annotations and stored answers follow.
+
+    Example: partlab vocabulary migrate farm new.yaml --dry-run
+    """
+    with reported(json) as ui:
+        from contextlib import ExitStack
+
+        from annotate.studio.client import Studio
+        from annotate.studio.migrate import migrate as run
+        from annotate.vocabulary.edit import Editor
+        from annotate.vocabulary.file import read_vocabulary
+        from annotate.work import Work
+
+        if vocabulary.resolve() == (work / "vocabulary.yaml").resolve():
+            raise ConfigError(
+                f"{vocabulary} is the work's own vocabulary",
+                hint="put it back as it was, copy it, change the copy, and name that here",
+            )
+        new = read_vocabulary(vocabulary)
+        with ExitStack() as stack:
+            opened = stack.enter_context(Work.open(work))
+            handed_out = any(batch.project_id for batch in opened.batches())
+            studio = stack.enter_context(Studio.from_env()) if handed_out else None
+            target, told = run(
+                opened,
+                studio,
+                new,
+                keep_answers=keep_answers,
+                dry_run=dry_run,
+                by=Editor(who, "migrate"),
+                progress=ui.progress,
+            )
+        result: dict[str, Any] = {"version": target.version, "dry_run": dry_run}
+        result["objects"] = [one.as_json() for one in told]
+        ui.emit(result, _text(target, told, dry_run=dry_run))
+
+
+def _text(target: "Vocabulary", told: "list[Migrated]", *, dry_run: bool) -> str:
+    touched = [one for one in told if one.interface or _counts(one)]
+    lines = [f"{one.object} round {one.round} ({one.state}): {_words(one)}" for one in touched]
+    quiet = len(told) - len(touched)
+    lines += [f"{quiet} other object categories: nothing to change"] if quiet else []
+    redraw = sum(one.redraw for one in told)
+    again = f"; {redraw} images to be drawn again" if redraw else ""
+    end = "nothing changed (--dry-run)" if dry_run else f"the work is at version {target.version}"
+    return "\n".join([*lines, f"{end}{again}"])
+
+
+def _counts(one: "Migrated") -> dict[str, Any]:
+    names = {
+        "annotations": "annotations",
+        "predictions": "predictions",
+        "renamed": "regions with a new label",
+        "dropped": "regions taken out (kept in the raw export)",
+        "answers": "stored answers",
+        "redraw": "images to be drawn again",
+    }
+    return {words: getattr(one, name) for name, words in names.items() if getattr(one, name)}
+
+
+def _words(one: "Migrated") -> str:
+    interface = ["new interface"] if one.interface else []
+    return ", ".join([*interface, *(f"{count} {what}" for what, count in _counts(one).items())])
