@@ -335,10 +335,10 @@ def web(tmp_path: Path) -> Iterator[str]:
 
 
 def test_pictures_may_come_from_a_web_server(make_work: MakeWork, studio: Studio, web: str) -> None:
-    work = make_work(image_url=f"{web}/work/images/")
+    work = make_work(name="farm", image_url=f"{web}/farm/images/")
     told = by_object(create(work, studio, annotators=[ANN]))[PEAR.name]
     address = tasks_of(studio, told)[0]["data"]["image"]
-    assert address.startswith(f"{web}/work/images/Birne")
+    assert address.startswith(f"{web}/farm/images/Birne")
     image = work.images(PEAR.name)[0]
     assert httpx.get(address).content == shown_picture(work.folder, image).read_bytes()
     assert studio.get("/api/storages/localfiles", project=told.project_id) == []
