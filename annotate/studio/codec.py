@@ -159,8 +159,8 @@ def _block_starts(windows: _Bits, fields: _Ints) -> Iterator[int]:
         part = windows[low : low + _CHUNK, None] << np.arange(8, dtype=np.uint32)
         is_run, lengths, heads = _heads(part.ravel(), fields)
         steps = memoryview(heads + _WORD * np.where(is_run, 1, lengths))
-        place -= 8 * low
-        while place < len(steps):
+        place, end = place - 8 * low, len(steps)
+        while place < end:
             yield place + 8 * low
             place += steps[place]
         place += 8 * low

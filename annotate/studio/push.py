@@ -11,22 +11,30 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import groupby
+from time import monotonic
 from typing import Any, NamedTuple
 
 from sqlalchemy import and_, func, select
 
 from annotate.studio.client import Studio
 from annotate.studio.predictions import Prediction, Predictions
+from annotate.studio.projects import chunks
 from annotate.studio.regions import PartMask, regions_of
 from annotate.studio.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.machine import DONE, HINTS
+from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import Progress, silent
 
-BATCH_TASKS = 250
-BATCH_NUMBERS = 1_000_000  # bytes of run lengths; each is a number of about 4 characters in JSON
+ASKED = 250  # pictures that suggestions are asked for at once
+# One request: the server counts the whole project again after each, so few are better; but
+# what a slow model has made must not wait for long.
+PORTION_TASKS = 1000
+PORTION_NUMBERS = 4_000_000  # bytes of run lengths; each is a number of 4 characters in JSON
+PORTION_SECONDS = 20.0
+_BLANK = "-blank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +111,7 @@ def push(
     total = sum(_count(work, batch) for batch in batches)
     rows = progress((row for b in batches for row in _rows(work, b)), "pushing", total=total)
     with _alone(work):
+        need_settled(work)
         who = "" if dry_run else str(studio.whoami()["email"])
         return [
             _Round(work, studio, batches[number], model, who).run(each, suggest, dry_run=dry_run)
@@ -175,7 +184,7 @@ def _rows(work: Work, batch: Batch) -> Iterator[_Row]:
         .outerjoin(Answer, same_image)
         .where(Task.object == batch.object, Task.round == batch.round)
         .order_by(Task.image_id)
-        .limit(BATCH_TASKS)
+        .limit(ASKED)
     )
     found, last = True, None
     while found:
@@ -183,7 +192,7 @@ def _rows(work: Work, batch: Batch) -> Iterator[_Row]:
         with work.read() as session:
             rows = [_Row(*row) for row in session.execute(following)]
         yield from rows
-        found = len(rows) == BATCH_TASKS
+        found = len(rows) == ASKED
         last = rows[-1].task.image_id if rows else None
 
 
@@ -205,22 +214,18 @@ class _Round:
         self._parts = work.vocabulary.object(batch.object)
         self._there = Predictions(studio, batch.project_id, model, self._parts)
         self._told = Pushed(batch.object, batch.round, batch.project_id)
+        self._portion: list[_Wanted] = []
+        self._numbers, self._sent_at = 0, monotonic()
 
     def run(self, rows: Iterable[_Row], suggest: Suggest, *, dry_run: bool) -> Pushed:
-        todo: list[_Row] = []
-        for row in rows:
-            if self._needs_one(row):
-                todo.append(row)
-                if dry_run:
-                    self._told.sent += 1
-                    todo.clear()
-            if len(todo) == BATCH_TASKS:
-                self._serve(todo, suggest)
-                todo = []
-        if todo:
-            self._serve(todo, suggest)
-        if not dry_run:
-            self._there.show()
+        todo = (row for row in rows if self._needs_one(row))
+        if dry_run:
+            self._told.sent = sum(1 for _ in todo)
+            return self._told
+        for chunk in chunks(todo, ASKED):
+            self._serve(chunk, suggest)
+        self._send()
+        self._there.show()
         return self._told
 
     def _needs_one(self, row: _Row) -> bool:
@@ -250,20 +255,22 @@ class _Round:
         return sha256_json(about)[:16]
 
     def _serve(self, rows: Sequence[_Row], suggest: Suggest) -> None:
-        """Ask for suggestions for some tasks and send them, in portions of a few megabytes."""
+        """Ask for suggestions for some tasks, and send when there are enough."""
         left = {row.image.id: row for row in rows}
-        portion: list[_Wanted] = []
-        numbers = 0
         for suggestion in suggest([row.image for row in rows]):
-            if (row := left.pop(suggestion.image_id, None)) is None:
-                continue
-            portion.append(self._wanted(row, suggestion))
-            numbers += _numbers(portion[-1].prediction)
-            if numbers > BATCH_NUMBERS:
-                self._send(portion)
-                portion, numbers = [], 0
-        self._send(portion)
+            if (row := left.pop(suggestion.image_id, None)) is not None:
+                self._portion.append(self._wanted(row, suggestion))
+                if self._is_full():
+                    self._send()
         self._told.without += len(left)
+
+    def _is_full(self) -> bool:
+        self._numbers += _numbers(self._portion[-1].prediction)
+        return (
+            len(self._portion) >= PORTION_TASKS
+            or self._numbers >= PORTION_NUMBERS
+            or monotonic() - self._sent_at > PORTION_SECONDS
+        )
 
     def _wanted(self, row: _Row, suggestion: Suggestion) -> _Wanted:
         task, image = row.task, row.image
@@ -274,23 +281,22 @@ class _Round:
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)
         return _Wanted(image.id, content, prediction)
 
-    def _send(self, portion: Sequence[_Wanted]) -> None:
-        if not portion:
-            return
-        self._told.sent += self._there.send([wanted.prediction for wanted in portion])
-        regions = [r for wanted in portion for r in wanted.prediction.regions]
-        self._told.masks += sum(region["type"] == "brushlabels" for region in regions)
-        self._told.blank += sum(not wanted.prediction.regions for wanted in portion)
-        self._work.record(
-            "pushed",
-            who=self._who,
-            object=self._told.object,
-            round=self._told.round,
-            data={"model": self._model, "tasks": {str(w.image_id): w.content for w in portion}},
-        )
-
-
-_BLANK = "-blank"
+    def _send(self) -> None:
+        portion, self._portion, self._numbers = self._portion, [], 0
+        if portion:
+            self._told.sent += self._there.send([wanted.prediction for wanted in portion])
+            regions = [r for wanted in portion for r in wanted.prediction.regions]
+            self._told.masks += sum(region["type"] == "brushlabels" for region in regions)
+            self._told.blank += sum(not wanted.prediction.regions for wanted in portion)
+            contents = {str(wanted.image_id): wanted.content for wanted in portion}
+            self._work.record(
+                "pushed",
+                who=self._who,
+                object=self._told.object,
+                round=self._told.round,
+                data={"model": self._model, "tasks": contents},
+            )
+        self._sent_at = monotonic()
 
 
 def _numbers(prediction: Prediction) -> int:

@@ -63,7 +63,8 @@ def server() -> FakeStudio:
 
 @pytest.fixture
 def in_fives(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BATCH_TASKS", 5)
+    monkeypatch.setattr(module, "ASKED", 5)
+    monkeypatch.setattr(module, "PORTION_TASKS", 5)
 
 
 def pushed(work: Work, server: FakeStudio, suggest: Suggest | None = None, **more: Any) -> Pushed:
@@ -304,7 +305,18 @@ def test_pictures_stream_through_in_batches(work: Work, server: FakeStudio) -> N
 def test_large_masks_go_in_smaller_batches(
     work: Work, server: FakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH_NUMBERS", 300)
+    monkeypatch.setattr(module, "PORTION_NUMBERS", 300)
+    pushed(work, server)
+    assert len(server.sizes) > 2
+    check_complete(work, server)
+
+
+def test_what_a_slow_model_made_does_not_wait(
+    work: Work, server: FakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash then costs seconds of a segmenter's work, not a thousand pictures."""
+    now = iter(range(0, 1000, 8))
+    monkeypatch.setattr(module, "monotonic", lambda: next(now))
     pushed(work, server)
     assert len(server.sizes) > 2
     check_complete(work, server)
@@ -335,7 +347,8 @@ def test_two_pushes_at_once_are_refused(work: Work, server: FakeStudio) -> None:
 def test_a_server_that_is_gone_leaves_what_arrived_recorded(
     work: Work, server: FakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH_TASKS", 5)
+    monkeypatch.setattr(module, "ASKED", 5)
+    monkeypatch.setattr(module, "PORTION_TASKS", 5)
 
     def gone(number: int) -> None:
         if len(server.sizes) == 1 and server.requests[-1].endswith("/import/predictions"):

@@ -115,7 +115,7 @@ def test_damage_on_the_server_is_told_or_mended(work: Work, studio: Studio) -> N
 
 def push_slowly(folder: Path, url: str, token: str) -> None:
     os.environ["SUGGEST_PAUSE"] = "0.02"
-    module.BATCH_TASKS = 3
+    module.ASKED = module.PORTION_TASKS = 3
     with Work.open(folder) as work, Studio(url, token) as studio:
         push(work, studio, suggest, model=MODEL)
 
