@@ -162,7 +162,14 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
         for reason in reasons:
             _add(why, "Choice", value=reason)
     note = {"rows": "2", "maxSubmissions": "1", "editable": "true"}
-    _add(root, "TextArea", name=NOTE, toName=picture, placeholder="note", **note)
+    _add(
+        root,
+        "TextArea",
+        name=NOTE,
+        toName=picture,
+        placeholder="note (Shift+Enter adds it)",
+        **note,
+    )
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 

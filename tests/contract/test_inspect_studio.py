@@ -1,0 +1,183 @@
+"""Inspection projects and reviews of refused images on a real Label Studio (Q-01, Q-04)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotator import Person
+from farm import answer, hand_out, pull, start
+from farm_drawn import drawn, paint, submit_drawn
+
+from annotate.inspect.effort import measure_effort
+from annotate.inspect.project import (
+    DISCARDS,
+    INSPECT,
+    THIRD,
+    Opened,
+    open_discards,
+    open_inspection,
+    page,
+)
+from annotate.inspect.readback import read_discards, read_inspection
+from annotate.inspect.service import Inspection
+from annotate.studio.client import Studio
+from annotate.studio.labelconfig import check_config
+from annotate.studio.projects import find_projects
+from annotate.studio.server import Running
+from annotate.studio.users import create_users
+from annotate.work import Work
+from partlab.errors import NotFoundError, StateError
+
+ANN, INA, BEN, CAT = "ann.i@x.org", "ina.i@x.org", "ben.i@x.org", "cat.i@x.org"
+
+
+@pytest.fixture(scope="module")
+def team(studio_server: Running) -> Iterator[dict[str, Person]]:
+    with studio_server.studio() as studio:
+        made = {one.email: one.password for one in create_users(studio, [ANN, INA, BEN, CAT])}
+    people = {who: Person(studio_server.url, who, str(word)) for who, word in made.items()}
+    yield people
+    for person in people.values():
+        person.__exit__()
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    with start(tmp_path / "work") as made:
+        paint(made)
+        hand_out(made, assignee=ANN)
+        yield made
+
+
+def said(**words: str) -> list[dict[str, Any]]:
+    """The result of a filled-in page."""
+    kinds = {"verdict": "choices", "reason": "choices", "note": "textarea"}
+    return [
+        {
+            "from_name": name,
+            "to_name": "overlay",
+            "type": kinds[name],
+            "value": {"text" if name == "note" else "choices": [word]},
+        }
+        for name, word in words.items()
+    ]
+
+
+def tasks(studio: Studio, opened: Opened) -> dict[int, int]:
+    found = studio.pages("/api/tasks/", key="tasks", project=opened.project_id, fields="all")
+    return {task["data"]["image_id"]: task["id"] for task in found}
+
+
+def test_the_pages_are_what_label_studio_accepts() -> None:
+    check_config(page("overlay", ("pass", "fail"), ("outline", "a & b <c>"), "fail"))
+    check_config(page("overlay", ("rightly refused", "draw it after all")))
+
+
+def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[str, Person]) -> None:
+    """Made once, looked at, read back once; the annotator's own word and changed words refused."""
+    submit_drawn(work)
+    inspection = Inspection(work)
+    with pytest.raises(StateError, match="nothing is to be inspected"):
+        open_inspection(inspection, studio, "ram")
+    desk = inspection.sample("ram", INA)
+    with pytest.raises(NotFoundError, match="no such project"):
+        read_inspection(inspection, studio, "ram")
+    opened = open_inspection(inspection, studio, "ram")
+    assert (opened.images, opened.added) == (10, 10)
+    again = open_inspection(inspection, studio, "ram")
+    assert (again.project_id, again.added) == (opened.project_id, 0)
+    project = studio.get(f"/api/projects/{opened.project_id}/")
+    assert (project["title"], project["maximum_annotations"]) == ("farm/ram/inspect/r1", 1)
+
+    shown = team[INA].next(opened.project_id)
+    card = next(c for c in desk.cards if c.image_id == shown["data"]["image_id"])
+    assert team[INA].picture(shown["data"]["overlay"]) == card.overlay.read_bytes()
+    assert shown["data"]["question"] == "ram: head, horn, body"
+
+    at = tasks(studio, opened)
+    first, second, third, *rest = [c.image_id for c in desk.cards]
+    team[ANN].submit(at[first], said(verdict="pass"))
+    changed = team[INA].submit(at[second], said(verdict="fail", reason="outline"))
+    team[BEN].update(changed["id"], said(verdict="pass"))
+    team[INA].submit(at[third], said(verdict="fail", reason="part missing", note="no horn"), 90)
+    for image in rest:
+        team[INA].submit(at[image], said(verdict="pass"), 30)
+    told = read_inspection(inspection, studio, "ram")
+    assert told.taken == 8
+    assert len(told.refused) == 2
+    assert f"{ANN} on image {first}" in told.refused[0]
+    assert "nobody inspects their own work" in told.refused[0]
+    assert told.refused[1].endswith(f"{BEN} changed it")
+    desk = inspection.cards("ram")
+    assert (desk.state, desk.seen, desk.bad) == ("sampled", 8, 1)
+    kept = desk.card(third)
+    assert (kept.reason, kept.note, kept.inspector) == ("part missing", "no horn", INA)
+
+    for image in (first, second):
+        team[CAT].submit(at[image], said(verdict="pass"))
+    told = read_inspection(inspection, studio, "ram")
+    assert (told.taken, told.known) == (2, 8)
+    assert inspection.cards("ram").state == "accepted"
+    hours = {one.who: one.hours for one in measure_effort(work).people if one.role == "inspector"}
+    assert hours[INA] == pytest.approx((90 + 7 * 30) / 3600, abs=0.01)
+
+
+def test_a_deleted_inspection_project_is_made_again(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    submit_drawn(work)
+    inspection = Inspection(work)
+    desk = inspection.sample("ram", INA)
+    opened = open_inspection(inspection, studio, "ram")
+    first = desk.cards[0].image_id
+    team[INA].submit(tasks(studio, opened)[first], said(verdict="pass"))
+    assert read_inspection(inspection, studio, "ram").taken == 1
+    studio.delete(f"/api/projects/{opened.project_id}/")
+    other = open_inspection(inspection, studio, "ram")
+    assert other.project_id != opened.project_id
+    assert read_inspection(inspection, studio, "ram").taken == 0
+    assert inspection.cards("ram").seen == 1  # what was read stays
+
+
+def test_refused_images_go_to_two_people_and_a_third(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    """Q-04: two different people by construction, a third on disagreement, never the annotator."""
+    submit_drawn(work, discards=(2, 3))
+    inspection = Inspection(work)
+    (opened,) = open_discards(inspection, studio, "ram")
+    assert (opened.images, opened.added) == (2, 2)
+    at = tasks(studio, opened)
+    for who in (INA, BEN):
+        seen = [team[who].next(opened.project_id)["data"]["image_id"] for _ in range(1)]
+        assert seen == [2]
+        team[who].submit(at[2], said(verdict="rightly refused"))
+    assert team[CAT].next(opened.project_id)["data"]["image_id"] == 3  # 2 has had its two
+    team[INA].submit(at[3], said(verdict="rightly refused", note="dark"))
+    team[ANN].submit(at[3], said(verdict="rightly refused"))
+    told = read_discards(inspection, studio, "ram")
+    assert told.taken == 3
+    assert [why for why in told.refused if "own work" in why]
+    team[BEN].submit(at[3], said(verdict="draw it after all"))
+    assert read_discards(inspection, studio, "ram").taken == 1
+    states = {case.image_id: (case.state, case.disputed) for case in inspection.discards("ram")}
+    assert states == {2: ("final", False), 3: ("waiting", True)}
+
+    (third,) = open_discards(inspection, studio, "ram")
+    assert third.project_id != opened.project_id
+    assert set(find_projects(studio, work, THIRD)) == {("ram", 1)}
+    team[CAT].submit(tasks(studio, third)[3], said(verdict="draw it after all"))
+    assert read_discards(inspection, studio, "ram").taken == 1
+    assert inspection.discards("ram")[1].state == "restored"
+    assert work.batch("ram").state == "annotating"
+    assert open_discards(inspection, studio, "ram") == []
+    pull(work, [drawn(work, 3)])
+    assert read_discards(inspection, studio, "ram").taken == 0
+
+
+def test_nothing_is_made_where_nothing_waits(studio: Studio, work: Work) -> None:
+    pull(work, [answer(work, 1)])
+    assert open_discards(Inspection(work), studio, "ram") == []
+    assert find_projects(studio, work, DISCARDS) == {}
+    assert find_projects(studio, work, INSPECT) == {}
