@@ -241,8 +241,9 @@ class Endpoint:
     def _send(self, query: str) -> Rows:
         self.requests += 1
         try:
-            if len(str(httpx.URL(self.url, params={"query": query}))) <= _LONGEST_URL:
-                answer = self._http.get(self.url, params={"query": query})
+            asked = httpx.URL(self.url).copy_merge_params({"query": query})
+            if len(str(asked)) <= _LONGEST_URL:
+                answer = self._http.get(asked)
             else:
                 answer = self._http.post(self.url, data={"query": query})
         except (httpx.ReadTimeout, httpx.WriteTimeout) as error:
@@ -266,7 +267,7 @@ class Endpoint:
         if status in (429, 502, 503):
             self._answered = True
             raise _BusyError(f"is busy ({status})", _retry_after(answer))
-        if status == 504 or (
+        if status in (413, 414, 504) or (
             status >= 500 and any(words in answer.text for words in _TIMEOUT_WORDS)
         ):
             raise _TooLongError
@@ -299,7 +300,7 @@ class Endpoint:
 def literal(text: str, language: str = "") -> str:
     """The SPARQL term of a text."""
     quoted = json.dumps(text, ensure_ascii=False)
-    return f"{quoted}@{language}" if language else quoted
+    return f"{quoted}@{language.lower()}" if language else quoted
 
 
 def _row(binding: Mapping[str, Any]) -> dict[str, str]:

@@ -87,7 +87,7 @@ class Wikidata:
     @property
     def languages(self) -> tuple[str, ...]:
         """Labels are taken in the language, else the one for all languages, else English."""
-        return tuple(dict.fromkeys((self.language, "mul", "en")))
+        return tuple(dict.fromkeys((self.language.lower(), "mul", "en")))
 
     def of_synsets(self, synsets: Iterable[str]) -> dict[str, list[str]]:
         """QIDs for WordNet 3.1 synset ids such as `01443405-n`."""
@@ -109,7 +109,7 @@ class Wikidata:
   FILTER EXISTS {{ ?item wdt:P279|wdt:P171 ?above }}
   OPTIONAL {{ ?item wikibase:sitelinks ?pages }}
   OPTIONAL {{ ?item schema:description ?description
-    FILTER(LANG(?description) = "{self.language}") }}
+    FILTER(LANG(?description) = "{self.languages[0]}") }}
 }}"""
         terms = {name: self._spellings(name) for name in names}
         answers = self._ask("names", text, [term for some in terms.values() for term in some])

@@ -83,7 +83,7 @@ class Triples:
 
 @dataclass
 class SparqlEngine:
-    """The running server. `requests` keeps method, query and headers of each that came."""
+    """The running server. `requests` keeps method, path, query, headers of each that came."""
 
     store: Store = field(default_factory=Store)
     requests: list[dict[str, Any]] = field(default_factory=list)
@@ -159,7 +159,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _reply(self, fields: dict[str, list[str]]) -> None:
         query = fields.get("query", [""])[0]
         self.sparql.requests.append(
-            {"method": self.command, "query": query, "headers": dict(self.headers)}
+            {
+                "method": self.command,
+                "path": self.path,
+                "query": query,
+                "headers": dict(self.headers),
+            }
         )
         status, headers, text = self.sparql.answer(query)
         body = text.encode()

@@ -104,6 +104,14 @@ def test_max_distance_is_exact(propose: Seed, steps: int, has: bool) -> None:
     assert ("head" in parts(found, "elephant")) == (steps >= 2)
 
 
+def test_classes_too_far_up_are_not_asked_about(
+    propose: Seed, sparql_endpoint: "SparqlEngine"
+) -> None:
+    propose("ram", max_distance=1)
+    asked = [query for query in sparql_endpoint.queries if "wdt:P527" in query]
+    assert ["wd:Q2929800" in asked[0], "wd:Q7368" in asked[1], len(asked)] == [True, True, 2]
+
+
 def test_the_shortest_way_up_counts(propose: Seed, sparql_endpoint: "SparqlEngine") -> None:
     sparql_endpoint.triples.claim("Q2929800", "P279", "Q19159")
     head = propose("ram").vocabulary.object("ram").named("head")
@@ -214,13 +222,15 @@ def test_one_thing_named_in_three_ways_is_kept_once(
     found = propose("hammer,Q25294,n03481172", mapping=lists[1])
     assert found.vocabulary.names == ("hammer",)
     assert found.resolved.duplicates == ["hammer", "hammer"]
+    without_files = propose("mallet,Q25294")
+    assert without_files.vocabulary.names == ("mallet",)
+    assert without_files.resolved.duplicates == ["hammer"]
 
 
 def test_language_with_fallback(propose: Seed) -> None:
     """`foot` has no English label, only one for all languages; `elephant` no German one."""
     assert parts(propose("ram"), "ram")[2] == "foot"
-    german = propose("Q7378", language="de")
-    assert german.vocabulary.language == "de"
+    german = propose("Q7378", language="DE")
     assert parts(german, "elephant") == ["elephant trunk", "Kopf", "Körper", "Fuß", "Schwanz"]
     with pytest.raises(ValueError, match="language"):
         SeedSettings(language='de") } DROP')

@@ -123,8 +123,9 @@ def test_answers_belong_to_question_and_endpoint(
     connect().ask(LABELS, ["wd:Q913"])
     german = Question("labels", LABELS.text.replace('"en"', '"de"'))
     assert connect().ask(german, ["wd:Q913"]) == {"wd:Q913": [{"label": "Kopf"}]}
-    connect(url=sparql_endpoint.url + "?other").ask(LABELS, ["wd:Q913"])
+    connect(url=sparql_endpoint.url + "?other=1").ask(LABELS, ["wd:Q913"])
     assert len(sparql_endpoint.requests) == 3
+    assert "?other=1&query=" in sparql_endpoint.requests[2]["path"]
 
 
 def test_refresh_asks_again_and_keeps_the_new_answer(
@@ -268,6 +269,7 @@ def test_a_batch_that_takes_too_long_is_halved_and_later_ones_are_smaller(
 @pytest.mark.parametrize(
     ("status", "body"),
     [
+        (414, "URI Too Long"),
         (504, "<html>Gateway Timeout</html>"),
         (200, '{"results": {"bindings": [\njava.util.TimeoutException'),
     ],
