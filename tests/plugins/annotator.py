@@ -45,15 +45,23 @@ class Person:
         assert found.is_success, found.text[:500]
         return list(found.json()["tasks"])
 
-    def submit(self, task: int, result: list[Any], seconds: float = 30.0) -> Any:
-        """Submit a new annotation of a task."""
-        body = {"result": result, "lead_time": seconds}
+    def submit(self, task: int, result: list[Any], seconds: float = 30.0, **more: Any) -> Any:
+        """Submit a new annotation of a task; `more` are further fields of it."""
+        body = {"result": result, "lead_time": seconds, **more}
         return self._send("POST", f"/api/tasks/{task}/annotations/", body)
 
     def update(self, annotation: int, result: list[Any], seconds: float = 45.0) -> Any:
         """Change an annotation."""
         body = {"result": result, "lead_time": seconds}
         return self._send("PATCH", f"/api/annotations/{annotation}/", body)
+
+    def token(self) -> str:
+        """The legacy token of their own."""
+        return str(self._http.get("/api/current-user/token").json()["token"])
+
+    def end_token(self) -> None:
+        """Ask for another token: the one before is worth nothing any more."""
+        self._send("POST", "/api/current-user/reset-token/")
 
     def picture(self, address: str) -> bytes:
         """A task's picture, as the page would fetch it."""

@@ -2,22 +2,32 @@
 
 import gzip
 import json
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 
 from annotate.studio import changes
 from annotate.studio import pull as pulling
+from annotate.studio.codec import encode_brush
 from annotate.studio.pull import Pulled, pull, read_export
 from annotate.vocabulary import Part
 from annotate.work import Image, Work
-from partlab.errors import BusyError, NotFoundError, SchemaError, StateError, StudioError
+from partlab.errors import (
+    BusyError,
+    NotFoundError,
+    PartlabError,
+    SchemaError,
+    StateError,
+    StudioError,
+)
 from partlab.files import exclusive, sha256_json
 
 RAM = FARM.object("ram")
@@ -481,6 +491,25 @@ def test_the_same_tasks_give_the_same_bytes(tmp_path: Path) -> None:
         fetch(work, server)
         contents.append([path.read_bytes() for path in exports(work)])
     assert contents[0] == contents[1]
+
+
+def test_a_full_disk_leaves_nothing_half_written(work: Work, server: FakeTasks) -> None:
+    noise = encode_brush(np.random.default_rng(0).random((480, 640)) < 0.5)
+    for task in range(1001, 1013):
+        result = drawn(RAM, head=(5, 5, 20, 20))
+        result[0]["value"]["rle"] = noise
+        server.annotate(task, result)
+    before = len(work.events())
+    _, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500_000, hard))
+    try:
+        with pytest.raises(PartlabError, match=r"cannot write .*000001\.jsonl\.gz: File too large"):
+            fetch(work, server)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert len(work.events()) == before
+    assert not [path for path in work.folder.rglob("*.gz*") if path.is_file()]
+    assert fetch(work, server).tasks == 12
 
 
 def test_progress_counts_every_task(work: Work, server: FakeTasks) -> None:
