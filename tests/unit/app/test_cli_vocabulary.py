@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from annotate.vocabulary import read_vocabulary
+from annotate.work import Work
 from app.cli.main import app
 from partlab.schema import Dataset
 
@@ -171,3 +172,26 @@ def test_vote_needs_ballots(farm: Path, tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.delenv("PARTLAB_STUDIO_URL", raising=False)
     assert "PARTLAB_STUDIO_URL" in run("vote", farm, "--survey", "3", code=4)
     assert "PARTLAB_STUDIO_URL" in run("survey", farm, code=4)
+
+
+def test_migrate_of_a_work_that_was_not_handed_out(farm: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    Work.create(folder, "farm", read_vocabulary(farm), []).close()
+    new = tmp_path / "new.yaml"
+    new.write_bytes((folder / "vocabulary.yaml").read_bytes())
+    run("split", new, "maraca", "stick", "--into", "joint,handle")
+    assert "nothing changed (--dry-run)" in run("migrate", folder, new, "--dry-run")
+    assert read_vocabulary(folder / "vocabulary.yaml").version == 1
+    assert "the work is at version 2" in run("migrate", folder, new)
+    assert read_vocabulary(folder / "vocabulary.yaml") == read_vocabulary(new)
+    assert run_json("migrate", folder, new) == {"version": 2, "dry_run": False, "objects": []}
+    own = folder / "vocabulary.yaml"
+    assert "is the work's own vocabulary" in run("migrate", folder, own, code=2)
+    assert "was not made from" in run("migrate", folder, farm, code=1)
+    by_hand = read_vocabulary(new).object("ram")
+    new.write_text(new.read_text("utf-8").replace("name: body", "name: trunk"), encoding="utf-8")
+    assert by_hand.named("body")
+    text = run("migrate", folder, new, code=2)
+    assert "in ram, body went and trunk came" in text
+    assert "partlab vocabulary rename" in text
+    assert "holds no work" in run("migrate", tmp_path, new, code=3)
