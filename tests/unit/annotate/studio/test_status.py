@@ -1,0 +1,146 @@
+"""Where a work stands, in numbers and in words; no server is asked."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake_tasks import FakeTasks, drawn, refused
+from farm import FARM, hand_out, start
+from typer.testing import CliRunner
+
+from annotate.studio.pull import pull
+from annotate.studio.status import hours_by_annotator, standings
+from annotate.work import Work
+from app.cli.main import app
+from partlab.errors import UnknownNameError
+
+RAM = FARM.object("ram")
+HEAD, BODY = (5, 5, 20, 20), (30, 5, 20, 30)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Iterator[Work]:
+    with start(tmp_path / "work") as work:
+        hand_out(work)
+        yield work
+
+
+@pytest.fixture
+def server(work: Work) -> FakeTasks:
+    server = FakeTasks()
+    server.add_round(work, "ram")
+    return server
+
+
+def fetch(work: Work, server: FakeTasks) -> None:
+    with server.client() as studio:
+        pull(work, studio)
+
+
+def partlab(*words: object, code: int = 0, json: bool = False) -> str:
+    done = CliRunner().invoke(app, [*map(str, words), *(["--json"] if json else [])])
+    assert done.exit_code == code, done.output + done.stderr
+    return done.stderr if code else done.stdout
+
+
+def test_a_category_in_numbers(work: Work, server: FakeTasks) -> None:
+    result = drawn(RAM, head=HEAD, horn=(6, 6, 8, 8), body=BODY)
+    result[1]["origin"], result[2]["origin"] = "prediction", "prediction-changed"
+    server.annotate(1001, result, lead_time=60.0)
+    server.annotate(1002, drawn(RAM, head=HEAD), lead_time=180.0)
+    server.annotate(1003, [refused()], lead_time=None)
+    server.annotate(1004, [])
+    fetch(work, server)
+    (ram,) = standings(work)
+    assert (ram.object, ram.round, ram.state, ram.assignee) == ("ram", 1, "annotating", "ann@x.org")
+    assert (ram.images, ram.done, ram.drawn, ram.discarded, ram.broken) == (12, 3, 2, 1, 1)
+    assert (ram.untouched, ram.changed, ram.manual) == (1, 1, 2)  # D-05
+    assert (ram.minutes, ram.minutes_per_image) == (5.5, pytest.approx(5.5 / 3))
+    assert (ram.project_id, ram.pulled) == (71, work.batch("ram").cursor)
+    (flag,) = ram.flags
+    assert "nothing is drawn" in flag
+
+
+def test_what_was_put_right_is_no_open_flag(work: Work, server: FakeTasks) -> None:
+    made = server.annotate(1001, [])
+    server.annotate(1002, drawn(RAM, head=HEAD), by=3)
+    fetch(work, server)
+    assert len(standings(work)[0].flags) == 2
+    server.change(made, result=drawn(RAM, head=HEAD))
+    fetch(work, server)
+    (left,) = standings(work)[0].flags
+    assert "task 1002" in left
+    assert len(work.flags()) == 2  # the history keeps both
+    server.annotate(1002, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert standings(work)[0].flags == ()
+
+
+def test_the_current_round_is_shown(work: Work, server: FakeTasks) -> None:
+    for task in range(1001, 1013):
+        server.annotate(task, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert standings(work)[0].state == "submitted"
+    work.record("abandoned", who="x", object="ram", data={"reason": "reassigned"})
+    hand_out(work, assignee="ben@x.org", round=2)
+    (ram,) = standings(work)
+    assert (ram.round, ram.assignee, ram.done, ram.minutes_per_image) == (2, "ben@x.org", 0, None)
+
+
+def test_hours_of_every_annotator_over_all_rounds(work: Work, server: FakeTasks) -> None:
+    """Q-03: 50 annotators and about 8,000 hours were counted somehow."""
+    hand_out(work, "schöner Hammer", "ben@x.org")
+    ids = {str(t.image_id): 3000 + t.image_id for t in work.tasks("schöner Hammer", 1)}
+    about: dict[str, Any] = {"who": "x", "object": "schöner Hammer"}
+    work.record("opened", data={"project_id": 90, "config_hash": "c"}, **about)
+    work.record("tasks", data={"project_id": 90, "tasks": ids}, **about)
+    server.add_round(work, "schöner Hammer")
+    for task in range(1001, 1013):
+        server.annotate(task, drawn(RAM, head=HEAD), lead_time=300.0)
+    server.annotate(3013, drawn(FARM.object("schöner Hammer"), handle=HEAD), by=3, lead_time=36.0)
+    server.annotate(3014, [refused()], by=3, lead_time=None)
+    fetch(work, server)
+    ann, ben = hours_by_annotator(work)
+    assert (ann.annotator, ann.rounds, ann.images, ann.hours) == ("ann@x.org", 1, 12, 1.0)
+    assert ann.minutes_per_image == 5.0
+    assert (ben.images, ben.discarded, ben.hours) == (2, 1, pytest.approx(0.01))
+
+
+def test_the_command(work: Work, server: FakeTasks, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "140")
+    monkeypatch.setenv("PARTLAB_STUDIO_URL", "http://127.0.0.1:9/")
+    server.annotate(1001, drawn(RAM, head=HEAD), by=3)
+    fetch(work, server)
+    shown = partlab("studio", "status", work.folder)
+    assert "ram r1" in shown
+    assert "0/12" in shown
+    assert "ram r1: project 71 task 1001 annotation 1 (ram/0.jpg): ben@x.org drew it" in shown
+    assert "http://127.0.0.1:9/projects/71/data" in shown
+    told = json.loads(partlab("studio", "status", work.folder, json=True))
+    (ram,) = told["rounds"]
+    assert (ram["object"], ram["url"]) == ("ram", "http://127.0.0.1:9/projects/71/data")
+    assert told["annotators"] == []
+    monkeypatch.delenv("PARTLAB_STUDIO_URL")
+    assert "http" not in partlab("studio", "status", work.folder, "--object", "ram")
+
+
+def test_the_command_is_told_what_is_not_there(work: Work, tmp_path: Path) -> None:
+    assert "holds no work" in partlab("studio", "status", tmp_path / "nowhere", code=3)
+    assert "did you mean ram?" in partlab(
+        "studio", "status", work.folder, "--object", "rem", code=3
+    )
+    with pytest.raises(UnknownNameError):
+        standings(work, ["rem"])
+
+
+def test_a_work_of_which_nothing_is_handed_out(tmp_path: Path) -> None:
+    with start(tmp_path / "new"):
+        assert "next: partlab studio create" in partlab("studio", "status", tmp_path / "new")
+
+
+def test_pull_needs_to_know_the_server(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    assert "PARTLAB_STUDIO_URL and" in partlab("studio", "pull", work.folder, code=4)
