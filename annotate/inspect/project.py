@@ -22,7 +22,7 @@ from annotate.studio.client import Studio
 from annotate.studio.images import FOLDER, shown_picture
 from annotate.studio.projects import add_tasks, description_of, find_projects, task_ids, title_of
 from annotate.work import Batch, Work
-from partlab.errors import NotFoundError, StateError
+from partlab.errors import NotFoundError
 from partlab.files import replacing, sha256_json
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
@@ -50,12 +50,7 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
         StateError: the round is not being inspected.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
-    desk = inspection.cards(object)
-    if desk.state != "sampled":
-        raise StateError(
-            f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
-            hint="run `partlab inspect sample` first",
-        )
+    desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
     rows = [

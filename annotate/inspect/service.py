@@ -199,12 +199,7 @@ class Inspection:
         """
         inspector = person(who)
         self.check_reason(passed, reason)
-        desk = self._settle(object)
-        if desk.state != "sampled":
-            raise StateError(
-                f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
-                hint=None if desk.state in FINAL else "run `partlab inspect sample` first",
-            )
+        desk = self.being_inspected(object)
         card = desk.card(image)
         if card.passed is None and not card.due:
             _not_due(desk, card)
@@ -212,6 +207,20 @@ class Inspection:
         data |= {"reason": reason, "note": note, "minutes": minutes}
         self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
         return self._settle(object)
+
+    def being_inspected(self, object: str) -> Desk:
+        """The desk of a category whose round is sampled and not decided.
+
+        Raises:
+            StateError: it is not.
+        """
+        desk = self._settle(object)
+        if desk.state != "sampled":
+            raise StateError(
+                f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
+                hint=None if desk.state in FINAL else "run `partlab inspect sample` first",
+            )
+        return desk
 
     def check_reason(self, passed: bool, reason: str | None) -> None:
         """See that a failure has a reason from the work's list, and nothing else has one.

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from annotate.inspect.desk import Desk
 from annotate.inspect.service import Inspection
-from partlab.errors import NotFoundError, SchemaError, StateError
+from partlab.errors import NotFoundError, SchemaError
 from partlab.files import write_text
 
 COLUMNS = ("image", "file_name", "verdict", "reason", "note")
@@ -84,9 +84,7 @@ def decide_all(
         ConfigError: a failure has no reason.
         StateError: as `Inspection.decide`.
     """
-    desk = inspection.cards(object)
-    if desk.state != "sampled":
-        raise StateError(f"{object} round {desk.round} is {desk.state}: nothing is to be inspected")
+    desk = inspection.being_inspected(object)
     cards = [(desk.card(ruling.image), ruling) for ruling in rulings]
     for _, ruling in cards:
         inspection.check_reason(ruling.passed, ruling.reason)

@@ -103,8 +103,10 @@ def _review(
     elif case.state == "waiting":
         words += "; another inspector reviews it"
     elif case.state == "restored":
-        words += f"; {case.annotator} is to draw it: take back the refusal in Label Studio, draw"
-        words += ", submit again"
+        tasks = inspection.work.tasks(object, case.round)
+        task = next(task for task in tasks if task.image_id == case.image_id)
+        words += f"; {case.annotator} is to draw it: open task {task.task_id} of project "
+        words += f"{task.project_id} in Label Studio, take back the refusal, draw, update"
     ui.emit(asdict(case), words)
 
 

@@ -207,7 +207,7 @@ def _by_hand(
             "no verdict is given",
             hint="--image with --pass or --fail, --pass-rest, --verdicts, or --from-studio",
         )
-    given, desk = 0, inspection.cards(object)
+    given, desk = 0, inspection.being_inspected(object)
     if image is not None and passed is not None:
         reason, note = words
         desk = inspection.decide(object, image, passed, by, reason=reason, note=note)

@@ -1,0 +1,220 @@
+"""`partlab inspect …` as inspectors type it."""
+
+import csv
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from farm import hand_out
+from farm_drawn import begin, submit_drawn
+from typer.testing import CliRunner
+
+from app.cli.main import app
+
+INA = ("--by", "ina@x.org")
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    with begin(tmp_path / "work") as work:
+        return work.folder
+
+
+@pytest.fixture
+def run(folder: Path) -> Run:
+    """`run("status", code=0)`: the command's parsed JSON, or its words with json=False."""
+
+    def call(command: str, *words: object, code: int = 0, json_: bool = True) -> Any:
+        args = ["inspect", command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
+        told = CliRunner().invoke(app, args)
+        assert told.exit_code == code, told.output
+        if code:
+            return told.stderr
+        return json.loads(told.stdout) if json_ else told.stdout
+
+    return call
+
+
+@pytest.fixture(autouse=True)
+def quiet_after() -> Iterator[None]:
+    yield
+    logging.getLogger().handlers.clear()
+
+
+def test_a_round_by_the_table(run: Run, folder: Path, tmp_path: Path) -> None:
+    """Sample, fill in the table beside the pictures, decide, export, check."""
+    (desk,) = run("sample", *INA)
+    assert (desk["state"], len(desk["cards"]), len(desk["due"])) == ("sampled", 10, 10)
+    assert all(Path(card["overlay"]).is_file() for card in desk["cards"])
+    table = Path(desk["table"])
+    rows = list(csv.DictReader(table.open()))
+    for row in rows:
+        row["verdict"] = "pass"
+    with table.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    told = run("decide", "ram", "--verdicts", table, *INA)
+    assert (told["state"], told["given"], told["bad"]) == ("accepted", 10, 0)
+    out = tmp_path / "out"
+    assert run("export", "--out", out)["images"] == 12
+    assert CliRunner().invoke(app, ["data", "check", str(out)]).exit_code == 0
+    assert "data check" in run("export", "--out", out, "--force", json_=False)
+
+
+def test_a_round_by_hand(run: Run) -> None:
+    run("sample", "ram", *INA)
+    image = run("sample", "ram", *INA)[0]["cards"][2]["image_id"]
+    told = run("decide", "ram", "--image", image, "--fail", "--reason", "outline", *INA)
+    assert (told["state"], told["given"], len(told["due"])) == ("sampled", 1, 9)
+    words = run("decide", "ram", "--pass-rest", *INA, json_=False)
+    assert "ram r1: accepted, 1 of 10 inspected images bad" in words
+    (row,) = run("status")
+    assert (row["object"], row["state"], row["seen"]) == ("ram", "accepted", 10)
+    assert "accepted" in run("status", "ram", json_=False)
+
+
+def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> None:
+    cards = run("sample", "ram", *INA)[0]["cards"]
+    for card in cards[:2]:
+        fails = ("--image", card["file_name"], "--fail", "--reason", "overlap")
+        run("decide", "ram", *fails, *INA)
+    words = run("decide", "ram", "--pass-rest", *INA, json_=False)
+    assert "ram r1: rejected, 2 of 10" in words
+    assert f"partlab studio create {folder}" in words
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--image", "1", *INA), 2, "no verdict is given"),
+        ((*INA,), 2, "no verdict is given"),
+        (("--image", "1", "--pass"), 2, "nobody is named"),
+        (("--image", "99", "--pass", *INA), 3, "unknown image"),
+        (("--image", "ALL", "--fail", "--reason", "ugly", *INA), 3, "unknown reason"),
+        (("--image", "ALL", "--fail", *INA), 2, "needs a reason"),
+        (("--verdicts", "nowhere.csv", *INA), 3, "no file"),
+        (("--pass-rest", "--by", "ann@x.org"), 1, "nobody inspects their own work"),
+        (("--pass-rest", "--by", " "), 2, "nobody is named"),
+        (("--from-studio",), 4, "PARTLAB_STUDIO_URL"),
+    ],
+)
+def test_bad_verdicts(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int, said: str
+) -> None:
+    for name in ("PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    first = run("sample", "ram", *INA)[0]["cards"][0]["image_id"]
+    words = tuple(str(first) if word == "ALL" else word for word in words)
+    assert said in run("decide", "ram", *words, code=code)
+    assert run("status", "ram")[0]["seen"] == 0
+
+
+def test_unknown_names_and_places(run: Run, tmp_path: Path) -> None:
+    assert "did you mean ram" in run("sample", "rma", *INA, code=3)
+    assert "unknown object category" in run("decide", "rma", "--pass-rest", *INA, code=3)
+    assert "unknown inspection plan" in run("sample", "ram", "--plan", "papier", *INA, code=3)
+    assert "unknown object category" in run("history", "rma", code=3)
+    assert "is submitted, so nothing is" in run("decide", "ram", "--pass-rest", *INA, code=1)
+    told = CliRunner().invoke(app, ["inspect", "status", str(tmp_path / "none")])
+    assert told.exit_code == 3
+    assert "holds no work" in told.stderr
+
+
+def test_all_that_is_ready_is_sampled_and_the_rest_is_said(run: Run, folder: Path) -> None:
+    """The own category of an inspector is left out when they ask for all."""
+    from annotate.work import Work
+
+    with Work.open(folder) as work:
+        hand_out(work, "schöner Hammer", assignee="ina@x.org")
+        submit_drawn(work, "schöner Hammer")
+    told = CliRunner().invoke(app, ["inspect", "sample", str(folder), *INA])
+    assert told.exit_code == 0, told.output
+    assert "left out: ina@x.org drew schöner Hammer" in told.stderr
+    assert "ram r1" in told.stdout
+    assert "own work" in run("sample", "schöner Hammer", *INA, code=1)
+
+
+def test_an_audit_leads_a_ranked_plan(run: Run, tmp_path: Path) -> None:
+    images = [{"file_name": f"ram/{n}.jpg", "suspicion": n / 10} for n in range(10)]
+    audit = tmp_path / "audit.json"
+    audit.write_text(json.dumps({"images": images}))
+    (desk,) = run("sample", "ram", "--plan", "ranked", "--audit", audit, *INA)
+    assert [card["file_name"] for card in desk["cards"][:3]] == [
+        "ram/9.jpg",
+        "ram/8.jpg",
+        "ram/7.jpg",
+    ]
+    audit.write_text("{}")
+    assert "not the file of an audit" in run("sample", "ram", "--audit", audit, *INA, code=5)
+    audit.write_text(json.dumps({"images": [{"file_name": "x.jpg", "suspicion": 1}]}))
+    assert "none of these images" in run("sample", "ram", "--audit", audit, *INA, code=5)
+
+
+def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_path: Path) -> None:
+    from annotate.work import Work
+
+    with Work.open(folder) as work:
+        work.record("abandoned", who="lead", object="ram", data={"reason": "again"})
+        hand_out(work, round=2)
+        submit_drawn(work, discards=(2, 3))
+    found = run("discards", "ram")
+    assert [case["state"] for case in found["cases"]] == ["waiting", "waiting"]
+    assert found["refusals"][0]["refused"] == 2
+    assert found["published"]["discarded"] == 37_505
+    words = run("discards", json_=False)
+    assert "image 2 ram/1.jpg: low quality (waiting)" in words
+    assert "published: 37,505 refused, 29%" in words
+    review = ("discards", "ram", "--image", "2", "--restore", "--by")
+    assert "another inspector" in run(*review, "ina@x.org", json_=False)
+    words = run(*review, "ben@x.org", json_=False)
+    assert "restored; ann@x.org is to draw it: open task 1002 of project 72" in words
+    assert "two others must review" in run(
+        "discards", "ram", "--image", "3", "--uphold", "--by", "ann@x.org", code=1
+    )
+    assert "a review needs" in run("discards", "ram", "--uphold", code=2)
+    assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
+    assert "disputed" not in run("discards", json_=False)
+
+
+def test_hours_and_history(run: Run, folder: Path) -> None:
+    assert run("hours", "1.5", "--by", "Ina@X.org", "--note", "rules")["who"] == "ina@x.org"
+    assert "cannot note" in run("hours", "0", *INA, code=2)
+    assert "unknown role" in run("hours", "1", "--role", "boss", *INA, code=2)
+    last = run("history", "--last", "1")[0]
+    assert (last["who"], last["what"], last["data"]["hours"]) == ("ina@x.org", "logged", 1.5)
+    assert len(last["after"]) == 64
+    words = run("history", "ram", "--last", "0", json_=False)
+    assert "ann@x.org" in words
+    assert "planned" in words.splitlines()[0]
+    told = CliRunner().invoke(app, ["data", "stats", str(folder)])
+    assert "1.5" in told.stdout
+
+
+def test_inclusions_of_a_work(run: Run, tmp_path: Path) -> None:
+    (one,) = run("inclusions")["inclusions"]
+    assert (one["inner"], one["outer"], one["state"], one["share"]) == ("horn", "head", "holds", 1)
+    assert "holds" in run("inclusions", json_=False)
+    assert run("inclusions", "--out", tmp_path / "including")["files"] == 1
+    assert (tmp_path / "including" / "ram.txt").read_text() == "horn:head\n"
+    assert "already exists" in run("inclusions", "--out", tmp_path / "including", code=1)
+    assert "nested" in run("inclusions", "--nested", "2", code=2)
+
+
+def test_nothing_to_export_yet(run: Run, tmp_path: Path) -> None:
+    assert "no object category is accepted yet" in run("export", "--out", tmp_path / "o", code=1)
+    told = run("export", "--out", tmp_path / "o", "--include-open", "--pictures", "none")
+    assert (told["images"], told["objects"]) == (12, 1)
+    words = run("export", "--out", tmp_path / "r", "--by-round", json_=False)
+    assert str(tmp_path / "r" / "r1") in words
+
+
+def test_a_rebuild_without_the_raw_exports_says_so(run: Run) -> None:
+    """These answers came from no export, so the database stays as it is."""
+    before = run("status")
+    run("rebuild", code=3)
+    assert run("status") == before
