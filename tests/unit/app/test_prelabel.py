@@ -185,6 +185,9 @@ def test_bare_file_names_count_where_they_are_unique(
     assert len(found) == 4
     with pytest.raises(NotFoundError, match="none of the work's images"):
         from_dataset(work, predictions(lambda name: "same.png"))
+    bare, folders = Path(work.images("cat")[0].file_name).name, iter("abcd")
+    with pytest.raises(NotFoundError, match="none of the work's images"):
+        from_dataset(work, predictions(lambda name: f"{next(folders)}/{bare}"))
 
 
 def test_predictions_of_pictures_of_another_size_are_left_out(

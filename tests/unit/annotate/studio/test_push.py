@@ -111,6 +111,17 @@ def test_another_model_is_sent_beside_and_shown(work: Work, server: FakeStudio) 
     assert len(server.predictions) == 24
 
 
+def test_what_annotators_see_is_put_right_though_nothing_is_sent(
+    work: Work, server: FakeStudio
+) -> None:
+    """Somebody chose another model, or none, in the project's settings."""
+    pushed(work, server)
+    server.project |= {"model_version": "", "show_collab_predictions": False}
+    assert pushed(work, server).sent == 0
+    check_complete(work, server)
+    assert server.project["show_collab_predictions"]
+
+
 def rename_head(work: Work, server: FakeStudio) -> None:
     parts = [p.model_copy(update={"name": "Kopf"} if p.id == "head" else {}) for p in RAM.parts]
     renamed = ObjectParts(name="ram", parts=tuple(parts), inclusions=RAM.inclusions)

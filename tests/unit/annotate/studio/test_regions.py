@@ -337,6 +337,7 @@ def test_a_smaller_picture_is_enlarged_by_the_nearest_pixel_centre() -> None:
     assert np.array_equal(resized(grown, (3, 2)), mask)
     third = resized(np.array([[True, False, True]]), (7, 1))
     assert third.tolist() == [[True, True, False, False, False, True, True]]
+    assert np.array_equal(resized(np.array([[True], [False], [True]]), (1, 7)), third.T)
 
 
 @given(arrays(bool, (7, 11)), st.integers(1, 5), st.integers(1, 5))
