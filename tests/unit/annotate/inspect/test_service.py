@@ -1,6 +1,7 @@
 """Rounds of inspection: draw, look, decide (Q-01, Q-02)."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -200,6 +201,26 @@ def test_a_decision_lost_in_a_crash_is_taken_up(inspection: Inspection) -> None:
         inspection.work.record("verdict", who=INA, object="ram", data=data)
     assert inspection.work.batch("ram").state == "sampled"
     assert inspection.sample("ram", BEN).state == "accepted"
+
+
+def test_two_inspectors_at_once_close_a_round_once(inspection: Inspection, work: Work) -> None:
+    """Each in a process of their own, as far as the database can tell."""
+    halves = {
+        INA: inspection.sample("ram", INA).cards[::2],
+        BEN: inspection.cards("ram").cards[1::2],
+    }
+
+    def sit_down(who: str) -> None:
+        with Work.open(work.folder) as own:
+            for card in halves[who]:
+                Inspection(own).decide("ram", card.image_id, True, who)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(sit_down, halves))
+    desk = inspection.cards("ram")
+    assert (desk.state, desk.seen) == ("accepted", 10)
+    assert {card.inspector for card in desk.cards} == {INA, BEN}
+    assert [event.what for event in work.events("ram")].count("decided") == 1
 
 
 def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspection) -> None:
