@@ -284,7 +284,7 @@ def without_specks(mask: BoolMask, limit: int) -> tuple[BoolMask, int]:
     """
     if limit <= 1:
         return mask, 0
-    import cv2  # comes with label-studio-sdk
+    import cv2
 
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     if not len(rows):
