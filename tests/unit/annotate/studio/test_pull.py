@@ -186,6 +186,16 @@ def test_a_change_after_submitting_makes_another_batch(work: Work, server: FakeT
     assert work.batch("ram").manifest_hash != first
 
 
+def test_a_task_touched_without_a_change_does_not_open_the_round(
+    work: Work, server: FakeTasks
+) -> None:
+    draw_all(work, server)
+    fetch(work, server)
+    server.tasks[1003]["updated_at"] = server.now()
+    told = fetch(work, server)
+    assert (told.tasks, told.answers, told.state) == (1, 0, "submitted")
+
+
 def test_submitting_can_wait(work: Work, server: FakeTasks) -> None:
     draw_all(work, server)
     assert fetch(work, server, submit=False).state == "annotating"
@@ -221,6 +231,14 @@ def test_many_tasks_come_a_page_at_a_time(tmp_path: Path) -> None:
     assert [cursor is not None for cursor in cursors] == [False, False, True]
     assert len(exports(work)) == 3
     assert rebuilt(work)[0] == state(work)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_whole_pages_carry_the_cursor_too(tmp_path: Path) -> None:
+    work, server = big(tmp_path, "work", 2 * PAGE + 2)
+    fetch(work, server)
+    cursors = [e.data.get("cursor") for e in work.events("ram") if e.what == "pulled"]
+    assert [cursor is not None for cursor in cursors] == [False, True]
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -491,6 +509,7 @@ def test_the_same_tasks_give_the_same_bytes(tmp_path: Path) -> None:
         fetch(work, server)
         contents.append([path.read_bytes() for path in exports(work)])
     assert contents[0] == contents[1]
+    assert contents[0][0][4:8] == bytes(4)  # no time of writing
 
 
 def test_a_full_disk_leaves_nothing_half_written(work: Work, server: FakeTasks) -> None:

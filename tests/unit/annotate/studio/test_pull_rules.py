@@ -304,6 +304,29 @@ def test_model_help_where_it_is_forbidden(tmp_path: Path) -> None:
         assert "body came from a model, which this work forbids" in flags(work)["model-help"]
 
 
+def test_masks_of_the_round_before_are_no_model_help(tmp_path: Path) -> None:
+    """A second round may start from the first one's masks; its people drew them."""
+    rows = [Image(id=1, object="ram", file_name="1.jpg", width=64, height=48, shown=[64, 48],
+                  rank=0)]  # fmt: skip
+    with Work.create(tmp_path / "work", "farm", FARM, rows, model_help=False) as work:
+        planned = {"images": [1], "assignee": "ann@x.org", "vocabulary_version": 1}
+        planned["start_from"] = "r1:ann@x.org"
+        work.record("planned", who="lead", object="ram", round=1, data=planned)
+        opened = {"project_id": 71, "config_hash": "c"}
+        work.record("opened", who="lead", object="ram", data=opened)
+        tasks = {"project_id": 71, "tasks": {"1": 1001}}
+        work.record("tasks", who="lead", object="ram", data=tasks)
+        server = FakeTasks()
+        server.add_round(work, "ram")
+        server.suggest(1001, 31, "r1:ann@x.org")
+        result = [{**region, "origin": "prediction"} for region in drawn(RAM, head=HEAD)]
+        server.annotate(1001, result, parent_prediction=31)
+        assert fetch(work, server).masks == 1
+        found = answer(work)
+        assert found is not None
+        assert found.masks[0]["model"] == "r1:ann@x.org"
+
+
 def review(work: Work, image: int, uphold: bool) -> None:
     for who in ("ina@x.org", "ivo@x.org"):
         data = {"image_id": image, "uphold": uphold}
@@ -368,6 +391,14 @@ def test_overlapping_parts_are_a_warning_that_blocks_nothing(work: Work, server:
     assert (found.kind, problem["kind"], problem["severity"]) == ("masks", "overlap", "warning")
     assert problem["message"] == "50% of head lies in body, and no inclusion is declared"
     assert work.flags() == []
+
+
+def test_parts_that_only_touch_are_no_overlap(work: Work, server: FakeTasks) -> None:
+    server.annotate(1001, drawn(RAM, head=(5, 5, 25, 20), body=(29, 5, 30, 30)))  # one column
+    fetch(work, server)
+    found = answer(work)
+    assert found is not None
+    assert found.problems == []
 
 
 def test_specks_are_dropped_and_noted(work: Work, server: FakeTasks) -> None:

@@ -78,6 +78,14 @@ def test_what_was_put_right_is_no_open_flag(work: Work, server: FakeTasks) -> No
     assert standings(work)[0].flags == ()
 
 
+def test_a_deleted_annotation_stays_an_open_flag(work: Work, server: FakeTasks) -> None:
+    made = server.annotate(1001, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    server.delete(made)
+    fetch(work, server)
+    assert "it was deleted" in standings(work)[0].flags[0]
+
+
 def test_the_current_round_is_shown(work: Work, server: FakeTasks) -> None:
     for task in range(1001, 1013):
         server.annotate(task, drawn(RAM, head=HEAD))
