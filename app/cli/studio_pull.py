@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -60,9 +61,9 @@ def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
     """The result; rounds that could not be read make the command fail after it is told."""
     lines = [_line(one) for one in told if one.tasks or one.flags or one.submitted or one.trouble]
     if any(one.submitted for one in told):
-        lines.append(f"next: partlab inspect sample {folder}")
+        lines.append(f"next: partlab inspect sample {quote(str(folder))}")
     elif any(one.flags or one.broken for one in told):
-        lines.append(f"in words: partlab studio status {folder}")
+        lines.append(f"in words: partlab studio status {quote(str(folder))}")
     text = "\n".join(lines or ["nothing new"])
     ui.emit({"rounds": [one.as_json() for one in told]}, text)
     lost = [one for one in told if one.trouble]
@@ -121,7 +122,8 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
     from app.cli._ui import stdout
 
     if not found:
-        stdout.print(f"nothing is handed out yet\nnext: partlab studio create {folder}")
+        next_ = f"next: partlab studio create {quote(str(folder))}"
+        stdout.print(f"nothing is handed out yet\n{next_}", markup=False)
         return
     table = _table(
         "Work",
