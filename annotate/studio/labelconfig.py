@@ -125,7 +125,8 @@ def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTre
 
 
 def _picture(root: ElementTree.Element) -> None:
-    # Masks of a turned picture would not fit, so it cannot be turned.
+    # Masks of a turned picture would not fit, so it cannot be turned. Not zoom "fit": it makes
+    # small pictures wider than their pane, and the edges start out of sight.
     _add(
         root,
         "Image",
@@ -136,7 +137,7 @@ def _picture(root: ElementTree.Element) -> None:
         brightnessControl="true",
         contrastControl="true",
         rotateControl="false",
-        defaultZoom="fit",
+        defaultZoom="auto",
     )
 
 
