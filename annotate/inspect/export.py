@@ -52,7 +52,8 @@ class Built:
     """A data set made from a work, and what was left out of it.
 
     `waiting` are object categories that are not accepted, by state; `touched` counts images
-    left out because a model helped, `undone` images of open rounds without masks.
+    left out because a model helped, `undone` images of open rounds without masks, `gone` masks
+    of parts that the vocabulary no longer has.
     """
 
     dataset: Dataset
@@ -60,6 +61,7 @@ class Built:
     waiting: dict[str, str] = field(default_factory=dict)
     touched: int = 0
     undone: int = 0
+    gone: int = 0
 
 
 def build(
@@ -124,6 +126,7 @@ class _Builder:
         self.categories: list[Category] = []
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
+        self.gone: Counter[str] = Counter()
         self.touched = self.undone = 0
 
     def add(self, parts: ObjectParts, batch: Batch) -> None:
@@ -171,6 +174,7 @@ class _Builder:
         for mask in answer.masks:
             together.setdefault((mask["part"], mask["object"]), []).append(mask)
         known = [key for id in parts.ids for key in sorted(together) if key[0] == id]
+        self.gone.update(f"{parts.name}:{key[0]}" for key in set(together) - set(known))
         for part, instance in known:
             masks = together[part, instance]
             rle = masks[0]["rle"] if len(masks) == 1 else union([mask["rle"] for mask in masks])
@@ -219,7 +223,10 @@ class _Builder:
             discards=self.discards,
             top={schema.OURS: {"work": about, "rounds": self.rounds, "effort": effort}},
         )
-        return Built(dataset, self.rounds, waiting, self.touched, self.undone)
+        for part, count in self.gone.items():
+            log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
+        gone = self.gone.total()
+        return Built(dataset, self.rounds, waiting, self.touched, self.undone, gone)
 
 
 def _image(image: Image, suggested_by: str | None) -> schema.Image:
@@ -314,6 +321,7 @@ def _write(
         "waiting": built.waiting,
         "left_out_model_helped": built.touched,
         "left_out_not_drawn": built.undone,
+        "left_out_unknown_part": built.gone,
         "missing_pictures": missing,
     }
     files = {file.relative_to(out).as_posix(): sha256_file(file)}

@@ -70,6 +70,9 @@ def _exported(out: Path, n: dict[str, Any]) -> str:
         f"{len(n['waiting'])} object categories that are not accepted": len(n["waiting"]),
         f"{n['left_out_model_helped']} images that a model helped with": n["left_out_model_helped"],
         f"{n['left_out_not_drawn']} images not drawn yet": n["left_out_not_drawn"],
+        f"{n['left_out_unknown_part']} masks of parts that the vocabulary no longer has": n[
+            "left_out_unknown_part"
+        ],
     }
     lines = [line, *(f"  left out: {words}" for words, count in left_out.items() if count)]
     if n["missing_pictures"]:

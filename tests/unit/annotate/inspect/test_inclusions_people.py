@@ -77,6 +77,11 @@ def test_what_nests_undeclared_is_suggested() -> None:
     assert states(data(*[NESTED] * 4, *[APART] * 5)) == {}  # under half of them
 
 
+def test_two_masks_of_the_same_pixels_do_not_nest() -> None:
+    """That is one part drawn twice, which `partlab data check` finds."""
+    assert states(data(*[{HEAD: (5, 5, 12, 12), HORN: (5, 5, 12, 12)}] * 6)) == {}
+
+
 def test_an_inclusion_through_another_part_needs_no_suggestion() -> None:
     nested = {**NESTED, EYE: (7, 7, 2, 2)}
     declared = {"ram": {"eye": "horn", "horn": "head"}}

@@ -167,6 +167,37 @@ def test_final_discards_carry_both_verdicts(work: Work, tmp_path: Path) -> None:
     assert check_folder(tmp_path / "out").errors == 0
 
 
+def test_a_discard_that_waits_is_not_final(work: Work, tmp_path: Path) -> None:
+    hand_out(work)
+    pull(work, [drawn(work, 1), answer(work, 2, "discard")])
+    told = export(work, tmp_path / "out", Wanted(include_open=True))
+    assert (told["images"], told["discards"], told["left_out_not_drawn"]) == (1, 0, 11)
+
+
+def test_an_image_drawn_after_all_is_no_discard(work: Work, tmp_path: Path) -> None:
+    """Refused in round 1, upheld by two, and yet drawn in round 2."""
+    hand_out(work)
+    submit_drawn(work, discards=(2,))
+    inspection = Inspection(work)
+    for who in (INA, BEN):
+        inspection.review_discard("ram", 2, True, who)
+    decide(work, passed=False)
+    hand_out(work, round=2)
+    submit_drawn(work)
+    decide(work)
+    found = build(work)
+    assert (len(found.dataset.images), found.dataset.discards) == (12, [])
+
+
+def test_masks_of_a_part_that_is_gone_are_counted(work: Work, tmp_path: Path) -> None:
+    """Nothing leaves silently: a vocabulary changed by hand beside an accepted category."""
+    accepted(work)
+    ram = ObjectParts(name="ram", parts=(Part(name="head"), Part(name="body")))
+    work.replace_vocabulary(FARM.replaced([ram]), "lead")
+    told = export(work, tmp_path / "out")
+    assert (told["masks"], told["left_out_unknown_part"]) == (24, 12)
+
+
 def test_what_a_model_touched_is_said_and_can_be_left_out(work: Work, tmp_path: Path) -> None:
     """D-05: a mask taken, a mask changed, or only a suggestion seen."""
     hand_out(work)
