@@ -70,8 +70,8 @@ def log_in(page: Page, server: Running, email: str, password: str) -> None:
 
 def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
     """Draw with the chosen tool; places as shares of the picture's width and height."""
-    box = page.locator(".konvajs-content").first.bounding_box()
-    assert box
+    boxes = [image.bounding_box() for image in page.locator("img").all()]
+    box = max((box for box in boxes if box), key=lambda box: box["width"])  # not the thumbnail
     points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
     page.mouse.move(*points[0])
     page.mouse.down()
