@@ -26,9 +26,9 @@ def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
 
 
 def rounds(work: Work) -> None:
-    """Rams: one refused image, a rejected round, an accepted one; 2 minutes an image."""
+    """Rams: one refused image, two rejected rounds, an accepted one; 2 minutes an image."""
     inspection = Inspection(work)
-    for round_, passed in ((1, False), (2, True)):
+    for round_, passed in ((1, False), (2, False), (3, True)):
         hand_out(work, round=round_)
         submit_drawn(work, discards=(1,))
         for who in (INA, BEN):
@@ -43,20 +43,20 @@ def test_the_ledger_by_hand(work: Work) -> None:
     note_hours(work, BEN, 1.5, "inspector", "reading the rules")
     found = measure_effort(work)
     assert (found.annotators, found.inspectors) == (1, 2)
-    assert (found.categories, found.accepted, found.rounds, found.rejections) == (1, 1, 2, 1)
-    assert found.rejected_share == 0.5
-    assert (found.verdicts, found.failed_verdicts) == (20, 10)
-    assert found.fail_reasons == {"overlap": 10}
-    assert (found.looked_at, found.discarded, found.discards_final) == (24, 2, 2)
-    assert found.discard_rate == 2 / 24
+    assert (found.categories, found.accepted, found.rounds, found.rejections) == (1, 1, 3, 2)
+    assert found.rejected_share == 2 / 3
+    assert (found.verdicts, found.failed_verdicts) == (30, 20)
+    assert found.fail_reasons == {"overlap": 20}
+    assert (found.looked_at, found.discarded, found.discards_final) == (36, 3, 3)
+    assert found.discard_rate == 3 / 36
     assert found.minutes_per_image == 2.0
     people = {(p.who, p.role): (p.hours, p.images, p.rounds, p.rejected) for p in found.people}
     assert people == {
-        ("ann@x.org", "annotator"): (0.8, 24, 2, 1),
-        (BEN, "inspector"): (1.5 + 0.1, 2, 0, 0),
-        (INA, "inspector"): (2.0 + 0.1, 22, 2, 1),
+        ("ann@x.org", "annotator"): (1.2, 36, 3, 2),
+        (BEN, "inspector"): (1.5 + 0.15, 3, 0, 0),
+        (INA, "inspector"): (3.0 + 0.15, 33, 3, 2),
     }
-    assert found.hours == pytest.approx(0.8 + 1.6 + 2.1)
+    assert found.hours == pytest.approx(1.2 + 1.65 + 3.15)
 
 
 def test_help_of_a_model_is_counted_by_kind(work: Work) -> None:

@@ -144,6 +144,11 @@ def test_nobody_inspects_their_own_work(inspection: Inspection) -> None:
     desk = inspection.sample("ram", INA)
     with pytest.raises(StateError, match="nobody inspects their own work"):
         inspection.decide("ram", desk.cards[0].image_id, True, " ANN@x.org")
+    data = {"image_id": desk.cards[0].image_id, "passed": True}
+    with pytest.raises(StateError, match="nobody inspects their own work"):
+        inspection.work.record("verdict", who=" ANN@x.org", object="ram", data=data)
+    inspection.decide("ram", desk.cards[0].image_id, True, " INA@x.org")
+    assert inspection.work.events("ram")[-1].who == INA
 
 
 def test_a_verdict_can_be_changed_until_the_round_is_closed(inspection: Inspection) -> None:
