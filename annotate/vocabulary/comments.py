@@ -1,7 +1,8 @@
 """Lists of records in a YAML document: rows come and go, the comments of the others stay.
 
 ruamel.yaml keeps the comment lines above a row with the row before it. So when rows change,
-those lines are lifted off and laid down again where they were read.
+those lines are lifted off and laid down again where they were read. And what an anchor shares
+is one object to it, so that an edit of one place would change them all.
 """
 
 from collections.abc import Callable, Sequence
@@ -101,3 +102,30 @@ def _token(rows: CommentedSeq, place: int, row: Any) -> Any:
             return found[2]
     found = rows.ca.items.get(place)
     return found[0] if found else None
+
+
+def unshared(node: Any, seen: set[int] | None = None) -> Any:
+    """The document with what anchors share written out: an edit changes one place only."""
+    seen = set() if seen is None else seen
+    if not isinstance(node, CommentedMap | CommentedSeq):
+        return node
+    if id(node) in seen or (isinstance(node, CommentedMap) and node.merge):
+        return _written_out(node)
+    seen.add(id(node))
+    for key, value in node.items() if isinstance(node, CommentedMap) else enumerate(node):
+        if (own := unshared(value, seen)) is not value:
+            node[key] = own
+    return node
+
+
+def _written_out(node: Any) -> Any:
+    """A copy without anchors and comments."""
+    if isinstance(node, CommentedMap):
+        made: Any = CommentedMap((key, _written_out(value)) for key, value in node.items())
+    elif isinstance(node, CommentedSeq):
+        made = CommentedSeq(map(_written_out, node))
+    else:
+        return node
+    if node.fa.flow_style():
+        made.fa.set_flow_style()
+    return made

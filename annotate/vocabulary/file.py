@@ -11,7 +11,7 @@
           source: volunteers
           evidence: [8 of 10 votes]
 
-A part's `id` is left out where it equals its name.
+A part's `id` is left out where it equals its name, and a name alone is a part.
 """
 
 import re
@@ -20,14 +20,14 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
-from annotate.vocabulary.comments import replace_rows
+from annotate.vocabulary.comments import replace_rows, unshared
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
+from annotate.vocabulary.parse import parse, yaml_fault
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import write_text
 
@@ -43,39 +43,16 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     """
     path = Path(path)
     try:
-        values = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        values = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise NotFoundError(f"no vocabulary {path}") from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        words = " ".join(str(error).split())
-        raise SchemaError(f"vocabulary {path} is not valid YAML: {words}") from error
+    except UnicodeDecodeError as error:
+        raise SchemaError(f"vocabulary {path} is not UTF-8 text: {error.reason}") from error
+    except (YAMLError, RecursionError) as error:
+        raise SchemaError(f"vocabulary {path} is not valid YAML: {yaml_fault(error)}") from None
     if not isinstance(values, dict):
         raise SchemaError(f"vocabulary {path} is not a table of names and values")
-    return _parse(values, path)
-
-
-def _parse(values: dict[str, Any], path: Path) -> Vocabulary:
-    objects = values.pop("objects", None) or {}
-    if not isinstance(objects, dict):
-        raise SchemaError(
-            f"vocabulary {path}: `objects` is not a table of object categories",
-            hint="write each one under `objects:`, as `  ram:` with its `parts:` below",
-        )
-    listed = [{**(one or {}), "name": str(name)} for name, one in objects.items()]
-    try:
-        return Vocabulary.model_validate({**values, "objects": listed})
-    except ValidationError as error:
-        raise SchemaError(f"vocabulary {path}: {_sentence(error, listed)}") from None
-
-
-def _sentence(error: ValidationError, listed: list[dict[str, Any]]) -> str:
-    """The first problem, with object names in place of positions."""
-    problem = error.errors()[0]
-    where = list(problem["loc"])
-    if where[:1] == ["objects"] and len(where) > 1:
-        where[1] = listed[int(where[1])]["name"]
-    words = problem["msg"].removeprefix("Value error, ")
-    return f"{'.'.join(map(str, where))}: {words}" if where else words
+    return parse(values, path)
 
 
 def write_vocabulary(
@@ -105,10 +82,10 @@ def write_vocabulary(
 
 def _existing(yaml: YAML, path: Path) -> CommentedMap:
     try:
-        found = yaml.load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, YAMLError):
+        found = yaml.load(path.read_text(encoding="utf-8-sig"))
+    except (OSError, UnicodeDecodeError, YAMLError, RecursionError):
         found = None
-    return found if isinstance(found, CommentedMap) else CommentedMap()
+    return unshared(found) if isinstance(found, CommentedMap) else CommentedMap()
 
 
 def _put_head(document: CommentedMap, vocabulary: Vocabulary) -> None:

@@ -1,5 +1,6 @@
 """The vocabulary: for each object category its parts, with source, evidence and lineage."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, Self
 
@@ -17,7 +18,7 @@ Operation = Literal["add", "rename", "merge", "split", "remove"]
 
 
 class Part(Config):
-    """One part of one object category.
+    """One part of one object category; in a file its name alone will do.
 
     `id` is given once, stays through renames, and is never used again in its object; `name`
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
@@ -32,8 +33,9 @@ class Part(Config):
     @model_validator(mode="before")
     @classmethod
     def _named_by_default(cls, values: object) -> object:
+        values = {"name": values} if isinstance(values, str) else values
         if isinstance(values, dict) and "id" not in values and "name" in values:
-            return {**values, "id": values["name"]}
+            return {**values, "id": str(values["name"])}
         return values
 
 
@@ -50,7 +52,7 @@ class ObjectParts(Config):
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for what, values in (("id", [p.id for p in self.parts]), ("name", self.names)):
-            if twice := sorted({v for v in values if values.count(v) > 1}):
+            if twice := sorted(v for v, count in Counter(values).items() if count > 1):
                 raise ValueError(f"object {self.name!r} has two parts of {what} {twice[0]!r}")
         for inner, outer in self.inclusions.items():
             for part in (inner, outer):
@@ -140,8 +142,8 @@ class Vocabulary(Config):
 
     @model_validator(mode="after")
     def _distinct(self) -> Self:
-        names = [one.name for one in self.objects]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        counts = Counter(one.name for one in self.objects)
+        if twice := sorted(name for name, count in counts.items() if count > 1):
             raise ValueError(f"object category {twice[0]!r} stands in it twice")
         return self
 
@@ -167,6 +169,16 @@ class Vocabulary(Config):
         """Hex SHA-256 of what annotators see: objects, part ids, names, inclusions, order."""
         seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
         return sha256_json(seen)
+
+    @property
+    def by_any_name(self) -> dict[str, str]:
+        """Object name by name, wnid, QID and alias; a name goes before others' aliases."""
+        found: dict[str, str] = {}
+        for one in self.objects:
+            for key in (one.wnid, one.qid, *one.aliases):
+                if key:
+                    found.setdefault(key, one.name)
+        return found | {name: name for name in self.names}
 
     def object(self, name: str) -> ObjectParts:
         """The object category of this name.

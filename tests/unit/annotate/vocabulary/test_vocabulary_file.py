@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary import read_vocabulary as read
 from annotate.vocabulary import write_vocabulary as write
+from annotate.vocabulary.edit import rename_part
 from partlab.errors import NotFoundError, SchemaError, UnknownNameError
 
 FARM = """\
@@ -192,10 +193,13 @@ def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None
         ("objects: [a]", "`objects` is not a table"),
         ("- a", "is not a table of names"),
         ("", "is not a table of names"),
-        ("objects:\n  ram: {parts: [{name: a}, {name: a}]}", "objects.ram: .*two parts of id 'a'"),
+        (
+            "objects:\n  ram: {parts: [{name: a}, {name: a}]}",
+            "object 'ram' has two parts of id 'a'",
+        ),
         ("objects:\n  ram: {parts: [{nam: a}]}", r"objects.ram.parts.0.*"),
-        ("objects:\n  ram: {part: [{name: a}]}", r"objects.ram.part: Extra inputs"),
-        ("objects:\n  ram: {inclusions: {a: b}, parts: [{name: a}]}", "objects.ram.*'b', which"),
+        ("objects:\n  ram: {part: [{name: a}]}", r"objects.ram.part: there is no such"),
+        ("objects:\n  ram: {inclusions: {a: b}, parts: [{name: a}]}", "object 'ram'.*'b', which"),
         (
             "objects:\n  ram: {inclusions: {a: b, b: a}, parts: [{name: a}, {name: b}]}",
             "go in a circle: a in b in a",
@@ -204,6 +208,22 @@ def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None
         ("objects:\n  ram: {}\n  ram: {}", "not valid YAML.*duplicate key"),
         ("objects:\n  ram: {parts: [{name: a, source: hearsay}]}", r"objects.ram.parts.0.source"),
         ("version: 0", "version: "),
+        ("objects:\n  ram: head", "objects.ram is not a table"),
+        ("objects:\n  ram: 7", "objects.ram is not a table"),
+        ("objects:\n  ram: {parts: {name: a}}", "objects.ram.parts: it is not a list"),
+        (
+            "objects:\n  ram: {parts: [[a]]}",
+            "objects.ram.parts.0: it is neither a name nor a table",
+        ),
+        ("objects:\n  ram: {parts: [{name: 7}]}", "objects.ram.parts.0.name: it is no text"),
+        ("objects:\n  ram: {parts: [{source: manual}]}", "objects.ram.parts.0.name: it is missing"),
+        ("objects:\n  1.50: {parts: [a]}", "the object category 1.5 is no text"),
+        ("objects:\n  ? [a, b]\n  : {}", "the object category .* is no text"),
+        ("objects:\n  ram: &r {parts: *r}", "objects.ram.parts: it is not a list"),
+        ("objects:\n\tram:", r"not valid YAML: line 2: found character '\\t'"),
+        ("objects: {}\n---\nobjects: {}", "not valid YAML: line 2: .*another document"),
+        ("objects: " + "[" * 3000, "not valid YAML: it is nested too deep"),
+        ("objects:\n  ram: !!python/name:os.system {}", "not valid YAML: line 2: .*tag"),
     ],
 )
 def test_a_fault_is_one_sentence_with_the_objects_name(
@@ -221,8 +241,45 @@ def test_no_file_and_no_text(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no vocabulary"):
         read(tmp_path / "none.yaml")
     (tmp_path / "picture.yaml").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(SchemaError, match="not valid YAML"):
+    with pytest.raises(SchemaError, match="not UTF-8 text"):
         read(tmp_path / "picture.yaml")
+
+
+def test_a_list_of_names_will_do(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text("\ufeffobjects:\n  ram: [head, horn]\n  ewe:\n    parts: [head]\n", "utf-8")
+    vocabulary = read(path)
+    assert vocabulary.object("ram").names == ("head", "horn")
+    assert vocabulary.object("ewe").parts == (Part(id="head", name="head"),)
+    write(path, vocabulary)
+    assert read(path) == vocabulary
+
+
+ANCHORS = """\
+objects:
+  ram: &ram
+    parts: &parts
+    - {name: head}   # the skull
+    - &tail {name: tail, evidence: [seen]}
+  ewe:
+    parts: *parts
+  cow:
+    parts: [*tail, {name: udder}]
+  yak:
+    <<: *ram
+    wnid: n1
+"""
+
+
+@pytest.mark.parametrize("owner", ["ram", "ewe", "cow", "yak"])
+def test_an_edit_of_what_an_anchor_shares_changes_one_place(tmp_path: Path, owner: str) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(ANCHORS, encoding="utf-8")
+    edited = rename_part(read(path), owner, "tail", "scut")
+    write(path, edited)
+    assert read(path) == edited
+    assert [one.name for one in edited.objects if "scut" in one.names] == [owner]
+    assert "# the skull" in path.read_text("utf-8")
 
 
 def test_the_hash_is_of_what_annotators_see() -> None:
