@@ -3,8 +3,9 @@
 import logging
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 from annotate.split import category_rng, placed
@@ -180,25 +181,42 @@ def choose_images(
     _refuse({name: len(files) for name, files in source.names.items()}, wanted, source.root)
     chosen: list[Chosen] = []
     unreadable: list[str] = []
-    for owner, files in progress(source.names.items(), "choosing", len(source.names)):
-        ordered, taken = sorted(files), 0
-        for position in category_rng(seed, owner).permutation(len(ordered)):
-            if taken == wanted:
-                break
-            name = ordered[position]
-            try:
-                height, width = load_image(source.root / name).shape[:2]
-                sha256 = sha256_file(source.root / name)
-            except PartlabError as error:
-                log.warning("passed over: %s", error.message)
-                unreadable.append(name)
-                continue
-            stated = origin_split or source.origins.get(name)
-            chosen.append(Chosen(name, owner, width, height, sha256, stated))
-            taken += 1
+    for owner in progress(source.names, "choosing", len(source.names)):
+        one_by_one = in_seeded_order(source, owner, seed=seed, unreadable=unreadable)
+        for one in islice(one_by_one, wanted):
+            stated = origin_split or one.origin_split
+            chosen.append(replace(one, origin_split=stated))
     counts = {name: sum(one.object == name for one in chosen) for name in source.names}
     _refuse(counts, wanted, source.root)
     return chosen, unreadable
+
+
+def in_seeded_order(
+    source: ImageSource,
+    owner: str,
+    *,
+    seed: int = 0,
+    without: Collection[str] = (),
+    unreadable: list[str] | None = None,
+) -> Iterator[Chosen]:
+    """The readable images of one category, opened one by one in the order the seed gives them.
+
+    Those named in `without` are left out and the others keep their order, so that a choice can
+    be gone on with. Names of unreadable ones are added to `unreadable`.
+    """
+    ordered = sorted(source.names[owner])
+    for position in category_rng(seed, owner).permutation(len(ordered)):
+        if (name := ordered[position]) in without:
+            continue
+        try:
+            height, width = load_image(source.root / name).shape[:2]
+            sha256 = sha256_file(source.root / name)
+        except PartlabError as error:
+            log.warning("passed over: %s", error.message)
+            if unreadable is not None:
+                unreadable.append(name)
+            continue
+        yield Chosen(name, owner, width, height, sha256, source.origins.get(name))
 
 
 def _copy(root: Path, target: Path, chosen: Sequence[Chosen]) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotate.studio.images import shown_picture
-from annotate.work import Answer, DiscardReview, Event, Image, Work, discard_state
+from annotate.work import Answer, DiscardReview, Event, Image, Work, discard_state, honeypots
 from partlab.errors import NotFoundError
 
 PUBLISHED = {"discarded": 37_505, "kept": 91_000, "rate": 37_505 / (37_505 + 91_000)}
@@ -91,6 +91,7 @@ def find_cases(work: Work, object: str | None = None) -> list[DiscardCase]:
 
 def _refused(session: Session, only: dict[str, str]) -> list[tuple[str, int, int]]:
     columns = select(Answer.object, Answer.round, Answer.image_id).filter_by(**only)
+    columns = columns.where(Answer.image_id.not_in(honeypots()))
     rows = session.execute(columns.where(Answer.kind.in_(("discard", "restored"))))
     return [(owner, round_, image) for owner, round_, image in rows]
 
@@ -173,6 +174,7 @@ def refusals(work: Work, object: str | None = None) -> list[Refusals]:
 
 def _looked_at(work: Work, object: str | None) -> dict[tuple[str, str], int]:
     query = select(Answer.object, Answer.annotator, func.count()).where(Answer.kind != "broken")
+    query = query.where(Answer.image_id.not_in(honeypots()))
     query = query.filter_by(object=object) if object else query
     with work.read() as session:
         rows = session.execute(query.group_by(Answer.object, Answer.annotator))

@@ -7,7 +7,7 @@ from sqlalchemy import func, select
 
 from annotate.effort import Effort, PersonEffort
 from annotate.inspect.discards import refusals, total
-from annotate.work import Answer, Batch, Event, Verdict, Work
+from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots
 from partlab.errors import ConfigError
 
 ROLES = ("annotator", "inspector", "other")
@@ -92,6 +92,7 @@ def _people(work: Work, batches: list[Batch], verdicts: list[Verdict]) -> list[P
 def _images(work: Work, verdicts: list[Verdict]) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     query = select(Answer.annotator, func.count()).group_by(Answer.annotator)
+    query = query.where(Answer.image_id.not_in(honeypots()))
     with work.read() as session:
         for who, count in session.execute(query):
             found[who, "annotator"] += count

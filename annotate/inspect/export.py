@@ -134,6 +134,7 @@ class _Builder:
         self.categories += [self._category(parts, id) for id in parts.ids]
         images = {image.id: image for image in self.work.images(parts.name)}
         handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
+        handed_out -= self.work.honeypots(batch.object)
         review, before = self._review(batch), (len(self.images), len(self.annotations))
         drawn = set()
         for answer in self.work.answers(batch.object, batch.round):

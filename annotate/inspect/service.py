@@ -17,7 +17,7 @@ from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample, round_seed
-from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work
+from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, honeypots
 from annotate.work.machine import FINAL
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import Progress, silent
@@ -78,8 +78,9 @@ class Inspection:
 
     def _with_masks(self, batch: Batch) -> list[int]:
         key = {"object": batch.object, "round": batch.round, "kind": "masks"}
+        query = select(Answer.image_id).filter_by(**key)
         with self.work.read() as session:
-            return list(session.scalars(select(Answer.image_id).filter_by(**key)))
+            return list(session.scalars(query.where(Answer.image_id.not_in(honeypots()))))
 
     def _render(self, object: str, progress: Progress) -> None:
         batch, rows = self.work.batch(object), self._rows(object)

@@ -1,30 +1,38 @@
 """Beginning a work: pictures and vocabulary are matched, chosen by a seed, prepared, recorded."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from annotate.sample import Chosen, ImageSource, choose_images, open_images
+from annotate.studio.honeypots import Known, choose_known, mixed
 from annotate.studio.images import (
     FOLDER,
+    HONEYPOTS,
+    begin_pictures,
     find_picture,
     original_picture,
+    pool_of,
     prepare,
     remember_source,
+    shown_size,
+    usual_kind,
 )
 from annotate.studio.labelconfig import label_config
 from annotate.vocabulary import Vocabulary
 from annotate.work import Image, Work, safe_name
 from annotate.work.settings import WorkSettings
+from partlab.coco import read_dataset
 from partlab.errors import (
     NotFoundError,
     OutputExistsError,
     StateError,
     UnknownNameError,
 )
+from partlab.files import sha256_json
 from partlab.progress import Progress, silent
 from partlab.schema import OURS
 
@@ -33,6 +41,7 @@ log = logging.getLogger(__name__)
 _OWN_FILES = frozenset(
     {
         FOLDER,
+        HONEYPOTS,
         "exports",
         "vocabulary.yaml",
         ".lock",
@@ -45,11 +54,16 @@ _OWN_FILES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a work is to be made of: for each object category how many pictures there are."""
+    """What a work is to be made of: for each object category how many pictures there are.
+
+    `images` and `split` name the pictures as they were given.
+    """
 
     source: ImageSource
     objects: Mapping[str, int]
     vocabulary: Vocabulary
+    images: Path
+    split: str | None = None
 
 
 def plan_work(
@@ -73,7 +87,7 @@ def plan_work(
         vocabulary.object(name)
     found = open_images(images, split)
     names: dict[str, list[str]] = {}
-    owners = _owners(vocabulary)
+    owners = vocabulary.by_any_name
     for category, files in found.names.items():
         owner = owners.get(category)
         if owner is None and not objects:
@@ -89,17 +103,7 @@ def plan_work(
         label_config(vocabulary.object(name))
     names = {name: names[name] for name in sorted(names)}
     counts = {name: len(files) for name, files in names.items()}
-    return Plan(replace(found, names=names), counts, vocabulary)
-
-
-def _owners(vocabulary: Vocabulary) -> dict[str, str]:
-    """Object name by everything it is called; its own name goes before others' aliases."""
-    owners: dict[str, str] = {}
-    for one in vocabulary.objects:
-        for key in (one.wnid, one.qid, *one.aliases):
-            if key:
-                owners.setdefault(key, one.name)
-    return owners | {name: name for name in vocabulary.names}
+    return Plan(replace(found, names=names), counts, vocabulary, Path(images), split)
 
 
 def _unmatched(category: str, vocabulary: Vocabulary) -> UnknownNameError:
@@ -119,31 +123,35 @@ def begin_work(
     name: str,
     per_object: int = 100,
     seed: int = 0,
+    known: Known | None = None,
     progress: Progress = silent,
     **settings: Any,
 ) -> Work:
     """Choose and prepare the pictures and begin the work; cut off, it is begun again.
 
-    `settings` are those of WorkSettings: model_help, image_url, long_side, ….
+    `known` are pictures whose masks are known; they are mixed in among the others, to be drawn
+    unawares. `settings` are those of WorkSettings: model_help, image_url, long_side, ….
 
     Raises:
         DatasetError: a category has too few readable pictures.
+        NotFoundError: no picture of `known` can be used.
         OutputExistsError: the folder holds something else.
         PartlabError: the disk is full, or the like.
     """
     folder = Path(folder)
     _need_own_folder(folder)
     chosen, _ = choose_images(plan.source, per_object, seed=seed, progress=progress)
-    root, long_side = plan.source.root, settings.get("long_side", _default("long_side"))
-    pictures = [(id, one.object, root / one.file_name) for id, one in enumerate(chosen, 1)]
-    shown = prepare(folder, pictures, long_side, progress)
-    remember_source(folder, root)
-    ours = _facts(plan.source)
-    ranks: defaultdict[str, int] = defaultdict(int)
-    rows = []
-    for (id, owner, _), one, size in zip(pictures, chosen, shown, strict=True):
-        rows.append(_row(id, one, size, ranks[owner], ours.get(one.file_name, {})))
-        ranks[owner] += 1
+    long_side = settings.get("long_side", _default("long_side"))
+    rows, secret = rows_of(plan.source, chosen, long_side), []
+    if known is not None:
+        taken = {one.sha256 for one in chosen}
+        secret = choose_known(known, taken, seed=seed, long_side=long_side, progress=progress)
+    rows = _numbered(mixed(rows, secret, seed))
+    begin_pictures(folder, sha256_json([[r.id, r.object, r.shown, r.sha256] for r in rows]))
+    remember_source(folder, plan.source.root, pool=pool_of(plan.images, plan.split))
+    if known is not None:
+        remember_source(folder, known.dataset.image_root, honeypots=True)
+    prepare_images(folder, rows, long_side, progress)
     given = {"seed": seed, "per_object": per_object, **settings}
     return Work.create(folder, name, plan.vocabulary, rows, **given)
 
@@ -153,11 +161,16 @@ def reopen_work(
     vocabulary: Vocabulary | None = None,
     images: str | Path | None = None,
     progress: Progress = silent,
+    *,
+    split: str | None = None,
+    honeypots: str | Path | None = None,
 ) -> Work:
     """Open a work; with `images`, note where the originals are and prepare missing pictures.
 
+    `honeypots` says the same of the pictures whose masks are known.
+
     Raises:
-        StateError: `vocabulary` is not the work's own.
+        StateError: `vocabulary` is not the work's own, or the work was begun without honeypots.
         NotFoundError: `images` does not have an image of the work.
     """
     work = Work.open(folder)
@@ -166,24 +179,54 @@ def reopen_work(
             f"the work in {folder} goes by version {work.vocabulary.version} of its own vocabulary",
             hint="change it with `partlab vocabulary migrate`; leave --vocabulary out here",
         )
+    if honeypots is not None:
+        if not work.honeypots():
+            raise StateError(
+                f"the work in {folder} was begun without honeypots",
+                hint="they are mixed in when a work begins; leave --honeypots out here",
+            )
+        remember_source(work.folder, read_dataset(honeypots).image_root, honeypots=True)
     if images is not None:
-        refresh_pictures(work, images, progress)
+        refresh_pictures(work, images, progress, split=split)
     return work
 
 
-def refresh_pictures(work: Work, images: str | Path, progress: Progress = silent) -> int:
+def refresh_pictures(
+    work: Work, images: str | Path, progress: Progress = silent, *, split: str | None = None
+) -> int:
     """Note where the originals are now, and prepare pictures that are missing; how many.
 
     Raises:
         NotFoundError: the folder does not have an image of the work.
     """
-    root = open_images(images).root
-    remember_source(work.folder, root)
-    missing = []
-    for image in work.images():
-        if find_picture(work.folder / FOLDER / safe_name(image.object), image.id) is None:
-            missing.append((image.id, image.object, original_picture(work.folder, image)))
-    prepare(work.folder, missing, work.settings.long_side, progress)
+    root = open_images(images, split).root
+    remember_source(work.folder, root, pool=pool_of(images, split))
+    rows = work.images(with_honeypots=True)
+    return prepare_images(work.folder, rows, work.settings.long_side, progress)
+
+
+def prepare_images(
+    folder: Path, images: Sequence[Image], long_side: int, progress: Progress = silent
+) -> int:
+    """Prepare the pictures of a work that are missing; how many.
+
+    Honeypots come last: they get the file format that most of the others have.
+
+    Raises:
+        NotFoundError: an original is not in the work's sources.
+    """
+    missing = [
+        image
+        for image in images
+        if find_picture(folder / FOLDER / safe_name(image.object), image.id) is None
+    ]
+    plain = [image for image in images if image.truth is None]
+    for secret in (False, True):
+        due = [image for image in missing if (image.truth is not None) == secret]
+        owners = {image.object for image in due} if secret else ()
+        kinds = {o: usual_kind(folder, o, [i.id for i in plain if i.object == o]) for o in owners}
+        pictures = [(i.id, i.object, original_picture(folder, i)) for i in due]
+        prepare(folder, pictures, long_side, progress, kinds)
     return len(missing)
 
 
@@ -213,16 +256,31 @@ def _facts(source: ImageSource) -> dict[str, dict[str, Any]]:
     }
 
 
-def _row(id: int, one: Chosen, shown: tuple[int, int], rank: int, ours: dict[str, Any]) -> Image:
+def rows_of(source: ImageSource, chosen: Sequence[Chosen], long_side: int) -> list[Image]:
+    """Rows of a work for chosen pictures, without id and rank."""
+    ours = _facts(source)
+    return [_row(one, ours.get(one.file_name, {}), long_side) for one in chosen]
+
+
+def _numbered(images: Iterable[Image]) -> list[Image]:
+    """Ids from 1 in this order, and ranks within each object."""
+    rows, ranks = list(images), Counter[str]()
+    for id, image in enumerate(rows, 1):
+        image.id, image.rank = id, ranks[image.object]
+        ranks[image.object] += 1
+    return rows
+
+
+def _row(one: Chosen, ours: dict[str, Any], long_side: int) -> Image:
     facts = {**ours, "origin_split": one.origin_split} if one.origin_split else ours
     return Image(
-        id=id,
+        id=0,
         object=one.object,
         file_name=one.file_name,
         width=one.width,
         height=one.height,
-        shown=list(shown),
-        rank=rank,
+        shown=list(shown_size((one.width, one.height), long_side)),
+        rank=0,
         sha256=one.sha256,
         ours=facts,
     )

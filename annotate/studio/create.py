@@ -9,7 +9,8 @@ found by its description, a task by the image it shows.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from annotate.studio.access import Access, ensure_access, find_access
 from annotate.studio.annotators import Annotators, assign
 from annotate.studio.begin import Plan
 from annotate.studio.client import Studio
+from annotate.studio.honeypots import Known
 from annotate.studio.images import EXAMPLES, FOLDER, save_examples, shown_picture
 from annotate.studio.instructions import example_pictures, instructions
 from annotate.studio.labelconfig import check_config, config_hash, label_config
@@ -30,9 +32,11 @@ from annotate.studio.projects import (
     task_ids,
     title_of,
 )
+from annotate.studio.refill import Lack, find_lacks
+from annotate.studio.refill import refill as refill_rounds
 from annotate.studio.regions import PartMask, regions_of
 from annotate.studio.users import need_users
-from annotate.work import Batch, Image, Task, Work, open_images, safe_name
+from annotate.work import Batch, Image, Task, Work, final_discards, open_images, safe_name
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
@@ -53,6 +57,8 @@ class HandedOut:
     """One object category's current round: who draws how many images, and where.
 
     `made` says that the project is new (in a dry run: would be), `added` how many tasks are.
+    `checks` of the tasks are honeypots, which are not among its images; annotators are not told.
+    `note` says what is short, where more pictures were asked for.
     """
 
     object: str
@@ -64,6 +70,8 @@ class HandedOut:
     url: str | None = None
     made: bool = False
     added: int = 0
+    checks: int = 0
+    note: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -77,6 +85,7 @@ def create(
     annotators: Annotators | None = None,
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
+    refill: bool = False,
     progress: Progress = silent,
 ) -> list[HandedOut]:
     """Hand out every category that is new or was rejected, and make what is missing in the studio.
@@ -89,11 +98,13 @@ def create(
         start_from: what a round after a rejection begins with: nothing, or the masks of the
             round before.
         examples: a part data set or a folder of pictures for the instructions.
+        refill: hand out other pictures in place of those whose discard is final.
         progress: told of every project.
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
         UnknownNameError: an annotator has no account.
+        NotFoundError: more pictures are wanted, and their source is gone.
         StudioError: the server cannot be reached, or may not show the pictures.
         BusyError: another process is doing the same.
     """
@@ -104,9 +115,11 @@ def create(
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
+        short = refill_rounds(work, who, progress) if refill else {}
         batches = work.batches()
         builder = _Builder(work, studio, who, find_projects(studio, work), examples)
-        return [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
+        told = [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
+        return [replace(one, note=short.get(one.object, "")) for one in told]
 
 
 def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
@@ -163,25 +176,47 @@ def working_alone(work: Work) -> Iterator[None]:
 
 
 def preview(
-    work: Work, annotators: Annotators | None = None, start_from: Start = "fresh"
+    work: Work,
+    annotators: Annotators | None = None,
+    start_from: Start = "fresh",
+    *,
+    refill: bool = False,
 ) -> list[HandedOut]:
     """What `create` would do, as far as can be said without the server; changes nothing."""
     planned = plan_rounds(work, annotators, start_from)
+    told = _preview(work, planned)
+    if not refill:
+        return told
+    lacks = {o.object: o for o in find_lacks(work, {key[0]: d["images"] for key, d in planned})}
+    return [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
+
+
+def _with_more(one: HandedOut, lack: Lack) -> HandedOut:
+    more, state = lack.found, one.state
+    if more and state == "submitted":
+        state = "annotating"
+    note = lack.in_words(more)
+    return replace(one, state=state, images=one.images + more, added=one.added + more, note=note)
+
+
+def _preview(work: Work, planned: Sequence[tuple[Key, dict[str, Any]]]) -> list[HandedOut]:
     due = {}
     for (owner, round), data in planned:
         count = len(data["images"])
-        due[owner] = HandedOut(
-            owner, round, "planned", data["assignee"], count, made=True, added=count
-        )
+        checks = len(work.honeypots(owner).intersection(data["images"]))
+        one = HandedOut(owner, round, "planned", data["assignee"], count - checks, made=True)
+        due[owner] = replace(one, added=count, checks=checks)
     for batch in work.batches():
         if batch.object not in due:
             tasks = work.tasks(batch.object, batch.round)
             missing = sum(task.task_id is None for task in tasks)
-            due[batch.object] = _told(batch, len(tasks), batch.project_id is None, missing)
+            due[batch.object] = _told(work, batch, tasks, batch.project_id is None, missing)
     return [due[name] for name in sorted(due)]
 
 
-def preview_new(plan: Plan, per_object: int, annotators: Annotators | None) -> list[HandedOut]:
+def preview_new(
+    plan: Plan, per_object: int, annotators: Annotators | None, known: Known | None = None
+) -> list[HandedOut]:
     """What `begin_work` and `create` would make of a plan; opens no picture.
 
     Raises:
@@ -191,8 +226,18 @@ def preview_new(plan: Plan, per_object: int, annotators: Annotators | None) -> l
         raise _nobody(next(iter(plan.objects)))
     wanted = assign(list(plan.objects), annotators)
     counts = {name: min(count, per_object) for name, count in plan.objects.items()}
+    checks = dict.fromkeys(counts, 0) | (known.counts if known else {})
     return [
-        HandedOut(name, 1, "planned", wanted[name], count, made=True, added=count)
+        HandedOut(
+            name,
+            1,
+            "planned",
+            wanted[name],
+            count,
+            made=True,
+            added=count + checks[name],
+            checks=checks[name],
+        )
         for name, count in counts.items()
     ]
 
@@ -214,7 +259,7 @@ def plan_rounds(
     Raises:
         ConfigError: a category was never handed out, and nobody is named.
     """
-    images = work.images()
+    images = work.images(with_honeypots=True)
     objects = list(dict.fromkeys(image.object for image in images))
     latest = {batch.object: batch for batch in work.batches()}
     wanted = assign(objects, annotators) if annotators else {}
@@ -228,7 +273,7 @@ def plan_rounds(
         if (assignee := named.get(owner) or kept or wanted.get(owner)) is None:
             raise _nobody(owner)
         if before is not None:
-            ids = [task.image_id for task in work.tasks(owner, before.round)]
+            ids = images_of_next(work, before)
         else:
             ids = [image.id for image in images if image.object == owner]
         data: dict[str, Any] = {"images": ids, "assignee": assignee}
@@ -237,6 +282,14 @@ def plan_rounds(
             data["start_from"] = f"r{before.round}:{before.assignee}"
         planned.append(((owner, before.round + 1 if before is not None else 1), data))
     return planned
+
+
+def images_of_next(work: Work, before: Batch) -> list[int]:
+    """Image ids of the round after this one: the same, without those discarded for good."""
+    with work.read() as session:
+        gone = final_discards(session, before.object)
+    tasks = work.tasks(before.object, before.round)
+    return [task.image_id for task in tasks if task.image_id not in gone]
 
 
 @dataclass
@@ -254,11 +307,11 @@ class _Builder:
         """Bring one round into the studio as far as it is not there."""
         tasks = self.work.tasks(batch.object, batch.round)
         if batch.state not in BEING_DRAWN:
-            return self._told(batch, len(tasks))
+            return self._told(batch, tasks)
         project_id = self.found.get((batch.object, batch.round))
         waiting = self._waiting(batch, tasks, project_id)
         if project_id is not None and project_id == batch.project_id and not waiting:
-            return self._told(batch, len(tasks))
+            return self._told(batch, tasks)
         made = project_id is None
         if project_id is None:
             if batch.project_id is not None:
@@ -275,7 +328,7 @@ class _Builder:
             data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
             self._record("opened", batch, data)
         added = self._add(batch, project_id, waiting, access, look=not made)
-        return self._told(self.work.batch(batch.object, batch.round), len(tasks), made, added)
+        return self._told(self.work.batch(batch.object, batch.round), tasks, made, added)
 
     def _waiting(self, batch: Batch, tasks: Sequence[Task], project_id: int | None) -> list[int]:
         """Images without a task in this project; drawn ones of a lost project stay out."""
@@ -344,7 +397,7 @@ class _Builder:
     def _payloads(
         self, batch: Batch, image_ids: Sequence[int], access: Access
     ) -> Iterator[dict[str, Any]]:
-        images = {image.id: image for image in self.work.images(batch.object)}
+        images = {i.id: i for i in self.work.images(batch.object, with_honeypots=True)}
         before = self._masks_before(batch)
         for id in image_ids:
             image = images[id]
@@ -359,11 +412,16 @@ class _Builder:
             "image": access.url(path),
             "image_id": image.id,
             "object": image.object,
-            "file_name": image.file_name,
+            "file_name": path.as_posix() if self.mixed else image.file_name,
             "width": image.shown[0],
             "height": image.shown[1],
             "partlab": self.work.settings.name,
         }
+
+    @cached_property
+    def mixed(self) -> bool:
+        """Whether honeypots are among the pictures: then no file name may give one away."""
+        return bool(self.work.honeypots())
 
     def _masks_before(self, batch: Batch) -> dict[int, list[PartMask]]:
         """The masks of the round before by image, for a round that starts from them."""
@@ -376,7 +434,7 @@ class _Builder:
                 for mask in answer.masks
                 if mask["part"] in ids
             ]
-            for answer in self.work.answers(batch.object, batch.round - 1)
+            for answer in self.work.answers(batch.object, batch.round - 1, with_honeypots=True)
             if answer.kind == "masks"
         }
 
@@ -388,22 +446,31 @@ class _Builder:
     def _record(self, what: str, batch: Batch, data: dict[str, Any]) -> None:
         self.work.record(what, who=self.who, object=batch.object, round=batch.round, data=data)
 
-    def _told(self, batch: Batch, images: int, made: bool = False, added: int = 0) -> HandedOut:
+    def _told(
+        self, batch: Batch, tasks: Sequence[Task], made: bool = False, added: int = 0
+    ) -> HandedOut:
         url = self.studio.project_url(batch.project_id) if batch.project_id else None
-        return _told(batch, images, made, added, url)
+        return _told(self.work, batch, tasks, made, added, url)
 
 
 def _told(
-    batch: Batch, images: int, made: bool = False, added: int = 0, url: str | None = None
+    work: Work,
+    batch: Batch,
+    tasks: Sequence[Task],
+    made: bool = False,
+    added: int = 0,
+    url: str | None = None,
 ) -> HandedOut:
+    checks = len(work.honeypots(batch.object).intersection(task.image_id for task in tasks))
     return HandedOut(
         batch.object,
         batch.round,
         batch.state,
         batch.assignee,
-        images,
+        len(tasks) - checks,
         batch.project_id,
         url,
         made,
         added,
+        checks,
     )

@@ -2,14 +2,17 @@
 
 WORK/images/<object>/<image id>.jpg     as annotators see it: EXIF applied, long side bounded
 WORK/images/_examples/<object>/1.png    for the instructions
-WORK/images/sources.json                where the originals lie
+WORK/images/sources.json                where the originals lie, and where more pictures are
+WORK/honeypots.json                     where the originals of honeypots lie; never shown
 """
 
 import os
 import shutil
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from PIL import Image as PillowImage
@@ -21,7 +24,7 @@ from partlab.images import image_size, load_image
 from partlab.progress import Progress, silent
 
 FOLDER, EXAMPLES = "images", "_examples"
-_SOURCES = "sources.json"
+_SOURCES, HONEYPOTS = f"{FOLDER}/sources.json", "honeypots.json"
 # What every browser shows and Label Studio need not convert: suffix for each Pillow format.
 _SHOWABLE = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 _PLAIN_MODES = frozenset({"1", "L", "P", "RGB", "RGBA"})
@@ -30,11 +33,13 @@ _QUALITY = 95
 Size = tuple[int, int]
 
 
-def prepare_picture(source: Path, folder: Path, image_id: int, long_side: int) -> Size:
+def prepare_picture(
+    source: Path, folder: Path, image_id: int, long_side: int, kind: str | None = None
+) -> Size:
     """Put one picture where Label Studio can show it; (width, height) as shown, in pixels.
 
-    A picture that is small enough and needs no turning is linked (or copied) as it is. Done
-    already, it is left alone.
+    A picture that is small enough and needs no turning is linked (or copied) as it is, unless
+    it is to be of another `kind` (JPEG, PNG or WEBP). Done already, it is left alone.
 
     Raises:
         DatasetError: it cannot be read.
@@ -45,14 +50,16 @@ def prepare_picture(source: Path, folder: Path, image_id: int, long_side: int) -
         folder.mkdir(parents=True, exist_ok=True)
     size = image_size(source)
     suffix = _suffix_if_showable(source)
-    if suffix and max(size) <= long_side:
+    if suffix and max(size) <= long_side and kind in (None, _kind_of(suffix)):
         _link(source, folder / f"{image_id:06d}{suffix}")
         return size
     picture = PillowImage.fromarray(load_image(source))
     shown = shown_size(size, long_side)
     if shown != picture.size:
         picture = picture.resize(shown, PillowImage.Resampling.LANCZOS)
-    kind = "JPEG" if suffix != ".png" and source.suffix.lower() in (".jpg", ".jpeg") else "PNG"
+    if kind is None:
+        jpeg = suffix != ".png" and source.suffix.lower() in (".jpg", ".jpeg")
+        kind = "JPEG" if jpeg else "PNG"
     with replacing(folder / f"{image_id:06d}{_SHOWABLE[kind]}") as scratch:
         picture.save(scratch, kind, quality=_QUALITY, subsampling=0, compress_level=3)
     return shown
@@ -93,9 +100,8 @@ def original_picture(work: Path, image: Image) -> Path:
     Raises:
         NotFoundError: it is no longer where it was when the work began.
     """
-    listed = work / FOLDER / _SOURCES
-    roots = read_json(listed)["roots"] if listed.is_file() else []
-    for root in roots:
+    listed = _SOURCES if image.truth is None else HONEYPOTS
+    for root in _sources(work, listed).get("roots", ()):
         if (path := Path(root) / image.file_name).is_file():
             return path
     raise NotFoundError(
@@ -104,12 +110,55 @@ def original_picture(work: Path, image: Image) -> Path:
     )
 
 
-def remember_source(work: Path, root: Path) -> None:
-    """Note a folder of originals, first the newest."""
-    listed = work / FOLDER / _SOURCES
-    roots = read_json(listed)["roots"] if listed.is_file() else []
-    root = root.absolute()
-    write_json(listed, {"roots": [str(root), *(r for r in roots if r != str(root))]})
+def remember_source(
+    work: Path, root: Path, *, honeypots: bool = False, pool: Mapping[str, Any] | None = None
+) -> None:
+    """Note a folder of originals, first the newest; `pool` is what `read_pool` reads."""
+    listed = HONEYPOTS if honeypots else _SOURCES
+    known, newest = _sources(work, listed), str(root.absolute())
+    known["roots"] = [newest, *(other for other in known.get("roots", ()) if other != newest)]
+    write_json(work / listed, {**known, **({"pool": pool} if pool else {})})
+
+
+def begin_pictures(work: Path, choice: str) -> None:
+    """Note the choice (a hash) that pictures are prepared for.
+
+    Pictures prepared for another one by a `create` that was cut off go: their numbers mean
+    other pictures now.
+    """
+    known = _sources(work, _SOURCES)
+    if known.get("choice", choice) != choice:
+        for path in (work / FOLDER).glob("*/*"):
+            if path.suffix in _SHOWABLE.values() and path.stem.isdigit():
+                path.unlink()
+    write_json(work / _SOURCES, {**known, "choice": choice})
+
+
+def pool_of(images: str | Path, split: str | None) -> dict[str, Any]:
+    """The folder or data set that pictures are chosen from, as it is noted."""
+    return {"images": str(Path(images).absolute()), "split": split}
+
+
+def read_pool(work: Path) -> tuple[Path, str | None]:
+    """Where pictures were chosen from: folder or data set, and split.
+
+    Raises:
+        NotFoundError: it was not noted, or is no longer there.
+    """
+    pool = _sources(work, _SOURCES).get("pool")
+    if pool is None or not Path(pool["images"]).exists():
+        gone = f"no longer in {pool['images']}" if pool else "in a place that was not noted"
+        raise NotFoundError(
+            f"the pictures that {work} was begun with are {gone}",
+            hint="say with --images where they are now",
+        )
+    return Path(pool["images"]), pool["split"]
+
+
+def _sources(work: Path, listed: str) -> dict[str, Any]:
+    path = work / listed
+    found: dict[str, Any] = read_json(path) if path.is_file() else {}
+    return found
 
 
 def prepare(
@@ -117,12 +166,30 @@ def prepare(
     pictures: Sequence[tuple[int, str, Path]],
     long_side: int,
     progress: Progress = silent,
+    kinds: Mapping[str, str | None] | None = None,
 ) -> list[Size]:
-    """Prepare (image id, object, original) for a work; sizes as shown, in the same order."""
+    """Prepare (image id, object, original) for a work; sizes as shown, in the same order.
+
+    `kinds` is the file format for the pictures of an object, where it matters.
+    """
     return [
-        prepare_picture(path, work / FOLDER / safe_name(owner), image_id, long_side)
+        prepare_picture(
+            path, work / FOLDER / safe_name(owner), image_id, long_side, (kinds or {}).get(owner)
+        )
         for image_id, owner, path in progress(pictures, "preparing pictures", len(pictures))
     ]
+
+
+def usual_kind(work: Path, owner: str, image_ids: Iterable[int]) -> str | None:
+    """The file format that most of these prepared pictures of an object have."""
+    folder = work / FOLDER / safe_name(owner)
+    found = (find_picture(folder, id) for id in image_ids)
+    kinds = Counter(_kind_of(path.suffix) for path in found if path is not None)
+    return kinds.most_common(1)[0][0] if kinds else None
+
+
+def _kind_of(suffix: str) -> str:
+    return next(kind for kind, known in _SHOWABLE.items() if known == suffix)
 
 
 def save_examples(work: Path, owner: str, pictures: Iterable[PillowImage.Image]) -> list[str]:

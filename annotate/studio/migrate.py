@@ -189,7 +189,7 @@ def _redraw(
 ) -> dict[str, str]:
     """Why answers have to be drawn again, by image id; counts those that change."""
     found = {}
-    for answer in work.answers(batch.object, batch.round):
+    for answer in work.answers(batch.object, batch.round, with_honeypots=True):
         if answer.kind == "masks":
             told.answers += any(mask["part"] in moves.parts for mask in answer.masks)
             if why := list(_reasons(answer, moves, keep=keep)):

@@ -4,7 +4,7 @@ import logging
 from typing import Any
 
 from annotate.studio.client import Studio
-from annotate.studio.create import BEING_DRAWN, OVER, working_alone
+from annotate.studio.create import BEING_DRAWN, OVER, images_of_next, working_alone
 from annotate.studio.projects import description_of, title_of
 from annotate.studio.users import need_users
 from annotate.work import Batch, Work
@@ -33,7 +33,8 @@ def reassign(
     to = to.strip().lower()
     batch = work.batch(owner)
     need_users(studio, [to])
-    answers = 0 if batch.state in OVER else sum(1 for _ in work.answers(owner, batch.round))
+    there = work.answers(owner, batch.round, with_honeypots=True)
+    answers = 0 if batch.state in OVER else sum(1 for _ in there)
     _check(batch, to, answers, force=force)
     if not dry_run:
         who = str(studio.whoami()["email"])
@@ -68,7 +69,7 @@ def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answ
         reason = f"reassigned from {batch.assignee} to {to}"
         work.record("abandoned", who=who, object=owner, round=batch.round, data={"reason": reason})
         _tell(studio, batch, title=title_of(f"given up: {work.settings.name}", batch))
-    images = [task.image_id for task in work.tasks(owner, batch.round)]
+    images = images_of_next(work, batch)
     data: dict[str, Any] = {"images": images, "assignee": to}
     data["vocabulary_version"] = work.vocabulary.version
     work.record("planned", who=who, object=owner, round=batch.round + 1, data=data)

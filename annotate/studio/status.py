@@ -5,13 +5,13 @@ use the same numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from annotate.work import Answer, Batch, Flag, Task, Work
+from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.machine import DONE
 
 
@@ -23,6 +23,8 @@ class Standing:
     discarded and are to be drawn after all. Masks taken from a model as they came are
     `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
     spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones.
+    Besides the images there are `checks`, honeypots, of which `checked` are done; their minutes
+    count, nothing else of them does.
     """
 
     object: str
@@ -43,6 +45,8 @@ class Standing:
     flags: tuple[str, ...]
     project_id: int | None
     pulled: str | None
+    checks: int = 0
+    checked: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -79,17 +83,21 @@ def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
 def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
-    minutes = []
-    for answer in work.answers(batch.object, batch.round):
+    minutes, checked, secret = [], 0, work.honeypots(batch.object)
+    tasks = {task.image_id for task in work.tasks(batch.object, batch.round)}
+    for answer in work.answers(batch.object, batch.round, with_honeypots=True):
+        minutes += [answer.minutes] if answer.minutes is not None else []
+        if answer.image_id in secret:
+            checked += answer.kind in DONE
+            continue
         kinds[answer.kind] += 1
         origins.update(mask.get("origin", "manual") for mask in answer.masks)
-        minutes += [answer.minutes] if answer.minutes is not None else []
     return Standing(
         object=batch.object,
         round=batch.round,
         state=batch.state,
         assignee=batch.assignee,
-        images=_count(work, batch),
+        images=len(tasks - secret),
         done=sum(kinds[kind] for kind in DONE),
         drawn=kinds["masks"],
         discarded=kinds["discard"],
@@ -103,13 +111,9 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         flags=tuple(flag.message for flag in flags),
         project_id=batch.project_id,
         pulled=batch.cursor,
+        checks=len(tasks & secret),
+        checked=checked,
     )
-
-
-def _count(work: Work, batch: Batch) -> int:
-    query = select(func.count()).select_from(Task)
-    with work.read() as session:
-        return session.scalar(query.filter_by(object=batch.object, round=batch.round)) or 0
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -135,22 +139,24 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
 def hours_by_annotator(work: Work) -> list[Hours]:
     """Time and images of every annotator over all rounds, also rejected ones (Q-03)."""
     query = select(Answer.annotator, Answer.object, Answer.round, Answer.kind, Answer.minutes)
+    query = query.add_columns(Answer.image_id)
     with work.read() as session:
         rows = session.execute(query).all()
     people: defaultdict[str, list[Any]] = defaultdict(list)
     for row in rows:
         people[row.annotator].append(row)
-    return [_hours(annotator, people[annotator]) for annotator in sorted(people)]
+    secret = work.honeypots()
+    return [_hours(annotator, people[annotator], secret) for annotator in sorted(people)]
 
 
-def _hours(annotator: str, rows: Iterable[Any]) -> Hours:
-    rows = list(rows)
+def _hours(annotator: str, rows: Sequence[Any], secret: Collection[int]) -> Hours:
+    """Time spent on honeypots counts as time, they do not count as images."""
     minutes = [row.minutes for row in rows if row.minutes is not None]
     return Hours(
         annotator=annotator,
         rounds=len({(row.object, row.round) for row in rows}),
-        images=len(rows),
-        discarded=sum(row.kind == "discard" for row in rows),
+        images=sum(row.image_id not in secret for row in rows),
+        discarded=sum(row.kind == "discard" and row.image_id not in secret for row in rows),
         hours=sum(minutes) / 60,
         minutes_per_image=_mean(minutes),
     )

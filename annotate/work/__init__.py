@@ -2,6 +2,8 @@
 
 from annotate.work.machine import (
     discard_state,
+    final_discards,
+    honeypots,
     open_images,
     reviews_of,
     same_person,
@@ -37,6 +39,8 @@ __all__ = [
     "Work",
     "WorkSettings",
     "discard_state",
+    "final_discards",
+    "honeypots",
     "open_images",
     "reviews_of",
     "safe_name",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Select, func, null, select
 from sqlalchemy.orm import Session
 
 from annotate.work.tables import (
@@ -145,7 +145,7 @@ def _planned(change: Change) -> None:
 def _extended(change: Change) -> None:
     """{images}: more pictures for a round that is being drawn, in place of discarded ones."""
     batch = change.batch("planned", "annotating", "submitted")
-    batch.state = "annotating" if batch.project_id else "planned"
+    batch.state, batch.manifest_hash = "annotating" if batch.project_id else "planned", None
     change.session.add_all(Task(**change.key, image_id=id) for id in change.data["images"])
 
 
@@ -338,15 +338,33 @@ def discard_state(reviews: Sequence[DiscardReview]) -> str:
 
 
 def unsettled_discards(session: Session, batch: Batch) -> list[int]:
-    """Ids of discarded images whose two inspectors have not agreed yet."""
+    """Ids of discarded images whose two inspectors have not agreed yet; never honeypots."""
     query = select(Answer.image_id).filter_by(
         object=batch.object, round=batch.round, kind="discard"
     )
     return [
         image_id
-        for image_id in session.scalars(query)
+        for image_id in session.scalars(query.where(Answer.image_id.not_in(honeypots())))
         if discard_state(reviews_of(session, batch, image_id)) == "waiting"
     ]
+
+
+def final_discards(session: Session, object: str) -> set[int]:
+    """Ids of an object's images whose newest answer is a refusal that stands (Q-04)."""
+    reviews: dict[tuple[int, int], list[DiscardReview]] = {}
+    for review in session.scalars(select(DiscardReview).filter_by(object=object)):
+        reviews.setdefault((review.round, review.image_id), []).append(review)
+    columns = select(Answer.round, Answer.image_id, Answer.kind).filter_by(object=object)
+    found: set[int] = set()
+    for round, image_id, kind in session.execute(columns.order_by(Answer.round)):
+        final = discard_state(reviews.get((round, image_id), ())) == "final"
+        (found.add if kind == "discard" and final else found.discard)(image_id)
+    return found
+
+
+def honeypots() -> Select[Any]:
+    """Select the ids of the images whose masks are known."""
+    return select(Image.id).where(Image.truth.is_not(null()))
 
 
 @rules("migrated")

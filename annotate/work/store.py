@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from annotate.work import journal
 from annotate.work.database import database_kind, open_database, reading, writing
-from annotate.work.machine import Change, rules
+from annotate.work.machine import Change, honeypots, rules
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
@@ -238,10 +238,16 @@ class Work:
             raise UnknownNameError("object category", object, known)
         return found
 
-    def images(self, object: str | None = None) -> list[Image]:
+    def images(self, object: str | None = None, *, with_honeypots: bool = False) -> list[Image]:
         """The work's pictures in their seeded order; all, or one object category's."""
         query = select(Image).order_by(Image.object, Image.rank)
+        query = query if with_honeypots else query.where(Image.id.not_in(honeypots()))
         return self._all(query.filter_by(object=object) if object else query)
+
+    def honeypots(self, object: str | None = None) -> frozenset[int]:
+        """Ids of the pictures whose masks are known; annotators are not told."""
+        query = honeypots()
+        return frozenset(self._all(query.filter_by(object=object) if object else query))
 
     def image(self, id: int) -> Image:
         """One picture.
@@ -255,13 +261,14 @@ class Work:
         return found
 
     def tasks(self, object: str, round: int) -> list[Task]:
-        """The images handed out in one round, with their Label Studio ids."""
+        """The images handed out in one round, honeypots too, with their Label Studio ids."""
         query = select(Task).filter_by(object=object, round=round)
         return self._all(query.order_by(Task.image_id))
 
-    def answers(self, object: str, round: int) -> Iterator[Answer]:
+    def answers(self, object: str, round: int, *, with_honeypots: bool = False) -> Iterator[Answer]:
         """The answers of one round, one at a time, by image id."""
         query = select(Answer).filter_by(object=object, round=round).order_by(Answer.image_id)
+        query = query if with_honeypots else query.where(Answer.image_id.not_in(honeypots()))
         with self.read() as session:
             yield from session.scalars(query.execution_options(yield_per=500))
 

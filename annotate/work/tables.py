@@ -27,7 +27,9 @@ class Image(Base):
     """One picture of the work; width and height are the data set's, in pixels.
 
     `rank` is its place in the seeded order of its object category (D-02); `shown` is the
-    [width, height] of the picture in Label Studio.
+    [width, height] of the picture in Label Studio. A honeypot has its known masks in `truth`:
+    {version: of the vocabulary, parts: [ids that are known], masks: [{part, object, rle}]}. It
+    is drawn like the others, and otherwise is no image of the work.
     """
 
     __tablename__ = "images"
@@ -40,6 +42,7 @@ class Image(Base):
     rank: Mapped[int]
     sha256: Mapped[str | None] = mapped_column(default=None)
     ours: Mapped[dict[str, Any]] = mapped_column(default_factory=dict)
+    truth: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True), default=None)
 
 
 class Batch(Base):

@@ -11,6 +11,7 @@ from app.cli import (
     inspect,
     inspect_discards,
     inspect_export,
+    inspect_honeypots,
     inspect_plan,
     inspect_sample,
     pseudolabel_reports,
@@ -49,6 +50,7 @@ vocabulary_lint.register(vocabulary.group)
 vocabulary_edit.register(vocabulary.group)
 vocabulary_migrate.register(vocabulary.group)
 inspect_sample.register(inspect.group)
+inspect_honeypots.register(inspect.group)
 inspect_discards.register(inspect.group)
 inspect_export.register(inspect.group)
 app.command()(quickstart)

@@ -12,6 +12,7 @@ from partlab.errors import ConfigError
 if TYPE_CHECKING:
     from annotate.studio.begin import Plan
     from annotate.studio.create import HandedOut
+    from annotate.studio.honeypots import Known
     from annotate.work import Work
 
 WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
@@ -63,12 +64,23 @@ def create(
         Path | None,
         typer.Option(help="Data set, or folder of pictures, for the instructions."),
     ] = None,
+    refill: Annotated[
+        bool, typer.Option("--refill", help="Other pictures in place of final discards.")
+    ] = False,
+    honeypots: Annotated[
+        Path | None,
+        typer.Option(help="Data set of known masks, to mix into a new work unannounced."),
+    ] = None,
+    honeypot_share: Annotated[
+        float, typer.Option(min=0.001, max=1, help="How many of them, for one picture.")
+    ] = 0.05,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Make the Label Studio projects that are missing: of a new work, or of its next rounds.
 
-    One project for each object category and round. Safe to run again at any time.
+    One project for each object category and round. Safe to run again at any time. A next round
+    has the same pictures, without those whose discard is final.
 
     Example: partlab studio create ram-work --vocabulary farm.yaml --images photos
     --annotators ann@example.org,ben@example.org
@@ -80,19 +92,25 @@ def create(
 
         named = people.read_annotators(annotators) if annotators else None
         plan = _plan(folder, vocabulary, images, objects or [], split)
-        how = {"start_from": start_from, "examples": examples, "annotators": named}
+        how: dict[str, Any] = {"start_from": start_from, "examples": examples}
+        how |= {"annotators": named, "refill": refill}
         if plan is None:
-            work = _reopen(folder, vocabulary, images, ui)
-            told = preview(work, named, start_from) if dry_run else _hand_out(work, how, ui)
-        elif dry_run:
-            told = preview_new(plan, per_object, named)
+            sources = {"images": images, "split": split, "honeypots": honeypots}
+            work = _reopen(folder, vocabulary, sources, ui)
+            if dry_run:
+                told = preview(work, named, start_from, refill=refill)
+            else:
+                told = _hand_out(work, how, ui)
         else:
-            settings: dict[str, Any] = {"model_help": model_help, "long_side": long_side}
-            settings |= {"per_object": per_object, "seed": seed, "image_url": image_url}
-            _check_people(preview_new(plan, per_object, named))
-            name = name or folder.resolve().name
-            work = begin_work(folder, plan, name=name, progress=ui.progress, **settings)
-            told = _hand_out(work, how, ui)
+            known = _known(plan, honeypots, max(1, round(honeypot_share * per_object)))
+            told = preview_new(plan, per_object, named, known)
+            if not dry_run:
+                settings: dict[str, Any] = {"model_help": model_help, "long_side": long_side}
+                settings |= {"per_object": per_object, "seed": seed, "image_url": image_url}
+                settings |= {"name": name or folder.resolve().name, "known": known}
+                _check_people(told)
+                work = begin_work(folder, plan, progress=ui.progress, **settings)
+                told = _hand_out(work, how, ui)
         _tell(told, ui, folder, dry_run=dry_run)
 
 
@@ -116,12 +134,21 @@ def _plan(
     return plan_work(read_vocabulary(vocabulary), images, objects=objects, split=split)
 
 
-def _reopen(folder: Path, vocabulary: Path | None, images: Path | None, ui: Ui) -> "Work":
+def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
+    """What honeypots are chosen from; None when there are to be none."""
+    from annotate.studio.honeypots import plan_known
+
+    if honeypots is None:
+        return None
+    return plan_known(plan.vocabulary, list(plan.objects), honeypots, per_object=count)
+
+
+def _reopen(folder: Path, vocabulary: Path | None, sources: dict[str, Any], ui: Ui) -> "Work":
     from annotate.studio.begin import reopen_work
     from annotate.vocabulary import read_vocabulary
 
     given = read_vocabulary(vocabulary) if vocabulary else None
-    return reopen_work(folder, given, images, ui.progress)
+    return reopen_work(folder, given, progress=ui.progress, **sources)
 
 
 def _check_people(told: list["HandedOut"]) -> None:
@@ -147,9 +174,11 @@ def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
 def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> None:
     lines = [
         f"{one.object} r{one.round}  {one.state}  {one.assignee}  {one.images} images"
+        + (f" + {one.checks} honeypots" if one.checks else "")
         + ("  new project" if one.made else "")
         + (f"  {one.added} tasks added" if one.added else "")
         + (f"  {one.url}" if one.url else "")
+        + (f"\n  {one.note}" if one.note else "")
         for one in told
     ]
     after = (

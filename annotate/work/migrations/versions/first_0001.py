@@ -116,6 +116,7 @@ def upgrade() -> None:
         sa.Column("rank", sa.Integer(), nullable=False),
         sa.Column("sha256", sa.String(), nullable=True),
         sa.Column("ours", sa.JSON(), nullable=False),
+        sa.Column("truth", sa.JSON(none_as_null=True), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     with op.batch_alter_table("images", schema=None) as batch_op:
