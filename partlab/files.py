@@ -24,7 +24,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
         PartlabError: the disk is full or the folder cannot be written to.
     """
     path = Path(path)
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    scratch = path.parent / f".{path.name}.{os.getpid()}.tmp"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield scratch

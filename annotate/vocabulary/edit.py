@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import cast, get_args
 
 from annotate.vocabulary.model import Change, ObjectParts, Operation, Part, Source, Vocabulary
-from annotate.vocabulary.names import folded, tidy
+from annotate.vocabulary.names import LONGEST, fault_of, folded, tidy
 from partlab.errors import ConfigError, UnknownNameError
 
 
@@ -163,9 +163,12 @@ def _new_parts(
 
 
 def _name(name: str) -> str:
-    if not tidy(name):
+    name = tidy(name)
+    if not name:
         raise ConfigError("a name has no letters")
-    return tidy(name)
+    if fault := fault_of(name):
+        raise ConfigError(f"{name[:LONGEST]!r} cannot be a name: {fault}")
+    return name
 
 
 def remove_part(

@@ -15,11 +15,13 @@ A part's `id` is left out where it equals its name, and a name alone is a part.
 """
 
 import re
-from collections.abc import MutableMapping, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 from ruamel.yaml.error import YAMLError
@@ -28,9 +30,10 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 from annotate.vocabulary.comments import replace_rows, unshared
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.parse import parse, yaml_fault
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
 from partlab.files import write_text
 
+WAIT_SECONDS = 30
 _PLAIN = re.compile(r"\w(?:[\w .()'/+-]*[\w.()'/+-])?")
 
 
@@ -55,17 +58,49 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     return parse(values, path)
 
 
+@contextmanager
+def editing(path: str | Path) -> Iterator[None]:
+    """Hold a vocabulary while it is read, changed and written, so that no edit is lost.
+
+    Raises:
+        ConfigError: it belongs to a work, whose answers would not follow.
+        BusyError: another process holds it for over half a minute.
+    """
+    path = Path(path)
+    if path.name == "vocabulary.yaml" and (path.parent / "work.json").exists():
+        raise ConfigError(
+            f"{path} is a work's own vocabulary",
+            hint="copy it, change the copy, and let the work follow: partlab vocabulary migrate "
+            f"{path.parent} COPY",
+        )
+    if not path.parent.is_dir():  # nothing to hold yet
+        yield
+        return
+    try:
+        with FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT_SECONDS):
+            yield
+    except Timeout:
+        raise BusyError(
+            f"another partlab process is changing {path}", hint="run the same command again"
+        ) from None
+
+
 def write_vocabulary(
-    path: str | Path, vocabulary: Vocabulary, like: str | Path | None = None
+    path: str | Path,
+    vocabulary: Vocabulary,
+    like: str | Path | None = None,
+    *,
+    anew: bool = False,
 ) -> None:
     """Write a vocabulary, atomically; comments and layout of an existing file stay.
 
-    `like` is the file whose comments are taken over, where it is not the one written.
+    `like` is the file whose comments are taken over, where it is not the one written; `anew`
+    takes over none.
     """
     yaml = YAML()
     yaml.width, yaml.preserve_quotes = 100, True
     yaml.brace_single_entry_mapping_in_flow_sequence = True
-    document = _existing(yaml, Path(like or path))
+    document = CommentedMap() if anew else _existing(yaml, Path(like or path))
     _put_head(document, vocabulary)
     if not isinstance(document.get("objects"), CommentedMap):
         document["objects"] = CommentedMap()

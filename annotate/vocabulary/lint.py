@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from annotate.vocabulary.model import ObjectParts, Part, Vocabulary
-from annotate.vocabulary.names import folded, name_key, tidy
+from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 FEWEST, MOST = 3, 8  # V-06
@@ -121,7 +121,7 @@ RULES = _rules(
     (
         "untidy_name",
         WARNING,
-        "a name has spaces too many, a comma or signs that cannot be seen",
+        "a name would be misread in labels, lists or files",
         "rename it",
     ),
     (
@@ -213,7 +213,8 @@ def _counts(parts: ObjectParts) -> Iterator[Problem]:
     elif parts.whole_object:
         yield RULES["whole_object"].at(parts.name, f"its one part is {listed!r}")
     elif len(parts.parts) < FEWEST:
-        yield RULES["few_parts"].at(parts.name, f"{len(parts.parts)} parts: {listed}")
+        count = "one part" if len(parts.parts) == 1 else f"{len(parts.parts)} parts"
+        yield RULES["few_parts"].at(parts.name, f"{count}: {listed}")
     elif len(parts.parts) > MOST:
         yield RULES["many_parts"].at(parts.name, f"{len(parts.parts)} parts: {listed}")
     for part in parts.parts if len(parts.parts) > 1 else ():
@@ -230,8 +231,8 @@ def _names(parts: ObjectParts) -> Iterator[Problem]:
             if len({folded(name) for name in twins} if key is name_key else twins) > 1:
                 yield RULES[rule].at(parts.name, " and ".join(map(repr, twins)))
     for name in (parts.name, *parts.names):
-        if name != tidy(name) or not name.isprintable() or "," in name:
-            yield RULES["untidy_name"].at(parts.name, repr(name))
+        if fault := fault_of(name):
+            yield RULES["untidy_name"].at(parts.name, f"{name[:LONGEST]!r}: {fault}")
 
 
 def _records(parts: ObjectParts, gone: set[str]) -> Iterator[Problem]:

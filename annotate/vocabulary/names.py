@@ -9,6 +9,10 @@ _VES = frozenset({"leaves", "knives", "wolves", "halves", "shelves", "scarves", 
 _SINGULAR_S = ("ss", "us", "is", "as")
 
 
+LONGEST = 80
+"""Characters of a name that labels and tables still show."""
+
+
 def tidy(name: str) -> str:
     """The name as it is shown: NFC, one space between words, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", name).split())
@@ -17,6 +21,19 @@ def tidy(name: str) -> str:
 def folded(name: str) -> str:
     """The name without what a reader does not hear: case, underscores, hyphens, spaces."""
     return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip()
+
+
+def fault_of(name: str) -> str | None:
+    """Why a name would be misread in labels, lists or files; None if it is fine."""
+    if name != tidy(name) or not name:
+        return "it has blanks too many"
+    if not name.isprintable():
+        return "it has signs that cannot be seen"
+    if sign := next((sign for sign in ",:" if sign in name), None):
+        return f"it has a {sign!r}, which stands between names"
+    if name.startswith("$"):
+        return "it starts with '$', which Label Studio replaces"
+    return f"it is longer than {LONGEST} characters" if len(name) > LONGEST else None
 
 
 def name_key(name: str) -> str:

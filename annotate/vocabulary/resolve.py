@@ -189,7 +189,7 @@ def _distinct(found: list[Category], told: Resolved) -> list[Category]:
     for one in found:
         options = (one.name, *(f"{one.name} ({alias})" for alias in one.aliases))
         ids = filter(None, (one.wnid, one.qid, one.synset))
-        options = (*options, *(f"{one.name} ({id})".strip() for id in ids))
+        options = (*options, *(f"{one.name} ({id})" if one.name else id for id in ids))
         name = next(each for each in options if each and folded(each) not in taken)
         if name != one.name:
             told.notes.append(f"{one.name} stands for two things: one is called {name!r}")

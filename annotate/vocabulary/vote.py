@@ -12,12 +12,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
+from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
 from annotate.vocabulary.edit import UNSIGNED, Editor, new_id, used_ids
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
-from annotate.vocabulary.names import folded, name_key, tidy
+from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key, tidy
+from annotate.vocabulary.proposals import part_name
 from partlab.errors import ConfigError, NotFoundError, SchemaError
 
 Tie = Literal["keep", "drop", "ask"]
@@ -102,8 +104,10 @@ def read_ballots(path: str | Path) -> tuple[list[Ballot], list[str]]:
         raise NotFoundError(f"no ballots {path}") from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
-    delimiter = ";" if ";" in text.partition("\n")[0] else ","
-    table = csv.DictReader(text.splitlines(), delimiter=delimiter, skipinitialspace=True)
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    lines = StringIO(text, newline="")
+    table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
     heads = [str(name).strip().lower() for name in table.fieldnames or ()]
     if missing := [name for name in _COLUMNS if name not in heads]:
         raise SchemaError(
@@ -193,19 +197,28 @@ def _tally(
     for ballot in cast:
         if not ballot.part:
             continue
-        key = name_key(ballot.part)
-        about = listed.get(folded(ballot.part)) or listed.get(key) or key
+        about = _meant(ballot.part, listed)
+        if isinstance(about, str) and (fault := fault_of(part_name(ballot.part))):
+            what = f"{parts.name}: {ballot.part[:LONGEST]!r} cannot be a part: {fault}"
+            notes.append(f"{what}; the vote of {ballot.voter} is not counted")
+            continue
         voter = ballot.voter.casefold()
         if (again := votes.setdefault(about, {}).get(voter)) is not None:
             changed = "" if again == ballot.yes else ", changing it"
             notes.append(f"{ballot.voter} voted twice on {parts.name}:{ballot.part}{changed}")
         votes[about][voter] = ballot.yes
-        spelled.setdefault(about, Counter())[ballot.part] += 1
+        name = part_name(ballot.part) if isinstance(about, str) else ballot.part
+        spelled.setdefault(about, Counter())[name] += 1
     voters = len({ballot.voter.casefold() for ballot in cast})
     return [
         _outcome(parts.name, about, cast_on, voters, spelled.get(about, Counter()), rule)
         for about, cast_on in votes.items()
     ]
+
+
+def _meant(name: str, listed: dict[str, Part]) -> Part | str:
+    """The listed part that a ballot is about, else the key of what it suggests."""
+    return listed.get(folded(name)) or listed.get(name_key(name)) or name_key(part_name(name))
 
 
 def _spellings_of(parts: ObjectParts) -> dict[str, Part]:

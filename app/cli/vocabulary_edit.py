@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from annotate.vocabulary.model import Vocabulary
 
 FileArg = Annotated[Path, typer.Argument(metavar="VOCABULARY", help="The vocabulary's file.")]
-ObjectArg = Annotated[str, typer.Argument(help="Object category.")]
-PartArg = Annotated[str, typer.Argument(help="Name of the part.")]
+ObjectArg = Annotated[str, typer.Argument(metavar="OBJECT", help="Object category.")]
+PartArg = Annotated[str, typer.Argument(metavar="PART", help="Name of the part.")]
 WhoOpt = Annotated[str, typer.Option(help="Who decided it; the account's name if left out.")]
 NoteOpt = Annotated[str, typer.Option(help="Why.")]
 
@@ -152,14 +152,15 @@ def _edit(
     """Read, change, write; then say what changed."""
     from annotate.vocabulary.diff import diff
     from annotate.vocabulary.edit import Editor
-    from annotate.vocabulary.file import read_vocabulary, write_vocabulary
+    from annotate.vocabulary.file import editing, read_vocabulary, write_vocabulary
     from app.cli._vocabulary import diff_text
 
-    old = read_vocabulary(file)
-    new = edit(old, Editor(who, note))
-    write_vocabulary(file, new)
-    found = diff(old, new)
-    notes = [change.note for change in new.changes[len(old.changes) :] if change.note]
+    with editing(file):
+        old = read_vocabulary(file)
+        new = edit(old, Editor(who, note))
+        write_vocabulary(file, new)
+    found, news = diff(old, new), new.changes[len(old.changes) :]
+    notes = [change.note for change in news if change.note and change.operation != "rename"]
     told = diff_text(found).splitlines()[:-1]
     text = "\n".join([*told, *notes, f"version {new.version} written to {file}"])
     ui.emit({"file": file, "version": new.version, "notes": notes, **found.as_json()}, text)

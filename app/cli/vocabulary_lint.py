@@ -21,7 +21,9 @@ def register(group: typer.Typer) -> None:
 
 def show(
     vocabulary: VocabularyArg,
-    object: Annotated[str | None, typer.Argument(help="Only this one, with evidence.")] = None,
+    object: Annotated[
+        str | None, typer.Argument(metavar="OBJECT", help="Only this one, with evidence.")
+    ] = None,
     json: JsonOpt = False,
 ) -> None:
     """The parts of every object, or all about one: sources, evidence, lineage, changes.

@@ -19,7 +19,7 @@ def register(group: typer.Typer) -> None:
 
 
 def migrate(
-    work: Annotated[Path, typer.Argument(help="The work's folder.")],
+    work: Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")],
     vocabulary: Annotated[
         Path, typer.Argument(metavar="NEW", help="A changed copy of the work's vocabulary.yaml.")
     ],

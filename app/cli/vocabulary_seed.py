@@ -64,10 +64,11 @@ def seed(
 ) -> None:
     """Propose the parts of each object category, with where each part comes from.
 
-    Parts come from Wikidata (has part, part of, inherited over subclass of and parent taxon)
-    and from lists of WordNet parts; an object without any gets itself as its only part. Answers
-    are kept, so a second run asks only for what is new. Further settings with --set: batch,
-    patience, inherit, part_properties, general_classes, general_kinds.
+    Parts come from Wikidata (has part, part of, inherited over subclass of and
+    parent taxon) and from lists of WordNet parts; an object without any gets
+    itself as its only part. Answers are kept, so a second run asks only for what
+    is new. Further settings with --set: batch, patience, inherit,
+    part_properties, general_classes, general_kinds.
 
     Example: partlab vocabulary seed hammer,ram,Q7378 --out vocabulary.yaml
     """
@@ -126,19 +127,18 @@ def _settings(given: dict[str, Any], overrides: list[str]) -> "SeedSettings":
 
 def _written(seeding: "Seeding", out: Path, *, update: bool, dry_run: bool) -> "Updated | None":
     from annotate.vocabulary.edit import Editor
-    from annotate.vocabulary.file import read_vocabulary, write_vocabulary
+    from annotate.vocabulary.file import editing, read_vocabulary, write_vocabulary
     from annotate.vocabulary.seed import SEEDER
     from annotate.vocabulary.update import updated
-    from partlab.files import replacing
 
-    if update and out.exists():
-        added = updated(read_vocabulary(out), seeding.vocabulary, Editor(who=SEEDER))
-        if not dry_run and (added.objects or added.parts):
-            write_vocabulary(out, added.vocabulary)
-        return added
-    if not dry_run:
-        with replacing(out) as scratch:  # a new file: nothing of an old one's comments
-            write_vocabulary(scratch, seeding.vocabulary)
+    with editing(out):
+        if update and out.exists():
+            added = updated(read_vocabulary(out), seeding.vocabulary, Editor(who=SEEDER))
+            if not dry_run and (added.objects or added.parts):
+                write_vocabulary(out, added.vocabulary)
+            return added
+        if not dry_run:
+            write_vocabulary(out, seeding.vocabulary, anew=True)
     return None
 
 
@@ -155,9 +155,11 @@ def _text(told: dict[str, Any], seeding: "Seeding", added: "Updated | None") -> 
     lines += _some("no answer in time about", told["unanswered"])
     if added is not None:
         lines += _some("new objects", added.objects) + _some("new parts", added.parts)
-        lines += [] if added.objects or added.parts else ["nothing new"]
     lines.append(f"{told['requests']} requests, {told['from_cache']} answers from the cache")
-    lines.append(f"written to {told['out']}" if told["out"] else "nothing written (--dry-run)")
+    if added is not None and not (added.objects or added.parts):
+        lines.append("nothing new: the vocabulary stays as it is")
+    else:
+        lines.append(f"written to {told['out']}" if told["out"] else "nothing written (--dry-run)")
     return "\n".join(lines)
 
 

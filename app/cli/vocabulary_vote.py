@@ -73,19 +73,23 @@ def vote(
     Example: partlab vocabulary vote vocabulary.yaml ballots.csv --quorum 3
     """
     with reported(json) as ui:
+        from contextlib import nullcontext
+
         from annotate.vocabulary.edit import Editor
-        from annotate.vocabulary.file import read_vocabulary, write_vocabulary
+        from annotate.vocabulary.file import editing, read_vocabulary, write_vocabulary
         from annotate.vocabulary.vote import VoteRule
         from annotate.vocabulary.vote import vote as count
 
         if out is not None and out.exists() and not force and not dry_run:
             raise OutputExistsError(f"{out} already exists", hint="pass --force to replace it")
-        old = read_vocabulary(file)
-        cast, faults = _ballots(old, ballots or [], survey)
-        result = count(old, cast, VoteRule(quorum, share, tie), Editor(who, "vote"))
-        if not dry_run:
-            write_vocabulary(out or file, result.vocabulary, like=file)
-        _tell(ui, old, result, faults, None if dry_run else out or file)
+        target = None if dry_run else out or file
+        with editing(target) if target else nullcontext():
+            old = read_vocabulary(file)
+            cast, faults = _ballots(old, ballots or [], survey)
+            result = count(old, cast, VoteRule(quorum, share, tie), Editor(who, "vote"))
+            if target and (out or result.vocabulary != old):
+                write_vocabulary(target, result.vocabulary, like=file)
+        _tell(ui, old, result, faults, target)
 
 
 def _ballots(
@@ -122,8 +126,11 @@ def _tell(
     told: dict[str, Any] = {"version": version, "changed": version != old.version, "notes": notes}
     if not ui.json:
         stdout.print(vote_table(result))
-    counts = {d: sum(o.decision == d for o in result.outcomes) for d in ("added", "removed", "tie")}
+    decisions = ("added", "removed", "tie", "no quorum")
+    counts = {what: sum(o.decision == what for o in result.outcomes) for what in decisions}
     words = ", ".join(f"{count} {what}" for what, count in counts.items())
     end = f"version {version} written to {written}" if written else "nothing written (--dry-run)"
+    if result.vocabulary == old:
+        end = f"nothing changes: version {version}"
     outcomes = [asdict(outcome) for outcome in result.outcomes]
     ui.emit({**told, "outcomes": outcomes}, "\n".join([*notes, words, end]))

@@ -1,7 +1,10 @@
 """`partlab vocabulary …` as typed: words, JSON, exit codes, files left alone."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +164,35 @@ def test_vote(farm: Path, tmp_path: Path) -> None:
     told = run_json("vote", farm, ballots(cast, 5), "--tie", "keep")
     assert (told["version"], told["changed"]) == (2, True)
     assert [o["decision"] for o in told["outcomes"] if o["part"] == "horn"] == ["added"]
+
+
+def test_ballots_that_change_nothing_leave_the_file_alone(farm: Path, tmp_path: Path) -> None:
+    cast = tmp_path / "ballots.csv"
+    cast.write_text("voter,object,part,vote\n")
+    before = farm.read_bytes()
+    assert "nothing changes: version 1" in run("vote", farm, cast)
+    assert farm.read_bytes() == before
+
+
+def test_edits_at_the_same_time_are_all_kept(farm: Path) -> None:
+    def add(name: str) -> int:
+        words = [sys.executable, "-m", "app.cli.main", "vocabulary", "add", farm, "ram", name]
+        return subprocess.run(words, capture_output=True, check=False).returncode
+
+    names = [f"part{n}" for n in range(6)]
+    with ThreadPoolExecutor(len(names)) as pool:
+        assert set(pool.map(add, names)) == {0}
+    made = read_vocabulary(farm)
+    assert set(names) < set(made.object("ram").names)
+    assert made.version == 1 + len(names) == 1 + len(made.changes)
+
+
+def test_a_works_own_vocabulary_is_not_edited(farm: Path) -> None:
+    (farm.parent / "work.json").write_text("{}")
+    before = farm.read_bytes()
+    for words in (["add", farm, "ram", "horn"], ["rename", farm, "ram", "eye", "horn"]):
+        assert "a work's own vocabulary" in run(*words, code=2)
+    assert farm.read_bytes() == before
 
 
 def test_vote_needs_ballots(farm: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -129,6 +129,14 @@ def test_mistakes_are_told() -> None:
         add_parts(old, "maraca", ["b", "b"])
     with pytest.raises(ConfigError, match="no letters"):
         add_parts(old, "maraca", [" "])
+    for name, why in (
+        ("a:b", "':'"),
+        ("$a", "starts with"),
+        ("a\u200b", "signs"),
+        ("x" * 99, "80"),
+    ):
+        with pytest.raises(ConfigError, match=f"cannot be a name: .*{why}"):
+            rename_part(old, "maraca", "head", name)
     with pytest.raises(ConfigError, match="two names or more"):
         split_part(old, "maraca", "stick", ["handle"])
     with pytest.raises(UnknownNameError) as caught:

@@ -81,9 +81,15 @@ def test_names_that_cannot_be_told_apart() -> None:
     assert found(one("car", "wheel", "wheels", "body")) == {
         "plural_twins": ["car: 'wheel' and 'wheels'"]
     }
-    assert found(one("car", "wheel ", "a, b", "body")) == {
-        "untidy_name": ["car: 'wheel '", "car: 'a, b'"]
+    names = {
+        "wheel ": "'wheel ': it has blanks too many",
+        "a, b": "'a, b': it has a ',', which stands between names",
+        "a:b": "'a:b': it has a ':', which stands between names",
+        "$a": "'$a': it starts with '$', which Label Studio replaces",
+        "a\u200b": r"'a\u200b': it has signs that cannot be seen",
+        "x" * 81: f"'{'x' * 80}': it is longer than 80 characters",
     }
+    assert found(one("car", *names))["untidy_name"] == [f"car: {words}" for words in names.values()]
 
 
 def test_one_thing_with_several_names() -> None:

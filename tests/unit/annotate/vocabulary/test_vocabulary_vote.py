@@ -214,6 +214,22 @@ def test_ballot_files(tmp_path: Path) -> None:
     ]
 
 
+def test_cells_of_two_lines_and_tabs_between_cells(tmp_path: Path) -> None:
+    path = tmp_path / "ballots.csv"
+    path.write_text('voter\tobject\tpart\tvote\nann\tram\t"left\nhorn"\tyes\n', "utf-8")
+    assert read_ballots(path) == ([Ballot("ann", "ram", "left horn", True)], [])
+
+
+def test_suggestions_become_names_that_labels_can_have() -> None:
+    made = vote(farm(), [*ballots("ear: left/inner", 3), *ballots("$ear", 3)])
+    assert made.vocabulary.object("ram").names == (*QUADRUPED, "fleece", "ear left inner")
+    assert len(made.notes) == 3
+    assert made.notes[0] == (
+        "ram: '$ear' cannot be a part: it starts with '$', which Label Studio replaces; "
+        "the vote of v0@x.org is not counted"
+    )
+
+
 def test_files_that_hold_no_ballots(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read_ballots(tmp_path / "none.csv")
