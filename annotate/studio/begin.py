@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.sample import Chosen, ImageSource, choose_images, open_images
-from annotate.studio.honeypots import Known, choose_known, mixed
+from annotate.studio.honeypots import Known, choose_known, mixed, read_known
 from annotate.studio.images import (
     FOLDER,
     HONEYPOTS,
@@ -25,7 +25,6 @@ from annotate.studio.labelconfig import label_config
 from annotate.vocabulary import Vocabulary
 from annotate.work import Image, Work, safe_name
 from annotate.work.settings import WorkSettings
-from partlab.coco import read_dataset
 from partlab.errors import (
     NotFoundError,
     OutputExistsError,
@@ -185,7 +184,7 @@ def reopen_work(
                 f"the work in {folder} was begun without honeypots",
                 hint="they are mixed in when a work begins; leave --honeypots out here",
             )
-        remember_source(work.folder, read_dataset(honeypots).image_root, honeypots=True)
+        remember_source(work.folder, read_known(honeypots).image_root, honeypots=True)
     if images is not None:
         refresh_pictures(work, images, progress, split=split)
     return work

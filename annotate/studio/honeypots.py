@@ -15,7 +15,7 @@ from annotate.studio.images import shown_size
 from annotate.vocabulary import ObjectParts, Vocabulary
 from annotate.work import Image
 from partlab import schema
-from partlab.coco import read_dataset
+from partlab.coco import find_splits, read_dataset
 from partlab.errors import MaskError, NotFoundError, PartlabError
 from partlab.files import sha256_file
 from partlab.images import load_image
@@ -103,7 +103,7 @@ def plan_known(
     Raises:
         NotFoundError: there is no such data set, or it has no masks of these objects' parts.
     """
-    dataset = read_dataset(path, split)
+    dataset = read_known(path, split)
     called = vocabulary.by_any_name
     wanted = {o: called[o] for o in dataset.objects if called.get(o) in objects}
     parts: dict[int, str] = {}
@@ -128,6 +128,19 @@ def plan_known(
     if missing := sorted(set(objects) - set(found.objects.values())):
         log.warning("no pictures with known masks of %s: nothing is mixed in", ", ".join(missing))
     return found
+
+
+def read_known(path: str | Path, split: str | None = None) -> Dataset:
+    """The data set of known masks.
+
+    Raises:
+        NotFoundError: there is none, or it has several splits and none is named.
+    """
+    splits = find_splits(path)
+    if split is None and len(splits) > 1:
+        file = next(iter(splits.values()))
+        raise NotFoundError(f"several splits in {path}", hint=f"name the file of one, as {file}")
+    return read_dataset(path, split)
 
 
 def _part_id(parts: ObjectParts, category: Category) -> str | None:
