@@ -91,7 +91,7 @@ def find_cases(work: Work, object: str | None = None) -> list[DiscardCase]:
 
 def _refused(session: Session, only: dict[str, str]) -> list[tuple[str, int, int]]:
     columns = select(Answer.object, Answer.round, Answer.image_id).filter_by(**only)
-    columns = columns.where(Answer.image_id.not_in(honeypots()))
+    columns = columns.where(Answer.image_id.not_in(honeypots(only.get("object"))))
     rows = session.execute(columns.where(Answer.kind.in_(("discard", "restored"))))
     return [(owner, round_, image) for owner, round_, image in rows]
 
@@ -174,7 +174,7 @@ def refusals(work: Work, object: str | None = None) -> list[Refusals]:
 
 def _looked_at(work: Work, object: str | None) -> dict[tuple[str, str], int]:
     query = select(Answer.object, Answer.annotator, func.count()).where(Answer.kind != "broken")
-    query = query.where(Answer.image_id.not_in(honeypots()))
+    query = query.where(Answer.image_id.not_in(honeypots(object)))
     query = query.filter_by(object=object) if object else query
     with work.read() as session:
         rows = session.execute(query.group_by(Answer.object, Answer.annotator))

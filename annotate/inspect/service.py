@@ -80,7 +80,9 @@ class Inspection:
         key = {"object": batch.object, "round": batch.round, "kind": "masks"}
         query = select(Answer.image_id).filter_by(**key)
         with self.work.read() as session:
-            return list(session.scalars(query.where(Answer.image_id.not_in(honeypots()))))
+            return list(
+                session.scalars(query.where(Answer.image_id.not_in(honeypots(batch.object))))
+            )
 
     def _render(self, object: str, progress: Progress) -> None:
         batch, rows = self.work.batch(object), self._rows(object)

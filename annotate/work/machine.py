@@ -70,9 +70,39 @@ class Change:
             )
         return found
 
-    def find(self, table: type[Any], image_id: int, *more: Any) -> Any:
+    def find(self, table: type[Any], image_id: int) -> Any:
         """This batch's row about an image, or None."""
-        return self.session.get(table, (self.event.object, self.event.round, image_id, *more))
+        return self.session.get(table, (self.event.object, self.event.round, image_id))
+
+    def task(self, image_id: int | str) -> Task:
+        """This batch's task of an image.
+
+        Raises:
+            StateError: the image was not handed out in this round.
+        """
+        found: Task | None = self.find(Task, int(image_id))
+        if found is None:
+            raise StateError(
+                f"image {image_id} is not in {self.event.object} round {self.event.round}"
+            )
+        return found
+
+    def hand_out(self) -> None:
+        """Add the tasks of the images that the event names.
+
+        Raises:
+            StateError: one is not an image of the category, or is handed out already.
+        """
+        ids: list[int] = self.data["images"]
+        key = {"object": self.event.object}
+        known = set(self.session.scalars(select(Image.id).filter_by(**key)))
+        there = set(self.session.scalars(select(Task.image_id).filter_by(**self.key)))
+        for id in ids:
+            if id not in known or id in there:
+                why = "is in it already" if id in there else "is not an image of it"
+                raise StateError(f"image {id} cannot join {self.event.object}: it {why}")
+            there.add(id)
+        self.session.add_all(Task(**self.key, image_id=id) for id in ids)
 
 
 HINTS = {
@@ -138,7 +168,7 @@ def _planned(change: Change) -> None:
         start_from=change.data.get("start_from"),
     )
     change.session.add(batch)
-    change.session.add_all(Task(**change.key, image_id=id) for id in change.data["images"])
+    change.hand_out()
 
 
 @rules("extended")
@@ -146,7 +176,7 @@ def _extended(change: Change) -> None:
     """{images}: more pictures for a round that is being drawn, in place of discarded ones."""
     batch = change.batch("planned", "annotating", "submitted")
     batch.state, batch.manifest_hash = "annotating" if batch.project_id else "planned", None
-    change.session.add_all(Task(**change.key, image_id=id) for id in change.data["images"])
+    change.hand_out()
 
 
 @rules("opened")
@@ -162,9 +192,7 @@ def _tasks(change: Change) -> None:
     """{project_id, tasks: {image id: task id}}: images are in the project."""
     change.batch("annotating")
     for image_id, task_id in change.data["tasks"].items():
-        task = change.find(Task, int(image_id))
-        if task is None:
-            raise StateError(f"image {image_id} is not in {change.event.object}'s round")
+        task = change.task(image_id)
         task.project_id, task.task_id = change.data["project_id"], task_id
 
 
@@ -173,7 +201,7 @@ def _pushed(change: Change) -> None:
     """{model, tasks: {image id: content hash}}: suggestions are in Label Studio (D-05)."""
     change.batch("annotating")
     for image_id, content in change.data["tasks"].items():
-        change.find(Task, int(image_id)).pushed = f"{change.data['model']}:{content}"
+        change.task(image_id).pushed = f"{change.data['model']}:{content}"
 
 
 @rules("reassigned")
@@ -202,13 +230,14 @@ def _pulled(change: Change) -> None:
     A round that is not being drawn any more takes no answers, only flags.
     """
     batch = change.batch("annotating", "submitted", "sampled", "accepted", "rejected")
-    if change.answers:
+    for answer in change.answers:
+        change.task(answer.image_id)
         batch = change.batch("annotating", "submitted")
         batch.state, batch.manifest_hash = "annotating", None
     for row in (*change.answers, *change.flags):
         change.session.merge(row)
     for image_id, time in change.data.get("seen", {}).items():
-        change.find(Task, int(image_id)).seen = time
+        change.task(image_id).seen = time
     batch.cursor = change.data.get("cursor") or batch.cursor
 
 
@@ -221,7 +250,7 @@ def _flagged(change: Change) -> None:
     for row in change.data.get("flags", ()):
         change.session.merge(Flag(**change.key, **row))
     for image_id in change.data.get("gone", ()):
-        change.find(Task, image_id).project_id = None
+        change.task(image_id).project_id = None
 
 
 @rules("submitted")
@@ -255,6 +284,9 @@ def _sampled(change: Change) -> None:
     batch.state, batch.seed = "sampled", change.data["seed"]
     batch.plan = change.data["plan"]
     for position, image_id in enumerate(change.data["images"]):
+        answer = change.find(Answer, image_id)
+        if answer is None or answer.kind != "masks":
+            raise StateError(f"image {image_id} of {batch.object} has no masks to inspect")
         change.session.add(Draw(**change.key, image_id=image_id, position=position))
 
 
@@ -291,6 +323,8 @@ def same_person(a: str, b: str) -> bool:
 def _decided(change: Change) -> None:
     """{accepted, seen, bad}: the plan has its answer; what follows is the next round."""
     batch = change.batch("sampled")
+    if not change.session.scalar(select(func.count()).select_from(Verdict).filter_by(**change.key)):
+        raise StateError(f"nobody has inspected {batch.object} round {batch.round} yet")
     batch.state = "accepted" if change.data["accepted"] else "rejected"
 
 
@@ -344,7 +378,9 @@ def unsettled_discards(session: Session, batch: Batch) -> list[int]:
     )
     return [
         image_id
-        for image_id in session.scalars(query.where(Answer.image_id.not_in(honeypots())))
+        for image_id in session.scalars(
+            query.where(Answer.image_id.not_in(honeypots(batch.object)))
+        )
         if discard_state(reviews_of(session, batch, image_id)) == "waiting"
     ]
 
@@ -362,9 +398,10 @@ def final_discards(session: Session, object: str) -> set[int]:
     return found
 
 
-def honeypots() -> Select[Any]:
-    """Select the ids of the images whose masks are known."""
-    return select(Image.id).where(Image.truth.is_not(null()))
+def honeypots(object: str | None = None) -> Select[Any]:
+    """Select the ids of the images whose masks are known; all, or one object category's."""
+    query = select(Image.id).where(Image.truth.is_not(null()))
+    return query.filter_by(object=object) if object else query
 
 
 @rules("migrated")
@@ -400,7 +437,8 @@ def _migrated(change: Change) -> None:
 @rules("vocabulary")
 def _vocabulary(change: Change) -> None:
     """{version, hash}: the work's own copy of the vocabulary was replaced."""
-    change.session.merge(About(key="vocabulary_version", value=str(change.data["version"])))
+    for key in ("version", "hash"):
+        change.session.merge(About(key=f"vocabulary_{key}", value=str(change.data[key])))
 
 
 @rules("categories")

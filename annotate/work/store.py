@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, null, select
 from sqlalchemy.orm import Session
 
 from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
@@ -30,6 +30,8 @@ from partlab.errors import (
 from partlab.files import exclusive, replacing, sha256_json, write_json
 
 IMAGES_PER_EVENT = 1000
+MIGRATING = "migrating.yaml"
+"""In a work's folder: the vocabulary it is on its way to."""
 T = TypeVar("T")
 Ingest = tuple[Sequence[Answer], Sequence[Flag]]
 
@@ -70,8 +72,8 @@ class Work:
         chosen = WorkSettings.model_validate(about)
         with exclusive(folder):
             _clear_unfinished(folder)
-            write_vocabulary(folder / "vocabulary.yaml", vocabulary)
             work = cls(folder, chosen, vocabulary, open_database(folder, chosen.database))
+            work._write_vocabulary(vocabulary)
             work._fill(images)
             write_json(folder / "work.json", chosen.model_dump(mode="json"))  # now it is a work
         return work
@@ -85,6 +87,7 @@ class Work:
                 )
         facts = {"work": self.settings.id, "name": self.settings.name}
         facts["vocabulary_version"] = str(self.vocabulary.version)
+        facts["vocabulary_hash"] = self.vocabulary.hash
         self.record("started", who="partlab", data=facts)
         for start in range(0, len(images), IMAGES_PER_EVENT):
             rows = [asdict(image) for image in images[start : start + IMAGES_PER_EVENT]]
@@ -106,17 +109,42 @@ class Work:
         settings = load_config(WorkSettings, folder / "work.json")
         vocabulary = read_vocabulary(folder / "vocabulary.yaml")
         work = cls(folder, settings, vocabulary, open_database(folder, settings.database))
-        work._is_ours()
+        noted = journal.last_id(work.history)
+        with work.read() as session:
+            about = {row.key: row.value for row in session.scalars(select(About))}
+            known = session.scalar(select(func.max(Event.id))) or 0
+        work._need_ours(about)
+        work._need_whole(noted, known)
+        work._need_own_vocabulary(about)
         return work
 
-    def _is_ours(self) -> None:
-        with self.read() as session:
-            stated = session.get(About, "work")
-        if stated is None or stated.value != self.settings.id:
-            found = "nothing yet" if stated is None else "another work"
+    def _need_ours(self, about: Mapping[str, str]) -> None:
+        if about.get("work") != self.settings.id:
+            found = "another work" if "work" in about else "nothing yet"
             raise DatasetError(
                 f"the database of {self.folder} holds {found}",
                 hint="name the right one in PARTLAB_DB_URL, or run `partlab inspect rebuild WORK`",
+            )
+
+    def _need_whole(self, noted: int, known: int) -> None:
+        """The journal follows the database, so it can only be ahead of an older copy of it."""
+        if noted > known:
+            raise DatasetError(
+                f"the database of {self.folder} is older than its history: it lacks the last "
+                f"{noted - known} events",
+                hint="put the right database back, or run `partlab inspect rebuild WORK`",
+            )
+
+    def _need_own_vocabulary(self, about: Mapping[str, str]) -> None:
+        stated = (about.get("vocabulary_version"), about.get("vocabulary_hash"))
+        found = (str(self.vocabulary.version), self.vocabulary.hash)
+        if stated != found and not (self.folder / MIGRATING).exists():
+            kept = self.kept_vocabulary(int(about["vocabulary_version"]))
+            raise StateError(
+                f"{self.folder / 'vocabulary.yaml'} was changed by hand; the work is at version "
+                f"{about['vocabulary_version']}",
+                hint=f"move it away and copy {kept} in its place; then "
+                f"`partlab vocabulary migrate {self.folder} COPY` takes the change over",
             )
 
     def close(self) -> None:
@@ -195,9 +223,18 @@ class Work:
     def replace_vocabulary(self, vocabulary: Vocabulary, who: str) -> None:
         """Make a vocabulary the work's own; projects and answers are migrated elsewhere."""
         about = {"version": vocabulary.version, "hash": vocabulary.hash}
-        write_vocabulary(self.folder / "vocabulary.yaml", vocabulary)
+        self._write_vocabulary(vocabulary)
         self.vocabulary = vocabulary
         self.record("vocabulary", who=who, data=about)
+
+    def kept_vocabulary(self, version: int) -> Path:
+        """Where a version of the vocabulary is kept for ever."""
+        return self.folder / "exports" / f"vocabulary-v{version}.yaml"
+
+    def _write_vocabulary(self, vocabulary: Vocabulary) -> None:
+        path = self.folder / "vocabulary.yaml"
+        for one in (self.kept_vocabulary(vocabulary.version), path):
+            write_vocabulary(one, vocabulary, like=path)
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -241,13 +278,12 @@ class Work:
     def images(self, object: str | None = None, *, with_honeypots: bool = False) -> list[Image]:
         """The work's pictures in their seeded order; all, or one object category's."""
         query = select(Image).order_by(Image.object, Image.rank)
-        query = query if with_honeypots else query.where(Image.id.not_in(honeypots()))
+        query = query if with_honeypots else query.where(Image.truth.is_(null()))
         return self._all(query.filter_by(object=object) if object else query)
 
     def honeypots(self, object: str | None = None) -> frozenset[int]:
         """Ids of the pictures whose masks are known; annotators are not told."""
-        query = honeypots()
-        return frozenset(self._all(query.filter_by(object=object) if object else query))
+        return frozenset(self._all(honeypots(object)))
 
     def image(self, id: int) -> Image:
         """One picture.
@@ -268,7 +304,8 @@ class Work:
     def answers(self, object: str, round: int, *, with_honeypots: bool = False) -> Iterator[Answer]:
         """The answers of one round, one at a time, by image id."""
         query = select(Answer).filter_by(object=object, round=round).order_by(Answer.image_id)
-        query = query if with_honeypots else query.where(Answer.image_id.not_in(honeypots()))
+        if not with_honeypots:
+            query = query.where(Answer.image_id.not_in(honeypots(object)))
         with self.read() as session:
             yield from session.scalars(query.execution_options(yield_per=500))
 
