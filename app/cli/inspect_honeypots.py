@@ -24,7 +24,7 @@ def honeypots(
     folder: Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")],
     objects: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[OBJECT]...", help="Only these object categories."),
+        typer.Argument(metavar="OBJECT", help="Only these object categories."),
     ] = None,
     bar: Annotated[
         float, typer.Option(min=0, max=1, help="Least mean overlap (IoU) of a good answer.")

@@ -72,7 +72,8 @@ def create(
         typer.Option(help="Data set of known masks, to mix into a new work unannounced."),
     ] = None,
     honeypot_share: Annotated[
-        float, typer.Option(min=0.001, max=1, help="How many of them, for one picture.")
+        float,
+        typer.Option(min=0.001, max=1, help="Honeypots per picture; at least 1 of each object."),
     ] = 0.05,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
@@ -174,7 +175,7 @@ def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
 def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> None:
     lines = [
         f"{one.object} r{one.round}  {one.state}  {one.assignee}  {one.images} images"
-        + (f" + {one.checks} honeypots" if one.checks else "")
+        + (f" + {one.checks} honeypot{'s' * (one.checks > 1)}" if one.checks else "")
         + ("  new project" if one.made else "")
         + (f"  {one.added} tasks added" if one.added else "")
         + (f"  {one.url}" if one.url else "")

@@ -146,7 +146,7 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
             escape(f"{one.object} r{one.round}"),
             one.state,
             escape(one.assignee),
-            f"{one.done}/{one.images}" + (f" + {one.checked}/{one.checks}" if one.checks else ""),
+            f"{one.done}/{one.images}",
             f"{one.discarded}",
             f"{one.broken}",
             f"{len(one.flags)}",
@@ -154,10 +154,11 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
             minutes,
         )
     stdout.print(table)
-    if any(one.checks for one in found):
-        stdout.print("done: images + honeypots, which annotators take for images")
     for one in found:
         words = [f"{one.restored} given up, and to be drawn after all"] if one.restored else []
+        words += (
+            [f"besides, {one.checked} of {one.checks} honeypots are done"] if one.checks else []
+        )
         if one.state == "annotating" and (link := _link(one.project_id)):
             words.append(link)
         for message in (*words, *one.flags):

@@ -358,7 +358,8 @@ def test_the_command(work: Work, truth: dict[str, Dataset]) -> None:
     assert run("inspect", "honeypots", work.folder / "none")[0] == 3
     code, out, _ = run("studio", "status", work.folder)
     assert code == 0
-    assert f"{IMAGES}/{IMAGES} + {KNOWN}/{KNOWN}" in out
+    assert f"ram r1: besides, {KNOWN} of {KNOWN} honeypots are done" in out
+    assert f"{IMAGES}/{IMAGES}" in out
 
 
 def test_a_dry_run_counts_them(world: Path, vocabulary: Vocabulary, tmp_path: Path) -> None:
