@@ -1,6 +1,7 @@
 """The one way a picture becomes pixels, for every room."""
 
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
 
 from partlab.errors import DatasetError, NotFoundError
+
+# A photo of over 89 megapixels is large, no bomb; one of twice that size is still refused.
+warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
 
 # What Pillow raises depends on where in the file the damage is; EXIF alone gives half of these.
 _DAMAGE = (

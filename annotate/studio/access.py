@@ -10,7 +10,8 @@ from pathlib import Path
 
 import httpx
 
-from annotate.studio.client import RefusedError, Studio, is_loopback
+from annotate.studio.client import RefusedError, Studio
+from annotate.studio.connection import open_http
 from annotate.studio.images import FOLDER, url_path
 from partlab.errors import StudioError
 
@@ -125,8 +126,8 @@ def _remote(image_url: str, work: Path, sample: Path) -> Access:
     access = Access(image_url.rstrip("/") + "/")
     url = access.url(sample.absolute().relative_to((work / FOLDER).absolute()))
     try:
-        trust = not is_loopback(url)
-        answer = httpx.get(url, timeout=60, follow_redirects=True, trust_env=trust)
+        with open_http(url, timeout=60, follow_redirects=True) as browser:
+            answer = browser.get(url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise StudioError(
             f"cannot fetch {url}: {type(error).__name__}",

@@ -5,7 +5,6 @@ with Studio.from_env() as studio:
 """
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
@@ -15,31 +14,24 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception
 from tenacity.wait import wait_exponential, wait_random
 
+from annotate.studio.connection import (
+    SET_THEM,
+    TOKEN_VARIABLE,
+    URL_VARIABLE,
+    checked_token,
+    checked_url,
+    open_http,
+    unreachable,
+)
+from annotate.studio.refusals import RefusedError, parsed, refusal
 from annotate.studio.tokens import PersonalToken, TokenKind, kind_of
 from partlab.errors import StudioError
 
-URL_VARIABLE, TOKEN_VARIABLE = "PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"
-_SET_THEM = (
-    f"start a server with `partlab studio up DIR` and export {URL_VARIABLE} and "
-    f"{TOKEN_VARIABLE} as it prints them"
-)
+__all__ = ["RefusedError", "Studio"]
+
 _ATTEMPTS, _LONGEST_WAIT = 6, 30.0  # seconds
 _BUSY = frozenset({429, 500, 502, 503, 504})
 _REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
-_THING = re.compile(r"/api/(project|task|annotation|prediction)s/(\d+)")
-
-
-class RefusedError(StudioError):
-    """The server answered, and the answer is no.
-
-    `status` is the HTTP status, `wait` the seconds it asked to be left alone, if any.
-    """
-
-    def __init__(
-        self, message: str, *, status: int, hint: str | None = None, wait: float | None = None
-    ) -> None:
-        super().__init__(message, hint=hint)
-        self.status, self.wait = status, wait
 
 
 class Studio:
@@ -60,16 +52,17 @@ class Studio:
         pause: float = 0.5,
     ) -> None:
         """`timeout` in seconds for one answer; `pause` in seconds before the first retry."""
-        self.url = _checked_url(url)
+        self.url = checked_url(url)
         self._answered = False  # a server that never answered is not waited for
-        self._token, self._kind, self._timeout = token.strip(), kind_of(token), timeout
+        self._token, self._timeout = checked_token(token), timeout
+        self._kind = kind_of(self._token)
         self._wait = wait_exponential(pause, max=_LONGEST_WAIT) + wait_random(0, pause)
-        self._http = httpx.Client(
+        self._http = open_http(
+            self.url,
             base_url=self.url,
             auth=self._auth(),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             transport=transport,
-            trust_env=not is_loopback(self.url),  # a proxy cannot reach our own machine
         )
 
     @classmethod
@@ -82,7 +75,7 @@ class Studio:
         values = {name: os.environ.get(name, "").strip() for name in (URL_VARIABLE, TOKEN_VARIABLE)}
         missing = [name for name, value in values.items() if not value]
         if missing:
-            raise StudioError(f"{' and '.join(missing)} not set", hint=_SET_THEM)
+            raise StudioError(f"{' and '.join(missing)} not set", hint=SET_THEM)
         return cls(values[URL_VARIABLE], values[TOKEN_VARIABLE], timeout=timeout)
 
     def __enter__(self) -> Self:
@@ -140,8 +133,8 @@ class Studio:
                         return None  # the attempt whose answer was lost has done it
                     raise
                 except httpx.HTTPError as error:
-                    raise _unreachable(self.url, error) from error
-        return _parsed(answer, method, path)
+                    raise unreachable(self.url, error) from error
+        return parsed(answer, method, path)
 
     def get(self, path: str, **params: Any) -> Any:
         """`request("GET", path, params=params)`."""
@@ -201,11 +194,11 @@ class Studio:
                         answer.close()
                     self._refuse(answer, method.upper(), path)
                 except httpx.HTTPError as error:
-                    raise _unreachable(self.url, error) from error
+                    raise unreachable(self.url, error) from error
         try:
             yield answer
         except httpx.HTTPError as error:
-            raise _unreachable(self.url, error) from error
+            raise unreachable(self.url, error) from error
         finally:
             answer.close()
 
@@ -234,7 +227,7 @@ class Studio:
     def _refuse(self, answer: httpx.Response, method: str, path: str) -> None:
         self._answered = True
         if not answer.is_success:
-            raise _refusal(answer, method, path, self._kind)
+            raise refusal(answer, method, path, self._kind)
 
     # -- what everybody asks ------------------------------------------------------------------
 
@@ -244,9 +237,14 @@ class Studio:
         Raises:
             StudioError: it is not a Label Studio, or the token is refused.
         """
-        found = self.get("/api/current-user/whoami")
+        try:
+            found = self.get("/api/current-user/whoami")
+        except RefusedError as error:
+            if error.status != 404:
+                raise
+            found = None
         if not isinstance(found, dict) or "email" not in found:
-            raise StudioError(f"{self.url} is not a Label Studio", hint=_SET_THEM)
+            raise StudioError(f"{self.url} is not the address of a Label Studio", hint=SET_THEM)
         return found
 
     def users(self) -> dict[str, int]:
@@ -274,92 +272,3 @@ class _Header(httpx.Auth):
     def auth_flow(self, request: httpx.Request) -> Any:
         request.headers["Authorization"] = self._value
         yield request
-
-
-def is_loopback(url: str) -> bool:
-    """Whether an address is this machine's own."""
-    host = httpx.URL(url).host
-    return host in ("localhost", "::1") or host.startswith("127.")
-
-
-def _checked_url(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
-        raise StudioError(
-            f"{url!r} is not the address of a server",
-            hint=f"set {URL_VARIABLE} to something like http://127.0.0.1:8080",
-        )
-    if parsed.userinfo:  # it would end in messages and projects
-        raise StudioError(
-            f"the address of {parsed.host} holds a user or a password",
-            hint=f"leave them out of {URL_VARIABLE}; {TOKEN_VARIABLE} is what logs in",
-        )
-    return str(parsed).rstrip("/")
-
-
-def _unreachable(url: str, error: Exception) -> StudioError:
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        return StudioError(f"no Label Studio answers at {url}", hint=_SET_THEM)
-    why = "took too long" if isinstance(error, httpx.TimeoutException) else "broke off"
-    return StudioError(
-        f"the answer of {url} {why} ({type(error).__name__})",
-        hint="see whether the server still runs, then run the same command again",
-    )
-
-
-def _parsed(answer: httpx.Response, method: str, path: str) -> Any:
-    if not answer.content:
-        return None
-    try:
-        return answer.json()
-    except ValueError:
-        raise StudioError(
-            f"{answer.url.host} answered {method} {path} with something that is not JSON",
-            hint=f"is {URL_VARIABLE} the address of a Label Studio?",
-        ) from None
-
-
-def _refusal(answer: httpx.Response, method: str, path: str, kind: TokenKind) -> RefusedError:
-    message, hint = _words(answer, method, path.split("?")[0], kind)
-    asked = answer.headers.get("retry-after", "")
-    wait = float(asked) if asked.isdigit() else None
-    return RefusedError(message, status=answer.status_code, hint=hint, wait=wait)
-
-
-def _words(
-    answer: httpx.Response, method: str, path: str, kind: TokenKind
-) -> tuple[str, str | None]:
-    """What happened, and what to do."""
-    status = answer.status_code
-    if status == 401:
-        return f"Label Studio does not accept the token (401 at {path}): {kind.value}", kind.advice
-    if status == 404 and (thing := _THING.search(path)):
-        gone = f"{thing[1]} {thing[2]} is gone from Label Studio (404 at {path})"
-        return gone, "somebody deleted it, or the token's user does not see it"
-    if answer.has_redirect_location:
-        target = answer.headers["location"].split("?")[0]
-        hint = f"set {URL_VARIABLE} to the address the server really has"
-        return f"{method} {path} was sent on to {target}", hint
-    advice = "the log of the server says more" if status >= 500 else None
-    return f"Label Studio answered {status} to {method} {path}{_detail(answer)}", advice
-
-
-def _detail(answer: httpx.Response) -> str:
-    """`: what the server says`, at most 300 characters; error pages in HTML say nothing."""
-    try:
-        body = answer.json()
-    except ValueError:
-        return ""
-    if isinstance(body, dict):
-        body = body.get("validation_errors") or body.get("detail") or body
-    text = body if isinstance(body, str) else _flat(body)
-    return f": {text[:300]}" + ("…" if len(text) > 300 else "")
-
-
-def _flat(body: Any) -> str:
-    if isinstance(body, dict):
-        return "; ".join(f"{key}: {_flat(value)}" for key, value in body.items())
-    return ", ".join(_flat(one) for one in body) if isinstance(body, list) else str(body)

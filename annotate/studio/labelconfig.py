@@ -101,7 +101,9 @@ def _need_labels(what: str, names: Sequence[str], owner: str) -> None:
     """Names that come back from Label Studio as they went in."""
     for name in names:
         if name != " ".join(name.split()) or not name.isprintable():
-            raise ConfigError(f"{what} {name!r} of {owner} has blanks or signs a label cannot have")
+            raise ConfigError(
+                f"{what} {name!r} of {owner!r} has blanks or signs a label cannot have"
+            )
         if name.startswith("$"):
             raise ConfigError(
                 f"{what} {name!r} of {owner} starts with $, which Label Studio would replace"

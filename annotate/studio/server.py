@@ -22,7 +22,8 @@ from pathlib import Path
 
 import httpx
 
-from annotate.studio.client import RefusedError, Studio, is_loopback
+from annotate.studio.client import RefusedError, Studio
+from annotate.studio.connection import is_loopback
 from annotate.studio.environment import VERSION, cache_folder, environment, python_of
 from partlab.errors import (
     BusyError,

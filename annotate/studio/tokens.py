@@ -72,7 +72,7 @@ class PersonalToken(httpx.Auth):
                     answer.read()
                     if not self._keep(answer):
                         fresh = True  # the request below shows the user what is wrong
-            request.headers["Authorization"] = f"Bearer {self._access}"
+            request.headers["Authorization"] = f"Bearer {self._access or 'none'}"
             answer = yield request
             if answer.status_code != 401 or fresh:
                 return

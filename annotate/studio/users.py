@@ -12,7 +12,8 @@ from html import unescape
 
 import httpx
 
-from annotate.studio.client import Studio, is_loopback
+from annotate.studio.client import Studio
+from annotate.studio.connection import open_http
 from partlab.errors import ConfigError, StudioError, UnknownNameError
 
 _EMAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+")
@@ -73,7 +74,7 @@ def need_users(studio: Studio, emails: Iterable[str]) -> Mapping[str, int]:
 def _sign_up(url: str, invitation: str, email: str, password: str) -> None:
     page = f"{url}/user/signup/?token={invitation}"
     try:
-        with httpx.Client(timeout=60, trust_env=not is_loopback(url)) as browser:
+        with open_http(url, timeout=60) as browser:
             browser.get(page)
             form = {"email": email, "password": password, "how_find_us": ""}
             form["csrfmiddlewaretoken"] = browser.cookies.get("csrftoken") or ""

@@ -23,7 +23,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
-from annotate.studio.client import is_loopback
+from annotate.studio.connection import open_http
 from annotate.vocabulary.answers import Answers, Rows
 from partlab.errors import BackendUnavailableError, ConfigError, PartlabError
 from partlab.progress import Progress, silent
@@ -100,7 +100,8 @@ class Endpoint:
         self._answered, self._stuck = False, 0
         self.requests, self.from_cache = 0, 0
         self.unanswered: list[str] = []
-        self._http = httpx.Client(
+        self._http = open_http(
+            self.url,
             headers={
                 "User-Agent": _user_agent(contact),
                 "Accept": "application/sparql-results+json",
@@ -108,7 +109,6 @@ class Endpoint:
             timeout=httpx.Timeout(timeout, connect=min(timeout, 10.0)),
             follow_redirects=True,
             transport=transport,
-            trust_env=not is_loopback(self.url),
         )
 
     def __enter__(self) -> Self:

@@ -165,7 +165,7 @@ def test_each_refusal_is_one_short_sentence(reply: httpx.Response, words: str) -
 
 def test_another_web_site_is_not_taken_for_label_studio() -> None:
     handle, _ = answers({"hello": "world"})
-    with pytest.raises(StudioError, match="is not a Label Studio"):
+    with pytest.raises(StudioError, match="is not the address of a Label Studio"):
         studio(handle).whoami()
 
 

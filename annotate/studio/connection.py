@@ -1,0 +1,116 @@
+"""The way to a server: its address, the certificates it may have, the proxies on the way."""
+
+import os
+import urllib.request
+from typing import Any
+
+import httpx
+
+from partlab.errors import BackendUnavailableError, NotFoundError, StudioError
+
+URL_VARIABLE, TOKEN_VARIABLE = "PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"
+CERTIFICATES = "SSL_CERT_FILE"
+SET_THEM = (
+    f"start a server with `partlab studio up DIR` and export {URL_VARIABLE} and "
+    f"{TOKEN_VARIABLE} as it prints them"
+)
+
+
+def open_http(url: str, **options: Any) -> httpx.Client:
+    """A client for this address; `options` are httpx's.
+
+    Proxies of the environment are used for other machines only, since none can reach our own.
+    A server with a certificate of its own is trusted through the file SSL_CERT_FILE.
+
+    Raises:
+        NotFoundError: that file is not there, or holds no certificates.
+        BackendUnavailableError: the proxy is of a kind that needs a package.
+    """
+    try:
+        verify = httpx.create_ssl_context()
+    except OSError as error:
+        named = os.environ.get(CERTIFICATES) or os.environ.get("SSL_CERT_DIR")
+        raise NotFoundError(
+            f"cannot read certificates from {named}: {error.strerror or error}",
+            hint=f"{CERTIFICATES} names a PEM file with the certificate of the server",
+        ) from error
+    try:
+        return httpx.Client(verify=verify, trust_env=not is_loopback(url), **options)
+    except (ImportError, ValueError) as error:  # SOCKS without its package, or no address at all
+        kind = BackendUnavailableError if isinstance(error, ImportError) else StudioError
+        raise kind(
+            f"the proxy on the way to {url} cannot be used: {str(error).split('. ')[0]}",
+            hint="install it with pip install 'httpx[socks]', or leave the server out of the "
+            f"proxy: export NO_PROXY={httpx.URL(url).host}",
+        ) from error
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address is this machine's own."""
+    host = httpx.URL(url).host
+    return host in ("localhost", "::1") or host.startswith("127.")
+
+
+def checked_url(url: str) -> str:
+    """The address of a server without a slash at its end.
+
+    Raises:
+        StudioError: it is none, or holds a password.
+    """
+    try:
+        parsed = httpx.URL(url.strip())
+    except httpx.InvalidURL:
+        parsed = httpx.URL("")
+    if parsed.scheme not in ("http", "https") or not parsed.host:
+        raise StudioError(
+            f"{url!r} is not the address of a server",
+            hint=f"set {URL_VARIABLE} to something like http://127.0.0.1:8080",
+        )
+    if parsed.userinfo:  # it would end in messages and projects
+        raise StudioError(
+            f"the address of {parsed.host} holds a user or a password",
+            hint=f"leave them out of {URL_VARIABLE}; {TOKEN_VARIABLE} is what logs in",
+        )
+    return str(parsed).rstrip("/")
+
+
+def checked_token(token: str) -> str:
+    """The token as it goes into a request; it is never shown.
+
+    Raises:
+        StudioError: it cannot be one.
+    """
+    token = token.strip()
+    if not (token.isascii() and token.isprintable()) or " " in token or not token:
+        raise StudioError(
+            "the token has blanks, line breaks or signs that no token has",
+            hint=f"copy it into {TOKEN_VARIABLE} again",
+        )
+    return token
+
+
+def unreachable(url: str, error: Exception) -> StudioError:
+    """What a connection that failed means."""
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError):
+        return _no_connection(url, str(error))
+    why = "took too long" if isinstance(error, httpx.TimeoutException) else "broke off"
+    return StudioError(
+        f"the answer of {url} {why} ({type(error).__name__})",
+        hint="see whether the server still runs, then run the same command again",
+    )
+
+
+def _no_connection(url: str, words: str) -> StudioError:
+    if "CERTIFICATE_VERIFY_FAILED" in words:
+        return StudioError(
+            f"the certificate of {url} is not one this machine trusts",
+            hint=f"if it is yours, export {CERTIFICATES} with its PEM file",
+        )
+    if "WRONG_VERSION_NUMBER" in words or "record layer" in words:
+        return StudioError(
+            f"{url} does not speak https",
+            hint=f"set {URL_VARIABLE} to its address with http://",
+        )
+    proxies = () if is_loopback(url) else urllib.request.getproxies().values()
+    over = f" over the proxy {min(proxies).rpartition('@')[2]}" if proxies else ""
+    return StudioError(f"no Label Studio answers at {url}{over}", hint=SET_THEM)
