@@ -117,7 +117,7 @@ def test_a_submitted_round_is_drawn_again_and_a_sampled_one_is_not(work: Work) -
     pull(work, [answer(work, 5, "discard")])
     review(work, 5, True, True)
     work.record("submitted", who="partlab", object="ram", data={"manifest_hash": "n"})
-    data = {"seed": 0, "plan": "paper", "images": [1]}
+    data = {"seed": 0, "plan": "paper", "images": [2]}
     work.record("sampled", who=INA, object="ram", data=data)
     told = refill(work, "lead")
     assert told == {"ram": "1 short; pictures only come to a round that is being drawn"}
@@ -210,10 +210,15 @@ def test_it_can_be_rebuilt(work: Work) -> None:
         assert [repr(row) for row in rows] == before
 
 
-def reject(work: Work) -> None:
-    data = {"seed": 0, "plan": "paper", "images": [1, 2]}
+def decide(work: Work, passed: bool) -> None:
+    """A sample of two images, and the same verdict on both."""
+    data = {"seed": 0, "plan": "paper", "images": [1, 3]}
     work.record("sampled", who=INA, object="ram", data=data)
-    work.record("decided", who=INA, object="ram", data={"accepted": False, "seen": 2, "bad": 2})
+    for image_id in (1, 3):
+        verdict = {"image_id": image_id, "passed": passed}
+        work.record("verdict", who=INA, object="ram", data=verdict)
+    said = {"accepted": passed, "seen": 2, "bad": 0 if passed else 2}
+    work.record("decided", who=INA, object="ram", data=said)
 
 
 def test_the_next_round_leaves_out_what_was_discarded_for_good(work: Work, tmp_path: Path) -> None:
@@ -222,7 +227,7 @@ def test_the_next_round_leaves_out_what_was_discarded_for_good(work: Work, tmp_p
     review(work, 3, False, False)
     pull(work, [answer(work, 3)])
     work.record("submitted", who="partlab", object="ram", data={"manifest_hash": "m"})
-    reject(work)
+    decide(work, False)
     ((key, data),) = plan_rounds(work)
     assert key == ("ram", 2)
     assert data["images"] == [1, 3, 4]  # M-07: the restored one stays
@@ -237,10 +242,7 @@ def test_the_next_round_leaves_out_what_was_discarded_for_good(work: Work, tmp_p
     ):
         work.record(what, who="lead", object="ram", data=more)
     submit(work)
-    work.record(
-        "sampled", who=INA, object="ram", data={"seed": 0, "plan": "paper", "images": [1, 3]}
-    )
-    work.record("decided", who=INA, object="ram", data={"accepted": True, "seen": 2, "bad": 0})
+    decide(work, True)
     built = build(work)
     assert [image.id for image in built.dataset.images] == [1, 3, 4, 5]
     assert [discard.raw["id"] for discard in built.dataset.discards] == [2]
