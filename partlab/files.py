@@ -100,7 +100,7 @@ def claim_folder(
 
     Raises:
         OutputExistsError: it holds files, and `force` is off; or clearing it would remove one
-            of the `inputs`.
+            of the `inputs`, or anything of an annotation work.
     """
     path = Path(path)
     for needed in inputs:
@@ -114,8 +114,19 @@ def claim_folder(
                 f"{path} already exists and is not empty",
                 hint="choose another --out, or pass --force to replace it",
             )
+        _spare_works(path)
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return _make_folder(path)
+
+
+def _spare_works(path: Path) -> None:
+    """What people drew cannot be made again, so no --force clears the folder of their work."""
+    whole = path.resolve()
+    for folder in (whole, *whole.parents):
+        if (folder / "work.json").is_file():
+            raise OutputExistsError(
+                f"{path} belongs to the annotation work in {folder}", hint="choose another --out"
+            )
 
 
 def _make_folder(path: Path) -> Path:

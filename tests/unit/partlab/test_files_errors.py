@@ -133,6 +133,20 @@ def test_clearing_never_removes_the_input(
     assert claim_folder("data/out", inputs=["data"])
 
 
+@pytest.mark.parametrize("inside", [".", "exports", "exports/ram"])
+def test_no_force_clears_what_people_drew(tmp_path: Path, inside: str) -> None:
+    """The folder of an annotation work, and everything in it, stays; a new folder in it may be."""
+    work = tmp_path / "work"
+    (work / "exports" / "ram").mkdir(parents=True)
+    (work / "exports" / "ram" / "1.jsonl.gz").touch()
+    (work / "work.json").write_text("{}")
+    with pytest.raises(OutputExistsError, match="annotation work"):
+        claim_folder(work / inside, force=True)
+    assert (work / "exports" / "ram" / "1.jsonl.gz").is_file()
+    assert claim_folder(work / "new", force=True).is_dir()
+
+
+
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     code = f"from partlab.files import exclusive\nwith exclusive({str(tmp_path)!r}): print('in')"
     with exclusive(tmp_path):
