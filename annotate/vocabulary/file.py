@@ -77,7 +77,7 @@ def editing(path: str | Path) -> Iterator[None]:
         yield
         return
     try:
-        with FileLock(path.with_name(f".{path.name}.lock"), timeout=WAIT_SECONDS):
+        with FileLock(path.parent / f".{path.name}.lock", timeout=WAIT_SECONDS):
             yield
     except Timeout:
         raise BusyError(

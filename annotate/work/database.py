@@ -15,7 +15,7 @@ from alembic.config import Config as AlembicConfig
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
 from partlab.errors import (
@@ -103,6 +103,8 @@ def _in_words(engine: Engine) -> Iterator[None]:
 def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
     where = engine.url.render_as_string(hide_password=True)
     words = str(error.orig).strip().splitlines()[0]
+    if isinstance(error, IntegrityError):
+        return DatasetError(f"{where} refused a row that contradicts another: {words}")
     if engine.dialect.name == "sqlite":
         if "locked" in words:
             return BusyError(f"another process has held {where} for over {WAIT_SECONDS} s")

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 from filelock import FileLock
 from sqlalchemy import select
@@ -38,24 +38,49 @@ def catch_up(session: Session, path: Path) -> None:
         ) from error
 
 
+def last_id(path: Path) -> int:
+    """Id of the last whole line of a journal; 0 where there is none.
+
+    Raises:
+        SchemaError: the line is damaged.
+    """
+    if not path.is_file():
+        return 0
+    with path.open("rb") as handle:
+        return _last(handle, path)[0]
+
+
 def _mend_and_find_last(path: Path) -> int:
     """Id of the last whole line; a line cut off by a crash is removed."""
     if not path.exists():
         return 0
     with path.open("rb+") as handle:
-        end = handle.seek(0, os.SEEK_END)
-        while end:
-            start = _line_start(handle, end)
-            handle.seek(start)
-            line = handle.read(end - start)
-            if line.endswith(b"\n"):
-                return int(json.loads(line)["id"])
-            handle.truncate(start)
-            end = start
-    return 0
+        last, end = _last(handle, path)
+        handle.truncate(end)
+    return last
 
 
-def _line_start(handle: Any, end: int) -> int:
+def _last(handle: BinaryIO, path: Path) -> tuple[int, int]:
+    """Id of the last whole line, and where it ends."""
+    end = handle.seek(0, os.SEEK_END)
+    while end:
+        start = _line_start(handle, end)
+        handle.seek(start)
+        line = handle.read(end - start)
+        if line.endswith(b"\n"):
+            return _id_of(line, path), end
+        end = start
+    return 0, 0
+
+
+def _id_of(line: bytes, path: Path) -> int:
+    try:
+        return int(json.loads(line)["id"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise SchemaError(f"the last line of {path} is damaged: {error}") from None
+
+
+def _line_start(handle: BinaryIO, end: int) -> int:
     """Where the last line before `end` begins."""
     position, step = max(end - 1, 0), 1 << 16
     while position > 0:
@@ -63,7 +88,7 @@ def _line_start(handle: Any, end: int) -> int:
         handle.seek(begin)
         block = handle.read(position - begin)
         if (found := block.rfind(b"\n")) >= 0:
-            return int(begin + found + 1)
+            return begin + found + 1
         position = begin
     return 0
 

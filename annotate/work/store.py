@@ -1,5 +1,6 @@
 """A work on disk: its settings, vocabulary, state and history."""
 
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
@@ -27,9 +28,11 @@ from partlab.errors import (
     StateError,
     UnknownNameError,
 )
-from partlab.files import exclusive, replacing, sha256_json, write_json
+from partlab.files import exclusive, sha256_json, write_json
 
 IMAGES_PER_EVENT = 1000
+_DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
+LONGEST = 120  # bytes of a folder's name; file systems allow 255
 MIGRATING = "migrating.yaml"
 """In a work's folder: the vocabulary it is on its way to."""
 T = TypeVar("T")
@@ -79,12 +82,7 @@ class Work:
         return work
 
     def _fill(self, images: Sequence[Image]) -> None:
-        with self.read() as session:
-            if (other := session.get(About, "name")) is not None:
-                raise DatasetError(
-                    f"the database already holds the work {other.value!r}",
-                    hint="every work needs a database of its own; name a new one",
-                )
+        self._need_empty()
         facts = {"work": self.settings.id, "name": self.settings.name}
         facts["vocabulary_version"] = str(self.vocabulary.version)
         facts["vocabulary_hash"] = self.vocabulary.hash
@@ -92,6 +90,15 @@ class Work:
         for start in range(0, len(images), IMAGES_PER_EVENT):
             rows = [asdict(image) for image in images[start : start + IMAGES_PER_EVENT]]
             self.record("images", who="partlab", data={"images": rows})
+
+    def _need_empty(self) -> None:
+        with self.read() as session:
+            if (other := session.get(About, "name")) is not None:
+                raise DatasetError(
+                    f"the database already holds the work {other.value!r}",
+                    hint="every work, and every rebuild, needs a new database: name one in "
+                    "PARTLAB_DB_URL",
+                )
 
     @classmethod
     def open(cls, folder: str | Path) -> "Work":
@@ -334,20 +341,22 @@ class Work:
         Raises:
             NotFoundError: there is no journal.
             SchemaError: the journal is damaged; the message says the line.
-            DatasetError: what comes out is not what was recorded.
+            DatasetError: what comes out is not what was recorded, or PostgreSQL's database is
+                not empty.
         """
         folder = Path(folder)
         settings = load_config(WorkSettings, folder / "work.json")
         source = folder / "exports" / "history.jsonl"
         if not source.exists():
             raise NotFoundError(f"{folder} has no history to rebuild from: {source} is missing")
-        if settings.database != "sqlite":
-            return cls._replay(folder, settings, folder, source, ingest)
-        scratch = folder / ".rebuild"
-        _drop_database(scratch)
-        scratch.mkdir(exist_ok=True)
-        count = cls._replay(folder, settings, scratch, source, ingest)
-        _put_in_place(scratch, folder)
+        with exclusive(folder):
+            if settings.database != "sqlite":
+                return cls._replay(folder, settings, folder, source, ingest)
+            scratch = folder / ".rebuild"
+            _drop_database(scratch)
+            scratch.mkdir(exist_ok=True)
+            count = cls._replay(folder, settings, scratch, source, ingest)
+            _put_in_place(scratch, folder)
         return count
 
     @classmethod
@@ -363,6 +372,7 @@ class Work:
         engine = open_database(database, settings.database)
         count = 0
         with cls(folder, settings, vocabulary, engine) as work:
+            work._need_empty()
             for event in journal.read_journal(source):
                 answers, flags = ingest(work, event) if event.what == "pulled" else ((), ())
                 work._again(event, answers, flags)
@@ -410,19 +420,20 @@ def _clear_unfinished(folder: Path) -> None:
 
 
 def _drop_database(folder: Path) -> None:
-    for name in ("partlab.db", "partlab.db-wal", "partlab.db-shm"):
+    for name in _DATABASE_FILES:
         (folder / name).unlink(missing_ok=True)
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:
-    """The new database becomes the work's; the old one is kept beside it."""
-    if (folder / "partlab.db").exists():
-        with replacing(folder / "partlab.db.before-rebuild") as kept:
-            kept.write_bytes((folder / "partlab.db").read_bytes())
-    with replacing(folder / "partlab.db") as target:
-        target.write_bytes((scratch / "partlab.db").read_bytes())
-    for name in ("partlab.db-wal", "partlab.db-shm"):
-        (folder / name).unlink(missing_ok=True)
+    """The new database becomes the work's; the old one is kept beside it.
+
+    The old one's log goes first: read into the new one, it would damage it.
+    """
+    for name in _DATABASE_FILES[::-1]:
+        if (folder / name).exists():
+            kept = name.replace("partlab.db", "partlab.db.before-rebuild")
+            os.replace(folder / name, folder / kept)
+    os.replace(scratch / "partlab.db", folder / "partlab.db")
     _drop_database(scratch)
     scratch.rmdir()
 
@@ -430,4 +441,5 @@ def _put_in_place(scratch: Path, folder: Path) -> None:
 def safe_name(name: str) -> str:
     """A folder name for an object category: readable, unique, safe on every system."""
     plain = "".join(c if c.isalnum() or c in "-_ " else "_" for c in name).strip() or "_"
+    plain = plain.encode()[:LONGEST].decode(errors="ignore")
     return plain if plain == name else f"{plain}-{sha256_json(name)[:8]}"

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from annotate.work.store import Work
+from annotate.work.store import MIGRATING, Work
 from partlab.errors import StateError
-
-FILE = "migrating.yaml"
 
 
 def need_settled(work: Work) -> None:
@@ -23,4 +21,4 @@ def need_settled(work: Work) -> None:
 
 def marker(work: Work) -> Path:
     """Where the vocabulary lies that the work is on its way to."""
-    return work.folder / FILE
+    return work.folder / MIGRATING

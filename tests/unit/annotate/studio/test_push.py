@@ -267,7 +267,10 @@ def test_a_dry_run_changes_nothing(work: Work, server: FakeStudio) -> None:
 def test_answered_and_waiting_tasks_are_left_alone(work: Work, server: FakeStudio) -> None:
     kinds = {1: "masks", 2: "discard", 3: "broken"}
     farm.pull(work, [farm.answer(work, id, kind) for id, kind in kinds.items()])
-    work.record("extended", who="lead", object="ram", data={"images": [13]})
+    row = {"id": 16, "object": "ram", "file_name": "ram/12.jpg", "rank": 12}
+    size = {"width": 64, "height": 48, "shown": [64, 48]}
+    work.record("images", who="lead", data={"images": [row | size]})
+    work.record("extended", who="lead", object="ram", data={"images": [16]})
     told = pushed(work, server)
     assert (told.answered, told.waiting, told.sent) == (2, 1, 10)
     assert server.held() == list(range(1003, 1013))

@@ -1,6 +1,7 @@
 """The rules of rounds, verdicts and discards (M-05, M-07, M-08, Q-01, Q-02, Q-04)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from farm import answer, hand_out, pull, submit
@@ -8,7 +9,7 @@ from sqlalchemy import select
 
 from annotate.work import Answer, Draw, Verdict, Work, discard_state, open_images
 from annotate.work.tables import DiscardReview
-from partlab.errors import SchemaError, StateError, UnknownNameError
+from partlab.errors import DatasetError, SchemaError, StateError, UnknownNameError
 
 
 def sample(work: Work, *images: int) -> None:
@@ -166,6 +167,43 @@ def test_a_vocabulary_change_moves_masks_and_opens_what_lost_a_part(work: Work) 
     assert {a.kind for a in work.answers("ram", 1)} == {"broken"}
 
 
+def test_images_of_other_categories_and_twice_the_same_are_refused(work: Work) -> None:
+    """M-05: a batch is of one category; what an event names is in it."""
+    hand_out(work)
+    count = len(work.events())
+    for images, why in (([13], "is not an image of it"), ([1], "is in it already")):
+        with pytest.raises(StateError, match=why):
+            work.record("extended", who="lead", object="ram", data={"images": images})
+    data: dict[str, dict[str, Any]] = {
+        "tasks": {"project_id": 71, "tasks": {"13": 5}},
+        "pushed": {"model": "m", "tasks": {"13": "c"}},
+        "pulled": {"seen": {"13": "2026"}},
+        "flagged": {"reason": "r", "gone": [13]},
+    }
+    for what, values in data.items():
+        with pytest.raises(StateError, match="image 13 is not in ram round 1"):
+            work.record(what, who="lead", object="ram", data=values)
+    with pytest.raises(StateError, match="image 13 is not in ram round 1"):
+        pull(work, [answer(work, 13)])
+    assert len(work.events()) == count
+
+
+def test_only_images_with_masks_are_inspected(work: Work) -> None:
+    hand_out(work)
+    submit(work, discards=(4,))
+    for who in ("ina@x.org", "ivo@x.org"):
+        review(work, 4, True, who)
+    for image in (4, 13):
+        with pytest.raises(StateError, match=f"image {image} of ram has no masks"):
+            sample(work, image)
+
+
+def test_two_pictures_of_one_number_are_one_sentence(work: Work) -> None:
+    row = {"id": 1, "object": "ram", "file_name": "x", "width": 1, "height": 1, "shown": [1, 1]}
+    with pytest.raises(DatasetError, match="refused a row that contradicts another"):
+        work.record("images", who="lead", data={"images": [{**row, "rank": 0}]})
+
+
 def test_what_is_refused_leaves_no_trace(work: Work) -> None:
     count = len(work.events())
     with pytest.raises(UnknownNameError, match="unknown object category 'ramm'"):
@@ -182,3 +220,6 @@ def test_names_of_folders_are_safe_and_different(tmp_path: Path, work: Work) -> 
     folders = [safe_name(name) for name in names]
     assert len(set(folders)) == len(names)
     assert all("/" not in folder and folder.strip(".") for folder in folders)
+    long = [safe_name(letter * 3000) for letter in ("x", "足", "😀")]
+    assert all(len(name.encode()) < 200 for name in long)
+    assert safe_name("x" * 3000) != safe_name("x" * 3001)
