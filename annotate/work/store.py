@@ -28,7 +28,7 @@ from partlab.errors import (
     StateError,
     UnknownNameError,
 )
-from partlab.files import exclusive, sha256_json, write_json
+from partlab.files import exclusive, sha256_json, write_bytes, write_json
 
 IMAGES_PER_EVENT = 1000
 _DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
@@ -240,8 +240,8 @@ class Work:
 
     def _write_vocabulary(self, vocabulary: Vocabulary) -> None:
         path = self.folder / "vocabulary.yaml"
-        for one in (self.kept_vocabulary(vocabulary.version), path):
-            write_vocabulary(one, vocabulary, like=path)
+        write_vocabulary(path, vocabulary)
+        write_bytes(self.kept_vocabulary(vocabulary.version), path.read_bytes())
 
     # --- reading ---------------------------------------------------------------------------
 
