@@ -2,8 +2,8 @@
 
 import logging
 import shutil
-from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -152,15 +152,19 @@ def _open_folder(source: Path) -> ImageSource:
     return ImageSource(source, names, {})
 
 
-def _refuse(counts: dict[str, int], wanted: int, source: str | Path) -> None:
+def need_enough(counts: Mapping[str, int], wanted: int, source: str | Path) -> None:
+    """See that every category has as many images as are wanted (D-02).
+
+    Raises:
+        DatasetError: some have fewer; they are named.
+    """
     short = {name: count for name, count in counts.items() if count < wanted}
     if not short:
         return
     named = [f"{name} ({count})" for name, count in sorted(short.items())]
     more = f" and {len(named) - 20} more" if len(named) > 20 else ""
     raise DatasetError(
-        f"{len(short)} object categories of {source} have fewer than {wanted} readable images: "
-        f"{', '.join(named[:20])}{more}",
+        f"{source} has fewer than {wanted} readable images of {', '.join(named[:20])}{more}",
         hint="ask for fewer with --per-object, or add images to these categories",
     )
 
@@ -178,7 +182,7 @@ def choose_images(
     Raises:
         DatasetError: a category has too few readable images; all such are named.
     """
-    _refuse({name: len(files) for name, files in source.names.items()}, wanted, source.root)
+    need_enough({name: len(files) for name, files in source.names.items()}, wanted, source.root)
     chosen: list[Chosen] = []
     unreadable: list[str] = []
     for owner in progress(source.names, "choosing", len(source.names)):
@@ -186,8 +190,8 @@ def choose_images(
         for one in islice(one_by_one, wanted):
             stated = origin_split or one.origin_split
             chosen.append(replace(one, origin_split=stated))
-    counts = {name: sum(one.object == name for one in chosen) for name in source.names}
-    _refuse(counts, wanted, source.root)
+    counts = Counter(one.object for one in chosen)
+    need_enough({name: counts[name] for name in source.names}, wanted, source.root)
     return chosen, unreadable
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import httpx
 
 from annotate.studio.client import RefusedError, Studio
-from annotate.studio.connection import open_http
+from annotate.studio.connection import is_loopback, open_http
 from annotate.studio.images import FOLDER, url_path
 from partlab.errors import StudioError
 
@@ -49,7 +49,7 @@ def find_access(
         StudioError: the picture does not come back; the hint says how to start the server.
     """
     if image_url:
-        return _remote(image_url, work, sample)
+        return _remote(studio.url, image_url, work, sample)
     folder = _share(studio, project_id, work / FOLDER)
     wanted = sample.read_bytes()
     path = sample.absolute().relative_to((work / FOLDER).absolute())
@@ -99,7 +99,7 @@ def _reason(message: str) -> str:
 
 
 def _how_to_start(work: Path) -> str:
-    root = work.absolute().parent
+    root = work.resolve().parent
     return (
         f"start the server with `partlab studio up DIR --root {root}`, "
         f"or serve {work / FOLDER} yourself and pass its address with --image-url"
@@ -122,20 +122,40 @@ def _fetched(studio: Studio, url: str) -> bytes | None:
         raise
 
 
-def _remote(image_url: str, work: Path, sample: Path) -> Access:
+def _remote(studio_url: str, image_url: str, work: Path, sample: Path) -> Access:
     access = Access(image_url.rstrip("/") + "/")
     url = access.url(sample.absolute().relative_to((work / FOLDER).absolute()))
+    hint = f"--image-url is the address that shows {work / FOLDER}"
     try:
         with open_http(url, timeout=60, follow_redirects=True) as browser:
-            answer = browser.get(url)
+            answer = browser.get(url, headers={"Origin": _origin(studio_url)})
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise StudioError(
-            f"cannot fetch {url}: {type(error).__name__}",
-            hint=f"--image-url is the address that shows {work / FOLDER}",
-        ) from error
+        raise StudioError(f"cannot fetch {url}: {type(error).__name__}", hint=hint) from error
     if answer.content != sample.read_bytes():
-        raise StudioError(
-            f"{url} is not the picture {sample} (status {answer.status_code})",
-            hint=f"--image-url is the address that shows {work / FOLDER}",
-        )
+        what = f"{url} is not the picture {sample} (status {answer.status_code})"
+        raise StudioError(what, hint=hint)
+    _need_shown(answer, url, studio_url)
     return access
+
+
+def _origin(url: str) -> str:
+    """Scheme, host and port: what a browser calls the site that a page came from."""
+    parsed = httpx.URL(url)
+    return f"{parsed.scheme}://{parsed.netloc.decode()}"
+
+
+def _need_shown(answer: httpx.Response, url: str, studio_url: str) -> None:
+    """See that browsers will show the picture in the pages of Label Studio."""
+    site = _origin(studio_url)
+    if site.startswith("https:") and url.startswith("http:") and not is_loopback(url):
+        raise StudioError(
+            f"browsers show no picture from {url} in the pages of {site}",
+            hint="pages that come by https may show only pictures that do so too",
+        )
+    allowed = answer.headers.get("access-control-allow-origin")
+    if _origin(url) != site and allowed not in ("*", site):
+        raise StudioError(
+            f"browsers show no picture from {url} in the pages of {site}: the server that has "
+            "it does not allow it",
+            hint=f"let it send the header `Access-Control-Allow-Origin: {site}` (CORS)",
+        )

@@ -2,13 +2,14 @@
 
 import logging
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from annotate.sample import Chosen, ImageSource, choose_images, open_images
-from annotate.studio.honeypots import Known, choose_known, mixed, read_known
+from annotate.studio.honeypots import Known, choose_known, mixed
 from annotate.studio.images import (
     FOLDER,
     HONEYPOTS,
@@ -26,12 +27,12 @@ from annotate.vocabulary import Vocabulary
 from annotate.work import Image, Work, safe_name
 from annotate.work.settings import WorkSettings
 from partlab.errors import (
+    BusyError,
     NotFoundError,
     OutputExistsError,
-    StateError,
     UnknownNameError,
 )
-from partlab.files import sha256_json
+from partlab.files import exclusive, sha256_json
 from partlab.progress import Progress, silent
 from partlab.schema import OURS
 
@@ -115,6 +116,24 @@ def _unmatched(category: str, vocabulary: Vocabulary) -> UnknownNameError:
     return error
 
 
+@contextmanager
+def handing_out(folder: Path) -> Iterator[None]:
+    """Keep other processes from preparing pictures and making projects of the work in `folder`.
+
+    Raises:
+        BusyError: another one does.
+    """
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(exclusive(folder / FOLDER))
+        except BusyError as error:
+            raise BusyError(
+                f"another partlab process is handing out {folder}",
+                hint="wait for it to end, then run the same command again",
+            ) from error
+        yield
+
+
 def begin_work(
     folder: str | Path,
     plan: Plan,
@@ -135,10 +154,25 @@ def begin_work(
         DatasetError: a category has too few readable pictures.
         NotFoundError: no picture of `known` can be used.
         OutputExistsError: the folder holds something else.
+        BusyError: another process begins it.
         PartlabError: the disk is full, or the like.
     """
     folder = Path(folder)
     _need_own_folder(folder)
+    with handing_out(folder):
+        return _begin(folder, plan, name, per_object, seed, known, progress, settings)
+
+
+def _begin(
+    folder: Path,
+    plan: Plan,
+    name: str,
+    per_object: int,
+    seed: int,
+    known: Known | None,
+    progress: Progress,
+    settings: dict[str, Any],
+) -> Work:
     chosen, _ = choose_images(plan.source, per_object, seed=seed, progress=progress)
     long_side = settings.get("long_side", _default("long_side"))
     rows, secret = rows_of(plan.source, chosen, long_side), []
@@ -153,55 +187,6 @@ def begin_work(
     prepare_images(folder, rows, long_side, progress)
     given = {"seed": seed, "per_object": per_object, **settings}
     return Work.create(folder, name, plan.vocabulary, rows, **given)
-
-
-def reopen_work(
-    folder: str | Path,
-    vocabulary: Vocabulary | None = None,
-    images: str | Path | None = None,
-    progress: Progress = silent,
-    *,
-    split: str | None = None,
-    honeypots: str | Path | None = None,
-) -> Work:
-    """Open a work; with `images`, note where the originals are and prepare missing pictures.
-
-    `honeypots` says the same of the pictures whose masks are known.
-
-    Raises:
-        StateError: `vocabulary` is not the work's own, or the work was begun without honeypots.
-        NotFoundError: `images` does not have an image of the work.
-    """
-    work = Work.open(folder)
-    if vocabulary is not None and vocabulary.hash != work.vocabulary.hash:
-        raise StateError(
-            f"the work in {folder} goes by version {work.vocabulary.version} of its own vocabulary",
-            hint="change it with `partlab vocabulary migrate`; leave --vocabulary out here",
-        )
-    if honeypots is not None:
-        if not work.honeypots():
-            raise StateError(
-                f"the work in {folder} was begun without honeypots",
-                hint="they are mixed in when a work begins; leave --honeypots out here",
-            )
-        remember_source(work.folder, read_known(honeypots).image_root, honeypots=True)
-    if images is not None:
-        refresh_pictures(work, images, progress, split=split)
-    return work
-
-
-def refresh_pictures(
-    work: Work, images: str | Path, progress: Progress = silent, *, split: str | None = None
-) -> int:
-    """Note where the originals are now, and prepare pictures that are missing; how many.
-
-    Raises:
-        NotFoundError: the folder does not have an image of the work.
-    """
-    root = open_images(images, split).root
-    remember_source(work.folder, root, pool=pool_of(images, split))
-    rows = work.images(with_honeypots=True)
-    return prepare_images(work.folder, rows, work.settings.long_side, progress)
 
 
 def prepare_images(

@@ -8,15 +8,15 @@ found by its description, a task by the image it shows.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from annotate.sample import need_enough
 from annotate.studio.access import Access, ensure_access, find_access
 from annotate.studio.annotators import Annotators, assign
-from annotate.studio.begin import Plan
+from annotate.studio.begin import Plan, handing_out
 from annotate.studio.client import Studio
 from annotate.studio.honeypots import Known
 from annotate.studio.images import EXAMPLES, FOLDER, save_examples, shown_picture
@@ -28,6 +28,7 @@ from annotate.studio.projects import (
     add_tasks,
     description_of,
     find_projects,
+    is_there,
     make_project,
     task_ids,
     title_of,
@@ -39,8 +40,7 @@ from annotate.studio.users import need_users
 from annotate.work import Batch, Image, Task, Work, final_discards, open_images, safe_name
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
-from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError
-from partlab.files import exclusive
+from partlab.errors import ConfigError, NotFoundError, StudioError
 from partlab.images import is_image_name
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
@@ -109,7 +109,7 @@ def create(
         BusyError: another process is doing the same.
     """
     who = str(studio.whoami()["email"])
-    with working_alone(work):
+    with handing_out(work.folder):
         need_settled(work)
         planned = plan_rounds(work, annotators, start_from)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
@@ -155,24 +155,6 @@ def read_examples(source: Path) -> Dataset | Path:
             raise
         return source
     return read_dataset(source, next(iter(splits)))
-
-
-@contextmanager
-def working_alone(work: Work) -> Iterator[None]:
-    """Keep other processes from making projects of this work.
-
-    Raises:
-        BusyError: another one does.
-    """
-    with ExitStack() as stack:
-        try:
-            stack.enter_context(exclusive(work.folder / FOLDER))
-        except BusyError as error:
-            raise BusyError(
-                f"another partlab process is handing out {work.folder}",
-                hint="wait for it to end, then run the same command again",
-            ) from error
-        yield
 
 
 def preview(
@@ -221,11 +203,13 @@ def preview_new(
 
     Raises:
         ConfigError: nobody is named to draw.
+        DatasetError: a category has too few pictures.
     """
     if annotators is None:
         raise _nobody(next(iter(plan.objects)))
+    need_enough(plan.objects, per_object, plan.images)
     wanted = assign(list(plan.objects), annotators)
-    counts = {name: min(count, per_object) for name, count in plan.objects.items()}
+    counts = dict.fromkeys(plan.objects, per_object)
     checks = dict.fromkeys(counts, 0) | (known.counts if known else {})
     return [
         HandedOut(
@@ -308,7 +292,7 @@ class _Builder:
         tasks = self.work.tasks(batch.object, batch.round)
         if batch.state not in BEING_DRAWN:
             return self._told(batch, tasks)
-        project_id = self.found.get((batch.object, batch.round))
+        project_id = self.found.get((batch.object, batch.round)) or self._undescribed(batch)
         waiting = self._waiting(batch, tasks, project_id)
         if project_id is not None and project_id == batch.project_id and not waiting:
             return self._told(batch, tasks)
@@ -329,6 +313,18 @@ class _Builder:
             self._record("opened", batch, data)
         added = self._add(batch, project_id, waiting, access, look=not made)
         return self._told(self.work.batch(batch.object, batch.round), tasks, made, added)
+
+    def _undescribed(self, batch: Batch) -> int | None:
+        """The round's project where somebody changed its description, which is put back."""
+        if batch.project_id is None or not is_there(self.studio, self.work, batch):
+            return None
+        log.warning(
+            "the description of project %d (%s) was changed by hand, and is put back: partlab "
+            "finds the project by it", batch.project_id, batch.object
+        )  # fmt: skip
+        about = description_of(self.work, batch, batch.config_hash or "")
+        self.studio.patch(f"/api/projects/{batch.project_id}/", {"description": about})
+        return batch.project_id
 
     def _waiting(self, batch: Batch, tasks: Sequence[Task], project_id: int | None) -> list[int]:
         """Images without a task in this project; drawn ones of a lost project stay out."""

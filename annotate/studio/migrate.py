@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
-from annotate.studio.create import renew_project, working_alone
+from annotate.studio.create import renew_project
 from annotate.studio.labelconfig import config_hash, label_config
 from annotate.studio.pull import pull
 from annotate.studio.raw import Header, write_export
@@ -369,5 +370,5 @@ def _alone(work: Work) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(exclusive(work.folder / ".pull"))
         stack.enter_context(exclusive(work.folder / ".push"))
-        stack.enter_context(working_alone(work))
+        stack.enter_context(handing_out(work.folder))
         yield

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any, TypeVar
 
+from sqlalchemy import select
+
 from annotate.studio.client import RefusedError, Studio
 from annotate.work import Batch, Work
 from partlab.errors import StudioError
@@ -69,13 +71,37 @@ def description_of(
 
 
 def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:
-    """Project id for each (object, round) of this work that is in Label Studio."""
+    """Project id for each (object, round) of this work that is in Label Studio.
+
+    Of two projects of one round the one that the work has noted counts, else the older one.
+    """
+    with work.read() as session:
+        noted = set(session.scalars(select(Batch.project_id)))
     found: dict[Key, int] = {}
     for project in studio.pages("/api/projects/", include="id,description", ordering="id"):
         facts = _facts(project.get("description"))
         if facts.get("work") == work.settings.id and facts.get("kind") == kind:
-            found.setdefault((facts["object"], facts["round"]), project["id"])
+            key = facts["object"], facts["round"]
+            if project["id"] in noted:
+                found[key] = project["id"]
+            found.setdefault(key, project["id"])
     return found
+
+
+def is_there(studio: Studio, work: Work, batch: Batch) -> bool:
+    """Whether a round's project is still there, though its description no longer says so.
+
+    It has the round's own tasks, and does not say that it belongs to another work.
+    """
+    try:
+        project = studio.get(f"/api/projects/{batch.project_id}/")
+        there = task_ids(studio, work, project["id"])
+    except RefusedError as error:
+        if error.status == 404:
+            return False
+        raise
+    own = ((task.image_id, task.task_id) for task in work.tasks(batch.object, batch.round))
+    return not _facts(project.get("description")) and any(there.get(i) == t for i, t in own if t)
 
 
 def _facts(description: Any) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 import logging
 from typing import Any
 
+from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
-from annotate.studio.create import BEING_DRAWN, OVER, images_of_next, working_alone
+from annotate.studio.create import BEING_DRAWN, OVER, images_of_next
 from annotate.studio.projects import description_of, title_of
 from annotate.studio.users import need_users
 from annotate.work import Batch, Work
@@ -38,7 +39,7 @@ def reassign(
     _check(batch, to, answers, force=force)
     if not dry_run:
         who = str(studio.whoami()["email"])
-        with working_alone(work):
+        with handing_out(work.folder):
             need_settled(work)
             _hand_over(work, studio, who, batch, to, answers)
     return work.batch(owner), answers

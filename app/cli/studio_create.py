@@ -1,5 +1,6 @@
 """`partlab studio create | reassign`: hand out object categories, each to one annotator."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -10,6 +11,7 @@ from app.cli._ui import JsonOpt, Ui, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
+    from annotate.studio.annotators import Annotators
     from annotate.studio.begin import Plan
     from annotate.studio.create import HandedOut
     from annotate.studio.honeypots import Known
@@ -44,15 +46,19 @@ def create(
         list[str] | None,
         typer.Option("--object", help="Only this object category; may be repeated."),
     ] = None,
-    per_object: Annotated[int, typer.Option(min=1, help="Pictures of each object.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Same seed, same pictures.")] = 0,
+    per_object: Annotated[
+        int | None, typer.Option(min=1, help="Pictures of each object: 100.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same pictures: 0.")] = None,
     split: Annotated[str | None, typer.Option(help="Split of a data set of pictures.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the work; else its folder's.")] = None,
     model_help: Annotated[
-        bool,
+        bool | None,
         typer.Option("--model-help/--no-model-help", help="Whether models may ever suggest masks."),
-    ] = True,
-    long_side: Annotated[int, typer.Option(min=64, help="Pixels, as annotators see it.")] = 1024,
+    ] = None,
+    long_side: Annotated[
+        int | None, typer.Option(min=64, help="Pixels at most, as annotators see it: 1024.")
+    ] = None,
     image_url: Annotated[
         str | None, typer.Option(help="Address that shows WORK/images, if not Label Studio's.")
     ] = None,
@@ -87,52 +93,94 @@ def create(
     --annotators ann@example.org,ben@example.org
     """
     with reported(json) as ui:
-        from annotate.studio import annotators as people
-        from annotate.studio.begin import begin_work
-        from annotate.studio.create import preview, preview_new
+        from annotate.studio.annotators import read_annotators
 
-        named = people.read_annotators(annotators) if annotators else None
-        plan = _plan(folder, vocabulary, images, objects or [], split)
+        named = read_annotators(annotators) if annotators else None
+        settings = {"name": name, "per_object": per_object, "seed": seed, "image_url": image_url}
+        settings |= {"model_help": model_help, "long_side": long_side}
+        settings = {key: value for key, value in settings.items() if value not in (None, "")}
+        asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "examples": examples}
         how |= {"annotators": named, "refill": refill}
-        if plan is None:
-            sources = {"images": images, "split": split, "honeypots": honeypots}
-            work = _reopen(folder, vocabulary, sources, ui)
-            if dry_run:
-                told = preview(work, named, start_from, refill=refill)
-            else:
-                told = _hand_out(work, how, ui)
+        if (folder / "work.json").exists():
+            told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
         else:
-            known = _known(plan, honeypots, max(1, round(honeypot_share * per_object)))
-            told = preview_new(plan, per_object, named, known)
-            if not dry_run:
-                settings: dict[str, Any] = {"model_help": model_help, "long_side": long_side}
-                settings |= {"per_object": per_object, "seed": seed, "image_url": image_url}
-                settings |= {"name": name or folder.resolve().name, "known": known}
-                _check_people(told)
-                work = begin_work(folder, plan, progress=ui.progress, **settings)
-                told = _hand_out(work, how, ui)
+            told = _begin(asked, how, honeypots, honeypot_share, ui, dry_run=dry_run)
         _tell(told, ui, folder, dry_run=dry_run)
 
 
-def _plan(
-    folder: Path,
-    vocabulary: Path | None,
-    images: Path | None,
-    objects: list[str],
-    split: str | None,
-) -> "Plan | None":
-    """What a new work is to be made of; None when the folder holds a work already."""
+@dataclass(frozen=True)
+class _Asked:
+    """What the command was given to begin a work with; `settings` are only those that were."""
+
+    folder: Path
+    vocabulary: Path | None
+    images: Path | None
+    split: str | None
+    objects: list[str]
+    settings: dict[str, Any]
+    annotators: "Annotators | None"
+
+
+def _go_on(
+    asked: _Asked, how: dict[str, Any], honeypots: Path | None, ui: Ui, *, dry_run: bool
+) -> list["HandedOut"]:
+    """The folder holds a work: what is missing of it."""
+    from annotate.studio.create import preview
+    from annotate.studio.reopen import reopen_work
+    from annotate.vocabulary import read_vocabulary
+
+    work = reopen_work(
+        asked.folder,
+        read_vocabulary(asked.vocabulary) if asked.vocabulary else None,
+        asked.images,
+        ui.progress,
+        split=asked.split,
+        honeypots=honeypots,
+        objects=asked.objects,
+        dry_run=dry_run,
+        **asked.settings,
+    )
+    if dry_run:
+        return preview(work, asked.annotators, how["start_from"], refill=how["refill"])
+    return _hand_out(work, how, ui)
+
+
+def _begin(
+    asked: _Asked,
+    how: dict[str, Any],
+    honeypots: Path | None,
+    share: float,
+    ui: Ui,
+    *,
+    dry_run: bool,
+) -> list["HandedOut"]:
+    """A new work: first what can be said without opening a picture."""
+    from annotate.studio.begin import begin_work
+    from annotate.studio.create import preview_new
+
+    plan = _plan(asked)
+    per_object = asked.settings.get("per_object", 100)
+    known = _known(plan, honeypots, max(1, round(share * per_object)))
+    told = preview_new(plan, per_object, asked.annotators, known)
+    if dry_run:
+        return told
+    _check_people(told)
+    settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
+    work = begin_work(asked.folder, plan, progress=ui.progress, **settings)
+    return _hand_out(work, how, ui)
+
+
+def _plan(asked: _Asked) -> "Plan":
     from annotate.studio.begin import plan_work
     from annotate.vocabulary import read_vocabulary
 
-    if (folder / "work.json").exists():
-        return None
-    if vocabulary is None or images is None:
+    if asked.vocabulary is None or asked.images is None:
         raise ConfigError(
-            f"{folder} holds no work yet", hint="begin one with --vocabulary and --images"
+            f"{asked.folder} holds no work yet", hint="begin one with --vocabulary and --images"
         )
-    return plan_work(read_vocabulary(vocabulary), images, objects=objects, split=split)
+    vocabulary = read_vocabulary(asked.vocabulary)
+    return plan_work(vocabulary, asked.images, objects=asked.objects, split=asked.split)
 
 
 def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
@@ -142,14 +190,6 @@ def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
     if honeypots is None:
         return None
     return plan_known(plan.vocabulary, list(plan.objects), honeypots, per_object=count)
-
-
-def _reopen(folder: Path, vocabulary: Path | None, sources: dict[str, Any], ui: Ui) -> "Work":
-    from annotate.studio.begin import reopen_work
-    from annotate.vocabulary import read_vocabulary
-
-    given = read_vocabulary(vocabulary) if vocabulary else None
-    return reopen_work(folder, given, progress=ui.progress, **sources)
 
 
 def _check_people(told: list["HandedOut"]) -> None:

@@ -15,14 +15,15 @@ import pytest
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
-from annotate.studio.begin import begin_work, plan_work
+from annotate.studio.begin import begin_work, handing_out, plan_work
 from annotate.studio.client import Studio
-from annotate.studio.create import HandedOut, create, preview, working_alone
+from annotate.studio.create import HandedOut, create, preview
 from annotate.studio.images import shown_picture
 from annotate.studio.labelconfig import config_hash, label_config
 from annotate.studio.projects import find_projects, title_of
 from annotate.studio.reassign import reassign
 from annotate.studio.regions import read_result
+from annotate.studio.reopen import reopen_work
 from annotate.studio.server import Running
 from annotate.studio.users import create_users
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
@@ -236,6 +237,33 @@ def test_a_deleted_project_is_made_afresh_with_what_is_left(
     assert not any(one.made or one.added for one in create(work, studio))
 
 
+def test_a_description_changed_by_hand_is_put_back(make_work: MakeWork, studio: Studio) -> None:
+    work = make_work()
+    told = by_object(create(work, studio, annotators=[ANN]))["ram"]
+    before = project_of(studio, told)["description"]
+    studio.patch(f"/api/projects/{told.project_id}/", {"description": "mine"})
+    assert not any(one.made or one.added for one in create(work, studio))
+    assert project_of(studio, told)["description"] == before
+    studio.patch(
+        f"/api/projects/{told.project_id}/",
+        {"description": before.replace(work.settings.id, "another")},
+    )
+    assert by_object(create(work, studio))["ram"].made
+
+
+def test_of_two_projects_of_a_round_the_noted_one_counts(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    work = make_work()
+    told = by_object(create(work, studio, annotators=[ANN]))["ram"]
+    made = {**project_of(studio, told), "title": "twin"}
+    wanted = ("title", "description", "label_config")
+    twin = studio.post("/api/projects/", {key: made[key] for key in wanted})["id"]
+    assert find_projects(studio, work)["ram", 1] == told.project_id
+    studio.delete(f"/api/projects/{told.project_id}/")
+    assert find_projects(studio, work)["ram", 1] == twin
+
+
 def test_the_next_round_begins_fresh_or_from_the_one_before(
     make_work: MakeWork, studio: Studio
 ) -> None:
@@ -302,7 +330,7 @@ def test_who_has_no_account_is_said_and_nothing_is_recorded(
 
 def test_two_at_once_do_not_hand_out_twice(make_work: MakeWork, studio: Studio) -> None:
     work = make_work()
-    with working_alone(work), pytest.raises(BusyError, match="is handing out"):
+    with handing_out(work.folder), pytest.raises(BusyError, match="is handing out"):
         create(work, studio, annotators=[ANN])
 
 
@@ -324,10 +352,19 @@ def test_pictures_the_server_may_not_show(
     assert all(one.state == "annotating" and one.added == 3 for one in told)
 
 
+class ForAllPages(http.server.SimpleHTTPRequestHandler):
+    """Lets the pages of every site show its pictures."""
+
+    def end_headers(self) -> None:
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+
 @pytest.fixture
-def web(tmp_path: Path) -> Iterator[str]:
+def web(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
     """A web server of the user's own for tmp_path; its address."""
-    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(tmp_path))
+    kind = getattr(request, "param", ForAllPages)
+    handler = functools.partial(kind, directory=str(tmp_path))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}"
@@ -349,6 +386,32 @@ def test_a_wrong_address_of_the_pictures(make_work: MakeWork, studio: Studio, we
         create(make_work(image_url=f"{web}/wrong"), studio, annotators=[ANN])
     with pytest.raises(StudioError, match="cannot fetch http://127"):
         create(make_work(name="b", image_url="http://127.0.0.1:9/x"), studio, annotators=[ANN])
+
+
+@pytest.mark.parametrize("web", [http.server.SimpleHTTPRequestHandler], indirect=True)
+def test_pictures_that_browsers_would_not_show(
+    make_work: MakeWork, studio: Studio, web: str
+) -> None:
+    with pytest.raises(StudioError, match="browsers show no picture") as caught:
+        create(make_work(name="farm", image_url=f"{web}/farm/images"), studio, annotators=[ANN])
+    assert f"Access-Control-Allow-Origin: {studio.url}" in str(caught.value.hint)
+
+
+def test_a_mistyped_address_can_be_put_right(
+    make_work: MakeWork, studio: Studio, web: str, tmp_path: Path
+) -> None:
+    work = make_work(name="farm", image_url=f"{web}/from/images")
+    with pytest.raises(StudioError, match="is not the picture"):
+        create(work, studio, annotators=[ANN])
+    right = f"{web}/farm/images"
+    reopen_work(work.folder, image_url=right, dry_run=True)
+    with Work.open(work.folder) as same:
+        assert same.settings.image_url == f"{web}/from/images"
+    told = create(reopen_work(work.folder, image_url=right), studio)
+    assert tasks_of(studio, told[0])[0]["data"]["image"].startswith(right)
+    reopen_work(work.folder, image_url=right)
+    with pytest.raises(StateError, match=f"begun with image url: {right}"):
+        reopen_work(work.folder, image_url=f"{web}/other")
 
 
 # -- handing over -----------------------------------------------------------------------------
@@ -435,6 +498,14 @@ def test_the_commands(
     code, told, _ = run("reassign", tmp_path / "new", "ram", "--to", CLEO)
     assert (code, told["assignee"]) == (0, CLEO)
     assert run("create", tmp_path / "other")[0] == 2
+    assert run(*words[:-1], 4, "--dry-run")[0] == 1  # a work goes by what it was begun with
+    for option in (["--no-model-help"], ["--seed", 5], ["--object", "ram"], ["--name", "x"]):
+        code, _, words_of_error = run("create", tmp_path / "new", *option)
+        assert (code, "was begun with" in words_of_error) == (1, True)
+        assert str(option[0]).removeprefix("--no-").removeprefix("--") in words_of_error
+    words[1] = tmp_path / "newer"
+    code, _, words_of_error = run(*words[:-1], 4, "--dry-run")
+    assert (code, "fewer than 4 readable images of" in words_of_error) == (5, True)
     assert run("reassign", tmp_path / "other", "ram", "--to", CLEO)[0] == 3
     monkeypatch.delenv("PARTLAB_STUDIO_TOKEN")
     code, _, words_of_error = run("create", tmp_path / "new")

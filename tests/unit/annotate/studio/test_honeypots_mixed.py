@@ -18,12 +18,13 @@ from annotate.inspect.effort import measure_effort
 from annotate.inspect.export import Wanted, build
 from annotate.inspect.service import Inspection
 from annotate.studio.access import Access
-from annotate.studio.begin import begin_work, plan_work, reopen_work
+from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.client import Studio
 from annotate.studio.create import _Builder, preview, preview_new
 from annotate.studio.honeypots import plan_known
 from annotate.studio.images import find_picture, shown_picture
 from annotate.studio.refill import refill
+from annotate.studio.reopen import reopen_work
 from annotate.studio.status import hours_by_annotator, standings
 from annotate.studio.submit import make_manifest, submit_finished
 from annotate.vocabulary import ObjectParts, Part, Vocabulary

@@ -13,10 +13,11 @@ from annotate.inspect.discards import find_cases
 from annotate.inspect.export import build
 from annotate.sample import choose_images, open_images
 from annotate.studio import refill as module
-from annotate.studio.begin import begin_work, plan_work, refresh_pictures
+from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.create import plan_rounds, preview
 from annotate.studio.images import original_picture, shown_picture
 from annotate.studio.refill import find_lacks, refill
+from annotate.studio.reopen import refresh_pictures
 from annotate.work import Work
 from partlab.errors import NotFoundError
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotate.studio.annotators import assign, read_annotators
-from annotate.studio.begin import begin_work, plan_work, reopen_work
+from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.images import (
     find_picture,
     original_picture,
@@ -16,6 +16,7 @@ from annotate.studio.images import (
     shown_picture,
     shown_size,
 )
+from annotate.studio.reopen import reopen_work
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from partlab.errors import (
     ConfigError,
