@@ -146,7 +146,8 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
     """The XML of an inspector's page: picture, verdict, the reason of a failure, a note."""
     root = ElementTree.Element("View")
     _add(root, "Header", value="$question", size="4")
-    _add(root, "Image", name=picture, value=f"${picture}", zoom="true", zoomControl="true")
+    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "auto"}  # the whole picture
+    _add(root, "Image", name=picture, value=f"${picture}", **look)
     choices = _choices(root, VERDICT, picture, "Say what you think of it.")
     for key, verdict in enumerate(verdicts, 1):
         _add(choices, "Choice", value=verdict, hotkey=str(key))

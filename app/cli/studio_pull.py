@@ -134,9 +134,9 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
         "given\nup",
         "bro-\nken",
         "flags",
-        "model's/\nchanged/\nown masks",
-        "minutes/\npicture",
+        "min/\npicture",
     )
+    table.padding, table.pad_edge = (0, 1, 0, 0), False  # fits in 80 columns
     for column in table.columns[1:3]:
         column.justify, column.overflow = "left", "fold"
     table.columns[1].no_wrap = table.columns[3].no_wrap = True
@@ -150,12 +150,16 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
             f"{one.discarded}",
             f"{one.broken}",
             f"{len(one.flags)}",
-            f"{one.untouched}/{one.changed}/{one.manual}",
             minutes,
         )
     stdout.print(table)
     for one in found:
         words = [f"{one.restored} given up, and to be drawn after all"] if one.restored else []
+        if one.untouched or one.changed:
+            words.append(
+                f"{one.untouched} masks are a model's, {one.changed} are a model's and corrected, "
+                f"{one.manual} are drawn by hand"
+            )
         words += (
             [f"besides, {one.checked} of {one.checks} honeypots are done"] if one.checks else []
         )
