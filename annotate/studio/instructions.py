@@ -45,7 +45,8 @@ def instructions(parts: ObjectParts, config: str, examples: Sequence[str] = ()) 
 
 _KEYS = """<br><h3>Keys</h3>
 <p><b>B</b> brush, <b>E</b> eraser, <b>[</b> and <b>]</b> size of the brush,
-<b>U</b> end this region and begin a new one, <b>V</b> select,
+<b>U</b> end this region: press it before the next part, whose key would else rename it,
+<b>V</b> select,
 <b>Ctrl</b> + mouse wheel zoom, <b>H</b> move the picture, <b>Ctrl+Z</b> undo,
 <b>Ctrl+Enter</b> submit.</p>"""
 
