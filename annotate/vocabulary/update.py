@@ -28,8 +28,10 @@ def updated(old: Vocabulary, proposed: Vocabulary, by: Editor) -> Updated:
     told = Updated(old)
     objects: list[ObjectParts] = []
     changes: list[Change] = []
+    by_name = {folded(one.name): one for one in old.objects}
+    by_wnid = {one.wnid: one for one in old.objects if one.wnid}
     for new in proposed.objects:
-        known = _known(old, new)
+        known = by_wnid.get(new.wnid or "") or by_name.get(folded(new.name))
         if known is None:
             objects.append(new)
             changes.append(by.change(old, "add", new.name, (), new.ids))
@@ -42,12 +44,6 @@ def updated(old: Vocabulary, proposed: Vocabulary, by: Editor) -> Updated:
     if objects:
         told.vocabulary = old.replaced(objects, *changes)
     return told
-
-
-def _known(old: Vocabulary, new: ObjectParts) -> ObjectParts | None:
-    by_name = {folded(one.name): one for one in old.objects}
-    by_wnid = {one.wnid: one for one in old.objects if one.wnid}
-    return by_wnid.get(new.wnid or "") or by_name.get(folded(new.name))
 
 
 def _fresh(old: Vocabulary, known: ObjectParts, new: ObjectParts) -> list[Part]:

@@ -1,5 +1,6 @@
 """A work on disk: its settings, vocabulary, state and history."""
 
+import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -199,9 +200,11 @@ class Work:
 
         Raises:
             StateError: the rules do not allow it now; nothing was written.
+            SchemaError: something holds bytes that are no text.
             MovedOnError: the category is no longer what `basis` says; nothing was written.
             BusyError: another process held the database for over a minute.
         """
+        _need_text(who, data)
         with writing(self._engine) as session:
             if object and not round:
                 round = self._latest(session, object).round
@@ -390,6 +393,15 @@ class Work:
                     f"event {event.id} ({event.what}) of {self.history} does not fit the others",
                     hint="the journal or a raw export was changed by hand",
                 )
+
+
+def _need_text(*values: Any) -> None:
+    """Refuse what could not be written into the journal, before anything is done."""
+    try:
+        json.dumps(values, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        words = error.object[max(0, error.start - 20) : error.end]
+        raise SchemaError(f"{words!a} is not UTF-8 text; nothing was recorded") from None
 
 
 def _apply(change: Change) -> None:

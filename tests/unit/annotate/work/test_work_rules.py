@@ -204,6 +204,15 @@ def test_two_pictures_of_one_number_are_one_sentence(work: Work) -> None:
         work.record("images", who="lead", data={"images": [{**row, "rank": 0}]})
 
 
+def test_bytes_that_are_no_text_are_refused_before_anything_is_done(work: Work) -> None:
+    """As the shell hands them over: the journal could not hold them."""
+    count = len(work.events())
+    for about in ({"who": "a\udcff"}, {"who": "a", "data": {"note": ["a\udcff"]}}):
+        with pytest.raises(SchemaError, match=r"udcff' is not UTF-8 text"):
+            work.record("logged", **about)  # type: ignore[arg-type]
+    assert len(work.events()) == count
+
+
 def test_what_is_refused_leaves_no_trace(work: Work) -> None:
     count = len(work.events())
     with pytest.raises(UnknownNameError, match="unknown object category 'ramm'"):
