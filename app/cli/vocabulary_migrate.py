@@ -49,8 +49,8 @@ def migrate(
         if vocabulary.resolve() == (work / "vocabulary.yaml").resolve():
             raise ConfigError(
                 f"{vocabulary} is the work's own vocabulary",
-                hint="name a changed copy of it; if it was changed itself, move it away for that, and "
-                f"put the last {work / 'exports'}/vocabulary-v*.yaml in its place",
+                hint="name a changed copy of it; if it was changed itself, move it away for "
+                f"that, and put the last {work / 'exports'}/vocabulary-v*.yaml in its place",
             )
         new = read_vocabulary(vocabulary)
         with ExitStack() as stack:
