@@ -5,7 +5,8 @@
 
 `pixels` is an RGB array (height, width, 3), `layers` are `partlab.composite.Layer`s, `names`
 holds `object:part` for each label. A label has the same colour in every picture drawn with
-the same names. The font comes with Pillow, so the same input gives the same bytes.
+the same names. Plain English names are in a font that comes with Pillow, so the same input
+gives the same bytes; `annotate.fonts` finds one for other letters.
 """
 
 import colorsys
@@ -14,8 +15,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
+from annotate.fonts import font_for
 from partlab.composite import Layer, paint_order
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, decode, from_segmentation
@@ -163,15 +165,10 @@ def _rim(mask: BoolMask, width: int) -> BoolMask:
     return mask & ~core[1:-1, 1:-1]
 
 
-def font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Pillow's own font at a size in pixels."""
-    return ImageFont.load_default(size)
-
-
 def _name_plate(picture: Image.Image, title: str) -> None:
     draw = ImageDraw.Draw(picture, "RGBA")
     height = max(12, round(max(picture.size) / 18))
-    face = font(height)
+    face = font_for(title, height)
     left, top, right, bottom = draw.textbbox((0, 0), title, font=face)
     pad = height // 3
     x = picture.width - (right - left) - 2 * pad - pad
@@ -198,7 +195,9 @@ def with_legend(
         y = picture.height + height // 2 + row * line
         for x, text, colour in cells:
             draw.rounded_rectangle((x, y, x + height, y + height), height // 4, colour)
-            draw.text((x + round(height * 1.4), y - height // 10), text, _INK, font(height))
+            draw.text(
+                (x + round(height * 1.4), y - height // 10), text, _INK, font_for(text, height)
+            )
     return taller
 
 
@@ -209,7 +208,7 @@ def _legend_rows(
     x = height // 2
     for name, colour in entries:
         text = name.split(":", 1)[-1]
-        needed = round(height * 2.4 + font(height).getlength(text))
+        needed = round(height * 2.4 + font_for(text, height).getlength(text))
         if rows[-1] and x + needed > width:
             rows.append([])
             x = height // 2
@@ -252,7 +251,7 @@ def contact_sheet(
 def _caption(
     sheet: Image.Image, caption: str, corner: tuple[int, int], width: int, size: int
 ) -> None:
-    face = font(size)
+    face = font_for(caption, size)
     while len(caption) > 4 and face.getlength(caption) > width:
         caption = caption[:-2].rstrip("…") + "…"
     ImageDraw.Draw(sheet).text((corner[0], corner[1] + size // 4), caption, _INK, face)
