@@ -119,7 +119,7 @@ def _moved(plan: Plan, moves: tuple[_Move, ...]) -> Plan:
     ]
     for move in moves:
         row = rows[move.suspects][move.field]
-        row[move.bad] = max(row[move.bad] + move.by, 0)
+        row[move.bad] = max(row[move.bad] + move.by, move.field == "accept")
     limits = tuple(Limits(accept=tuple(r["accept"]), reject=tuple(r["reject"])) for r in rows)
     return plan.model_copy(update={"limits": limits})
 

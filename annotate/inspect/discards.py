@@ -8,11 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, null, select
 from sqlalchemy.orm import Session
 
 from annotate.studio.images import shown_picture
-from annotate.work import Answer, DiscardReview, Event, Image, Work, discard_state, honeypots
+from annotate.work import (
+    Answer,
+    Batch,
+    DiscardReview,
+    Event,
+    Image,
+    Work,
+    discard_state,
+    honeypots,
+)
 from partlab.errors import NotFoundError
 
 PUBLISHED = {"discarded": 37_505, "kept": 91_000, "rate": 37_505 / (37_505 + 91_000)}
@@ -73,30 +82,33 @@ def find_cases(work: Work, object: str | None = None) -> list[DiscardCase]:
         work.batch(object)  # says near names
     only = {"object": object} if object else {}
     with work.read() as session:
-        reviews: dict[tuple[str, int, int], list[DiscardReview]] = {}
+        reviews: dict[_Key, list[DiscardReview]] = {}
         for review in session.scalars(select(DiscardReview).filter_by(**only)):
             key = (review.object, review.round, review.image_id)
             reviews.setdefault(key, []).append(review)
         refused = _refused(session, only)
         facts = _facts(session, only)
         keys = sorted({*refused, *reviews})
-        batches = {
-            (b.object, b.round): b.state for o in {k[0] for k in keys} for b in work.rounds(o)
-        }
+        columns = select(Batch.object, Batch.round, Batch.state).filter_by(**only)
+        batches = {(owner, n): state for owner, n, state in session.execute(columns)}
         return [
             _case(work, session, key, reviews.get(key, []), facts.get(key, {}), batches[key[:2]])
             for key in keys
         ]
 
 
-def _refused(session: Session, only: dict[str, str]) -> list[tuple[str, int, int]]:
-    columns = select(Answer.object, Answer.round, Answer.image_id).filter_by(**only)
-    columns = columns.where(Answer.image_id.not_in(honeypots(only.get("object"))))
-    rows = session.execute(columns.where(Answer.kind.in_(("discard", "restored"))))
-    return [(owner, round_, image) for owner, round_, image in rows]
+_Key = tuple[str, int, int]  # object, round, image id
 
 
-def _facts(session: Session, only: dict[str, str]) -> dict[tuple[str, int, int], dict[str, Any]]:
+def _refused(session: Session, only: dict[str, str]) -> dict[_Key, tuple[Answer, Image]]:
+    """Held by the caller, so that `session.get` finds these rows without asking again."""
+    query = select(Answer, Image).join(Image, Image.id == Answer.image_id)
+    query = query.where(Answer.kind.in_(("discard", "restored")), Image.truth.is_(null()))
+    rows = session.execute(query.where(Answer.object == only["object"]) if only else query)
+    return {(a.object, a.round, a.image_id): (a, image) for a, image in rows}
+
+
+def _facts(session: Session, only: dict[str, str]) -> dict[_Key, dict[str, Any]]:
     """Reason and annotator as they were when an inspector looked, even if redrawn since."""
     events = session.scalars(select(Event).filter_by(what="discard-review", **only))
     return {(event.object, event.round, event.data["image_id"]): event.data for event in events}
@@ -105,7 +117,7 @@ def _facts(session: Session, only: dict[str, str]) -> dict[tuple[str, int, int],
 def _case(
     work: Work,
     session: Session,
-    key: tuple[str, int, int],
+    key: _Key,
     reviews: list[DiscardReview],
     facts: dict[str, Any],
     batch_state: str,

@@ -265,12 +265,13 @@ def export(
     by_round: bool = False,
     pictures: Pictures = Pictures.link,
     force: bool = False,
+    keep_ids: bool = True,
     progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the data set and its manifest; what was written and left out, as counts.
 
     With `by_round` every round becomes a data set of its own, OUT/r1, OUT/r2, …, so that rounds
-    can be compared.
+    can be compared. `keep_ids` is as in `build`.
 
     Raises:
         StateError: nothing is to be exported yet.
@@ -280,10 +281,12 @@ def export(
     wanted, out = wanted or Wanted(), Path(out)
     if by_round:
         last = max((batch.round for batch in work.batches()), default=0)
-        parts = {f"r{n}": build(work, wanted, round=n) for n in range(1, last + 1)}
+        parts = {
+            f"r{n}": build(work, wanted, round=n, keep_ids=keep_ids) for n in range(1, last + 1)
+        }
         found = {name: built for name, built in parts.items() if built.rounds}
     else:
-        found = {"": build(work, wanted, progress=progress)}
+        found = {"": build(work, wanted, keep_ids=keep_ids, progress=progress)}
     _need_something(found, wanted)
     claim_folder(out, force=force, inputs=[work.folder])
     told = {

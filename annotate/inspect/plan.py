@@ -10,9 +10,9 @@ rejected when two fail. It passes a category with 20 % bad images 36 % of the ti
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
-from partlab.config import Config, validate
+from partlab.config import Config, load_config, validate
 from partlab.errors import UnknownNameError
 
 Decision = Literal["accept", "reject", "continue"]
@@ -25,8 +25,8 @@ class Limits(Config):
     `n >= accept[b]`; reject while `n <= reject[b]` (0, or left out: never for that alone).
     """
 
-    accept: tuple[int, ...]
-    reject: tuple[int, ...] = ()
+    accept: tuple[PositiveInt, ...]
+    reject: tuple[NonNegativeInt, ...] = ()
 
 
 class State(NamedTuple):
@@ -54,11 +54,11 @@ class Plan(Config):
     `suspects`: at most so many images are first taken from the top of an audit's ranking
     (`annotate.inspect.audit`), until `clean_suspects` of them turned out good. All others are
     random. `limits[x]` holds for the random ones after `x` bad suspects. `reject_at` bad
-    images in all reject at any time. `together` images are shown at once: nothing is decided
-    before all of them have a verdict.
+    images in all (in a category of fewer: all of them) reject at any time. `together` images
+    are shown at once: nothing is decided before all of them have a verdict.
     """
 
-    name: str
+    name: str = Field(min_length=1)
     reject_at: int = Field(ge=1)
     limits: tuple[Limits, ...] = Field(min_length=1)
     together: int = Field(default=1, ge=1)
@@ -76,6 +76,8 @@ class Plan(Config):
                     f"limits[{bad}].accept must have {self.reject_at - bad} numbers: one for "
                     "each number of bad images that does not reject by itself"
                 )
+            if any(limits.reject[:1]):
+                raise ValueError(f"limits[{bad}].reject must begin with 0: no bad image, no fault")
         if self.suspects and not self.clean_suspects:
             raise ValueError("clean_suspects must be at least 1 where there are suspects")
         return self
@@ -95,7 +97,7 @@ class Plan(Config):
             return "continue"
         limits, bad = self.limits[min(state.bad_suspects, len(self.limits) - 1)], state.bad_random
         window = limits.reject[bad] if bad < len(limits.reject) else 0
-        if state.bad >= self.reject_at or 0 < state.random <= window:
+        if state.bad >= min(self.reject_at, size) or 0 < state.random <= window:
             return "reject"
         enough = self.source(state) == "random" and state.random >= limits.accept[bad]
         return "accept" if enough or state.inspected >= size else "continue"
@@ -182,19 +184,28 @@ PLANS: Mapping[str, Plan] = {plan.name: plan for plan in (PAPER, SEQUENTIAL, RAN
 
 
 def get_plan(choice: str | Mapping[str, Any] | Plan) -> Plan:
-    """A plan by name (paper, sequential, ranked), or from its settings.
+    """A plan by name (paper, sequential, ranked), by its settings, or by a file of them.
 
     Raises:
         UnknownNameError: no plan has this name.
+        NotFoundError: there is no such file (its name ends in .json or .toml).
         ConfigError: the settings do not make a plan.
     """
     if isinstance(choice, Plan):
         return choice
-    if isinstance(choice, str):
-        if choice not in PLANS:
-            raise UnknownNameError("inspection plan", choice, PLANS)
-        return PLANS[choice]
-    return validate(Plan, dict(choice), "the inspection plan")
+    if not isinstance(choice, str):
+        return validate(Plan, dict(choice), "the inspection plan")
+    if choice.lower().endswith((".json", ".toml")):
+        return load_config(Plan, choice)
+    if choice not in PLANS:
+        raise UnknownNameError("inspection plan", choice, PLANS)
+    return PLANS[choice]
+
+
+def as_setting(plan: Plan) -> str | dict[str, Any]:
+    """What `get_plan` makes the plan of again: its name, or its numbers."""
+    known = PLANS.get(plan.name) == plan
+    return plan.name if known else plan.model_dump(mode="json", exclude_defaults=True)
 
 
 def in_words(plan: Plan) -> list[str]:
@@ -217,8 +228,13 @@ def in_words(plan: Plan) -> list[str]:
 
 
 def _ends(limits: Limits) -> Iterable[str]:
-    accept = (f"{count} random images with {bad} bad" for bad, count in enumerate(limits.accept))
-    yield "accept after " + ", ".join(accept)
+    counts = limits.accept
+    if len(set(counts)) == 1:
+        most = "none" if len(counts) == 1 else f"at most {len(counts) - 1}"
+        yield f"accept after {counts[0]} random images with {most} bad"
+    else:
+        said = (f"{count} random images with {bad} bad" for bad, count in enumerate(counts))
+        yield "accept after " + ", ".join(said)
     for bad, count in enumerate(limits.reject):
         if count:
             yield f"reject at {bad} bad within the first {count}"

@@ -7,6 +7,7 @@
 No terminal, no web: commands and pages are built on this.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,7 +18,18 @@ from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample, round_seed
-from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, honeypots
+from annotate.work import (
+    Answer,
+    Batch,
+    Draw,
+    Event,
+    Image,
+    MovedOnError,
+    Verdict,
+    Work,
+    honeypots,
+    same_person,
+)
 from annotate.work.machine import FINAL
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import Progress, silent
@@ -29,12 +41,17 @@ class Inspection:
     def __init__(self, work: Work) -> None:
         self.work = work
 
+    @property
+    def plan(self) -> Plan:
+        """The work's own inspection plan."""
+        return get_plan(self.work.settings.plan)
+
     def sample(
         self,
         object: str,
         who: str,
         *,
-        plan: str | None = None,
+        plan: str | Plan | None = None,
         suspicion: Mapping[int, float] | None = None,
         progress: Progress = silent,
     ) -> Desk:
@@ -47,12 +64,13 @@ class Inspection:
 
         Raises:
             UnknownNameError: there is no such category, or no such plan.
+            ConfigError: a file of a plan's settings does not make one.
             StateError: the category is not submitted, discards wait for review, there is
                 nothing to inspect, or `who` drew it.
         """
         batch = self.work.batch(object)
         if batch.state == "submitted":
-            chosen = get_plan(plan or self.work.settings.plan)
+            chosen = get_plan(plan) if plan else self.plan
             self._draw(batch, person(who), chosen, suspicion)
         elif batch.state != "sampled":
             raise StateError(
@@ -113,6 +131,7 @@ class Inspection:
         """
         batch = self.work.batch(object, round)
         sample, verdicts = self._sample_of(batch), self._verdicts(batch)
+        plan = sample.plan if sample else self.plan
         bad = {image: not verdict.passed for image, verdict in verdicts.items()}
         open_ = sample.due(bad) if sample and batch.state == "sampled" else []
         seen = sample.inspected(bad) if sample else {}
@@ -125,8 +144,8 @@ class Inspection:
             round=batch.round,
             state=batch.state,
             annotator=batch.assignee,
-            plan=sample.plan.name if sample else self.work.settings.plan,
-            rules=tuple(in_words(sample.plan if sample else get_plan(self.work.settings.plan))),
+            plan=plan.name,
+            rules=tuple(in_words(plan)),
             seen=len(seen),
             bad=sum(seen.values()),
             decision=sample.decide(bad) if sample else "continue",
@@ -161,11 +180,11 @@ class Inspection:
 
     def _sample_of(self, batch: Batch) -> Sample | None:
         """The draw of a round, made again from its seed and the plan as it was."""
+        if batch.seed is None:
+            return None
         query = select(Event).filter_by(what="sampled", object=batch.object, round=batch.round)
         with self.work.read() as session:
-            event = session.scalar(query)
-        if event is None or batch.seed is None:
-            return None
+            event = session.scalars(query).one()
         plan = Plan.model_validate(event.data["rules"])
         suspects = {int(image): score for image, score in event.data["suspects"].items()}
         return Sample.draw(plan, batch.seed, self._with_masks(batch), suspects)
@@ -225,6 +244,15 @@ class Inspection:
             )
         return desk
 
+    def check_inspector(self, card: Card, who: str) -> None:
+        """See that nobody else has spoken on an image.
+
+        Raises:
+            StateError: somebody has.
+        """
+        if card.inspector is not None and not same_person(card.inspector, who):
+            raise StateError(f"image {card.image_id} was already inspected by {card.inspector}")
+
     def check_reason(self, passed: bool, reason: str | None) -> None:
         """See that a failure has a reason from the work's list, and nothing else has one.
 
@@ -246,15 +274,17 @@ class Inspection:
 
     def _settle(self, object: str) -> Desk:
         """Close the round if the plan has its answer, even one that a crash kept from us."""
+        basis = self.work.hash_of(object)
         desk = self.cards(object)
         if desk.state != "sampled" or desk.decision == "continue":
             return desk
         data = {"accepted": desk.decision == "accept", "seen": desk.seen, "bad": desk.bad}
         last = max(self._verdicts(self.work.batch(object)).values(), key=lambda v: v.at)
         try:
-            self.work.record(
-                "decided", who=last.inspector, object=object, round=desk.round, data=data
-            )
+            about: Any = {"object": object, "round": desk.round, "data": data, "basis": basis}
+            self.work.record("decided", who=last.inspector, **about)
+        except MovedOnError:  # a verdict was changed in between
+            return self._settle(object)
         except StateError:  # another inspector's process was quicker
             if self.work.batch(object, desk.round).state == "sampled":
                 raise
@@ -273,21 +303,23 @@ class Inspection:
             UnknownNameError: there is no such object category in the work.
         """
         batches = [self.work.batch(name) for name in objects] or self.work.batches()
-        waiting = [case.object for case in find_cases(self.work) if case.open]
-        return [self._standing(batch, waiting.count(batch.object)) for batch in batches]
+        waiting = Counter(case.object for case in find_cases(self.work) if case.open)
+        return [self._standing(batch, waiting[batch.object]) for batch in batches]
 
     def _standing(self, batch: Batch, waiting: int) -> Standing:
-        desk, verdicts = self.cards(batch.object), self._verdicts(batch)
-        before = self.work.rounds(batch.object)
+        sample, verdicts = self._sample_of(batch), self._verdicts(batch)
+        bad = {image: not verdict.passed for image, verdict in verdicts.items()}
+        seen = sample.inspected(bad) if sample else {}
+        before = self.work.rounds(batch.object) if batch.round > 1 else []
         return Standing(
             object=batch.object,
             round=batch.round,
             state=batch.state,
             annotator=batch.assignee,
-            plan=desk.plan,
-            drawn=len(desk.cards),
-            seen=desk.seen,
-            bad=desk.bad,
+            plan=(sample.plan if sample else self.plan).name,
+            drawn=len(sample.images) if sample else 0,
+            seen=len(seen),
+            bad=sum(seen.values()),
             discards_waiting=waiting,
             rejected_rounds=sum(earlier.state == "rejected" for earlier in before),
             inspectors=tuple(sorted({verdict.inspector for verdict in verdicts.values()})),
@@ -330,12 +362,12 @@ _SAID = ("passed", "reason", "note", "inspector")
 
 
 def person(who: str) -> str:
-    """An inspector's name or address as it is kept: without blanks around, addresses in lower case.
+    """An inspector's name or address as it is kept: on one line, addresses in lower case.
 
     Raises:
         ConfigError: it is empty.
     """
-    name = who.strip()
+    name = " ".join(who.split())
     if not name:
         raise ConfigError("nobody is named", hint="say who you are with --by")
     return name.lower() if "@" in name else name

@@ -2,13 +2,13 @@
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.desk import Desk
 from annotate.inspect.service import Inspection
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import write_text
 
 COLUMNS = ("image", "file_name", "verdict", "reason", "note")
@@ -42,25 +42,42 @@ def read_table(path: Path) -> list[Ruling]:
 
     Raises:
         NotFoundError: there is no such file.
-        SchemaError: it is no CSV with the columns image and verdict, or a verdict is neither.
+        SchemaError: it is no CSV with the columns image and verdict, a verdict is neither, or an
+            image has two.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except UnicodeDecodeError as error:
-        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
+        raise SchemaError(
+            f"{path} is not UTF-8 text: {error.reason}", hint="save it as CSV in UTF-8"
+        ) from error
     head = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",")
+    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",", strict=True)
+    try:
+        return _rulings(path, rows)
+    except csv.Error as error:
+        raise SchemaError(f"{path} near line {rows.line_num}: {error}") from error
+
+
+def _rulings(path: Path, rows: "csv.DictReader[str]") -> list[Ruling]:
     if not {"image", "verdict"} <= set(rows.fieldnames or ()):
         raise SchemaError(
             f"{path} has no columns image and verdict",
             hint="`partlab inspect sample` writes such a table beside the pictures",
         )
-    return [one for n, row in enumerate(rows, 2) if (one := _ruling(path, n, row)) is not None]
+    found: dict[str, Ruling] = {}
+    for row in rows:
+        one = _ruling(path, rows.line_num, row)
+        if one is not None and found.setdefault(one.image, one) is not one:
+            raise SchemaError(
+                f"{path} line {rows.line_num}: image {one.image} has a verdict further up"
+            )
+    return list(found.values())
 
 
-def _ruling(path: Path, line: int, row: dict[str, str | None]) -> Ruling | None:
+def _ruling(path: Path, line: int, row: Mapping[str, str | None]) -> Ruling | None:
     values = {name: (row.get(name) or "").strip() for name in COLUMNS}
     if not values["verdict"]:
         return None
@@ -81,13 +98,16 @@ def decide_all(
 
     Raises:
         UnknownNameError: an image is not in the sample, or a reason is unknown.
-        ConfigError: a failure has no reason.
+        ConfigError: a failure has no reason, or an image two verdicts.
         StateError: as `Inspection.decide`.
     """
     desk = inspection.being_inspected(object)
     cards = [(desk.card(ruling.image), ruling) for ruling in rulings]
-    for _, ruling in cards:
+    for card, ruling in cards:
         inspection.check_reason(ruling.passed, ruling.reason)
+        inspection.check_inspector(card, who)
+    if len({card.image_id for card, _ in cards}) < len(cards):
+        raise ConfigError("an image has two verdicts, once by its id and once by its name")
     given = 0
     for card, one in sorted(cards, key=lambda pair: pair[0].position):
         now = desk.card(card.image_id)

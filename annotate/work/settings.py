@@ -1,6 +1,6 @@
 """What a work was started with; it stands in WORK/work.json and does not change."""
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -25,8 +25,9 @@ FAIL_REASONS = (
 class WorkSettings(Config):
     """Name, seed and rules of one annotation work.
 
-    `model_help` off forbids every pre-annotation for good (D-05); `plan` names the inspection
-    plan; regions of fewer than `min_pixels` pixels are dropped as slips of the brush.
+    `model_help` off forbids every pre-annotation for good (D-05); `plan` is the inspection
+    plan's name, or its numbers; regions of fewer than `min_pixels` pixels are dropped as slips
+    of the brush.
     """
 
     name: str = Field(min_length=1)
@@ -35,7 +36,7 @@ class WorkSettings(Config):
     seed: int = Field(0, ge=0)
     per_object: int = Field(100, ge=1)
     model_help: bool = True
-    plan: str = "paper"
+    plan: str | dict[str, Any] = "paper"
     min_pixels: int = Field(12, ge=0)
     long_side: int = Field(1024, ge=64)
     image_url: str | None = None

@@ -11,6 +11,7 @@ from annotate.inspect.desk import Standing
 from annotate.inspect.discards import DiscardCase, Refusals
 from annotate.inspect.inclusions import Nesting
 from annotate.work import Event
+from app.cli._tables import PlainTable
 
 
 def show(table: Table) -> None:
@@ -20,7 +21,8 @@ def show(table: Table) -> None:
 
 
 def _table(*columns: str, words: int = 1) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
+    """The first `words` columns hold words, the others numbers."""
+    table = PlainTable(box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position < words else "right")
     return table
@@ -50,7 +52,7 @@ def _facts(data: dict[str, Any]) -> str:
         if isinstance(value, list | dict):
             told.append(f"{name}: {len(value)}")
         elif value not in (None, "") and name != "rules":
-            told.append(f"{name} {str(value)[:40]}")
+            told.append(f"{name} {' '.join(str(value).split())[:40]}")
     return ", ".join(told)
 
 

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.text import Text
-
 from annotate.inspect.agreement import Agreed, Agreement
 from annotate.inspect.audit import Audit
 from annotate.inspect.curve import (
@@ -81,7 +79,7 @@ def audit_tables(told: Audit, top: int, compared: bool) -> list[Any]:
     for one in told.suspects[:top]:
         why = [f"{reason.part}: {reason.message}" for reason in one.reasons[:3]]
         text = "\n".join(why) or "nothing unusual"
-        table.add_row(f"{one.suspicion:.2f}", Text(one.file_name), Text(text))
+        table.add_row(f"{one.suspicion:.2f}", one.file_name, text)
     notes = []
     if not compared:
         notes.append("only sizes were judged: give --segmenter RUN or --predictions for more")
@@ -124,4 +122,4 @@ def agreement_tables(found: Agreement, parts: bool) -> list[Any]:
 def _agreed(row: Agreed) -> list[Any]:
     kappas = ["–" if k is None else f"{k:.2f}" for k in (row.pixel_kappa, row.presence_kappa)]
     counts = [f"{n:,}" for n in (row.images, row.pairs, row.only_a, row.only_b)]
-    return [Text(row.name), *counts, f"{row.overlap:.3f}", *kappas]
+    return [row.name, *counts, f"{row.overlap:.3f}", *kappas]

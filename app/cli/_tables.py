@@ -5,14 +5,24 @@ from typing import Any
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from annotate.coverage import Coverage
 from annotate.effort import PUBLISHED, Effort
 from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
 
 
+class PlainTable(Table):
+    """A table whose cells are what they say: brackets in a name are no markup."""
+
+    def add_row(self, *cells: Any, **options: Any) -> None:
+        """Add a row of strings."""
+        super().add_row(*(Text(c) if isinstance(c, str) else c for c in cells), **options)
+
+
 def _table(title: str, *columns: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
+    about: dict[str, Any] = {"title": Text(title, "bold"), "title_justify": "left"}
+    table = PlainTable(**about, box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
         words = position == 0 or column == "note"
         table.add_column(column, justify="left" if words else "right", vertical="top")

@@ -1,6 +1,7 @@
 """`partlab inspect export | inclusions`: the data set of a work; parts inside parts."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -60,7 +61,7 @@ def export(
         parts = told.get("rounds") or {"": told}
         lines = [_exported(out / name, counts) for name, counts in parts.items()]
         next_ = out / next(iter(parts))
-        ui.emit(told, "\n".join([*lines, f"next: partlab data check {next_}"]))
+        ui.emit(told, "\n".join([*lines, f"next: partlab data check {quote(str(next_))}"]))
 
 
 def _exported(out: Path, n: dict[str, Any]) -> str:

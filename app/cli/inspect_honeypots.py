@@ -49,8 +49,6 @@ def honeypots(
 
 
 def _answers(found: "Sequence[Checked]", bar: float) -> Any:
-    from rich.text import Text
-
     from app.cli._tables import _table
 
     columns = ("category", "pictures", "IoU", f"under {bar:g}", "given up", "first → last")
@@ -59,8 +57,8 @@ def _answers(found: "Sequence[Checked]", bar: float) -> Any:
     for one in found:
         record, count = one.record, len(one.record.answers)
         table.add_row(
-            Text(record.annotator),
-            Text(one.object or "all"),
+            record.annotator,
+            one.object or "all",
             f"{count}",
             f"{record.overlap:.2f}",
             f"{one.failed} ({one.failed / count:.0%})",
@@ -75,8 +73,6 @@ def _drift(drift: "Drift") -> str:
 
 
 def _parts(found: "Sequence[Checked]") -> Any:
-    from rich.text import Text
-
     from app.cli._tables import _table
 
     table = _table("Overlap by part, lowest first", "annotator", "part", "IoU")
@@ -84,7 +80,7 @@ def _parts(found: "Sequence[Checked]") -> Any:
     for one in found:
         if one.object is None:
             for name, overlap in sorted(one.record.per_part.items(), key=lambda item: item[1]):
-                table.add_row(Text(one.record.annotator), Text(name), f"{overlap:.2f}")
+                table.add_row(one.record.annotator, name, f"{overlap:.2f}")
     return table
 
 

@@ -10,9 +10,10 @@ from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
     from annotate.inspect.audit import Audit
+    from annotate.inspect.plan import Plan
     from partlab.schema import Dataset
 
-DataArg = Annotated[Path, typer.Argument(help="Part data set: folder or COCO file.")]
+DataArg = Annotated[Path, typer.Argument(metavar="DATA|WORK", help="Part data set, or a work.")]
 SplitOpt = Annotated[str | None, typer.Option("--split", help="Which split of the data set.")]
 
 
@@ -28,7 +29,12 @@ def plan(
     draw: Annotated[int, typer.Option(min=1, help="Images drawn at once by the single plan.")] = 10,
     reject_at: Annotated[int, typer.Option(min=1, help="Bad ones that reject it.")] = 2,
     name: Annotated[
-        str | None, typer.Option("--plan", help="Only this one: paper, sequential or ranked.")
+        str | None,
+        typer.Option("--plan", help="Only this one: paper, sequential, ranked, or a .json file."),
+    ] = None,
+    tune: Annotated[
+        Path | None,
+        typer.Option(help="Search its limits for this --size; write the plan to a new .json."),
     ] = None,
     auroc: Annotated[
         float, typer.Option(help="How good the audit's ranking is, for the ranked plan.")
@@ -42,19 +48,44 @@ def plan(
     Example: partlab inspect plan --size 100 --plot plans.png
     """
     with reported(json) as ui:
-        from annotate.inspect.plan import PAPER, PLANS, get_plan, single
         from app.cli._inspect_tables import plan_json, plan_tables
 
-        usual = (draw, reject_at) == (10, 2)
-        first = PAPER if usual else single(draw, reject_at, f"{draw} at once")
-        every = [first, *(p for p in PLANS.values() if p is not PAPER)]
-        plans = [get_plan(name)] if name else every
+        _must_be_free(tune, plot, force=force)
+        plans = _plans(name, draw, reject_at)
+        if tune is not None:
+            plans = [_tuned(name, size, auroc, tune)]
         if plot is not None:
             from annotate.inspect.plot import plot_curves
 
             plot_curves(plans, plot, size=size, auroc=auroc, force=force)
         ui.emit(plan_json(plans, size, auroc))
         _show(ui, plan_tables(plans, size, auroc))
+
+
+def _plans(name: str | None, draw: int, reject_at: int) -> "list[Plan]":
+    from annotate.inspect.plan import PAPER, PLANS, get_plan, single
+
+    if name:
+        return [get_plan(name)]
+    usual = (draw, reject_at) == (10, 2)
+    first = PAPER if usual else single(draw, reject_at, f"{draw} at once")
+    return [first, *(plan for plan in PLANS.values() if plan is not PAPER)]
+
+
+def _tuned(name: str | None, size: int, auroc: float, out: Path) -> "Plan":
+    from annotate.inspect.design import Goal
+    from annotate.inspect.design import tune as search
+    from annotate.inspect.plan import get_plan
+    from partlab.files import write_json
+
+    if name is None:
+        raise ConfigError("no plan is named whose limits are to be searched", hint="give --plan")
+    if out.suffix.lower() != ".json":
+        raise ConfigError(f"{out.name}: a plan is written as .json", hint=f"{out.stem}.json")
+    found = search(get_plan(name), Goal(size=size, auroc=auroc))
+    plan = found.model_copy(update={"name": out.stem})
+    write_json(out, plan.model_dump(mode="json", exclude_defaults=True))
+    return plan
 
 
 def _show(ui: Ui, pieces: list[Any]) -> None:
@@ -83,23 +114,25 @@ def audit(
 ) -> None:
     """Rank the images by how likely their annotations are wrong.
 
-    With neither --predictions nor --segmenter only the sizes of parts are judged.
+    Of a work its newest rounds, accepted or not. With neither --predictions nor --segmenter only
+    the sizes of parts are judged.
 
     Example: partlab inspect audit world --split val --segmenter runs/seg --sheet suspects.png
     """
     with reported(json) as ui:
         from annotate.inspect.audit import audit as rank
+        from app.audit import as_dataset
         from app.cli._inspect_tables import audit_tables
 
         _must_be_free(out, sheet, force=force)
-        drawn, found = _both(ui, data, split, predictions, segmenter)
-        if plant is None:
+        with as_dataset(data, pictures=bool(segmenter or sheet)) as folder:
+            drawn, found = _both(ui, folder, split, predictions, segmenter)
+            if plant is not None:
+                return _plant(ui, drawn, found, plant)
             told = rank(drawn, found, progress=ui.progress)
             _keep(ui, told, drawn, found, (out, sheet), top)
-            ui.emit(told.as_json())
-            _show(ui, audit_tables(told, top, found is not None))
-        else:
-            _plant(ui, drawn, found, plant)
+        ui.emit(told.as_json())
+        return _show(ui, audit_tables(told, top, found is not None))
 
 
 def _must_be_free(*paths: Path | None, force: bool) -> None:
@@ -158,8 +191,10 @@ def _plant(ui: Ui, drawn: "Dataset", found: "Dataset | None", share: float) -> N
 
 
 def agreement(
-    a: Annotated[Path, typer.Argument(help="Part data set: folder or COCO file.")],
-    b: Annotated[Path, typer.Argument(help="The same images, drawn by somebody else.")],
+    a: Annotated[Path, typer.Argument(metavar="FIRST", help="Part data set: folder or COCO file.")],
+    b: Annotated[
+        Path, typer.Argument(metavar="SECOND", help="The same images, drawn by somebody else.")
+    ],
     split: SplitOpt = None,
     parts: Annotated[bool, typer.Option("--parts", help="Every part, not only objects.")] = False,
     json: JsonOpt = False,

@@ -1,6 +1,7 @@
 """`partlab inspect sample | decide | status | history | rebuild`: rounds of categories."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -34,7 +35,8 @@ def sample(
     *,
     by: ByOpt,
     plan: Annotated[
-        str | None, typer.Option(help="paper, sequential or ranked; else the work's own.")
+        str | None,
+        typer.Option(help="paper, sequential, ranked, or a .json file; else the work's own."),
     ] = None,
     audit: Annotated[
         Path | None, typer.Option(help="An audit's JSON: ranked plans begin with its suspects.")
@@ -57,7 +59,8 @@ def sample(
             desks = _sampled(inspection, objects or [], by, plan, audit, ui)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
         told = [{**_desk_json(d), "project": projects.get(d.object)} for d in desks]
-        ui.emit(told, "\n".join(_to_look_at(d, folder, projects.get(d.object)) for d in desks))
+        lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
+        ui.emit(told, "\n".join(lines) or "no object category waits for inspection")
 
 
 def _sampled(
@@ -69,15 +72,17 @@ def _sampled(
     ui: Ui,
 ) -> list["Desk"]:
     """Every category asked for; where none is named, all that are ready and not their own."""
+    from annotate.inspect.plan import get_plan
     from annotate.inspect.suspicion import read_suspicion
     from annotate.inspect.verdicts import write_table
 
+    chosen = get_plan(plan) if plan else None
     wanted = objects or inspection.ready()
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
     desks, faults = [], []
     for name in wanted:
         try:
-            desk = inspection.sample(name, by, plan=plan, suspicion=scores, progress=ui.progress)
+            desk = inspection.sample(name, by, plan=chosen, suspicion=scores, progress=ui.progress)
         except PartlabError as error:
             faults.append(error)
             continue
@@ -118,20 +123,15 @@ def _desk_json(desk: "Desk") -> dict[str, Any]:
 def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> str:
     if desk.state != "sampled":
         return _decision(desk)
-    lines = [f"{desk.object} r{desk.round}, plan {desk.plan}: {'; '.join(desk.rules)}"]
+    lines = [f"{desk.object} r{desk.round}, plan {desk.plan}:"]
+    lines += [f"  {rule}" for rule in desk.rules]
     lines += [f"  look at {desk.sheet.parent} (sheet.png shows all {len(desk.cards)})"]
     if project:
         lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
-    command = f"partlab inspect decide {folder} {_quoted(desk.object)} --by WHO"
+    command = f"partlab inspect decide {quote(str(folder))} {quote(desk.object)} --by WHO"
     table = desk.sheet.with_name("verdicts.csv")
-    lines.append(f"  fill in {table.name} there, then: {command} --verdicts {_quoted(str(table))}")
+    lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
     return "\n".join(lines)
-
-
-def _quoted(word: str) -> str:
-    import shlex
-
-    return shlex.quote(word)
 
 
 def decide(
@@ -144,7 +144,7 @@ def decide(
         bool | None, typer.Option("--pass/--fail", help="The verdict on that image.")
     ] = None,
     reason: Annotated[
-        str | None, typer.Option(help="Why it fails, from the work's list of reasons.")
+        str | None, typer.Option(help="Why it fails; a wrong one lists those of the work.")
     ] = None,
     note: Annotated[str | None, typer.Option(help="A remark, kept with the verdict.")] = None,
     pass_rest: Annotated[
@@ -173,6 +173,7 @@ def decide(
         with Work.open(folder) as work:
             inspection = Inspection(work)
             work.batch(object)
+            _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
             if from_studio:
                 told = _read_back(inspection, object)
                 return _tell_desk(inspection.cards(object), folder, ui, told)
@@ -183,6 +184,13 @@ def decide(
             else:
                 told = _by_hand(inspection, object, image, passed, (reason, note), pass_rest, by)
             return _tell_desk(inspection.cards(object, told.pop("round")), folder, ui, told)
+
+
+def _one_way(*ways: bool) -> None:
+    if sum(ways) > 1:
+        raise ConfigError(
+            "verdicts by hand, --verdicts and --from-studio exclude each other", hint="choose one"
+        )
 
 
 def _by_table(inspection: "Inspection", object: str, table: Path, by: str) -> dict[str, Any]:
@@ -228,7 +236,7 @@ def _read_back(inspection: "Inspection", object: str) -> dict[str, Any]:
 
 
 def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None:
-    lines = [f"{told['given']} verdicts taken"]
+    lines = [f"{told['given']} verdict{'s' * (told['given'] != 1)} taken"]
     if told.get("not_needed"):
         lines[0] += f", {told['not_needed']} not needed by the plan"
     lines += told.get("refused", [])
@@ -236,7 +244,8 @@ def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None
     if desk.due:
         lines += [f"  due: image {card.image_id}  {card.overlay}" for card in desk.due]
     elif desk.state == "rejected":
-        lines.append(f"next: partlab studio create {folder}  (the whole category, a new round)")
+        command = f"partlab studio create {quote(str(folder))}"
+        lines.append(f"next: {command}  (the whole category, a new round)")
     ui.emit({**_desk_json(desk), **told}, "\n".join(lines))
 
 

@@ -1,6 +1,7 @@
 """A small annotation work and the steps of its life, for tests of several rooms."""
 
 from pathlib import Path
+from typing import Any
 
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Image, Work
@@ -18,14 +19,14 @@ FARM = Vocabulary(
 )
 
 
-def start(folder: Path) -> Work:
+def start(folder: Path, **settings: Any) -> Work:
     """Begin the work that the tests use."""
     rows = [("ram", n) for n in range(12)] + [("schöner Hammer", n) for n in range(3)]
     images = [
         Image(id=i, object=o, file_name=f"{o}/{n}.jpg", width=64, height=48, shown=[64, 48], rank=n)
         for i, (o, n) in enumerate(rows, 1)
     ]
-    return Work.create(folder, "farm", FARM, images)
+    return Work.create(folder, "farm", FARM, images, **settings)
 
 
 def hand_out(work: Work, object: str = "ram", assignee: str = "ann@x.org", round: int = 1) -> None:

@@ -64,11 +64,11 @@ def submit_drawn(
     work.record("submitted", who="partlab", object=object, data={"manifest_hash": "m"})
 
 
-def begin(folder: Path) -> Work:
+def begin(folder: Path, **settings: Any) -> Work:
     """A painted farm whose rams are drawn and submitted."""
     from farm import start
 
-    work = start(folder)
+    work = start(folder, **settings)
     paint(work)
     hand_out(work)
     submit_drawn(work)

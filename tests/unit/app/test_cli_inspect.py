@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import shlex
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,8 @@ def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> Non
         (("--pass-rest", "--by", "ann@x.org"), 1, "nobody inspects their own work"),
         (("--pass-rest", "--by", " "), 2, "nobody is named"),
         (("--from-studio",), 4, "PARTLAB_STUDIO_URL"),
+        (("--verdicts", "x.csv", "--pass-rest", *INA), 2, "exclude each other"),
+        (("--from-studio", "--image", "1", "--pass"), 2, "exclude each other"),
     ],
 )
 def test_bad_verdicts(
@@ -123,6 +126,22 @@ def test_unknown_names_and_places(run: Run, tmp_path: Path) -> None:
     told = CliRunner().invoke(app, ["inspect", "status", str(tmp_path / "none")])
     assert told.exit_code == 3
     assert "holds no work" in told.stderr
+
+
+def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> None:
+    """No markup in tables, and what is printed can be pasted."""
+    with begin(tmp_path / "my work"):
+        pass
+    words = ["inspect", "sample", str(tmp_path / "my work"), "--by", "[b]Ina[/b]"]
+    told = CliRunner().invoke(app, words).stdout
+    assert "plan paper:\n  look at 10 random images at once\n" in told
+    command = next(line for line in told.splitlines() if "partlab inspect decide" in line)
+    assert shlex.split(command.split("then: ")[1])[3] == str(tmp_path / "my work")
+    decide = ["inspect", "decide", str(tmp_path / "my work"), "ram", "--pass-rest", *words[-2:]]
+    assert "10 verdicts taken" in CliRunner().invoke(app, decide).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["inspect", "status", words[2]]).stdout
+    assert "no object category waits" in CliRunner().invoke(app, words).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2]]).stdout
 
 
 def test_all_that_is_ready_is_sampled_and_the_rest_is_said(run: Run, folder: Path) -> None:

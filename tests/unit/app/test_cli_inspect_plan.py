@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from farm import hand_out, pull
+from farm_drawn import begin, mask
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from annotate.inspect.plant import plant_errors
+from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
 from partlab.coco import read_coco, write_coco
@@ -83,6 +86,24 @@ def test_the_plot_is_a_picture(tmp_path: Path, name: str) -> None:
     run("plan", "--plot", tmp_path / name, "--force")
 
 
+def test_a_plan_for_a_size_of_ones_own(tmp_path: Path) -> None:
+    """Searched, written, read again: both risks hold there, and it costs no more."""
+    out = tmp_path / "ours.json"
+    found = told("plan", "--plan", "sequential", "--size", 60, "--tune", out)["plans"][0]
+    before = told("plan", "--plan", "sequential", "--size", 60)["plans"][0]
+    assert told("plan", "--plan", out, "--size", 60)["plans"] == [found]
+    assert found["consumer_risk"] <= 0.1
+    assert found["producer_risk"] <= 0.05
+    assert found["mean_images_half_good"] < before["mean_images_half_good"]
+    assert found["settings"]["name"] == "ours"
+    assert "already exists" in run("plan", "--plan", "ranked", "--tune", out, code=1)
+    assert "no plan is named" in run("plan", "--tune", tmp_path / "x.json", code=2)
+    assert ".json" in run("plan", "--plan", "ranked", "--tune", tmp_path / "x.yaml", code=2)
+    out.write_text('{"name": "x", "reject_at": 1, "limits": [{"accept": [9], "rejct": []}]}')
+    assert "unknown setting" in run("plan", "--plan", out, code=2)
+    assert "no settings file" in run("plan", "--plan", tmp_path / "none.json", code=3)
+
+
 def test_plan_mistakes(tmp_path: Path) -> None:
     assert "unknown inspection plan 'papper'" in run("plan", "--plan", "papper", code=3)
     assert "AUROC" in run("plan", "--auroc", 2, code=2)
@@ -116,6 +137,31 @@ def test_audit_measures_itself(world: Path) -> None:
     assert found["planted"] == 13
     assert found["auroc"] > 0.95
     assert "swapped" in run("audit", world, "--split", "heldout", "--plant", 0.3)
+
+
+def test_audit_of_a_work(tmp_path: Path) -> None:
+    """Its newest rounds, as inspectors get them before anything is accepted."""
+    with begin(tmp_path / "work") as work:
+        rows = list(work.answers("ram", 1))
+        rows[4].masks = [mask("body", (2, 2, 4, 4)), *rows[4].masks[:2]]
+        work.record("abandoned", who="lead", object="ram", data={"reason": "again"})
+        hand_out(work, round=2)
+        for row in rows:
+            row.round = 2
+        pull(work, rows)
+        work.record("submitted", who="partlab", object="ram", data={"manifest_hash": "m"})
+        events = len(work.events())
+        odd = work.image(rows[4].image_id).file_name
+    out, sheet = tmp_path / "audit.json", tmp_path / "sheet.png"
+    run("audit", tmp_path / "work", "--out", out, "--sheet", sheet)
+    images = json.loads(out.read_text())["images"]
+    assert (len(images), images[0]["file_name"]) == (12, odd)
+    with PillowImage.open(sheet) as picture:
+        assert picture.width > 500
+    with Work.open(tmp_path / "work") as work:
+        assert len(work.events()) == events  # looking changes nothing
+    words = ("sample", tmp_path / "work", "ram", "--by", "ina@x.org", "--plan", "ranked")
+    assert told(*words, "--audit", out)[0]["cards"][0]["file_name"] == odd
 
 
 def test_audit_with_unreadable_pictures(world: Path, tmp_path: Path) -> None:

@@ -146,7 +146,6 @@ def test_no_force_clears_what_people_drew(tmp_path: Path, inside: str) -> None:
     assert claim_folder(work / "new", force=True).is_dir()
 
 
-
 def test_one_process_at_a_time(tmp_path: Path) -> None:
     code = f"from partlab.files import exclusive\nwith exclusive({str(tmp_path)!r}): print('in')"
     with exclusive(tmp_path):

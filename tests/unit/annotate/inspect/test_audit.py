@@ -246,7 +246,7 @@ def test_auroc() -> None:
 
 
 def test_an_audit_is_quick(truth: Dataset, predictions: Dataset) -> None:
-    """100,000 masks in ten minutes are 6 ms for each (D5); this asks for a third of it, on a busy machine."""
+    """100,000 masks in ten minutes are 6 ms for each (D5); a third of it, on a busy machine."""
     start = perf_counter()
     audit(truth, predictions)
     assert (perf_counter() - start) / len(truth.annotations) < 0.002

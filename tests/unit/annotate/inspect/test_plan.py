@@ -1,6 +1,8 @@
 """Sampling plans: what they decide, what they let through, what they cost (Q-01, Q-02, Q-05)."""
 
+import json
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,12 +25,13 @@ from annotate.inspect.plan import (
     SEQUENTIAL,
     Limits,
     Plan,
+    as_setting,
     get_plan,
     in_words,
     single,
 )
 from annotate.inspect.simulate import Plays, simulate
-from partlab.errors import ConfigError, UnknownNameError
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 EVERY_PLAN = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
 STRICT = pytest.mark.parametrize("plan", [SEQUENTIAL, RANKED], ids=["sequential", "ranked"])
@@ -180,6 +183,15 @@ def test_the_papers_ten_are_judged_together() -> None:
     assert PAPER.max_images == 10
 
 
+@EVERY_PLAN
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_a_category_whose_every_image_is_bad_never_passes(plan: Plan, size: int) -> None:
+    """Also where it has fewer images than the bad ones that reject (Q-02)."""
+    assert plan.decide([True] * size, size) == "reject"
+    assert plan.decide([False] * size, size) == "accept"
+    assert operate(plan, size, size).accept == 0
+
+
 @pytest.mark.parametrize(
     ("plan", "seen", "decision"),
     [
@@ -250,8 +262,30 @@ def test_plans_by_name_and_by_settings() -> None:
         get_plan({**RANKED.model_dump(), "limits": [{"accept": [1, 2, 3]}]})
     with pytest.raises(ConfigError, match="clean_suspects"):
         get_plan({**RANKED.model_dump(), "clean_suspects": 0})
+    for limits in (
+        {"accept": [10], "reject": [1]},
+        {"accept": [0]},
+        {"accept": [5], "reject": [-1]},
+    ):
+        with pytest.raises(ConfigError):
+            get_plan({"name": "x", "reject_at": 1, "limits": [limits]})
     with pytest.raises(ConfigError):
         single(0, 2)
+
+
+@EVERY_PLAN
+def test_a_plan_from_a_file(plan: Plan, tmp_path: Path) -> None:
+    """Written as a work keeps it: the name of a known plan, the numbers of any other."""
+    assert get_plan(as_setting(plan)) == plan
+    ours = plan.model_copy(update={"name": "ours"})
+    path = tmp_path / "ours.json"
+    path.write_text(json.dumps(as_setting(ours)))
+    assert get_plan(str(path)) == ours
+    path.write_text("[]")
+    with pytest.raises(ConfigError, match=r"ours\.json"):
+        get_plan(str(path))
+    with pytest.raises(NotFoundError):
+        get_plan(str(tmp_path / "none.json"))
 
 
 def test_impossible_questions() -> None:
@@ -270,7 +304,11 @@ def test_words_and_curve() -> None:
         "with 2 bad; reject at 1 bad within the first 2; reject at 2 bad within the first 12"
     )
     assert "at most 3, until 1 of them turned out good" in in_words(RANKED)[0]
-    assert in_words(PAPER)[0] == "look at 10 random images at once"
+    assert in_words(PAPER) == [
+        "look at 10 random images at once",
+        "reject as soon as 2 images are bad",
+        "accept after 10 random images with at most 1 bad",
+    ]
     assert [point.bad for point in operating_curve(PAPER)] == [0, 2, 5, 10, 15, 20, 30]
 
 

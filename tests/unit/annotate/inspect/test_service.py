@@ -263,6 +263,49 @@ def test_a_table_beyond_the_decision_is_not_needed(inspection: Inspection) -> No
     assert (desk.state, given, len(rulings)) == ("accepted", 11, 12)
 
 
+def test_an_image_that_somebody_else_inspected_leaves_every_verdict_out(
+    inspection: Inspection,
+) -> None:
+    """Nothing is given unless all of it can be; one image under two names has two verdicts."""
+    desk = inspection.sample("ram", INA)
+    first, second = desk.cards[:2]
+    inspection.decide("ram", second.image_id, True, BEN)
+    both = [Ruling(str(card.image_id), True) for card in (first, second)]
+    with pytest.raises(StateError, match=f"already inspected by {BEN}"):
+        decide_all(inspection, "ram", both, INA)
+    twice = [Ruling(str(first.image_id), True), Ruling(first.file_name, False, "outline")]
+    with pytest.raises(ConfigError, match="two verdicts"):
+        decide_all(inspection, "ram", twice, INA)
+    assert inspection.cards("ram").seen == 1
+
+
+def test_a_table_in_another_encoding(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_bytes("image,file_name,verdict\n1,böck.jpg,pass\n".encode("cp1252"))
+    with pytest.raises(SchemaError, match="not UTF-8") as refused:
+        read_table(path)
+    assert "CSV in UTF-8" in str(refused.value.hint)
+
+
+def test_a_work_with_a_plan_of_its_own(tmp_path: Path) -> None:
+    """Its numbers stand in the work's settings; one round may have another."""
+    ours = {"name": "ours", "reject_at": 1, "limits": [{"accept": [4]}]}
+    with begin(tmp_path / "work", plan=ours) as work:
+        assert Inspection(work).status()[0].plan == "ours"
+    with Work.open(tmp_path / "work") as again:
+        inspection = Inspection(again)
+        desk = inspection.sample("ram", INA)
+        assert (desk.plan, len(desk.cards), len(desk.due)) == ("ours", 4, 1)
+        assert judge(inspection).state == "accepted"
+
+
+def test_who_an_inspector_is_stands_on_one_line() -> None:
+    assert service.person("  Ina\nMay ") == "Ina May"
+    assert service.person("Ina@X.org\t") == INA
+    with pytest.raises(ConfigError, match="nobody"):
+        service.person(" \n")
+
+
 def test_a_bad_line_leaves_every_verdict_out(inspection: Inspection) -> None:
     desk = inspection.sample("ram", INA)
     good, bad = (str(card.image_id) for card in desk.cards[:2])
@@ -274,7 +317,14 @@ def test_a_bad_line_leaves_every_verdict_out(inspection: Inspection) -> None:
 
 @pytest.mark.parametrize(
     ("text", "words"),
-    [("a,b\n1,2\n", "no columns"), ("", "no columns"), ("image,verdict\n1,maybe\n", "'maybe'")],
+    [
+        ("a,b\n1,2\n", "no columns"),
+        ("", "no columns"),
+        ("image,verdict\n1,maybe\n", "'maybe'"),
+        ("image,verdict\n1,pass\n2,pass\n1,fail\n", "line 4: image 1 has a verdict further up"),
+        ('image,verdict\n"1,pass\n2,pass\n', "unexpected end"),
+        ("image,verdict,note\n1,pass," + "x" * 140_000, "near line 1: field larger"),
+    ],
 )
 def test_a_table_that_is_none(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "table.csv"
