@@ -51,7 +51,7 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
         raise NotFoundError(f"no vocabulary {path}") from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"vocabulary {path} is not UTF-8 text: {error.reason}") from error
-    except (YAMLError, RecursionError) as error:
+    except (YAMLError, RecursionError, ValueError) as error:  # ValueError: as `!!int name`
         raise SchemaError(f"vocabulary {path} is not valid YAML: {yaml_fault(error)}") from None
     if not isinstance(values, dict):
         raise SchemaError(f"vocabulary {path} is not a table of names and values")

@@ -220,6 +220,7 @@ def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None
         ("objects:\n  1.50: {parts: [a]}", "the object category 1.5 is no text"),
         ("objects:\n  ? [a, b]\n  : {}", "the object category .* is no text"),
         ("objects:\n  ram: &r {parts: *r}", "objects.ram.parts: it is not a list"),
+        ("objects:\n  ram: {parts: [{name: !!int a}]}", "not valid YAML: invalid literal"),
         ("objects:\n\tram:", r"not valid YAML: line 2: found character '\\t'"),
         ("objects: {}\n---\nobjects: {}", "not valid YAML: line 2: .*another document"),
         ("objects: " + "[" * 3000, "not valid YAML: it is nested too deep"),
