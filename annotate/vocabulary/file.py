@@ -34,6 +34,8 @@ from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
 from partlab.files import write_text
 
 WAIT_SECONDS = 30
+_ESCAPED = re.compile(r"\\[bfnrtu]|[\x7f-\x9f\u2028\u2029\ufeff]")
+"""Signs that YAML escapes: ruamel.yaml adds a space where it breaks a line at one of them."""
 _PLAIN = re.compile(r"\w(?:[\w .()'/+-]*[\w.()'/+-])?")
 
 
@@ -98,7 +100,8 @@ def write_vocabulary(
     takes over none.
     """
     yaml = YAML()
-    yaml.width, yaml.preserve_quotes = 100, True
+    escapes = _ESCAPED.search(vocabulary.model_dump_json())
+    yaml.width, yaml.preserve_quotes = 1 << 20 if escapes else 100, True
     yaml.brace_single_entry_mapping_in_flow_sequence = True
     document = CommentedMap() if anew else _existing(yaml, Path(like or path))
     _put_head(document, vocabulary)
