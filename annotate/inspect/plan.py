@@ -220,7 +220,8 @@ def in_words(plan: Plan) -> list[str]:
         )
     elif plan.together == 1:
         lines.append("look at random images, one by one")
-    lines.append(f"reject as soon as {plan.reject_at} images are bad")
+    when = "when" if plan.together > 1 else "as soon as"
+    lines.append(f"reject {when} {plan.reject_at} images are bad")
     for bad, limits in enumerate(plan.limits):
         lead = f"after {bad} bad from the top: " if plan.suspects else ""
         lines.append(lead + "; ".join(_ends(limits)))

@@ -57,7 +57,10 @@ def title_of(name: str, batch: Batch, kind: str = "annotate") -> str:
 def description_of(
     work: Work, batch: Batch, config_hash: str, kind: str = "annotate", version: int | None = None
 ) -> str:
-    """The machine-readable description of a project; `version` is of its vocabulary."""
+    """The description of a project: a sentence for people, then what partlab finds it by.
+
+    `version` is of its vocabulary.
+    """
     facts = {
         "work": work.settings.id,
         "kind": kind,
@@ -67,7 +70,9 @@ def description_of(
         "vocabulary_version": version or batch.vocabulary_version,
         "config": config_hash[:12],
     }
-    return json.dumps({"partlab": facts}, ensure_ascii=False)
+    words = {"annotate": f"{batch.object}, drawn by {batch.assignee}"}
+    sentence = words.get(kind, f"{batch.object}, for inspectors")
+    return f"{sentence}. {json.dumps({'partlab': facts}, ensure_ascii=False)}"
 
 
 def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:
@@ -79,7 +84,7 @@ def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Ke
         noted = set(session.scalars(select(Batch.project_id)))
     found: dict[Key, int] = {}
     for project in studio.pages("/api/projects/", include="id,description", ordering="id"):
-        facts = _facts(project.get("description"))
+        facts = facts_of(project.get("description"))
         if facts.get("work") == work.settings.id and facts.get("kind") == kind:
             key = facts["object"], facts["round"]
             if project["id"] in noted:
@@ -101,13 +106,15 @@ def is_there(studio: Studio, work: Work, batch: Batch) -> bool:
             return False
         raise
     own = ((task.image_id, task.task_id) for task in work.tasks(batch.object, batch.round))
-    return not _facts(project.get("description")) and any(there.get(i) == t for i, t in own if t)
+    return not facts_of(project.get("description")) and any(there.get(i) == t for i, t in own if t)
 
 
-def _facts(description: Any) -> dict[str, Any]:
+def facts_of(description: Any) -> dict[str, Any]:
+    """What partlab wrote into a project's description; nothing if it did not."""
+    _, brace, rest = str(description).partition('{"partlab":')
     try:
-        facts = json.loads(description)["partlab"]
-    except (TypeError, ValueError, KeyError):
+        facts = json.loads(brace + rest)["partlab"]
+    except (ValueError, TypeError, KeyError):
         return {}
     return facts if isinstance(facts, dict) and {"object", "round"} <= set(facts) else {}
 

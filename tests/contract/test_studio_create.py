@@ -20,7 +20,7 @@ from annotate.studio.client import Studio
 from annotate.studio.create import HandedOut, create, preview
 from annotate.studio.images import shown_picture
 from annotate.studio.labelconfig import config_hash, label_config
-from annotate.studio.projects import find_projects, title_of
+from annotate.studio.projects import facts_of, find_projects, title_of
 from annotate.studio.reassign import reassign
 from annotate.studio.regions import read_result
 from annotate.studio.reopen import reopen_work
@@ -137,7 +137,7 @@ def test_every_category_becomes_one_project(make_work: MakeWork, studio: Studio)
     assert (ram["maximum_annotations"], ram["show_skip_button"]) == (1, False)
     assert (ram["sampling"], ram["show_instruction"]) == ("Sequential sampling", True)
     assert "cover the whole object" in ram["expert_instruction"]
-    facts = json.loads(ram["description"])["partlab"]
+    facts = facts_of(ram["description"])
     assert (facts["work"], facts["assignee"]) == (work.settings.id, BEN)
     batch = work.batch("ram")
     assert (batch.state, batch.project_id) == ("annotating", told["ram"].project_id)
@@ -424,7 +424,7 @@ def test_a_category_changes_hands_before_its_first_answer(
     told = by_object(create(work, studio, annotators=[ANN]))["ram"]
     batch, redone = reassign(work, studio, "ram", CLEO.upper())
     assert (batch.assignee, batch.round, redone) == (CLEO, 1, 0)
-    assert json.loads(project_of(studio, told)["description"])["partlab"]["assignee"] == CLEO
+    assert facts_of(project_of(studio, told)["description"])["assignee"] == CLEO
     assert work.batch(PEAR.name).assignee == ANN
     assert by_object(create(work, studio))["ram"].project_id == told.project_id
     with pytest.raises(StateError, match="s already"):

@@ -306,7 +306,7 @@ def test_words_and_curve() -> None:
     assert "at most 3, until 1 of them turned out good" in in_words(RANKED)[0]
     assert in_words(PAPER) == [
         "look at 10 random images at once",
-        "reject as soon as 2 images are bad",
+        "reject when 2 images are bad",
         "accept after 10 random images with at most 1 bad",
     ]
     assert [point.bad for point in operating_curve(PAPER)] == [0, 2, 5, 10, 15, 20, 30]

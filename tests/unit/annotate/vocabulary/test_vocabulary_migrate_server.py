@@ -16,6 +16,7 @@ from annotate.studio.client import Studio
 from annotate.studio.create import create
 from annotate.studio.ingest import read_export
 from annotate.studio.migrate import Migrated, migrate
+from annotate.studio.projects import facts_of
 from annotate.studio.pull import pull
 from annotate.studio.push import Suggestion, push
 from annotate.studio.regions import PartMask, read_result, regions_of
@@ -164,7 +165,7 @@ def test_a_rename_and_a_merge_keep_every_mask(work: Work, studio: Studio) -> Non
     assert 'value="Schwanz"' in project["label_config"]
     assert "left leg" not in project["label_config"]
     assert "Schwanz" in project["expert_instruction"]
-    assert json.loads(project["description"])["partlab"]["vocabulary_version"] == 3
+    assert facts_of(project["description"])["vocabulary_version"] == 3
     for answer in work.answers("cat", 1):
         kept = {mask["rle"]["counts"] for mask in answer.masks}
         assert kept == {rle["counts"] for rle in before[answer.image_id].values()}
