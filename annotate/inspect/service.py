@@ -92,7 +92,12 @@ class Inspection:
         suspects = {str(image): score for image, score in sample.suspects.items()}
         data: dict[str, Any] = {"seed": seed, "plan": plan.name, "images": sample.images}
         data |= {"rules": plan.model_dump(mode="json"), "suspects": suspects}
-        self.work.record("sampled", who=who, object=batch.object, round=batch.round, data=data)
+        key: dict[str, Any] = {"object": batch.object, "round": batch.round}
+        try:
+            self.work.record("sampled", who=who, **key, data=data)
+        except StateError:
+            if self.work.batch(**key).state != "sampled":  # else another process was quicker
+                raise
 
     def _with_masks(self, batch: Batch) -> list[int]:
         key = {"object": batch.object, "round": batch.round, "kind": "masks"}

@@ -113,7 +113,9 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
                 f"{where} is damaged: {words}",
                 hint="move it away and run `partlab inspect rebuild WORK`",
             )
-        return PartlabError(f"cannot use {where}: {words}", hint="free some space, then try again")
+        closed = "unable to open" in words or "readonly" in words
+        hint = "its folder must be writable, even to read" if closed else "free some space"
+        return PartlabError(f"cannot use {where}: {words}", hint=f"{hint}, then try again")
     if isinstance(error, OperationalError):
         return BackendUnavailableError(f"cannot reach the database {where}: {words}")
     return PartlabError(f"the database {where} refused: {words}")

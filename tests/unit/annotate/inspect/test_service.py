@@ -12,6 +12,7 @@ from PIL import Image as PillowImage
 
 from annotate.inspect import overlays, service
 from annotate.inspect.desk import Desk
+from annotate.inspect.sampling import Sample
 from annotate.inspect.service import Inspection
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
 from annotate.work import Work
@@ -226,6 +227,23 @@ def test_two_inspectors_at_once_close_a_round_once(inspection: Inspection, work:
     assert (desk.state, desk.seen) == ("accepted", 10)
     assert {card.inspector for card in desk.cards} == {INA, BEN}
     assert [event.what for event in work.events("ram")].count("decided") == 1
+
+
+def test_two_who_sample_at_once_get_the_same_draw(
+    inspection: Inspection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is quicker, just before the draw is recorded."""
+    draw = Sample.draw
+
+    def late(*arguments: object) -> Sample:
+        monkeypatch.setattr(Sample, "draw", draw)
+        inspection.sample("ram", BEN)
+        return draw(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sample, "draw", late)
+    assert len(inspection.sample("ram", INA).due) == 10
+    drawn = [event for event in inspection.work.events("ram") if event.what == "sampled"]
+    assert [event.who for event in drawn] == [BEN]
 
 
 def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspection) -> None:
