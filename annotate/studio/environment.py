@@ -111,7 +111,11 @@ def _uv_works() -> bool:
 def _run(command: list[str], env: Path) -> None:
     ours = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "UV_PROJECT_ENVIRONMENT")
     clean = {name: value for name, value in os.environ.items() if name not in ours}
-    done = subprocess.run(command, capture_output=True, text=True, env=clean, check=False)
+    env.parent.mkdir(parents=True, exist_ok=True)
+    # Elsewhere than here: uv would apply the version pins of a project we stand in.
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=clean, cwd=env.parent, check=False
+    )
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
         raise BackendUnavailableError(

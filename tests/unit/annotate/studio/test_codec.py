@@ -77,8 +77,7 @@ def test_the_server_s_own_package_reads_and_writes_the_same_masks(mask: BoolMask
     ours = encode_brush(mask)
     assert np.array_equal(sdk_alpha(ours, *mask.shape), mask * np.uint8(255))
     theirs = sdk.mask2rle(mask.astype(np.uint8) * 255)
-    assert np.array_equal(decode_brush(theirs, *mask.shape), mask)
-    assert theirs[: len(ours)] == ours
+    assert np.array_equal(decode_brush(theirs, *mask.shape), mask)  # the bytes may differ
 
 
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12)), st.data())

@@ -74,8 +74,10 @@ def test_it_is_made_once_and_a_half_made_one_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     calls = tmp_path / "calls"
-    tools(tmp_path / "bin", monkeypatch, uv=f'echo "$@" >> {calls}')
+    tools(tmp_path / "bin", monkeypatch, uv=f'echo "$@ in $PWD" >> {calls}')
     env = environment()
+    # Never from here, where uv would find the version pins of a project.
+    assert all(line.endswith(f" in {env.parent}") for line in calls.read_text().splitlines()[1:])
     assert [line.split()[0] for line in calls.read_text().splitlines()] == [
         "--version",
         "venv",
