@@ -34,8 +34,8 @@ from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
 from partlab.files import write_text
 
 WAIT_SECONDS = 30
-_ESCAPED = re.compile(r"\\[bfnrtu]|[\x7f-\x9f\u2028\u2029\ufeff]")
-"""Signs that YAML escapes: ruamel.yaml adds a space where it breaks a line at one of them."""
+_ESCAPED = re.compile(r"\\|  |[\x7f-\x9f\u2028\u2029\ufeff]")
+"""Signs that YAML escapes: where ruamel.yaml breaks a line at one of them, it adds a space."""
 _PLAIN = re.compile(r"\w(?:[\w .()'/+-]*[\w.()'/+-])?")
 
 

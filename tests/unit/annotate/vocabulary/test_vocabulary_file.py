@@ -113,7 +113,7 @@ def test_what_is_written_is_read(
 
 def test_signs_that_are_escaped_come_back_from_long_texts(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.yaml"
-    for sign in "\t\n\u2028\x85\ufeff\x07":
+    for sign in ("\t", "\n", "\u2028", "\x85", "\ufeff", "\x07", "\\", '"', "  :"):
         evidence = f"{'a word ' * 9}{(sign + 'b') * 9} {sign * 40} {'more ' * 20}end"
         part = Part(id="a", name="a", evidence=(evidence,))
         vocabulary = Vocabulary(objects=(ObjectParts(name="ram", parts=(part,)),))
