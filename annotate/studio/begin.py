@@ -137,6 +137,7 @@ def handing_out(folder: Path) -> Iterator[None]:
 def begin_work(
     folder: str | Path,
     plan: Plan,
+    /,
     *,
     name: str,
     per_object: int = 100,
@@ -148,7 +149,7 @@ def begin_work(
     """Choose and prepare the pictures and begin the work; cut off, it is begun again.
 
     `known` are pictures whose masks are known; they are mixed in among the others, to be drawn
-    unawares. `settings` are those of WorkSettings: model_help, image_url, long_side, ….
+    unawares. `settings` are those of WorkSettings: model_help, image_url, long_side, plan, ….
 
     Raises:
         DatasetError: a category has too few readable pictures.

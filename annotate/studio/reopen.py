@@ -70,6 +70,7 @@ def _need_same(work: Work, objects: Sequence[str], settings: Mapping[str, Any]) 
     for name, value in settings.items():
         before = getattr(work.settings, name)
         if value != before and (name != "image_url" or _is_shown(work)):
+            before = before["name"] if isinstance(before, dict) else before
             words = {True: "on", False: "off"}.get(before, before)
             raise _begun_with(work, name.replace("_", " "), words, name)
 

@@ -56,6 +56,10 @@ def create(
         bool | None,
         typer.Option("--model-help/--no-model-help", help="Whether models may ever suggest masks."),
     ] = None,
+    inspection: Annotated[
+        str | None,
+        typer.Option("--plan", help="Of inspection: paper, sequential, ranked, or a .json file."),
+    ] = None,
     long_side: Annotated[
         int | None, typer.Option(min=64, help="Pixels at most, as annotators see it: 1024.")
     ] = None,
@@ -93,11 +97,13 @@ def create(
     --annotators ann@example.org,ben@example.org
     """
     with reported(json) as ui:
+        from annotate.inspect.plan import as_setting, get_plan
         from annotate.studio.annotators import read_annotators
 
         named = read_annotators(annotators) if annotators else None
-        settings = {"name": name, "per_object": per_object, "seed": seed, "image_url": image_url}
-        settings |= {"model_help": model_help, "long_side": long_side}
+        settings: dict[str, Any] = {"name": name, "per_object": per_object, "seed": seed}
+        settings |= {"model_help": model_help, "long_side": long_side, "image_url": image_url}
+        settings |= {"plan": as_setting(get_plan(inspection)) if inspection else None}
         settings = {key: value for key, value in settings.items() if value not in (None, "")}
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "examples": examples}

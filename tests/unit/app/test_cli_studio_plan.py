@@ -1,0 +1,68 @@
+"""`partlab studio create --plan`: the inspection plan that a work is begun with (Q-01, Q-02)."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from farm import FARM
+from PIL import Image as PillowImage
+from typer.testing import CliRunner
+
+from annotate.inspect.service import Inspection
+from annotate.studio.begin import begin_work, plan_work
+from annotate.vocabulary import write_vocabulary
+from app.cli.main import app
+
+OURS = {"name": "ours", "reject_at": 1, "limits": [{"accept": [4]}]}
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    for number in range(2):
+        path = tmp_path / "photos" / "ram" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        PillowImage.new("RGB", (64, 48), (number, 90, 90)).save(path)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def create(photos: Path, tmp_path: Path) -> Callable[..., Any]:
+    """`create(plan, code)`: what a dry run of the command says."""
+    write_vocabulary(tmp_path / "farm.yaml", FARM)
+    (tmp_path / "ours.json").write_text(json.dumps(OURS))
+    begin = ["--vocabulary", tmp_path / "farm.yaml", "--images", photos, "--object", "ram"]
+    begin += ["--annotators", "ann@x.org", "--per-object", 2, "--dry-run"]
+
+    def typed(plan: object, code: int = 0) -> str:
+        words = map(str, ["studio", "create", tmp_path / "work", *begin, "--plan", plan])
+        done = CliRunner().invoke(app, list(words))
+        assert done.exit_code == code, done.output
+        return done.output
+
+    return typed
+
+
+def test_a_plan_is_looked_at_before_anything_is_made(
+    create: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert "ram r1" in create("sequential")
+    assert "ram r1" in create(tmp_path / "ours.json")
+    assert "did you mean sequential" in create("sequental", code=3)
+    assert "no settings file" in create(tmp_path / "none.json", code=3)
+    (tmp_path / "ours.json").write_text("{}")
+    assert "ours.json" in create(tmp_path / "ours.json", code=2)
+    assert not (tmp_path / "work").exists()
+
+
+def test_a_work_keeps_the_plan_it_was_begun_with(
+    create: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    """Its numbers, not the file's name; one round may have another, by `inspect sample`."""
+    source = plan_work(FARM, photos, objects=["ram"])
+    with begin_work(tmp_path / "work", source, name="work", per_object=2, plan=OURS) as work:
+        assert Inspection(work).plan.name == "ours"
+    assert "ours" in json.loads((tmp_path / "work" / "work.json").read_text())["plan"]["name"]
+    assert "begun with plan: ours" in create("paper", code=1)
+    assert "ram r1" in create(tmp_path / "ours.json")  # the same one
