@@ -308,11 +308,22 @@ def _verdict(change: Change) -> None:
 
 
 def _not_their_own(change: Change, batch: Batch) -> None:
-    if same_person(change.event.who, batch.assignee):
+    drew = _drawn_by(change.session, batch)
+    if any(same_person(change.event.who, person) for person in drew):
         raise StateError(
             f"{change.event.who} drew {batch.object}; nobody inspects their own work",
             hint="let another inspector do it",
         )
+
+
+def _drawn_by(session: Session, batch: Batch) -> list[str]:
+    """The assignee, and those of the rounds whose masks this one began with."""
+    people = [batch.assignee]
+    while batch.start_from:
+        earlier = int(batch.start_from.partition(":")[0].removeprefix("r"))
+        batch = session.get_one(Batch, (batch.object, earlier))
+        people.append(batch.assignee)
+    return people
 
 
 def same_person(a: str, b: str) -> bool:

@@ -29,10 +29,12 @@ def start(folder: Path, **settings: Any) -> Work:
     return Work.create(folder, "farm", FARM, images, **settings)
 
 
-def hand_out(work: Work, object: str = "ram", assignee: str = "ann@x.org", round: int = 1) -> None:
-    """Plan and open one round, as `studio create` does."""
+def hand_out(
+    work: Work, object: str = "ram", assignee: str = "ann@x.org", round: int = 1, **more: str
+) -> None:
+    """Plan and open one round, as `studio create` does; `more` is planned, too."""
     ids = [image.id for image in work.images(object)]
-    planned = {"images": ids, "assignee": assignee, "vocabulary_version": 1}
+    planned = {"images": ids, "assignee": assignee, "vocabulary_version": 1, **more}
     work.record("planned", who="lead", object=object, round=round, data=planned)
     opened = {"project_id": 70 + round, "config_hash": "c"}
     work.record("opened", who="lead", object=object, data=opened)

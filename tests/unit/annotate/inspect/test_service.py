@@ -152,6 +152,19 @@ def test_nobody_inspects_their_own_work(inspection: Inspection) -> None:
     assert inspection.work.events("ram")[-1].who == INA
 
 
+def test_nobody_inspects_masks_that_began_as_theirs(inspection: Inspection) -> None:
+    """A round that began with the masks of the round before is also that annotator's."""
+    inspection.sample("ram", INA)
+    assert judge(inspection, 2, 7).state == "rejected"
+    work = inspection.work
+    hand_out(work, assignee=BEN, round=2, start_from="r1:ann@x.org")
+    submit_drawn(work)
+    for who in ("ann@x.org", BEN):
+        with pytest.raises(StateError, match="nobody inspects their own work"):
+            inspection.sample("ram", who)
+    assert inspection.sample("ram", INA).state == "sampled"
+
+
 def test_a_verdict_can_be_changed_until_the_round_is_closed(inspection: Inspection) -> None:
     desk = inspection.sample("ram", INA)
     image = desk.cards[0].image_id
