@@ -36,7 +36,8 @@ from pseudolabel.store import Store
 from segmenter.evaluation_file import evaluate_run
 from segmenter.train import train_segmenter
 
-WORLD = WorldConfig(images=560, pool=0, heldout=280, size=128, seed=11)
+# Nothing in the audit was chosen by looking at this world.
+WORLD = WorldConfig(images=560, pool=0, heldout=280, size=128, seed=77)
 MASKS = 100_000
 
 
