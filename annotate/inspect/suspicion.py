@@ -1,6 +1,7 @@
 """Scores of an audit, for plans that begin with the likely wrong images."""
 
 from collections.abc import Iterable
+from math import isfinite
 from pathlib import Path
 
 from annotate.work import Image
@@ -20,7 +21,9 @@ def read_suspicion(path: Path, images: Iterable[Image]) -> dict[int, float]:
     found = read_json(path)
     try:
         scores = {one["file_name"]: float(one["suspicion"]) for one in found["images"]}
-    except (KeyError, TypeError, ValueError):
+        if not all(map(isfinite, scores.values())):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise SchemaError(
             f"{path} is not the file of an audit", hint="`partlab inspect audit --out` writes it"
         ) from None

@@ -6,6 +6,8 @@ from typing import Any
 from annotate.inspect.agreement import Agreed, Agreement
 from annotate.inspect.audit import Audit
 from annotate.inspect.curve import (
+    BAD,
+    GOOD,
     consumer_risk,
     mean_images,
     operating_curve,
@@ -55,9 +57,10 @@ def plan_tables(plans: Sequence[Plan], size: int, auroc: float) -> list[Any]:
 def _words(plan: Plan, size: int, auroc: float) -> str:
     lines = [f"{plan.name}:", *in_words(plan)]
     known = f" with a ranking of AUROC {auroc:g}" if plan.suspects else ""
+    good, bad = (f"{round(rate * size)} bad ({rate:.0%})" for rate in (GOOD, BAD))
     lines.append(
-        f"rejects {producer_risk(plan, size, auroc):.1%} of categories that are 2 % bad, "
-        f"accepts {consumer_risk(plan, size, auroc):.1%} of those that are 20 % bad{known}"
+        f"rejects {producer_risk(plan, size, auroc):.1%} of categories with {good}, "
+        f"accepts {consumer_risk(plan, size, auroc):.1%} of those with {bad}{known}"
     )
     if plan.suspects:
         lines.append(
@@ -66,7 +69,7 @@ def _words(plan: Plan, size: int, auroc: float) -> str:
         )
     lines.append(
         f"costs {mean_images(plan, size, auroc):.1f} images on average where half of the "
-        "categories are 2 % bad and half 20 %"
+        "categories are of the first kind and half of the second"
     )
     return "\n  ".join(lines) + "\n"
 

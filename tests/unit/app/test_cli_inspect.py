@@ -168,7 +168,9 @@ def test_an_audit_leads_a_ranked_plan(run: Run, tmp_path: Path) -> None:
         "ram/8.jpg",
         "ram/7.jpg",
     ]
-    audit.write_text("{}")
+    for wrong in ('{"images": [{"file_name": "ram/1.jpg", "suspicion": NaN}]}', "[1]", "{}"):
+        audit.write_text(wrong)
+        assert "not the file of an audit" in run("sample", "ram", "--audit", audit, *INA, code=5)
     assert "not the file of an audit" in run("sample", "ram", "--audit", audit, *INA, code=5)
     audit.write_text(json.dumps({"images": [{"file_name": "x.jpg", "suspicion": 1}]}))
     assert "none of these images" in run("sample", "ram", "--audit", audit, *INA, code=5)
