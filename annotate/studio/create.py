@@ -116,8 +116,10 @@ def create(
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
         short = refill_rounds(work, who, progress) if refill else {}
-        batches = work.batches()
-        builder = _Builder(work, studio, who, find_projects(studio, work), examples)
+        batches, found = work.batches(), find_projects(studio, work)
+        new = [b for b in batches if b.state in BEING_DRAWN and (b.object, b.round) not in found]
+        need_users(studio, sorted({batch.assignee for batch in new}))
+        builder = _Builder(work, studio, who, found, examples)
         told = [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
         return [replace(one, note=short.get(one.object, "")) for one in told]
 

@@ -18,8 +18,9 @@ from urllib.parse import quote
 from PIL import Image as PillowImage
 
 from annotate.work import Image, safe_name
-from partlab.errors import NotFoundError, PartlabError
-from partlab.files import read_json, replacing, write_json
+from partlab.config import Config, load_config
+from partlab.errors import ConfigError, NotFoundError, PartlabError, SchemaError
+from partlab.files import replacing, write_json
 from partlab.images import image_size, load_image
 from partlab.progress import Progress, silent
 
@@ -155,10 +156,30 @@ def read_pool(work: Path) -> tuple[Path, str | None]:
     return Path(pool["images"]), pool["split"]
 
 
+class _Pool(Config):
+    images: str
+    split: str | None
+
+
+class _Sources(Config):
+    """What `_SOURCES` and `HONEYPOTS` hold."""
+
+    roots: tuple[str, ...] = ()
+    choice: str | None = None
+    pool: _Pool | None = None
+
+
 def _sources(work: Path, listed: str) -> dict[str, Any]:
     path = work / listed
-    found: dict[str, Any] = read_json(path) if path.is_file() else {}
-    return found
+    if not path.is_file():
+        return {}
+    try:
+        return load_config(_Sources, path).model_dump(mode="json", exclude_unset=True)
+    except ConfigError as error:
+        raise SchemaError(
+            f"{path} is damaged: {error.message}",
+            hint="move it away; `partlab studio create` on the work with --images writes it anew",
+        ) from error
 
 
 def prepare(

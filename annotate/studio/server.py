@@ -21,10 +21,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from pydantic import Field
 
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.connection import is_loopback
 from annotate.studio.environment import VERSION, cache_folder, environment, python_of
+from annotate.studio.users import checked_email
+from partlab.config import Config, load_config
 from partlab.errors import (
     BusyError,
     ConfigError,
@@ -32,7 +35,7 @@ from partlab.errors import (
     OutputExistsError,
     StudioError,
 )
-from partlab.files import exclusive, read_json, read_lines, replacing
+from partlab.files import exclusive, read_lines, replacing
 
 log = logging.getLogger(__name__)
 
@@ -53,13 +56,12 @@ main()
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
+class Login(Config):
     """The server's own administrator; kept in DIR/login.json, readable by its owner only."""
 
-    email: str
-    password: str
-    token: str
+    email: str = Field(min_length=1)
+    password: str = Field(min_length=1)
+    token: str = Field(min_length=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +121,12 @@ def start_server(
     Raises:
         BackendUnavailableError: there is no environment, and none can be made.
         BusyError: another process runs a server on this folder.
-        ConfigError: the host is not loopback and `allow_remote` is off.
+        ConfigError: the host is not loopback and `allow_remote` is off, or `email` is none.
         OutputExistsError: `folder` holds something else.
         StudioError: the port is taken, or the server does not come up.
     """
     folder, root = Path(folder).absolute(), Path(root).absolute()
+    email = checked_email(email)
     _check(host, root, allow_remote=allow_remote)
     _need_own_folder(folder)
     with _alone(folder):
@@ -273,14 +276,13 @@ def _from_template(data: Path, template: Path) -> None:
 def _login(folder: Path, email: str) -> Login:
     path = folder / _LOGIN
     if path.is_file():
-        return Login(**read_json(path))
-    login = Login(email, secrets.token_urlsafe(12), secrets.token_hex(20))
-    fields = {"email": login.email, "password": login.password, "token": login.token}
+        return load_config(Login, path)
+    login = Login(email=email, password=secrets.token_urlsafe(12), token=secrets.token_hex(20))
     with (
         replacing(path) as scratch,
         open(os.open(scratch, os.O_WRONLY | os.O_CREAT, 0o600), "w") as f,
     ):
-        json.dump(fields, f, indent=2)
+        json.dump(login.model_dump(), f, indent=2)
     return login
 
 

@@ -9,6 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from html import unescape
+from shlex import quote
 
 import httpx
 
@@ -16,7 +17,7 @@ from annotate.studio.client import Studio
 from annotate.studio.connection import open_http
 from partlab.errors import ConfigError, StudioError, UnknownNameError
 
-_EMAIL = re.compile(r"[^\s@<>\"']+@[^\s@<>\"']+")
+_EMAIL = re.compile(r"[^\s@<>\"]+@[^\s@<>\"']+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +36,7 @@ def create_users(studio: Studio, emails: Iterable[str]) -> list[Account]:
         ConfigError: an email is not one; nothing was made.
         StudioError: the server turned a sign-up down.
     """
-    wanted = list(dict.fromkeys(email.strip().lower() for email in emails))
-    for email in wanted:
-        if not _EMAIL.fullmatch(email):
-            raise ConfigError(f"{email!r} is not an email address")
+    wanted = list(dict.fromkeys(checked_email(email) for email in emails))
     known = studio.users()
     new = {email: secrets.token_urlsafe(12) for email in wanted if email not in known}
     invitation = studio.get("/api/invite")["token"] if new else ""
@@ -52,6 +50,18 @@ def create_users(studio: Studio, emails: Iterable[str]) -> list[Account]:
     return [Account(email, known[email], new.get(email)) for email in wanted]
 
 
+def checked_email(email: str) -> str:
+    """The address in lower case, as everybody is known here.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    email = email.strip().lower()
+    if not _EMAIL.fullmatch(email):
+        raise ConfigError(f"{email!r} is not an email address")
+    return email
+
+
 def need_users(studio: Studio, emails: Iterable[str]) -> Mapping[str, int]:
     """Ids of these users, by email in lower case.
 
@@ -63,9 +73,8 @@ def need_users(studio: Studio, emails: Iterable[str]) -> Mapping[str, int]:
     for email in emails:
         if (id := known.get(email.strip().lower())) is None:
             error = UnknownNameError("Label Studio user", email, known)
-            error.hint = "; ".join(
-                filter(None, (error.hint, f"or make it: partlab studio user {email}"))
-            )
+            near = f"{error.hint} Or " if error.hint and error.hint.endswith("?") else ""
+            error.hint = f"{near}make the account: partlab studio user {quote(email)}"
             raise error
         found[email.strip().lower()] = id
     return found

@@ -24,7 +24,7 @@ def up(
     root: Annotated[
         Path, typer.Option(help="Folder whose pictures it may show; your works lie below it.")
     ] = Path(),
-    port: Annotated[int, typer.Option(help="Port; 0 takes a free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes a free one.")] = 8080,
     host: Annotated[str, typer.Option(help="Address to listen at.")] = "127.0.0.1",
     allow_remote: Annotated[
         bool, typer.Option("--allow-remote", help="Let --host be reachable from other machines.")

@@ -251,6 +251,19 @@ def test_a_description_changed_by_hand_is_put_back(make_work: MakeWork, studio: 
     assert by_object(create(work, studio))["ram"].made
 
 
+def test_nothing_is_made_for_somebody_without_an_account(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    """As on a server that was begun afresh."""
+    work = make_work()
+    create(work, studio, annotators=[ANN])
+    work.record("reassigned", who="lead", object="ram", data={"to": "gone@example.org"})
+    create(work, studio)
+    studio.delete(f"/api/projects/{work.batch('ram').project_id}/")
+    with pytest.raises(UnknownNameError, match="gone@example"):
+        create(work, studio)
+
+
 def test_of_two_projects_of_a_round_the_noted_one_counts(
     make_work: MakeWork, studio: Studio
 ) -> None:

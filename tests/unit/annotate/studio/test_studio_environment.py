@@ -119,6 +119,7 @@ def test_a_shim_that_does_not_run_is_no_uv(tmp_path: Path, monkeypatch: pytest.M
         ({"host": "0.0.0.0"}, ConfigError, "reachable from other machines"),
         ({"root": "/"}, ConfigError, "the whole disk"),
         ({"root": "/no/such/folder"}, NotFoundError, "no folder"),
+        ({"email": "not an email"}, ConfigError, "not an email address"),
         ({"template": "nothing", "root": "."}, NotFoundError, "label_studio.sqlite3"),
     ],
 )
@@ -129,6 +130,19 @@ def test_what_a_server_cannot_do_is_said_at_once(
     with (
         pytest.raises(error, match=words),
         start_server(tmp_path / "studio", env=env, port=0, **settings),  # type: ignore[arg-type]
+    ):
+        pass
+
+
+@pytest.mark.parametrize("login", ["", "[]", "{}", '{"email": "a@b", "password": "", "token": 5}'])
+def test_a_damaged_login_is_said(tmp_path: Path, login: str) -> None:
+    env, folder = fake_environment(tmp_path / "env"), tmp_path / "studio"
+    (folder / "data").mkdir(parents=True)
+    (folder / "data" / "label_studio.sqlite3").touch()
+    (folder / "login.json").write_text(login)
+    with (
+        pytest.raises(ConfigError, match=r"login\.json"),
+        start_server(folder, env=env, port=0, root=tmp_path),
     ):
         pass
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotate.studio.annotators import assign, read_annotators
-from annotate.studio.begin import begin_work, plan_work
+from annotate.studio.begin import begin_work, handing_out, plan_work
 from annotate.studio.images import (
     find_picture,
     original_picture,
@@ -19,6 +19,7 @@ from annotate.studio.images import (
 from annotate.studio.reopen import reopen_work
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from partlab.errors import (
+    BusyError,
     ConfigError,
     DatasetError,
     NotFoundError,
@@ -174,6 +175,29 @@ def test_lost_pictures_are_made_again(photos: Path, tmp_path: Path) -> None:
     with reopen_work(tmp_path / "work", images=tmp_path / "moved") as work:
         assert shown_picture(work.folder, image).is_file()
         assert original_picture(work.folder, image).is_file()
+
+
+@pytest.mark.parametrize("text", ["", "[]", '{"roots": 5}', '{"pool": "here"}'])
+def test_damaged_notes_of_the_sources_are_said_and_made_anew(
+    photos: Path, tmp_path: Path, text: str
+) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    begin_work(tmp_path / "work", plan, name="x", per_object=2).close()
+    noted = tmp_path / "work" / "images" / "sources.json"
+    noted.write_text(text)
+    with pytest.raises(SchemaError, match=r"sources\.json is damaged") as caught:
+        reopen_work(tmp_path / "work", images=photos)
+    assert "--images" in str(caught.value.hint)
+    noted.unlink()
+    with reopen_work(tmp_path / "work", images=photos) as work:
+        assert original_picture(work.folder, work.images("ram")[0]).is_file()
+
+
+def test_two_beginnings_at_once(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    with handing_out(tmp_path / "work"), pytest.raises(BusyError, match="is handing out"):
+        begin_work(tmp_path / "work", plan, name="x", per_object=2)
+    begin_work(tmp_path / "work", plan, name="x", per_object=2).close()
 
 
 def test_a_work_goes_by_its_own_vocabulary(photos: Path, tmp_path: Path) -> None:

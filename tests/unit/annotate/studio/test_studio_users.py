@@ -20,13 +20,16 @@ def logs_in(url: str, email: str, password: str) -> bool:
 
 
 def test_a_new_user_can_log_in_and_an_old_one_stays(studio: Studio, studio_server: Running) -> None:
-    first = create_users(studio, ["Zoe.First@example.org", "second@example.org"])
-    assert [account.email for account in first] == ["zoe.first@example.org", "second@example.org"]
+    first = create_users(studio, ["Zoe.First@example.org", "second.o'neil@example.org"])
+    assert [account.email for account in first] == [
+        "zoe.first@example.org",
+        "second.o'neil@example.org",
+    ]
     for account in first:
         assert account.password is not None
         assert logs_in(studio_server.url, account.email, account.password)
         assert not logs_in(studio_server.url, account.email, account.password + "x")
-    again = create_users(studio, ["SECOND@example.org", "third@example.org"])
+    again = create_users(studio, ["SECOND.o'neil@example.org", "third@example.org"])
     assert again[0].password is None
     assert again[0].id == first[1].id
     assert again[1].password
