@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 
 from annotate.studio.codec import encode_brush
-from annotate.studio.shapes import Size, draw, geometry_of, resized
+from annotate.studio.shapes import Size, Value, draw, geometry_of, resized
 from annotate.vocabulary.model import ObjectParts
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, Rle, decode, encode
@@ -87,9 +87,12 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class _Region:
+    """One region that is understood, but not drawn yet: a mask of a large photo is large."""
+
+    id: str
     part: str
     object: int
-    mask: BoolMask
+    shape: Value
     origin: Origin
 
 
@@ -97,6 +100,9 @@ class _RefusedError(Exception):
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
         self.kind, self.message = kind, message
+
+    def about(self, id: str) -> "Problem":
+        return Problem(self.kind, f"region {id}: {self.message}", id)
 
 
 def read_result(
@@ -119,15 +125,16 @@ def read_result(
     """
     if not isinstance(result, list):
         return Reading(problems=(Problem("broken-result", PROBLEMS["broken-result"] + "."),))
-    drawn: list[_Region] = []
+    regions: list[_Region] = []
     problems: list[Problem] = []
     notes: list[str] = []
     groups, single = _grouped(result)
     for id, items in groups.items():
         try:
-            drawn.append(_region(items, parts, size, shown))
+            regions.append(_region(id, items, parts, shown))
         except _RefusedError as refused:
-            problems.append(Problem(refused.kind, f"region {id}: {refused.message}", id))
+            problems.append(refused.about(id))
+    masks = tuple(_united(regions, parts, _Sheet(size, shown, min_pixels, problems, notes)))
     discard = None
     for item in single:
         if item.get("type") == "choices" and item.get("from_name") == DISCARD:
@@ -136,7 +143,6 @@ def read_result(
             notes.append(_relation(item, groups, parts))
         else:
             problems.append(_unknown(item))
-    masks = tuple(_united(drawn, parts, size, _speck_limit(min_pixels, size, shown), notes))
     return Reading(masks, discard, tuple(problems), tuple(notes))
 
 
@@ -159,7 +165,7 @@ def _in_region(type: str, control: Any) -> bool:
     return shape in _SHAPES or type == "labels" or (type == "number" and control == OBJECT)
 
 
-def _region(items: Sequence[_Item], parts: ObjectParts, size: Size, shown: Size) -> _Region:
+def _region(id: str, items: Sequence[_Item], parts: ObjectParts, shown: Size) -> _Region:
     values = [item["value"] for item in items if isinstance(item.get("value"), dict)]
     shape = next((value for value in values if geometry_of(value)), None)
     if shape is None:
@@ -167,14 +173,7 @@ def _region(items: Sequence[_Item], parts: ObjectParts, size: Size, shown: Size)
     part = _part(items, parts)
     for item in items:
         _check_picture(item, shown)
-    object = _object(values)
-    try:
-        mask = draw(shape, size, shown)
-    except MaskError as error:
-        raise _RefusedError("broken-mask", f"{part}: {error.message}") from None
-    if not mask.any():
-        raise _RefusedError("empty-mask", f"{part}: no pixel is inside; delete it, or draw it")
-    return _Region(part, object, mask, _origin(items))
+    return _Region(id, part, _object(values), shape, _origin(items))
 
 
 def _part(items: Sequence[_Item], parts: ObjectParts) -> str:
@@ -250,26 +249,60 @@ def _relation(item: _Item, groups: dict[str, list[_Item]], parts: ObjectParts) -
     return f"relation: {name('from_id')} {what} {name('to_id')}"
 
 
-def _speck_limit(min_pixels: int, size: Size, shown: Size) -> int:
-    """In pixels of the data set's image."""
-    return max(min_pixels * size[0] * size[1] // max(shown[0] * shown[1], 1), 1)
+@dataclass(frozen=True, slots=True)
+class _Sheet:
+    """The picture that regions are drawn on, and what there is to say of them."""
+
+    size: Size
+    shown: Size
+    min_pixels: int
+    problems: list[Problem]
+    notes: list[str]
+
+    @property
+    def speck_limit(self) -> int:
+        """In pixels of the data set's image."""
+        ratio = self.size[0] * self.size[1], max(self.shown[0] * self.shown[1], 1)
+        return max(self.min_pixels * ratio[0] // ratio[1], 1)
+
+    def draw(self, region: _Region) -> BoolMask | None:
+        """The region's mask; None, and a problem, when it has none."""
+        try:
+            mask = draw(region.shape, self.size, self.shown)
+            if not mask.any():
+                words = f"{region.part}: no pixel is inside; delete it, or draw it"
+                raise _RefusedError("empty-mask", words)
+        except MaskError as error:
+            broken = _RefusedError("broken-mask", f"{region.part}: {error.message}")
+            self.problems.append(broken.about(region.id))
+        except _RefusedError as refused:
+            self.problems.append(refused.about(region.id))
+        else:
+            return mask
+        return None
 
 
-def _united(
-    drawn: Sequence[_Region], parts: ObjectParts, size: Size, limit: int, notes: list[str]
-) -> Iterator[PartMask]:
+def _united(regions: Sequence[_Region], parts: ObjectParts, sheet: _Sheet) -> Iterator[PartMask]:
+    """One mask at a time for each part of each object."""
     groups: dict[tuple[int, int], list[_Region]] = {}
-    for region in drawn:
+    for region in regions:
         groups.setdefault((parts.ids.index(region.part), region.object), []).append(region)
-    for (_, object), regions in sorted(groups.items()):
-        part = regions[0].part
-        whole = regions[0].mask if len(regions) == 1 else np.any([r.mask for r in regions], axis=0)
-        mask, specks = without_specks(whole, limit)
+    for (_, object), group in sorted(groups.items()):
+        whole: BoolMask | None = None
+        drawn: list[_Region] = []
+        for region in group:
+            if (mask := sheet.draw(region)) is not None:
+                whole = mask if whole is None else whole | mask
+                drawn.append(region)
+        if whole is None:
+            continue
+        part = group[0].part
+        mask, specks = without_specks(whole, sheet.speck_limit)
         if specks:
             pixels = int(whole.sum() - mask.sum())
-            notes.append(f"{part}: {specks} specks of {pixels} pixels in all dropped")
+            sheet.notes.append(f"{part}: {specks} specks of {pixels} pixels in all dropped")
         if mask.any():
-            yield PartMask(part, object, encode(mask), _common(regions), len(regions))
+            yield PartMask(part, object, encode(mask), _common(drawn), len(drawn))
 
 
 def _common(regions: Sequence[_Region]) -> Origin:

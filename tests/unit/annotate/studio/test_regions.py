@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -356,6 +357,20 @@ def test_any_size_comes_back_exactly_filled(width: int, height: int) -> None:
 
 
 # -- problems -----------------------------------------------------------------------------------
+
+
+def test_large_photos_are_read_one_mask_at_a_time() -> None:
+    """Thirty masks of six megapixels would be 180 MB."""
+    size, shown = (3000, 2000), (150, 100)
+    small = encode(np.eye(100, 150, dtype=bool))
+    drawn = [PartMask(GOAT.ids[i % 3], 1 + i // 3, small) for i in range(30)]
+    result = regions_of(drawn, GOAT, shown)
+    tracemalloc.start()
+    reading = read_result(result, GOAT, size, shown)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert len(reading.masks) == 30
+    assert peak < 100e6
 
 
 def test_a_region_of_another_picture_is_a_problem() -> None:
