@@ -84,7 +84,15 @@ def up(studio_server: Running, tmp_path: Path) -> Iterator[subprocess.Popen[str]
     """`partlab studio up` as a process of its own."""
     command = [sys.executable, "-m", "app.cli.main", "studio", "up", str(tmp_path / "studio")]
     command += ["--port", "0", "--root", str(tmp_path), "--json"]
-    process = subprocess.Popen(command, cwd=ROOT, text=True, stdout=-1, stderr=-1)
+    process = subprocess.Popen(
+        command,
+        cwd=ROOT,
+        text=True,
+        stdout=-1,
+        stderr=-1,
+        # A shell lets what it starts in the background ignore Ctrl-C.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
     yield process
     with suppress(ProcessLookupError):
         process.kill()
