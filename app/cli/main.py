@@ -20,6 +20,7 @@ from app.cli import (
     studio_create,
     studio_pull,
     studio_push,
+    studio_reassign,
     studio_up,
     vocabulary,
     vocabulary_edit,
@@ -41,8 +42,9 @@ app = typer.Typer(
 data_files.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
-studio_pull.register(studio.group)
 studio_push.register(studio.group)
+studio_pull.register(studio.group)
+studio_reassign.register(studio.group)
 vocabulary_seed.register(vocabulary.group)
 vocabulary_vote.register(vocabulary.group)
 vocabulary_lint.register(vocabulary.group)

@@ -1,4 +1,4 @@
-"""`partlab studio create | reassign`: hand out object categories, each to one annotator."""
+"""`partlab studio create`: hand out object categories, each to one annotator."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +24,8 @@ DryRunOpt = Annotated[
 
 
 def register(group: typer.Typer) -> None:
-    """Add these commands to the group `studio`."""
+    """Add this command to the group `studio`."""
     group.command()(create)
-    group.command()(reassign)
 
 
 def create(
@@ -54,7 +53,9 @@ def create(
     name: Annotated[str | None, typer.Option(help="Name of the work; else its folder's.")] = None,
     model_help: Annotated[
         bool | None,
-        typer.Option("--model-help/--no-model-help", help="Whether models may ever suggest masks."),
+        typer.Option(
+            "--model-help/--no-model-help", help="Whether models may ever suggest masks: yes."
+        ),
     ] = None,
     inspection: Annotated[
         str | None,
@@ -90,8 +91,9 @@ def create(
 ) -> None:
     """Make the Label Studio projects that are missing: of a new work, or of its next rounds.
 
-    One project for each object category and round. Safe to run again at any time. A next round
-    has the same pictures, without those whose discard is final.
+    One project for each object category and round. Safe to run again at any
+    time. A next round has the same pictures, without those whose discard is
+    final.
 
     Example: partlab studio create ram-work --vocabulary farm.yaml --images photos
     --annotators ann@example.org,ben@example.org
@@ -234,37 +236,3 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> No
     ui.emit(
         {"dry_run": dry_run, "rounds": [one.as_json() for one in told]}, "\n".join([*lines, after])
     )
-
-
-def reassign(
-    folder: WorkArg,
-    object: Annotated[str, typer.Argument(metavar="OBJECT", help="Object category.")],
-    to: Annotated[str, typer.Option(help="Email of the new annotator.")],
-    force: Annotated[
-        bool, typer.Option("--force", help="Even when answers of this round are then redone.")
-    ] = False,
-    dry_run: DryRunOpt = False,
-    json: JsonOpt = False,
-) -> None:
-    """Give a whole object category to another annotator; one person draws all its images.
-
-    Example: partlab studio reassign ram-work ram --to cleo@example.org
-    """
-    with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.reassign import reassign as hand_over
-        from annotate.work import Work
-
-        with Work.open(folder) as work, Studio.from_env() as studio:
-            batch, redone = hand_over(work, studio, object, to, force=force, dry_run=dry_run)
-        told = {"object": object, "round": batch.round, "assignee": batch.assignee}
-        told |= {"state": batch.state, "redone": redone, "dry_run": dry_run}
-        text = f"{object} r{batch.round} is {batch.assignee}'s; {redone} answers are to be redone"
-        if dry_run:
-            text = f"{object} would go to {to}; {redone} answers would be redone"
-        more = (
-            f"\nnext: partlab studio create {quote(str(folder))}"
-            if batch.state == "planned"
-            else ""
-        )
-        ui.emit(told, text + more)

@@ -39,8 +39,8 @@ def pull(
 ) -> None:
     """Fetch what annotators drew since the last time; complete categories go to inspection.
 
-    Every fetch is also kept as it came, below WORK/exports. Safe to run at any time, again, and
-    after being cut off.
+    Every fetch is also kept as it came, below WORK/exports. Safe to run at any
+    time, again, and after being cut off.
 
     Example: partlab studio pull ram-work
     """
@@ -68,8 +68,8 @@ def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
     ui.emit({"rounds": [one.as_json() for one in told]}, text)
     lost = [one for one in told if one.trouble]
     if lost:
-        more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
-        raise StudioError(f"{lost[0].trouble}{more}", hint=lost[0].hint)
+        several = f"{len(lost)} categories were not read"
+        raise StudioError(several if len(lost) > 1 else str(lost[0].trouble), hint=lost[0].hint)
 
 
 def _line(one: "Pulled") -> str:
@@ -78,7 +78,7 @@ def _line(one: "Pulled") -> str:
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     name = f"{one.object} r{one.round}"
     if one.trouble:
-        return f"{name}  not read: its project is not there"
+        return f"{name}  not read: {one.trouble}"
     return f"{name}  {one.state}  {words or 'nothing new'}"
 
 
@@ -89,7 +89,8 @@ def status(
 ) -> None:
     """Show where each object category stands: who, how many, what is wrong, help and minutes.
 
-    As of the last pull; asks no server. Flags that need somebody are listed below in words.
+    As of the last pull; asks no server. Flags that need somebody are listed
+    below in words.
 
     Example: partlab studio status ram-work
     """

@@ -1,6 +1,7 @@
 """`partlab studio push`: a model's masks as pre-annotations in Label Studio."""
 
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -30,7 +31,8 @@ def push(
     ] = None,
     split: Annotated[str | None, typer.Option(help="Which split of --predictions.")] = None,
     object: Annotated[
-        list[str] | None, typer.Option("--object", help="Only this object category (repeatable).")
+        list[str] | None,
+        typer.Option("--object", help="Only this object category; may be repeated."),
     ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Lowest score of a segmenter's mask: 0.5.")
@@ -113,7 +115,7 @@ def _told(told: list["Pushed"], model: str, work: Path, *, dry_run: bool) -> str
     words = "would be asked for suggestions" if dry_run else "suggestions sent"
     lines = [f"{each.object} round {each.round}: {_counts(each, words)}" for each in told]
     total = f"{sent} tasks in all, model {model}"
-    return "\n".join([*lines, total, f"next: partlab studio status {work}"])
+    return "\n".join([*lines, total, f"next: partlab studio status {quote(str(work))}"])
 
 
 def _counts(each: "Pushed", words: str) -> str:

@@ -45,7 +45,8 @@ def up(
 ) -> None:
     """Run a Label Studio server until Ctrl-C; the login is kept in DIR/login.json.
 
-    It listens on this machine only, sends nothing to anybody, and ends with this command.
+    It listens on this machine only, sends nothing to anybody, and ends with
+    this command.
 
     Example: partlab studio up studio --root . --port 8080
     """
