@@ -152,8 +152,8 @@ def _need_shown(answer: httpx.Response, url: str, studio_url: str) -> None:
             f"browsers show no picture from {url} in the pages of {site}",
             hint="pages that come by https may show only pictures that do so too",
         )
-    allowed = answer.headers.get("access-control-allow-origin")
-    if _origin(url) != site and allowed not in ("*", site):
+    # Which site is allowed is not looked at: annotators may come by another address than ours.
+    if _origin(url) != site and not answer.headers.get("access-control-allow-origin"):
         raise StudioError(
             f"browsers show no picture from {url} in the pages of {site}: the server that has "
             "it does not allow it",
