@@ -100,6 +100,8 @@ def open_images(source: str | Path, split: str | None = None) -> ImageSource:
         NotFoundError: there are no images whose category is known, or no such split.
     """
     source = Path(source)
+    if not source.exists():
+        raise NotFoundError(f"no folder or data set {source}")
     try:
         find_splits(source)
     except NotFoundError:

@@ -202,3 +202,8 @@ def test_nothing_to_sample(tmp_path: Path) -> None:
         sample_images(tmp_path / "nowhere", tmp_path / "out", per_object=1)
     with pytest.raises(ConfigError):
         sample_images(tmp_path, tmp_path / "out", per_object=0)
+
+
+def test_a_source_that_is_not_there_is_said(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no folder or data set"):
+        sample_images(tmp_path / "nowhere", tmp_path / "out", per_object=1)
