@@ -22,7 +22,8 @@ class Standing:
     `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
     discarded and are to be drawn after all. Masks taken from a model as they came are
     `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
-    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones.
+    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
+    `problems` what else was seen in answers, such as parts drawn over each other (M-02).
     Besides the images there are `checks`, honeypots, of which `checked` are done; their minutes
     count, nothing else of them does.
     """
@@ -43,6 +44,7 @@ class Standing:
     minutes: float
     minutes_per_image: float | None
     flags: tuple[str, ...]
+    problems: tuple[str, ...]
     project_id: int | None
     pulled: str | None
     checks: int = 0
@@ -84,6 +86,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
+    problems, flagged = [], {flag.task_id for flag in flags}
     tasks = {task.image_id for task in work.tasks(batch.object, batch.round)}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
         minutes += [answer.minutes] if answer.minutes is not None else []
@@ -91,6 +94,8 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
             checked += answer.kind in DONE
             continue
         kinds[answer.kind] += 1
+        if answer.task_id not in flagged:  # else the flag says it
+            problems += [f"image {answer.image_id}: {one['message']}" for one in answer.problems]
         origins.update(mask.get("origin", "manual") for mask in answer.masks)
     return Standing(
         object=batch.object,
@@ -109,6 +114,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         minutes=sum(minutes),
         minutes_per_image=_mean(minutes),
         flags=tuple(flag.message for flag in flags),
+        problems=tuple(problems),
         project_id=batch.project_id,
         pulled=batch.cursor,
         checks=len(tasks & secret),

@@ -327,8 +327,14 @@ def _drawn_by(session: Session, batch: Batch) -> list[str]:
 
 
 def same_person(a: str, b: str) -> bool:
-    """Whether two e-mail addresses or names mean one person; capitals do not count."""
-    return a.strip().casefold() == b.strip().casefold()
+    """Whether two e-mail addresses or names mean one person.
+
+    Capitals do not count, and a bare name is the person whose address begins with it.
+    """
+    first, second = a.strip().casefold(), b.strip().casefold()
+    if ("@" in first) != ("@" in second):
+        return first.partition("@")[0] == second.partition("@")[0]
+    return first == second
 
 
 @rules("decided")

@@ -107,6 +107,9 @@ def status(
             _show(found, folder)
 
 
+_SHOWN = 10  # notes on answers; --json has them all
+
+
 def _link(project_id: int | None) -> str | None:
     server = os.environ.get("PARTLAB_STUDIO_URL", "").strip().rstrip("/")
     return f"{server}/projects/{project_id}/data" if server and project_id else None
@@ -166,5 +169,7 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
         )
         if one.state == "annotating" and (link := _link(one.project_id)):
             words.append(link)
-        for message in (*words, *one.flags):
+        more = len(one.problems) - _SHOWN
+        problems = [*one.problems[:_SHOWN], *([f"and {more} more such notes"] if more > 0 else [])]
+        for message in (*words, *one.flags, *problems):
             stdout.print(f"{one.object} r{one.round}: {message}", markup=False)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import farm
 import pytest
 from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
@@ -152,3 +153,18 @@ def test_pull_needs_to_know_the_server(work: Work, monkeypatch: pytest.MonkeyPat
     for name in ("PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     assert "PARTLAB_STUDIO_URL and" in partlab("studio", "pull", work.folder, code=4)
+
+
+def test_what_was_seen_in_an_answer_is_told(tmp_path: Path) -> None:
+    """M-02: parts drawn over each other are no flag, and nobody has to wait for the export."""
+    with farm.start(tmp_path / "farm") as work:
+        farm.hand_out(work)
+        drawn = farm.answer(work, 1)
+        drawn.problems = [
+            {"kind": "overlap", "severity": "warning", "message": "90% of head lies in body"}
+        ]
+        farm.pull(work, [drawn, farm.answer(work, 2)])
+        (ram,) = standings(work)
+        assert ram.problems == ("image 1: 90% of head lies in body",)
+    told = CliRunner().invoke(app, ["studio", "status", str(work.folder)]).stdout
+    assert "ram r1: image 1: 90% of head lies in body" in told

@@ -232,3 +232,18 @@ def test_names_of_folders_are_safe_and_different(tmp_path: Path, work: Work) -> 
     long = [safe_name(letter * 3000) for letter in ("x", "足", "😀")]
     assert all(len(name.encode()) < 200 for name in long)
     assert safe_name("x" * 3000) != safe_name("x" * 3001)
+
+
+def test_a_short_name_is_the_person_whose_address_begins_with_it(work: Work) -> None:
+    """Nobody gets round the rules by leaving out what stands after the @."""
+    hand_out(work)
+    submit(work, discards=(4,))
+    with pytest.raises(StateError, match="two others must review it"):
+        review(work, 4, True, "ann")
+    review(work, 4, True, "ina")
+    with pytest.raises(StateError, match="already reviewed"):
+        review(work, 4, True, "ina@x.org")
+    review(work, 4, True, "ivo@x.org")
+    sample(work, 1, 2)
+    with pytest.raises(StateError, match="nobody inspects their own work"):
+        verdict(work, 1, True, who="Ann")
