@@ -221,7 +221,7 @@ def test_what_does_not_fit_is_said_before_anything_is_made(photos: Path, tmp_pat
     cat = RAM.model_copy(update={"name": "cat", "wnid": None})
     with pytest.raises(NotFoundError, match="no pictures of cat"):
         plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
-    with pytest.raises(NotFoundError, match="no images in sub-folders"):
+    with pytest.raises(NotFoundError, match="no folder or data set"):
         plan_work(vocabulary(RAM), tmp_path / "nothing")
     with pytest.raises(DatasetError, match="fewer than 9"):
         begin_work(tmp_path / "w", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=9)
