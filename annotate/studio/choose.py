@@ -11,6 +11,8 @@ from annotate.studio.raw import RawAnnotation
 from annotate.work import Answer, same_person
 
 CLOSED = ("sampled", "accepted", "rejected")
+UNTIL_DELETED = ("foreign-annotation", "second-annotation", "unknown-task")
+"""Flags about an annotation too many: no later answer settles them, only its deletion."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,14 @@
 """From a raw export to answers and flags; the same for a live pull and for a rebuild."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.studio.answers import Context, make_answer, read_annotation, same_drawing
-from annotate.studio.choose import Round, Said, choose, foreign_edit, late
+from annotate.studio.choose import UNTIL_DELETED, Round, Said, choose, foreign_edit, late
 from annotate.studio.raw import Header, RawTask, open_export
 from annotate.work import Answer, DiscardReview, Event, Flag, Image, Task, Work, discard_state
 from partlab.errors import SchemaError
@@ -46,7 +46,7 @@ def read_export(work: Work, event: Event) -> tuple[list[Answer], list[Flag]]:
         for task in export.tasks:
             answer, said = _judge(task, facts)
             answers += [answer] if answer is not None else []
-            flags += facts.news(task, said)
+            flags += [*facts.news(task, said), *facts.settled(task)]
     return answers, flags
 
 
@@ -68,7 +68,7 @@ class _Facts:
     images: Mapping[int, Image]  # by task id
     stored: Mapping[int, Answer]  # by image id, as are those below
     restored: frozenset[int]
-    flagged: Mapping[tuple[int, int, str], str]
+    flagged: Mapping[tuple[int, int, str], Flag]
 
     def image(self, task: RawTask) -> Image | None:
         """The image a task shows; None when the task is not one of this round's."""
@@ -83,7 +83,8 @@ class _Facts:
         for one in said:
             where = f"project {self.header.project} task {task.id} annotation {one.annotation_id}"
             message = f"{where}{name}: {one.words}"
-            if self.flagged.get((task.id, one.annotation_id, one.kind)) != message:
+            known = self.flagged.get((task.id, one.annotation_id, one.kind))
+            if known is None or known.message != message:
                 yield Flag(
                     object=self.round.object,
                     round=self.round.number,
@@ -93,6 +94,14 @@ class _Facts:
                     message=message,
                     at=one.at,
                 )
+
+    def settled(self, task: RawTask) -> Iterator[Flag]:
+        """Open flags of annotations that somebody deleted since, as was asked of them."""
+        there = {annotation.id for annotation in task.annotations}
+        for flag in self.flagged.values():
+            gone = flag.task_id == task.id and flag.annotation_id not in there
+            if gone and flag.kind in UNTIL_DELETED and not flag.settled:
+                yield Flag(**{**asdict(flag), "settled": True})
 
 
 def _facts(work: Work, event: Event, header: Header) -> _Facts:
@@ -119,9 +128,7 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
             images=images,
             stored={answer.image_id: answer for answer in session.scalars(stored)},
             restored=_restored(list(session.scalars(reviews))),
-            flagged={
-                (f.task_id, f.annotation_id, f.kind): f.message for f in session.scalars(flags)
-            },
+            flagged={(f.task_id, f.annotation_id, f.kind): f for f in session.scalars(flags)},
         )
 
 

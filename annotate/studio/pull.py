@@ -71,7 +71,7 @@ class Pulled:
         self.masks += kinds.count("masks")
         self.discards += kinds.count("discard")
         self.broken += kinds.count("broken")
-        self.flags += len(flags)
+        self.flags += sum(not flag.settled for flag in flags)
 
 
 def pull(

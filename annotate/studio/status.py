@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from annotate.studio.choose import UNTIL_DELETED
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.machine import DONE
 
@@ -129,7 +130,8 @@ def _mean(values: Sequence[float]) -> float | None:
 def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
     """Flags that nobody has answered, by object and round, oldest first.
 
-    A flag is answered when the assignee's later answer for the same task could be used.
+    A flag is answered when the assignee's later answer for the same task could be used; one
+    about an annotation too many, when that annotation is gone.
     """
     done = select(Answer.object, Answer.round, Answer.task_id, Answer.updated_at)
     with work.read() as session:
@@ -137,7 +139,8 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
     answered = {(object, round, task): at for object, round, task, at in rows}
     found: defaultdict[tuple[str, int], list[Flag]] = defaultdict(list)
     for flag in sorted(work.flags(), key=lambda flag: (flag.at, flag.task_id)):
-        if answered.get((flag.object, flag.round, flag.task_id), "") <= flag.at:
+        later = answered.get((flag.object, flag.round, flag.task_id), "") > flag.at
+        if not flag.settled and (flag.kind in UNTIL_DELETED or not later):
             found[flag.object, flag.round].append(flag)
     return found
 

@@ -193,7 +193,15 @@ def _tasks(change: Change) -> None:
     change.batch("annotating")
     for image_id, task_id in change.data["tasks"].items():
         task = change.task(image_id)
+        _settle_gone(change, task)
         task.project_id, task.task_id = change.data["project_id"], task_id
+
+
+def _settle_gone(change: Change, task: Task) -> None:
+    """The picture of a deleted task is handed out again: nobody need do anything about it."""
+    key = (task.object, task.round, task.task_id, 0, "task-gone")
+    if task.task_id is not None and (flag := change.session.get(Flag, key)) is not None:
+        flag.settled = True
 
 
 @rules("pushed")

@@ -152,7 +152,10 @@ class CategoryId(Base):
 
 
 class Flag(Base):
-    """A breach of the rules seen at an ingest; nothing flagged is taken silently."""
+    """A breach of the rules seen at an ingest; nothing flagged is taken silently.
+
+    `settled` when what it is about was deleted or put back in Label Studio.
+    """
 
     __tablename__ = "flags"
     object: Mapped[str] = mapped_column(primary_key=True)
@@ -162,6 +165,7 @@ class Flag(Base):
     kind: Mapped[str] = mapped_column(primary_key=True)
     message: Mapped[str]
     at: Mapped[str]
+    settled: Mapped[bool] = mapped_column(default=False)
 
 
 class Event(Base):

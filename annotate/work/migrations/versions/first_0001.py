@@ -103,6 +103,7 @@ def upgrade() -> None:
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("message", sa.String(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
+        sa.Column("settled", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("object", "round", "task_id", "annotation_id", "kind"),
     )
     op.create_table(

@@ -66,7 +66,7 @@ def test_a_category_in_numbers(work: Work, server: FakeTasks) -> None:
 
 def test_what_was_put_right_is_no_open_flag(work: Work, server: FakeTasks) -> None:
     made = server.annotate(1001, [])
-    server.annotate(1002, drawn(RAM, head=HEAD), by=3)
+    foreign = server.annotate(1002, drawn(RAM, head=HEAD), by=3)
     fetch(work, server)
     assert len(standings(work)[0].flags) == 2
     server.change(made, result=drawn(RAM, head=HEAD))
@@ -75,6 +75,9 @@ def test_what_was_put_right_is_no_open_flag(work: Work, server: FakeTasks) -> No
     assert "task 1002" in left
     assert len(work.flags()) == 2  # the history keeps both
     server.annotate(1002, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert standings(work)[0].flags == (left,)  # one annotation too many, until it is deleted
+    server.delete(foreign)
     fetch(work, server)
     assert standings(work)[0].flags == ()
 

@@ -247,3 +247,13 @@ def test_a_short_name_is_the_person_whose_address_begins_with_it(work: Work) -> 
     sample(work, 1, 2)
     with pytest.raises(StateError, match="nobody inspects their own work"):
         verdict(work, 1, True, who="Ann")
+
+
+def test_a_deleted_task_that_is_put_back_needs_nobody(work: Work) -> None:
+    hand_out(work)
+    flag = {"task_id": 1003, "annotation_id": 0, "kind": "task-gone", "message": "m", "at": "t"}
+    data = {"reason": "deleted", "flags": [flag], "gone": [3]}
+    work.record("flagged", who="x", object="ram", data=data)
+    assert [f.settled for f in work.flags()] == [False]
+    work.record("tasks", who="x", object="ram", data={"project_id": 71, "tasks": {"3": 2003}})
+    assert [f.settled for f in work.flags()] == [True]
