@@ -105,6 +105,11 @@ def open_images(source: str | Path, split: str | None = None) -> ImageSource:
     try:
         find_splits(source)
     except NotFoundError:
+        if split is not None:
+            raise NotFoundError(
+                f"no split {split!r}: {source} is a folder of pictures, not a data set",
+                hint="leave --split out",
+            ) from None
         if (source / "manifest.json").is_file():
             return _open_sample(source)
         return _open_folder(source)

@@ -12,7 +12,8 @@ class Card:
     """One drawn image, as an inspector gets to see it.
 
     `position` is its place in the draw, `due` whether it waits for a verdict now. `drawn` and
-    `missing` are part names. `passed` is None while there is no verdict.
+    `missing` are part names, `problems` sentences on what a picture may hide, such as parts
+    drawn over each other (M-02). `passed` is None while there is no verdict.
     """
 
     image_id: int
@@ -22,6 +23,7 @@ class Card:
     overlay: Path
     drawn: tuple[str, ...]
     missing: tuple[str, ...]
+    problems: tuple[str, ...] = ()
     passed: bool | None = None
     reason: str | None = None
     note: str | None = None

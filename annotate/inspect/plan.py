@@ -208,11 +208,11 @@ def as_setting(plan: Plan) -> str | dict[str, Any]:
     return plan.name if known else plan.model_dump(mode="json", exclude_defaults=True)
 
 
-def in_words(plan: Plan) -> list[str]:
-    """The plan as sentences for people."""
-    lines = []
+def in_words(plan: Plan, images: int = 100) -> list[str]:
+    """The plan as sentences for people, for a category with so many images to look at."""
+    lines, few = [], images < plan.max_images
     if plan.together > 1:
-        lines.append(f"look at {plan.together} random images at once")
+        lines.append(f"look at {min(plan.together, images)} random images at once")
     if plan.suspects:
         lines.append(
             f"first images from the top of the audit's ranking, at most {plan.suspects}, until "
@@ -221,10 +221,12 @@ def in_words(plan: Plan) -> list[str]:
     elif plan.together == 1:
         lines.append("look at random images, one by one")
     when = "when" if plan.together > 1 else "as soon as"
-    lines.append(f"reject {when} {plan.reject_at} images are bad")
+    lines.append(f"reject {when} {min(plan.reject_at, images)} images are bad")
     for bad, limits in enumerate(plan.limits):
         lead = f"after {bad} bad from the top: " if plan.suspects else ""
         lines.append(lead + "; ".join(_ends(limits)))
+    if few:
+        lines.append(f"it has {images} images: accept when all were seen and nothing rejects it")
     return lines
 
 

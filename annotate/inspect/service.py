@@ -30,7 +30,6 @@ from annotate.work import (
     honeypots,
     same_person,
 )
-from annotate.work.machine import FINAL
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import Progress, silent
 
@@ -75,7 +74,7 @@ class Inspection:
         elif batch.state != "sampled":
             raise StateError(
                 f"{object} round {batch.round} is {batch.state}, not submitted",
-                hint="`partlab studio status` shows what is missing",
+                hint=_BEFORE.get(batch.state),
             )
         self._settle(object)
         self._render(object, progress)
@@ -150,7 +149,7 @@ class Inspection:
             state=batch.state,
             annotator=batch.assignee,
             plan=plan.name,
-            rules=tuple(in_words(plan)),
+            rules=tuple(in_words(plan, len(sample.order) if sample else 100)),
             seen=len(seen),
             bad=sum(seen.values()),
             decision=sample.decide(bad) if sample else "continue",
@@ -180,6 +179,7 @@ class Inspection:
             overlay=overlay_path(self.work, batch.object, batch.round, position, image.id),
             drawn=tuple(part.name for part in parts.parts if part.id in there),
             missing=tuple(part.name for part in parts.parts if part.id not in there),
+            problems=tuple(str(problem["message"]) for problem in answer.problems),
             **said,
         )
 
@@ -245,7 +245,7 @@ class Inspection:
         if desk.state != "sampled":
             raise StateError(
                 f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
-                hint=None if desk.state in FINAL else "run `partlab inspect sample` first",
+                hint=_BEFORE.get(desk.state),
             )
         return desk
 
@@ -364,6 +364,11 @@ class Inspection:
 
 
 _SAID = ("passed", "reason", "note", "inspector")
+_BEFORE = {
+    "planned": "`partlab studio create` hands it out",
+    "annotating": "`partlab studio status` shows what is missing",
+    "submitted": "run `partlab inspect sample` first",
+}  # what comes before an inspection
 
 
 def person(who: str) -> str:

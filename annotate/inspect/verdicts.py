@@ -42,8 +42,8 @@ def read_table(path: Path) -> list[Ruling]:
 
     Raises:
         NotFoundError: there is no such file.
-        SchemaError: it is no CSV with the columns image and verdict, a verdict is neither, or an
-            image has two.
+        SchemaError: it is no CSV with the columns image and verdict, has no verdict, one that is
+            neither, or two for an image.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -74,6 +74,8 @@ def _rulings(path: Path, rows: "csv.DictReader[str]") -> list[Ruling]:
             raise SchemaError(
                 f"{path} line {rows.line_num}: image {one.image} has a verdict further up"
             )
+    if not found:
+        raise SchemaError(f"{path} has no verdict yet", hint="write pass or fail in its column")
     return list(found.values())
 
 

@@ -10,7 +10,7 @@ from annotate.studio.raw import RawAnnotation
 from annotate.studio.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
-from annotate.work.machine import PART_GONE
+from annotate.work.change import PART_GONE
 from partlab.masks import Rle, area, iou, union
 
 OVERLAP = 0.05  # share of the smaller of two parts

@@ -7,18 +7,17 @@ found by its description, a task by the image it shows.
 """
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from annotate.sample import need_enough
 from annotate.studio.access import Access, ensure_access, find_access
-from annotate.studio.annotators import Annotators, assign
-from annotate.studio.begin import Plan, handing_out
+from annotate.studio.annotators import Annotators
+from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
-from annotate.studio.honeypots import Known
 from annotate.studio.images import EXAMPLES, FOLDER, save_examples, shown_picture
 from annotate.studio.instructions import example_pictures, instructions
 from annotate.studio.labelconfig import check_config, config_hash, label_config
@@ -33,49 +32,19 @@ from annotate.studio.projects import (
     task_ids,
     title_of,
 )
-from annotate.studio.refill import Lack, find_lacks
 from annotate.studio.refill import refill as refill_rounds
 from annotate.studio.regions import PartMask, regions_of
+from annotate.studio.rounds import BEING_DRAWN, HandedOut, Start, handed_out, plan_rounds
 from annotate.studio.users import need_users
-from annotate.work import Batch, Image, Task, Work, final_discards, open_images, safe_name
+from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
-from partlab.errors import ConfigError, NotFoundError, StudioError
+from partlab.errors import NotFoundError, StudioError
 from partlab.images import is_image_name
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 
 log = logging.getLogger(__name__)
-
-Start = Literal["fresh", "previous"]
-OVER = ("rejected", "abandoned")
-BEING_DRAWN = ("planned", "annotating")
-
-
-@dataclass(frozen=True, slots=True)
-class HandedOut:
-    """One object category's current round: who draws how many images, and where.
-
-    `made` says that the project is new (in a dry run: would be), `added` how many tasks are.
-    `checks` of the tasks are honeypots, which are not among its images; annotators are not told.
-    `note` says what is short, where more pictures were asked for.
-    """
-
-    object: str
-    round: int
-    state: str
-    assignee: str
-    images: int
-    project_id: int | None = None
-    url: str | None = None
-    made: bool = False
-    added: int = 0
-    checks: int = 0
-    note: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def create(
@@ -159,125 +128,6 @@ def read_examples(source: Path) -> Dataset | Path:
     return read_dataset(source, next(iter(splits)))
 
 
-def preview(
-    work: Work,
-    annotators: Annotators | None = None,
-    start_from: Start = "fresh",
-    *,
-    refill: bool = False,
-) -> list[HandedOut]:
-    """What `create` would do, as far as can be said without the server; changes nothing."""
-    planned = plan_rounds(work, annotators, start_from)
-    told = _preview(work, planned)
-    if not refill:
-        return told
-    lacks = {o.object: o for o in find_lacks(work, {key[0]: d["images"] for key, d in planned})}
-    return [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
-
-
-def _with_more(one: HandedOut, lack: Lack) -> HandedOut:
-    more, state = lack.found, one.state
-    if more and state == "submitted":
-        state = "annotating"
-    note = lack.in_words(more)
-    return replace(one, state=state, images=one.images + more, added=one.added + more, note=note)
-
-
-def _preview(work: Work, planned: Sequence[tuple[Key, dict[str, Any]]]) -> list[HandedOut]:
-    due = {}
-    for (owner, round), data in planned:
-        count = len(data["images"])
-        checks = len(work.honeypots(owner).intersection(data["images"]))
-        one = HandedOut(owner, round, "planned", data["assignee"], count - checks, made=True)
-        due[owner] = replace(one, added=count, checks=checks)
-    for batch in work.batches():
-        if batch.object not in due:
-            tasks = work.tasks(batch.object, batch.round)
-            missing = sum(task.task_id is None for task in tasks)
-            due[batch.object] = _told(work, batch, tasks, batch.project_id is None, missing)
-    return [due[name] for name in sorted(due)]
-
-
-def preview_new(
-    plan: Plan, per_object: int, annotators: Annotators | None, known: Known | None = None
-) -> list[HandedOut]:
-    """What `begin_work` and `create` would make of a plan; opens no picture.
-
-    Raises:
-        ConfigError: nobody is named to draw.
-        DatasetError: a category has too few pictures.
-    """
-    if annotators is None:
-        raise _nobody(next(iter(plan.objects)))
-    need_enough(plan.objects, per_object, plan.images)
-    wanted = assign(list(plan.objects), annotators)
-    counts = dict.fromkeys(plan.objects, per_object)
-    checks = dict.fromkeys(counts, 0) | (known.counts if known else {})
-    return [
-        HandedOut(
-            name,
-            1,
-            "planned",
-            wanted[name],
-            count,
-            made=True,
-            added=count + checks[name],
-            checks=checks[name],
-        )
-        for name, count in counts.items()
-    ]
-
-
-def _nobody(owner: str) -> ConfigError:
-    return ConfigError(
-        f"nobody is named to draw {owner}",
-        hint="pass --annotators with emails, or with a CSV file of object,email",
-    )
-
-
-def plan_rounds(
-    work: Work,
-    annotators: Annotators | None = None,
-    start_from: Start = "fresh",
-) -> list[tuple[Key, dict[str, Any]]]:
-    """The rounds that are due, as ((object, round), data of the event "planned").
-
-    Raises:
-        ConfigError: a category was never handed out, and nobody is named.
-    """
-    images = work.images(with_honeypots=True)
-    objects = list(dict.fromkeys(image.object for image in images))
-    latest = {batch.object: batch for batch in work.batches()}
-    wanted = assign(objects, annotators) if annotators else {}
-    named = wanted if isinstance(annotators, Mapping) else {}
-    planned = []
-    for owner in objects:
-        before = latest.get(owner)
-        if before is not None and before.state not in OVER:
-            continue
-        kept = before.assignee if before is not None else None
-        if (assignee := named.get(owner) or kept or wanted.get(owner)) is None:
-            raise _nobody(owner)
-        if before is not None:
-            ids = images_of_next(work, before)
-        else:
-            ids = [image.id for image in images if image.object == owner]
-        data: dict[str, Any] = {"images": ids, "assignee": assignee}
-        data["vocabulary_version"] = work.vocabulary.version
-        if before is not None and start_from == "previous":
-            data["start_from"] = f"r{before.round}:{before.assignee}"
-        planned.append(((owner, before.round + 1 if before is not None else 1), data))
-    return planned
-
-
-def images_of_next(work: Work, before: Batch) -> list[int]:
-    """Image ids of the round after this one: the same, without those discarded for good."""
-    with work.read() as session:
-        gone = final_discards(session, before.object)
-    tasks = work.tasks(before.object, before.round)
-    return [task.image_id for task in tasks if task.image_id not in gone]
-
-
 @dataclass
 class _Builder:
     """Makes projects and tasks, knowing what is there already."""
@@ -308,7 +158,8 @@ class _Builder:
             project_id = make_project(
                 self.studio, self.work, (batch.object, batch.round), self._fields(batch)
             )
-        access = self._access(batch, project_id)
+        with self._or_without(project_id if made else None):
+            access = self._access(batch, project_id)
         if batch.project_id != project_id:
             self._instruct(batch, project_id, access)
             data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
@@ -361,6 +212,17 @@ class _Builder:
         elif not url:
             ensure_access(self.studio, project_id, self.work.folder)
         return self.access
+
+    @contextmanager
+    def _or_without(self, new: int | None) -> Iterator[None]:
+        """Take a new project away again when the server may not show the pictures."""
+        try:
+            yield
+        except StudioError:
+            if new is not None:
+                with suppress(StudioError):
+                    self.studio.delete(f"/api/projects/{new}/")
+            raise
 
     def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
         parts = self.work.vocabulary.object(batch.object)
@@ -448,27 +310,4 @@ class _Builder:
         self, batch: Batch, tasks: Sequence[Task], made: bool = False, added: int = 0
     ) -> HandedOut:
         url = self.studio.project_url(batch.project_id) if batch.project_id else None
-        return _told(self.work, batch, tasks, made, added, url)
-
-
-def _told(
-    work: Work,
-    batch: Batch,
-    tasks: Sequence[Task],
-    made: bool = False,
-    added: int = 0,
-    url: str | None = None,
-) -> HandedOut:
-    checks = len(work.honeypots(batch.object).intersection(task.image_id for task in tasks))
-    return HandedOut(
-        batch.object,
-        batch.round,
-        batch.state,
-        batch.assignee,
-        len(tasks) - checks,
-        batch.project_id,
-        url,
-        made,
-        added,
-        checks,
-    )
+        return handed_out(self.work, batch, tasks, made, added, url)

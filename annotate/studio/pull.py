@@ -21,7 +21,7 @@ from annotate.studio.projects import Key, find_projects
 from annotate.studio.record import Recorder
 from annotate.studio.submit import submit_finished
 from annotate.work import Answer, Batch, Flag, Work, open_images
-from annotate.work.machine import HINTS
+from annotate.work.change import HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive

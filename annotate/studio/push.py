@@ -22,7 +22,7 @@ from annotate.studio.projects import chunks
 from annotate.studio.regions import PartMask, regions_of
 from annotate.studio.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
-from annotate.work.machine import DONE, HINTS
+from annotate.work.change import DONE, HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive, sha256_json

@@ -5,8 +5,8 @@ from typing import Any
 
 from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
-from annotate.studio.create import BEING_DRAWN, OVER, images_of_next
 from annotate.studio.projects import description_of, title_of
+from annotate.studio.rounds import BEING_DRAWN, OVER, images_of_next
 from annotate.studio.users import need_users
 from annotate.work import Batch, Work
 from annotate.work.unfinished import need_settled

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from annotate.studio.choose import UNTIL_DELETED
 from annotate.work import Answer, Batch, Flag, Work
-from annotate.work.machine import DONE
+from annotate.work.change import DONE
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,8 @@ _ESCAPED = re.compile(r"\\|  |[\x7f-\x9f\u2028\u2029\ufeff]")
 _PLAIN = re.compile(r"\w(?:[\w .()'/+-]*[\w.()'/+-])?")
 
 
-def read_vocabulary(path: str | Path) -> Vocabulary:
-    """Read a vocabulary.
+def read_vocabulary(path: str | Path, *, missing_ok: bool = False) -> Vocabulary:
+    """Read a vocabulary; with `missing_ok` a file that is not there is an empty one.
 
     Raises:
         NotFoundError: there is no such file.
@@ -50,7 +50,13 @@ def read_vocabulary(path: str | Path) -> Vocabulary:
     try:
         values = YAML(typ="safe").load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
-        raise NotFoundError(f"no vocabulary {path}") from None
+        if missing_ok:
+            return Vocabulary(name=path.stem)
+        raise NotFoundError(
+            f"no vocabulary {path}",
+            hint="begin one with `partlab vocabulary seed`, or by hand: "
+            "partlab vocabulary add FILE OBJECT PART... --new",
+        ) from None
     except UnicodeDecodeError as error:
         raise SchemaError(f"vocabulary {path} is not UTF-8 text: {error.reason}") from error
     except (YAMLError, RecursionError, ValueError) as error:  # ValueError: as `!!int name`

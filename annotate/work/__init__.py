@@ -1,14 +1,15 @@
 """An annotation work: who draws what in which round, what came back, and its history."""
 
-from annotate.work.machine import (
+from annotate.work.discards import (
     discard_state,
     final_discards,
     honeypots,
-    open_images,
     reviews_of,
-    same_person,
     unsettled_discards,
 )
+from annotate.work.drawing import open_images
+from annotate.work.inspecting import same_person
+from annotate.work.rebuild import rebuild_work
 from annotate.work.settings import WorkSettings
 from annotate.work.store import MovedOnError, Work, safe_name
 from annotate.work.tables import (
@@ -42,6 +43,7 @@ __all__ = [
     "final_discards",
     "honeypots",
     "open_images",
+    "rebuild_work",
     "reviews_of",
     "safe_name",
     "same_person",

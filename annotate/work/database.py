@@ -29,6 +29,7 @@ from partlab.errors import (
 URL = "PARTLAB_DB_URL"
 WAIT_SECONDS = 60
 LOCK = 7_041_907  # any number, the same for every partlab process
+DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
 
 
 def open_database(folder: Path, kind: str) -> Engine:
@@ -42,6 +43,12 @@ def open_database(folder: Path, kind: str) -> Engine:
     with _in_words(engine):
         _migrate(engine)
     return engine
+
+
+def drop_database(folder: Path) -> None:
+    """Delete the SQLite database of a folder, if it has one."""
+    for name in DATABASE_FILES:
+        (folder / name).unlink(missing_ok=True)
 
 
 def database_kind() -> str:

@@ -1,8 +1,7 @@
 """A work on disk: its settings, vocabulary, state and history."""
 
 import json
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -15,8 +14,16 @@ from sqlalchemy.orm import Session
 
 from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from annotate.work import journal
-from annotate.work.database import database_kind, open_database, reading, writing
-from annotate.work.machine import Change, honeypots, rules
+from annotate.work.chain import apply_event, hash_now
+from annotate.work.change import Change
+from annotate.work.database import (
+    database_kind,
+    drop_database,
+    open_database,
+    reading,
+    writing,
+)
+from annotate.work.discards import honeypots
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
@@ -32,12 +39,10 @@ from partlab.errors import (
 from partlab.files import exclusive, sha256_json, write_bytes, write_json
 
 IMAGES_PER_EVENT = 1000
-_DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
 LONGEST = 120  # bytes of a folder's name; file systems allow 255
 MIGRATING = "migrating.yaml"
 """In a work's folder: the vocabulary it is on its way to."""
 T = TypeVar("T")
-Ingest = tuple[Sequence[Answer], Sequence[Flag]]
 
 
 class MovedOnError(BusyError):
@@ -75,7 +80,8 @@ class Work:
         about = {"name": name, "id": uuid4().hex, "database": database_kind(), **settings}
         chosen = WorkSettings.model_validate(about)
         with exclusive(folder):
-            _clear_unfinished(folder)
+            drop_database(folder)  # what a `create` that was cut off left behind is not a work
+            (folder / "exports" / "history.jsonl").unlink(missing_ok=True)
             work = cls(folder, chosen, vocabulary, open_database(folder, chosen.database))
             work._write_vocabulary(vocabulary)
             work._fill(images)
@@ -83,7 +89,7 @@ class Work:
         return work
 
     def _fill(self, images: Sequence[Image]) -> None:
-        self._need_empty()
+        self.need_empty()
         facts = {"work": self.settings.id, "name": self.settings.name}
         facts["vocabulary_version"] = str(self.vocabulary.version)
         facts["vocabulary_hash"] = self.vocabulary.hash
@@ -92,7 +98,12 @@ class Work:
             rows = [asdict(image) for image in images[start : start + IMAGES_PER_EVENT]]
             self.record("images", who="partlab", data={"images": rows})
 
-    def _need_empty(self) -> None:
+    def need_empty(self) -> None:
+        """See that the database holds nothing yet.
+
+        Raises:
+            DatasetError: another work is in it.
+        """
         with self.read() as session:
             if (other := session.get(About, "name")) is not None:
                 raise DatasetError(
@@ -208,7 +219,7 @@ class Work:
         with writing(self._engine) as session:
             if object and not round:
                 round = self._latest(session, object).round
-            before = _hash_now(session, object)
+            before = hash_now(session, object)
             if basis not in (None, before):
                 raise MovedOnError(
                     f"{object} was changed by another process at the same time",
@@ -225,7 +236,7 @@ class Work:
                 before=before,
                 after="",
             )
-            _apply(Change(session, event, answers, flags))
+            apply_event(Change(session, event, answers, flags))
         with self.read() as session:
             journal.catch_up(session, self.history)
         return event
@@ -251,7 +262,7 @@ class Work:
     def hash_of(self, object: str) -> str:
         """The hash of an object category's history so far; see `record`."""
         with self.read() as session:
-            return _hash_now(session, object)
+            return hash_now(session, object)
 
     def batches(self) -> list[Batch]:
         """The current round of every object category that was handed out, by name."""
@@ -333,67 +344,6 @@ class Work:
         with self.read() as session:
             return list(session.scalars(query))
 
-    # --- making it again -------------------------------------------------------------------
-
-    @classmethod
-    def rebuild(cls, folder: str | Path, ingest: Callable[["Work", Event], Ingest]) -> int:
-        """Make the database again from the journal and the raw exports; the old one is kept.
-
-        `ingest` reads the raw file of a "pulled" event again. Returns the number of events.
-
-        Raises:
-            NotFoundError: there is no journal.
-            SchemaError: the journal is damaged; the message says the line.
-            DatasetError: what comes out is not what was recorded, or PostgreSQL's database is
-                not empty.
-        """
-        folder = Path(folder)
-        settings = load_config(WorkSettings, folder / "work.json")
-        source = folder / "exports" / "history.jsonl"
-        if not source.exists():
-            raise NotFoundError(f"{folder} has no history to rebuild from: {source} is missing")
-        with exclusive(folder):
-            if settings.database != "sqlite":
-                return cls._replay(folder, settings, folder, source, ingest)
-            scratch = folder / ".rebuild"
-            _drop_database(scratch)
-            scratch.mkdir(exist_ok=True)
-            count = cls._replay(folder, settings, scratch, source, ingest)
-            _put_in_place(scratch, folder)
-        return count
-
-    @classmethod
-    def _replay(
-        cls,
-        folder: Path,
-        settings: WorkSettings,
-        database: Path,
-        source: Path,
-        ingest: Callable[["Work", Event], Ingest],
-    ) -> int:
-        vocabulary = read_vocabulary(folder / "vocabulary.yaml")
-        engine = open_database(database, settings.database)
-        count = 0
-        with cls(folder, settings, vocabulary, engine) as work:
-            work._need_empty()
-            for event in journal.read_journal(source):
-                answers, flags = ingest(work, event) if event.what == "pulled" else ((), ())
-                work._again(event, answers, flags)
-                count += 1
-        return count
-
-    def _again(self, event: Event, answers: Sequence[Answer], flags: Sequence[Flag]) -> None:
-        recorded = event.after
-        with writing(self._engine) as session:
-            before = _hash_now(session, event.object)
-            if before == event.before:
-                _apply(Change(session, event, answers, flags))
-            if event.after != recorded or before != event.before:
-                raise DatasetError(
-                    f"event {event.id} ({event.what}) of {self.history} does not fit the others",
-                    hint="the journal or a raw export was changed by hand",
-                )
-
 
 def _need_text(*values: Any) -> None:
     """Refuse what could not be written into the journal, before anything is done."""
@@ -402,52 +352,6 @@ def _need_text(*values: Any) -> None:
     except UnicodeEncodeError as error:
         words = error.object[max(0, error.start - 20) : error.end]
         raise SchemaError(f"{words!a} is not UTF-8 text; nothing was recorded") from None
-
-
-def _apply(change: Change) -> None:
-    event = change.event
-    if event.what not in rules.apply:
-        raise SchemaError(f"the history has an unknown kind of event: {event.what!r}")
-    rules.apply[event.what](change)
-    event.after = _hash_after(event, change.answers, change.flags)
-    change.session.add(event)
-    change.session.flush()
-
-
-def _hash_now(session: Session, object: str) -> str:
-    """The category's hash: that of its whole history, as left by its last event."""
-    query = select(Event.after).filter_by(object=object).order_by(Event.id.desc()).limit(1)
-    return session.scalar(query) or ""
-
-
-def _hash_after(event: Event, answers: Sequence[Answer], flags: Sequence[Flag]) -> str:
-    facts = [event.before, event.at, event.who, event.what, event.round, event.data]
-    return sha256_json([*facts, [asdict(a) for a in answers], [asdict(f) for f in flags]])
-
-
-def _clear_unfinished(folder: Path) -> None:
-    """What a `create` that was cut off left behind is not a work."""
-    _drop_database(folder)
-    (folder / "exports" / "history.jsonl").unlink(missing_ok=True)
-
-
-def _drop_database(folder: Path) -> None:
-    for name in _DATABASE_FILES:
-        (folder / name).unlink(missing_ok=True)
-
-
-def _put_in_place(scratch: Path, folder: Path) -> None:
-    """The new database becomes the work's; the old one is kept beside it.
-
-    The old one's log goes first: read into the new one, it would damage it.
-    """
-    for name in _DATABASE_FILES[::-1]:
-        if (folder / name).exists():
-            kept = name.replace("partlab.db", "partlab.db.before-rebuild")
-            os.replace(folder / name, folder / kept)
-    os.replace(scratch / "partlab.db", folder / "partlab.db")
-    _drop_database(scratch)
-    scratch.rmdir()
 
 
 def safe_name(name: str) -> str:

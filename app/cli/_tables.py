@@ -73,7 +73,7 @@ def effort_tables(row: Statistics, *, reference: bool) -> list[Table]:
     if row.effort is None:
         return []
     columns = ("counted", "published") if reference else ("counted",)
-    figures = _table(f"{row.name}: effort", "", *columns)
+    figures = _table(f"{row.name}: effort of the whole work", "", *columns)
     for name, value, published in _effort_rows(row.effort):
         figures.add_row(name, value, *([published] if reference else []))
     people = _table("", "who", "role", "hours", "images", "rounds", "rejected")

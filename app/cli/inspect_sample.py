@@ -126,6 +126,8 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     lines = [f"{desk.object} r{desk.round}, plan {desk.plan}:"]
     lines += [f"  {rule}" for rule in desk.rules]
     lines += [f"  look at {desk.sheet.parent} (sheet.png shows all {len(desk.cards)})"]
+    seen = [(card.image_id, words) for card in desk.cards for words in card.problems]
+    lines += [f"  mind image {image}: {words}" for image, words in seen]
     if project:
         lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
     command = f"partlab inspect decide {quote(str(folder))} {quote(desk.object)} --by WHO"
@@ -140,9 +142,8 @@ def decide(
     image: Annotated[
         str | None, typer.Option(help="Image id, file name, or the end of one.")
     ] = None,
-    passed: Annotated[
-        bool | None, typer.Option("--pass/--fail", help="The verdict on that image.")
-    ] = None,
+    passes: Annotated[bool, typer.Option("--pass", help="That image passes.")] = False,
+    fails: Annotated[bool, typer.Option("--fail", help="It fails, for a --reason.")] = False,
     reason: Annotated[
         str | None, typer.Option(help="Why it fails; a wrong one lists those of the work.")
     ] = None,
@@ -174,6 +175,7 @@ def decide(
             inspection = Inspection(work)
             work.batch(object)
             _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
+            passed = _verdict(passes, fails)
             if from_studio:
                 told = _read_back(inspection, object)
                 return _tell_desk(inspection.cards(object), folder, ui, told)
@@ -191,6 +193,12 @@ def _one_way(*ways: bool) -> None:
         raise ConfigError(
             "verdicts by hand, --verdicts and --from-studio exclude each other", hint="choose one"
         )
+
+
+def _verdict(passes: bool, fails: bool) -> bool | None:
+    if passes and fails:
+        raise ConfigError("--pass and --fail exclude each other", hint="choose one")
+    return passes if passes or fails else None
 
 
 def _by_table(inspection: "Inspection", object: str, table: Path, by: str) -> dict[str, Any]:
@@ -246,6 +254,9 @@ def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None
     elif desk.state == "rejected":
         command = f"partlab studio create {quote(str(folder))}"
         lines.append(f"next: {command}  (the whole category, a new round)")
+    elif desk.state == "accepted":
+        command = f"partlab inspect export {quote(str(folder))} --out DATA"
+        lines.append(f"next: {command}  (all that is accepted)")
     ui.emit({**_desk_json(desk), **told}, "\n".join(lines))
 
 
@@ -306,7 +317,7 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
     """
     with reported(json) as ui:
         from annotate.studio.ingest import read_export
-        from annotate.work import Work
+        from annotate.work import rebuild_work
 
-        count = Work.rebuild(folder, read_export)
+        count = rebuild_work(folder, read_export)
         ui.emit({"events": count}, f"{folder}: the database again, from {count} events")

@@ -1,5 +1,6 @@
 """`partlab studio create`: hand out object categories, each to one annotator."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
@@ -13,8 +14,8 @@ from partlab.errors import ConfigError
 if TYPE_CHECKING:
     from annotate.studio.annotators import Annotators
     from annotate.studio.begin import Plan
-    from annotate.studio.create import HandedOut
     from annotate.studio.honeypots import Known
+    from annotate.studio.rounds import HandedOut
     from annotate.work import Work
 
 WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
@@ -134,8 +135,8 @@ def _go_on(
     asked: _Asked, how: dict[str, Any], honeypots: Path | None, ui: Ui, *, dry_run: bool
 ) -> list["HandedOut"]:
     """The folder holds a work: what is missing of it."""
-    from annotate.studio.create import preview
     from annotate.studio.reopen import reopen_work
+    from annotate.studio.rounds import preview
     from annotate.vocabulary import read_vocabulary
 
     work = reopen_work(
@@ -150,7 +151,10 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        return preview(work, asked.annotators, how["start_from"], refill=how["refill"])
+        told = preview(work, asked.annotators, how["start_from"], refill=how["refill"])
+        if _has_server():
+            _check_people([one for one in told if one.made])
+        return told
     return _hand_out(work, how, ui)
 
 
@@ -165,15 +169,16 @@ def _begin(
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
     from annotate.studio.begin import begin_work
-    from annotate.studio.create import preview_new
+    from annotate.studio.rounds import preview_new
 
     plan = _plan(asked)
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)
+    if not dry_run or _has_server():
+        _check_people(told)
     if dry_run:
         return told
-    _check_people(told)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
     work = begin_work(asked.folder, plan, progress=ui.progress, **settings)
     return _hand_out(work, how, ui)
@@ -198,6 +203,13 @@ def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
     if honeypots is None:
         return None
     return plan_known(plan.vocabulary, list(plan.objects), honeypots, per_object=count)
+
+
+def _has_server() -> bool:
+    """Whether a server is named; a dry run without one says what it can."""
+    from annotate.studio.connection import TOKEN_VARIABLE, URL_VARIABLE
+
+    return bool(os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE))
 
 
 def _check_people(told: list["HandedOut"]) -> None:
@@ -230,9 +242,10 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> No
         + (f"\n  {one.note}" if one.note else "")
         for one in told
     ]
-    after = (
-        "nothing was changed" if dry_run else f"next: partlab studio status {quote(str(folder))}"
-    )
+    after = f"next: partlab studio status {quote(str(folder))}"
+    if dry_run:
+        unseen = "" if _has_server() else "; no server is named, so accounts were not looked up"
+        after = f"nothing was changed{unseen}"
     ui.emit(
         {"dry_run": dry_run, "rounds": [one.as_json() for one in told]}, "\n".join([*lines, after])
     )

@@ -1,6 +1,8 @@
 """`partlab studio up | user`: a server in its own environment, and the people who use it."""
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,7 +67,17 @@ def up(
             settings=read_settings(settings) if settings else {},
         ) as running:
             _tell(running, ui)
-            running.wait()
+            with _said_goodbye(folder):
+                running.wait()
+
+
+@contextmanager
+def _said_goodbye(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(f"Label Studio stops; {folder} keeps everything", file=sys.stderr)
+        raise typer.Exit(130) from None
 
 
 def _tell(running: "Running", ui: Ui) -> None:

@@ -38,7 +38,7 @@ def add(
     note: NoteOpt = "",
     json: JsonOpt = False,
 ) -> None:
-    """Give an object more parts.
+    """Give an object more parts; with --new, a file that is not there yet is begun.
 
     Example: partlab vocabulary add vocabulary.yaml ram horn --source volunteers
     """
@@ -54,6 +54,7 @@ def add(
             ),
             who,
             note,
+            begin=new,
         )
 
 
@@ -148,15 +149,17 @@ def _edit(
     edit: "Callable[[Vocabulary, Editor], Vocabulary]",
     who: str,
     note: str,
+    *,
+    begin: bool = False,
 ) -> None:
-    """Read, change, write; then say what changed."""
+    """Read, change, write; then say what changed. `begin` takes a missing file for an empty one."""
     from annotate.vocabulary.diff import diff
     from annotate.vocabulary.edit import Editor
     from annotate.vocabulary.file import editing, read_vocabulary, write_vocabulary
     from app.cli._vocabulary import diff_text
 
     with editing(file):
-        old = read_vocabulary(file)
+        old = read_vocabulary(file, missing_ok=begin)
         new = edit(old, Editor(who, note))
         write_vocabulary(file, new)
     found, news = diff(old, new), new.changes[len(old.changes) :]

@@ -27,7 +27,7 @@ from annotate.studio.projects import description_of
 from annotate.studio.pull import pull, read_export
 from annotate.studio.server import Running, start_server
 from annotate.studio.users import create_users
-from annotate.work import Image, Work
+from annotate.work import Image, Work, rebuild_work
 from partlab.errors import StudioError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,7 +148,7 @@ def test_kill_9_at_several_moments(
             pulled = [e for e in work.events("ram") if e.what == "pulled"]
             assert sum(event.data["tasks"] for event in pulled) == TASKS - 2  # none twice
         assert [path.name for path in exports(folder)] == names
-        Work.rebuild(folder, read_export)
+        rebuild_work(folder, read_export)
         with Work.open(folder) as again:
             assert state(again) == expected
     assert killed >= 4  # the last moment may be too late

@@ -17,13 +17,14 @@ from typer.testing import CliRunner
 
 from annotate.studio.begin import begin_work, handing_out, plan_work
 from annotate.studio.client import Studio
-from annotate.studio.create import HandedOut, create, preview
+from annotate.studio.create import create
 from annotate.studio.images import shown_picture
 from annotate.studio.labelconfig import config_hash, label_config
 from annotate.studio.projects import facts_of, find_projects, title_of
 from annotate.studio.reassign import reassign
 from annotate.studio.regions import read_result
 from annotate.studio.reopen import reopen_work
+from annotate.studio.rounds import HandedOut, preview
 from annotate.studio.server import Running
 from annotate.studio.users import create_users
 from annotate.vocabulary import ObjectParts, Part, Vocabulary

@@ -20,16 +20,17 @@ from annotate.inspect.service import Inspection
 from annotate.studio.access import Access
 from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.client import Studio
-from annotate.studio.create import _Builder, preview, preview_new
+from annotate.studio.create import _Builder
 from annotate.studio.honeypots import plan_known
 from annotate.studio.images import find_picture, shown_picture
 from annotate.studio.refill import refill
 from annotate.studio.reopen import reopen_work
+from annotate.studio.rounds import preview, preview_new
 from annotate.studio.status import hours_by_annotator, standings
 from annotate.studio.submit import make_manifest, submit_finished
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import Editor, merge_parts
-from annotate.work import Answer, Work
+from annotate.work import Answer, Work, rebuild_work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
 from partlab.coco import read_dataset, write_coco
@@ -320,7 +321,7 @@ def test_merged_parts_are_judged_as_what_they_are_now(
 def test_they_survive_a_rebuild(work: Work, truth: dict[str, Dataset]) -> None:
     before = [repr(row) for row in work.images(with_honeypots=True)]
     assert any("'masks'" in row for row in before)
-    Work.rebuild(work.folder, lambda *_: ((), ()))
+    rebuild_work(work.folder, lambda *_: ((), ()))
     with Work.open(work.folder) as again:
         assert [repr(row) for row in again.images(with_honeypots=True)] == before
         assert again.honeypots() == work.honeypots()

@@ -19,7 +19,7 @@ from annotate.studio import pull as pulling
 from annotate.studio.codec import encode_brush
 from annotate.studio.pull import Pulled, pull, read_export
 from annotate.vocabulary import Part
-from annotate.work import Image, Work
+from annotate.work import Image, Work, rebuild_work
 from partlab.errors import (
     BusyError,
     NotFoundError,
@@ -85,7 +85,7 @@ def rebuilt(work: Work) -> Any:
     shutil.copytree(work.folder, copy)
     for file in copy.glob("partlab.db*"):
         file.unlink()
-    Work.rebuild(copy, read_export)
+    rebuild_work(copy, read_export)
     with Work.open(copy) as again:
         return state(again), [event.after for event in again.events()]
 

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from annotate.studio.pull import Pulled, pull, read_export
 from annotate.studio.raw import RawTask
-from annotate.work import Answer, Flag, Work
+from annotate.work import Answer, Flag, Work, rebuild_work
 from annotate.work.tables import Image
 from partlab.files import read_json
 from partlab.masks import decode
@@ -30,7 +30,7 @@ def work(tmp_path: Path) -> Iterator[Work]:
         work.folder.rename(again)  # every rule holds in a rebuild as well
         before = [e.after for e in work.events()]
         work.close()
-        Work.rebuild(again, read_export)
+        rebuild_work(again, read_export)
         with Work.open(again) as rebuilt:
             assert [e.after for e in rebuilt.events()] == before
 

@@ -14,11 +14,11 @@ from annotate.inspect.export import build
 from annotate.sample import choose_images, open_images
 from annotate.studio import refill as module
 from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.create import plan_rounds, preview
 from annotate.studio.images import original_picture, shown_picture
 from annotate.studio.refill import find_lacks, refill
 from annotate.studio.reopen import refresh_pictures
-from annotate.work import Work
+from annotate.studio.rounds import plan_rounds, preview
+from annotate.work import Work, rebuild_work
 from partlab.errors import NotFoundError
 
 INA, BEN = "ina@x.org", "ben@x.org"
@@ -205,7 +205,7 @@ def test_it_can_be_rebuilt(work: Work) -> None:
     def ingest(made: Work, event: Any) -> Any:
         return [answer(made, 2, "discard")], []
 
-    Work.rebuild(work.folder, ingest)
+    rebuild_work(work.folder, ingest)
     with Work.open(work.folder) as again:
         rows = (*again.images(), *again.tasks("ram", 1), again.batch("ram"))
         assert [repr(row) for row in rows] == before

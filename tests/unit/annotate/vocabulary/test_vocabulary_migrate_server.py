@@ -31,7 +31,7 @@ from annotate.vocabulary.edit import (
     rename_part,
     split_part,
 )
-from annotate.work import Image, Work
+from annotate.work import Image, Work, rebuild_work
 from annotate.work.unfinished import marker
 from partlab.errors import StateError
 from partlab.masks import encode
@@ -127,7 +127,7 @@ def check_quiet(work: Work, studio: Studio) -> None:
     assert (told.answers, told.flags, told.trouble) == (0, 0, None)
     assert (drawn(work), work.flags()) == before
     hashes = [event.after for event in work.events()]
-    Work.rebuild(work.folder, read_export)
+    rebuild_work(work.folder, read_export)
     with Work.open(work.folder) as again:
         assert [event.after for event in again.events()] == hashes
         assert drawn(again) == before[0]

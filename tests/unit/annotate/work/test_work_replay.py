@@ -11,8 +11,8 @@ import pytest
 from farm import FARM, answer, hand_out, start, submit
 
 from annotate.vocabulary.edit import rename_part
-from annotate.work import Answer, Event, Flag, Work
-from annotate.work.machine import rules
+from annotate.work import Answer, Event, Flag, Work, rebuild_work
+from annotate.work.machine import RULES
 from annotate.work.tables import Base
 from partlab.errors import DatasetError, NotFoundError, SchemaError, StateError
 
@@ -102,7 +102,7 @@ def test_every_kind_of_event_is_replayed_alike(
     lived: Life, database: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work = lived.work
-    assert {event.what for event in work.events()} == set(rules.apply)
+    assert {event.what for event in work.events()} == set(RULES)
     before, folder = everything(work), work.folder
     assert all(before.values())
     work.close()
@@ -110,7 +110,7 @@ def test_every_kind_of_event_is_replayed_alike(
         import psycopg
 
         with pytest.raises(DatasetError, match="already holds the work 'farm'"):
-            Work.rebuild(folder, lived.ingest)
+            rebuild_work(folder, lived.ingest)
         server = request.getfixturevalue("postgres")
         with psycopg.connect(
             server.replace("+psycopg", "") + "postgres", autocommit=True
@@ -118,7 +118,7 @@ def test_every_kind_of_event_is_replayed_alike(
             connection.execute("DROP DATABASE IF EXISTS again")
             connection.execute("CREATE DATABASE again")
         monkeypatch.setenv("PARTLAB_DB_URL", server + "again")
-    assert Work.rebuild(folder, lived.ingest) == len(before["events"])
+    assert rebuild_work(folder, lived.ingest) == len(before["events"])
     with Work.open(folder) as again:
         assert everything(again) == before
         again.record("logged", who="x", object="ram")  # and life goes on

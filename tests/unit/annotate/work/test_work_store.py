@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from farm import answer, hand_out, pull, start, submit
 
-from annotate.work import Answer, Event, Flag, Work
+from annotate.work import Answer, Event, Flag, Work, rebuild_work
 from partlab.errors import (
     BackendUnavailableError,
     ConfigError,
@@ -81,13 +81,13 @@ def test_the_state_is_rebuilt_from_the_exports(work: Work, database: str) -> Non
     work.close()
     if database == "postgresql":
         with pytest.raises(DatasetError):  # a full database is not written over
-            Work.rebuild(work.folder, ingest)
+            rebuild_work(work.folder, ingest)
         return
     (work.folder / "partlab.db").write_bytes(b"not a database at all" * 100)
     with pytest.raises(DatasetError, match="damaged") as caught:
         Work.open(work.folder)
     assert "inspect rebuild" in (caught.value.hint or "")
-    Work.rebuild(work.folder, ingest)
+    rebuild_work(work.folder, ingest)
     with Work.open(work.folder) as again:
         assert rows(again) == before
 
@@ -98,10 +98,10 @@ def test_a_journal_changed_by_hand_is_found(tmp_path: Path) -> None:
     text = work.history.read_text(encoding="utf-8")
     work.history.write_text(text.replace("ann@x.org", "eve@x.org"), encoding="utf-8")
     with pytest.raises(DatasetError, match=r"event \d+ \(planned\)"):
-        Work.rebuild(work.folder, lambda *_: ((), ()))
+        rebuild_work(work.folder, lambda *_: ((), ()))
     work.history.write_text(text.replace('"what"', '"wat"', 1), encoding="utf-8")
     with pytest.raises(SchemaError, match="line 1 is damaged"):
-        Work.rebuild(work.folder, lambda *_: ((), ()))
+        rebuild_work(work.folder, lambda *_: ((), ()))
     with Work.open(work.folder) as same:  # a rebuild that failed changed nothing
         assert same.batch("ram").assignee == "ann@x.org"
 

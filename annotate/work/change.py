@@ -1,0 +1,113 @@
+"""One event on its way into the database, and what its rule needs."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from annotate.work.tables import Answer, Batch, Event, Flag, Image, Task
+from partlab.errors import StateError
+
+DONE = ("masks", "discard")
+PART_GONE = "part-gone"
+"""The problem of an answer that a change of the vocabulary opened again."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One event on its way into the database, with the rows an ingest brought along."""
+
+    session: Session
+    event: Event
+    answers: Sequence[Answer] = ()
+    flags: Sequence[Flag] = ()
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The event's own values."""
+        return self.event.data
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """Object category and round."""
+        return {"object": self.event.object, "round": self.event.round}
+
+    def batch(self, *states: str) -> Batch:
+        """The batch the event is about, when it is in one of these states.
+
+        Raises:
+            StateError: there is no such batch, or it is in another state.
+        """
+        found = self.session.get(Batch, (self.event.object, self.event.round))
+        if found is None:
+            raise StateError(f"{self.event.object} has no round {self.event.round}")
+        if states and found.state not in states:
+            raise StateError(
+                f"{self.event.object} round {found.round} is {found.state}; "
+                f"{self.event.what!r} needs it {' or '.join(states)}",
+                hint=HINTS.get(found.state),
+            )
+        return found
+
+    def find(self, table: type[Any], image_id: int) -> Any:
+        """This batch's row about an image, or None."""
+        return self.session.get(table, (self.event.object, self.event.round, image_id))
+
+    def task(self, image_id: int | str) -> Task:
+        """This batch's task of an image.
+
+        Raises:
+            StateError: the image was not handed out in this round.
+        """
+        found: Task | None = self.find(Task, int(image_id))
+        if found is None:
+            raise StateError(
+                f"image {image_id} is not in {self.event.object} round {self.event.round}"
+            )
+        return found
+
+    def hand_out(self) -> None:
+        """Add the tasks of the images that the event names.
+
+        Raises:
+            StateError: one is not an image of the category, or is handed out already.
+        """
+        ids: list[int] = self.data["images"]
+        key = {"object": self.event.object}
+        known = set(self.session.scalars(select(Image.id).filter_by(**key)))
+        there = set(self.session.scalars(select(Task.image_id).filter_by(**self.key)))
+        for id in ids:
+            if id not in known or id in there:
+                why = "is in it already" if id in there else "is not an image of it"
+                raise StateError(f"image {id} cannot join {self.event.object}: it {why}")
+            there.add(id)
+        self.session.add_all(Task(**self.key, image_id=id) for id in ids)
+
+
+HINTS = {
+    "planned": "run `partlab studio create`",
+    "annotating": "`partlab studio status` shows what is missing; `partlab studio pull` fetches it",
+    "submitted": "run `partlab inspect sample`",
+    "sampled": "run `partlab inspect decide`",
+    "accepted": "the category is done",
+    "rejected": "run `partlab studio create` to begin the next round",
+    "abandoned": "run `partlab studio create` to begin the next round",
+}
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The kinds of events, by name."""
+
+    apply: dict[str, Callable[[Change], None]] = field(default_factory=dict)
+
+    def __call__(self, what: str) -> Callable[[Callable[[Change], None]], Any]:
+        """Register the function below as the one for `what`."""
+
+        def add(function: Callable[[Change], None]) -> Callable[[Change], None]:
+            self.apply[what] = function
+            return function
+
+        return add

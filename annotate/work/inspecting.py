@@ -1,0 +1,109 @@
+"""The rules of inspection: sampled, accepted or rejected; discards reviewed (Q-01, Q-02, Q-04)."""
+
+from sqlalchemy.orm import Session
+
+from annotate.work.change import Change, Rules
+from annotate.work.discards import discard_state, reviews_of, unsettled_discards
+from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
+from partlab.errors import StateError
+
+rules = Rules()
+
+
+@rules("sampled")
+def _sampled(change: Change) -> None:
+    """{seed, plan, images, …}: images are drawn for inspection, in this order (Q-01)."""
+    batch = change.batch("submitted")
+    _not_their_own(change, batch)
+    if waiting := unsettled_discards(change.session, batch):
+        raise StateError(
+            f"{batch.object} round {batch.round}: {len(waiting)} discarded images wait for review",
+            hint=f"two inspectors each run `partlab inspect discards WORK {batch.object}`",
+        )
+    batch.state, batch.seed = "sampled", change.data["seed"]
+    batch.plan = change.data["plan"]
+    for position, image_id in enumerate(change.data["images"]):
+        answer = change.find(Answer, image_id)
+        if answer is None or answer.kind != "masks":
+            raise StateError(f"image {image_id} of {batch.object} has no masks to inspect")
+        change.session.add(Draw(**change.key, image_id=image_id, position=position))
+
+
+@rules("verdict")
+def _verdict(change: Change) -> None:
+    """{image_id, passed, reason?, note?}: an inspector's word on a drawn image (Q-02)."""
+    batch, data = change.batch("sampled"), change.data
+    who, image_id = change.event.who, data["image_id"]
+    _not_their_own(change, batch)
+    if change.find(Draw, image_id) is None:
+        raise StateError(f"image {image_id} is not in the sample of {batch.object}")
+    before = change.find(Verdict, image_id)
+    if before is not None and not same_person(before.inspector, who):
+        raise StateError(f"image {image_id} was already inspected by {before.inspector}")
+    words = {key: data.get(key) for key in ("reason", "note")}
+    values = {**change.key, "image_id": image_id, "passed": data["passed"], **words}
+    change.session.merge(Verdict(**values, inspector=who, at=change.event.at))
+
+
+def _not_their_own(change: Change, batch: Batch) -> None:
+    drew = _drawn_by(change.session, batch)
+    if any(same_person(change.event.who, person) for person in drew):
+        raise StateError(
+            f"{change.event.who} drew {batch.object}; nobody inspects their own work",
+            hint="let another inspector do it",
+        )
+
+
+def _drawn_by(session: Session, batch: Batch) -> list[str]:
+    """The assignee, and those of the rounds whose masks this one began with."""
+    people = [batch.assignee]
+    while batch.start_from:
+        earlier = int(batch.start_from.partition(":")[0].removeprefix("r"))
+        batch = session.get_one(Batch, (batch.object, earlier))
+        people.append(batch.assignee)
+    return people
+
+
+def same_person(a: str, b: str) -> bool:
+    """Whether two e-mail addresses or names mean one person.
+
+    Capitals do not count, and a bare name is the person whose address begins with it.
+    """
+    first, second = a.strip().casefold(), b.strip().casefold()
+    if ("@" in first) != ("@" in second):
+        return first.partition("@")[0] == second.partition("@")[0]
+    return first == second
+
+
+@rules("decided")
+def _decided(change: Change) -> None:
+    """{accepted, seen, bad}: the plan has its answer; what follows is the next round."""
+    batch = change.batch("sampled")
+    batch.state = "accepted" if change.data["accepted"] else "rejected"
+
+
+@rules("discard-review")
+def _discard_review(change: Change) -> None:
+    """{image_id, uphold, note?, …}: one of two inspectors on a discarded image (Q-04)."""
+    batch, data, who = change.batch("annotating", "submitted"), change.data, change.event.who
+    answer = change.find(Answer, data["image_id"])
+    if answer is None or answer.kind != "discard":
+        raise StateError(f"image {data['image_id']} of {batch.object} is not discarded")
+    if same_person(who, answer.annotator) or same_person(who, batch.assignee):
+        raise StateError(f"{who} discarded image {answer.image_id}; two others must review it")
+    reviews = reviews_of(change.session, batch, answer.image_id)
+    if any(same_person(who, review.inspector) for review in reviews):
+        raise StateError(f"{who} has already reviewed image {answer.image_id}")
+    if discard_state(reviews) != "waiting":
+        raise StateError(f"the review of image {answer.image_id} is closed")
+    review = DiscardReview(
+        **change.key,
+        image_id=answer.image_id,
+        inspector=who,
+        uphold=data["uphold"],
+        note=data.get("note"),
+        at=change.event.at,
+    )
+    change.session.add(review)
+    if discard_state([*reviews, review]) == "restored":
+        answer.kind, batch.state, batch.manifest_hash = "restored", "annotating", None
