@@ -30,6 +30,7 @@ from annotate.work import (
     honeypots,
     same_person,
 )
+from annotate.work.change import HINTS
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import Progress, silent
 
@@ -74,7 +75,7 @@ class Inspection:
         elif batch.state != "sampled":
             raise StateError(
                 f"{object} round {batch.round} is {batch.state}, not submitted",
-                hint=_BEFORE.get(batch.state),
+                hint=HINTS.get(batch.state),
             )
         self._settle(object)
         self._render(object, progress)
@@ -245,7 +246,7 @@ class Inspection:
         if desk.state != "sampled":
             raise StateError(
                 f"{object} round {desk.round} is {desk.state}, so nothing is to be inspected",
-                hint=_BEFORE.get(desk.state),
+                hint=HINTS.get(desk.state),
             )
         return desk
 
@@ -364,11 +365,6 @@ class Inspection:
 
 
 _SAID = ("passed", "reason", "note", "inspector")
-_BEFORE = {
-    "planned": "`partlab studio create` hands it out",
-    "annotating": "`partlab studio status` shows what is missing",
-    "submitted": "run `partlab inspect sample` first",
-}  # what comes before an inspection
 
 
 def person(who: str) -> str:

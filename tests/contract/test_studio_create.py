@@ -359,10 +359,11 @@ def test_pictures_the_server_may_not_show(
         with pytest.raises(StudioError, match="its document root is not above it") as caught:
             create(work, studio, annotators=[ANN])
         assert f"studio up DIR --root {Path(elsewhere)}" in str(caught.value.hint)
+        assert find_projects(studio, work) == {}  # no empty project stays behind
         outside.rename(tmp_path / "work")
     work.folder = tmp_path / "work"
     told = create(work, studio)
-    assert not told[0].made  # it was made before the pictures were tried
+    assert told[0].made
     assert all(one.state == "annotating" and one.added == 3 for one in told)
 
 
@@ -500,9 +501,10 @@ def test_the_commands(
     assert code == 0
     assert [one["images"] for one in told["rounds"]] == [2, 2]
     assert not (tmp_path / "new").exists()
-    code, _, words_of_error = run(*words[:-3], "nobody@example.org", "--per-object", 2)
-    assert code == 3
-    assert "partlab studio user nobody@example.org" in words_of_error
+    for dry in ([], ["--dry-run"]):
+        code, _, words_of_error = run(*words[:-3], "nobody@example.org", "--per-object", 2, *dry)
+        assert code == 3
+        assert "partlab studio user nobody@example.org" in words_of_error
     assert not (tmp_path / "new").exists()
     code, told, _ = run(*words)
     assert code == 0

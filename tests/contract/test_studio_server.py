@@ -122,12 +122,14 @@ def ended(url: str, within: float = 15) -> bool:
     return False
 
 
-def test_ctrl_c_stops_it_in_order(up: subprocess.Popen[str]) -> None:
+def test_ctrl_c_stops_it_in_order(up: subprocess.Popen[str], tmp_path: Path) -> None:
     told = read_result(up)
     with Studio(told["url"], told["token"]) as studio:
         assert studio.whoami()["email"] == told["email"]
     up.send_signal(signal.SIGINT)
-    assert up.wait(20) == 130
+    _, words = up.communicate(timeout=20)
+    assert up.returncode == 130
+    assert f"Label Studio stops; {tmp_path / 'studio'} keeps everything" in words
     assert ended(told["url"])
 
 

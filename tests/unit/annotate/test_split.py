@@ -161,6 +161,8 @@ def test_categories_with_too_few_images_are_named(photos: Path, tmp_path: Path) 
     (photos / "empty").mkdir()
     with pytest.raises(DatasetError, match=r"fewer than 9 .*cat \(8\), empty \(0\), Ämter \(8\)"):
         sample_images(photos, tmp_path / "out", per_object=9)
+    with pytest.raises(NotFoundError, match=r"no split 'train': .* not a data set"):
+        sample_images(photos, tmp_path / "out", per_object=2, split="train")
     assert not (tmp_path / "out").exists()
 
 

@@ -13,6 +13,7 @@ from farm import hand_out
 from farm_drawn import begin, submit_drawn
 from typer.testing import CliRunner
 
+from annotate.work import Work
 from app.cli.main import app
 
 INA = ("--by", "ina@x.org")
@@ -74,6 +75,7 @@ def test_a_round_by_hand(run: Run) -> None:
     assert (told["state"], told["given"], len(told["due"])) == ("sampled", 1, 9)
     words = run("decide", "ram", "--pass-rest", *INA, json_=False)
     assert "ram r1: accepted, 1 of 10 inspected images bad" in words
+    assert "next: partlab inspect export" in words
     (row,) = run("status")
     assert (row["object"], row["state"], row["seen"]) == ("ram", "accepted", 10)
     assert "accepted" in run("status", "ram", json_=False)
@@ -104,6 +106,8 @@ def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> Non
         (("--from-studio",), 4, "PARTLAB_STUDIO_URL"),
         (("--verdicts", "x.csv", "--pass-rest", *INA), 2, "exclude each other"),
         (("--from-studio", "--image", "1", "--pass"), 2, "exclude each other"),
+        (("--image", "ALL", "--pass", "--fail", *INA), 2, "--pass and --fail exclude each other"),
+        (("--verdicts", "EMPTY", *INA), 5, "has no verdict yet"),
     ],
 )
 def test_bad_verdicts(
@@ -111,8 +115,9 @@ def test_bad_verdicts(
 ) -> None:
     for name in ("PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    first = run("sample", "ram", *INA)[0]["cards"][0]["image_id"]
-    words = tuple(str(first) if word == "ALL" else word for word in words)
+    (desk,) = run("sample", "ram", *INA)
+    meant = {"ALL": str(desk["cards"][0]["image_id"]), "EMPTY": desk["table"]}
+    words = tuple(meant.get(word, word) for word in words)
     assert said in run("decide", "ram", *words, code=code)
     assert run("status", "ram")[0]["seen"] == 0
 
@@ -142,6 +147,19 @@ def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> No
     assert "[b]Ina[/b]" in CliRunner().invoke(app, ["inspect", "status", words[2]]).stdout
     assert "no object category waits" in CliRunner().invoke(app, words).stdout
     assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2]]).stdout
+
+
+def test_what_a_picture_may_hide_is_told(run: Run, folder: Path) -> None:
+    """M-02: of two parts over each other, a picture shows one."""
+    words, name = "head and horn overlap", "schöner Hammer"
+    problem = {"kind": "overlap", "message": words, "severity": "warning"}
+    with Work.open(folder) as work:
+        hand_out(work, name)
+        submit_drawn(work, name, problems=[problem])
+    (desk,) = run("sample", name, *INA)
+    assert [card["problems"] for card in desk["cards"]] == [[words]] * 3
+    told = run("sample", name, *INA, json_=False)
+    assert f"mind image {desk['cards'][0]['image_id']}: {words}" in told
 
 
 def test_all_that_is_ready_is_sampled_and_the_rest_is_said(run: Run, folder: Path) -> None:

@@ -28,8 +28,10 @@ def photos(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def create(photos: Path, tmp_path: Path) -> Callable[..., Any]:
-    """`create(plan, code)`: what a dry run of the command says."""
+def create(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    """`create(plan, code)`: what a dry run of the command says, where no server is named."""
+    for name in ("PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
     write_vocabulary(tmp_path / "farm.yaml", FARM)
     (tmp_path / "ours.json").write_text(json.dumps(OURS))
     begin = ["--vocabulary", tmp_path / "farm.yaml", "--images", photos, "--object", "ram"]
@@ -47,7 +49,9 @@ def create(photos: Path, tmp_path: Path) -> Callable[..., Any]:
 def test_a_plan_is_looked_at_before_anything_is_made(
     create: Callable[..., Any], tmp_path: Path
 ) -> None:
-    assert "ram r1" in create("sequential")
+    told = create("sequential")
+    assert "ram r1" in told
+    assert "no server is named, so accounts were not looked up" in told
     assert "ram r1" in create(tmp_path / "ours.json")
     assert "did you mean sequential" in create("sequental", code=3)
     assert "no settings file" in create(tmp_path / "none.json", code=3)

@@ -104,8 +104,14 @@ def test_mistakes_leave_the_file_alone(farm: Path) -> None:
     assert "did you mean maraca?" in run("remove", farm, "maracca", "stick", code=3)
     assert "two names or more" in run("split", farm, "maraca", "stick", "--into", "a,", code=2)
     assert "unknown source" in run("add", farm, "ram", "x", "--source", "wiki", code=3)
-    assert "no vocabulary" in run("add", farm.parent / "none.yaml", "ram", "x", code=3)
+    assert "PART... --new" in run("add", farm.parent / "none.yaml", "ram", "x", code=3)
     assert farm.read_bytes() == before
+
+
+def test_a_vocabulary_is_begun_by_hand(tmp_path: Path) -> None:
+    run("add", tmp_path / "zoo.yaml", "yak", "horn", "hoof", "--new")
+    begun = read_vocabulary(tmp_path / "zoo.yaml")
+    assert (begun.name, begun.object("yak").names) == ("zoo", ("horn", "hoof"))
 
 
 def test_diff(farm: Path, make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:

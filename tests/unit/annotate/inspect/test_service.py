@@ -19,6 +19,7 @@ from annotate.work import Work
 from partlab.errors import ConfigError, SchemaError, StateError, UnknownNameError
 
 INA, BEN = "ina@x.org", "ben@x.org"
+HAMMER = "schöner Hammer"
 
 
 @pytest.fixture
@@ -260,12 +261,22 @@ def test_two_who_sample_at_once_get_the_same_draw(
 
 
 def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspection) -> None:
-    name = "schöner Hammer"
+    name = HAMMER
     hand_out(inspection.work, name)
     submit_drawn(inspection.work, name)
     desk = inspection.sample(name, INA)
     assert all(card.overlay.is_file() for card in desk.cards)
     assert len(desk.cards) == 3
+    assert desk.rules[0] == "look at 3 random images at once"
+    assert desk.rules[-1].startswith("it has 3 images")
+
+
+def test_hints_follow_the_state(inspection: Inspection) -> None:
+    hand_out(inspection.work, HAMMER)
+    for look in (inspection.being_inspected, lambda name: inspection.sample(name, INA)):
+        with pytest.raises(StateError) as refused:
+            look(HAMMER)
+        assert "`partlab studio status` shows what is missing" in str(refused.value.hint)
 
 
 # --- the table an inspector fills in -------------------------------------------------------
