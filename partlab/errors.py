@@ -48,7 +48,8 @@ class UnknownNameError(NotFoundError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         known = sorted(known)
-        near = get_close_matches(name, known, n=3)
+        begun = [one for one in known if name and one.casefold().startswith(name.casefold())]
+        near = get_close_matches(name, known, n=3) or begun[:3]
         shown = near or known[:10]
         more = "" if near or len(known) <= 10 else f" and {len(known) - 10} more"
         lead = "did you mean" if near else "known names:"

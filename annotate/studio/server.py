@@ -245,7 +245,7 @@ def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
     scratch.mkdir(parents=True)
     journal = scratch / "log.txt"
     # Not `--version`, which would go on to start a server.
-    with _child(env, ["version"], _quiet(scratch), journal) as child:
+    with _child(env, ["version"], quiet_variables(scratch), journal) as child:
         try:
             code = child.wait(patience)
         except subprocess.TimeoutExpired:
@@ -273,10 +273,20 @@ def _from_template(data: Path, template: Path) -> None:
         shutil.copyfile(template / DATABASE, scratch)
 
 
+def login_of(folder: Path) -> Login | None:
+    """The administrator of the server in a folder; None when it holds none.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = folder / _LOGIN
+    return load_config(Login, path) if path.is_file() else None
+
+
 def _login(folder: Path, email: str) -> Login:
     path = folder / _LOGIN
-    if path.is_file():
-        return load_config(Login, path)
+    if (known := login_of(folder)) is not None:
+        return known
     login = Login(email=email, password=secrets.token_urlsafe(12), token=secrets.token_hex(20))
     with (
         replacing(path) as scratch,
@@ -286,7 +296,7 @@ def _login(folder: Path, email: str) -> Login:
     return login
 
 
-def _quiet(data: Path) -> dict[str, str]:
+def quiet_variables(data: Path) -> dict[str, str]:
     """A clean environment in which nothing is told to anybody."""
     return {
         "HOME": str(data),
@@ -308,7 +318,7 @@ def _variables(
     """The settings; only a server nobody else can reach may call addresses of this machine."""
     guarded = str(open_to_all).lower()
     return {
-        **_quiet(data),
+        **quiet_variables(data),
         "LABEL_STUDIO_HOST": "" if open_to_all else url,  # empty keeps links relative
         "LABEL_STUDIO_USERNAME": login.email,
         "LABEL_STUDIO_PASSWORD": login.password,

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from ruamel.yaml.error import MarkedYAMLError
 
-from annotate.vocabulary.model import Vocabulary
-from partlab.errors import SchemaError
+from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
+from partlab.errors import SchemaError, UnknownNameError
 
 QUOTE = "write what YAML takes for a number, a date or nothing in quotes, as '7'"
 _WORDS = {
@@ -19,6 +19,13 @@ _WORDS = {
     "string_type": "it is no text",
     "tuple_type": "it is not a list",
 }
+
+
+_MODELS: dict[tuple[int | str, int], type[BaseModel]] = {
+    ("objects", 3): ObjectParts,
+    ("objects", 5): Part,
+    ("changes", 3): Change,
+}  # which table has a field, by where and how deep it is
 
 
 def yaml_fault(error: Exception) -> str:
@@ -72,4 +79,8 @@ def _problem(error: ValidationError, listed: list[dict[str, Any]], path: Path) -
     kind, place = problem["type"], ".".join(map(str, where))
     words = _WORDS.get(kind, problem["msg"].removeprefix("Value error, "))
     stated = f"vocabulary {path}: {words if kind == 'value_error' else f'{place}: {words}'}"
-    return SchemaError(stated, hint=QUOTE if kind == "string_type" else None)
+    hint = QUOTE if kind == "string_type" else None
+    if kind == "extra_forbidden":
+        model = _MODELS.get((where[0], len(where)), Vocabulary)
+        hint = UnknownNameError("field", str(where[-1]), model.model_fields).hint
+    return SchemaError(stated, hint=hint)

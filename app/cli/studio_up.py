@@ -1,4 +1,4 @@
-"""`partlab studio up | user`: a server in its own environment, and the people who use it."""
+"""`partlab studio up | user | password`: a server in its own environment, and its users."""
 
 import sys
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ def register(group: typer.Typer) -> None:
     """Add these commands to the group `studio`."""
     group.command()(up)
     group.command()(user)
+    group.command()(password)
 
 
 def up(
@@ -109,4 +110,30 @@ def user(
         with Studio.from_env() as studio:
             accounts = create_users(studio, emails)
         lines = [f"{a.email}  {a.password or 'has an account already'}" for a in accounts]
+        if not all(account.password for account in accounts):
+            lines.append("who lost a password gets another: partlab studio password DIR EMAIL")
         ui.emit({"users": [asdict(account) for account in accounts]}, "\n".join(lines))
+
+
+def password(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The server's own folder.")],
+    email: Annotated[str, typer.Argument(metavar="EMAIL", help="Whose password is lost.")],
+    env: Annotated[
+        Path | None, typer.Option(help="Environment that has label-studio, as for `up`.")
+    ] = None,
+    settings: Annotated[
+        Path | None, typer.Option(help="File of NAME=VALUE lines, as for `up`.")
+    ] = None,
+    json: JsonOpt = False,
+) -> None:
+    """Give somebody who lost their password another; the server may be running.
+
+    Example: partlab studio password studio ann@example.org
+    """
+    with reported(json) as ui:
+        from annotate.studio.password import new_password
+        from annotate.studio.server import read_settings
+
+        given = read_settings(settings) if settings else {}
+        new = new_password(folder, email, env=env, settings=given)
+        ui.emit({"email": email, "password": new}, f"{email}  {new}")

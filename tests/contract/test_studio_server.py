@@ -15,11 +15,15 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
+from typer.testing import CliRunner
 
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.environment import environment, find_environment
+from annotate.studio.password import new_password
 from annotate.studio.server import Running, make_template, start_server
-from partlab.errors import BusyError, StudioError
+from annotate.studio.users import create_users
+from app.cli.main import app
+from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError, UnknownNameError
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -62,6 +66,37 @@ def test_strangers_cannot_sign_up(studio_server: Running) -> None:
         form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
         answer = browser.post("/user/signup/", data=form, headers={"Referer": studio_server.url})
     assert answer.status_code == 403
+
+
+def logs_in(url: str, email: str, password: str) -> bool:
+    with httpx.Client(base_url=url, timeout=60) as browser:
+        browser.get("/user/login/")
+        form = {"email": email, "password": password, "csrfmiddlewaretoken": ""}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"]
+        referer = {"Referer": f"{url}/user/login/"}
+        return browser.post("/user/login/", data=form, headers=referer).status_code == 302
+
+
+def test_a_lost_password_is_replaced(studio_server: Running, studio: Studio) -> None:
+    (ann,) = create_users(studio, ["forgetful@example.org"])
+    assert ann.password is not None
+    assert logs_in(studio_server.url, ann.email, ann.password)
+    words = ["studio", "password", str(studio_server.folder), ann.email]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    email, new = told.stdout.split()
+    assert email == ann.email
+    assert logs_in(studio_server.url, ann.email, new)
+    assert not logs_in(studio_server.url, ann.email, ann.password)
+
+
+def test_passwords_that_cannot_be_replaced(studio_server: Running, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match=r"unknown Label Studio user 'nobody@x\.org'"):
+        new_password(studio_server.folder, "nobody@x.org")
+    with pytest.raises(ConfigError, match=r"password is in .*login\.json"):
+        new_password(studio_server.folder, studio_server.email)
+    with pytest.raises(NotFoundError, match="holds no server"):
+        new_password(tmp_path, "ann@x.org")
 
 
 def test_two_servers_on_one_folder(studio_server: Running) -> None:

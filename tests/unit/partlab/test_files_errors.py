@@ -185,6 +185,8 @@ def test_exit_codes_are_a_contract() -> None:
 
 def test_unknown_names_suggest_near_ones() -> None:
     assert UnknownNameError("part", "haed", ["head", "tail"]).hint == "did you mean head?"
+    people = ["ann@x.org", "ben@x.org"]
+    assert UnknownNameError("user", "Ben", people).hint == "did you mean ben@x.org?"
     assert UnknownNameError("part", "zzz", ["head", "tail"]).hint == "known names: head, tail"
     many = UnknownNameError("part", "zzz", [f"{i:02}" for i in range(12)])
     assert str(many.hint).endswith("09 and 2 more")

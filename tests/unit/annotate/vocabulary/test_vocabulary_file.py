@@ -248,6 +248,23 @@ def test_a_fault_is_one_sentence_with_the_objects_name(
     assert "\n" not in caught.value.message
 
 
+@pytest.mark.parametrize(
+    ("text", "near"),
+    [
+        ("object: {}", "objects"),
+        ("objects:\n  ram: {part: [a]}", "parts"),
+        ("objects:\n  ram: {parts: [{name: a, sourc: manual}]}", "source"),
+        ("changes: [{version: 2, operation: add, object: a, who: b, at: c, notes: d}]", "note"),
+    ],
+)
+def test_a_mistyped_field_is_told_its_near_name(tmp_path: Path, text: str, near: str) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(SchemaError, match="there is no such field") as caught:
+        read(path)
+    assert caught.value.hint == f"did you mean {near}?"
+
+
 def test_no_file_and_no_text(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no vocabulary"):
         read(tmp_path / "none.yaml")
