@@ -110,9 +110,7 @@ def _unmatched(category: str, vocabulary: Vocabulary) -> UnknownNameError:
     error = UnknownNameError("object category", category, vocabulary.names)
     error.message = f"there are pictures of {category!r}, but the vocabulary does not have it"
     error.args = (error.message,)
-    error.hint = (
-        f"{error.hint or 'the vocabulary is empty'}; or name what to annotate with --object"
-    )
+    error.hint = f"{error.hint or 'the vocabulary is empty'}; or name the categories to annotate"
     return error
 
 

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -17,6 +18,14 @@ from partlab.errors import PartlabError
 T = TypeVar("T")
 
 JsonOpt = Annotated[bool, typer.Option("--json", help="Print only the result, as JSON, on stdout.")]
+DryRunOpt = Annotated[
+    bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
+]
+WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
+ObjectArg = Annotated[str, typer.Argument(metavar="OBJECT", help="The object category.")]
+ObjectsArg = Annotated[
+    list[str] | None, typer.Argument(metavar="OBJECT", help="Object categories; else all.")
+]
 ForceOpt = Annotated[bool, typer.Option("--force", help="Replace an output that already exists.")]
 SetOpt = Annotated[
     list[str] | None,

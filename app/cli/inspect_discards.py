@@ -4,8 +4,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, reported
-from app.cli.inspect_sample import WorkArg
+from app.cli._ui import JsonOpt, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ def register(group: typer.Typer) -> None:
 def discards(
     folder: WorkArg,
     object: Annotated[
-        str | None, typer.Argument(metavar="[OBJECT]", help="Only this object category.")
+        str | None, typer.Argument(metavar="OBJECT", help="Only this object category.")
     ] = None,
     image: Annotated[
         str | None, typer.Option(help="Image id, file name, or the end of one.")

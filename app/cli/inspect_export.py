@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
-from app.cli.inspect_sample import WorkArg
+from app.cli._ui import ForceOpt, JsonOpt, Ui, WorkArg, reported
 
 if TYPE_CHECKING:
     from partlab.schema import Dataset

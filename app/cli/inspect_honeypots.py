@@ -1,12 +1,11 @@
 """`partlab inspect honeypots`: what annotators made of pictures whose masks are known."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, reported, stdout
+from app.cli._ui import JsonOpt, WorkArg, reported, stdout
 
 if TYPE_CHECKING:
     from annotate.inspect.checked import Checked
@@ -21,7 +20,7 @@ def register(group: typer.Typer) -> None:
 
 
 def honeypots(
-    folder: Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")],
+    folder: WorkArg,
     objects: Annotated[
         list[str] | None,
         typer.Argument(metavar="OBJECT", help="Only these object categories."),

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, reported
+from app.cli._ui import JsonOpt, ObjectArg, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
 
-WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
-ObjectsArg = Annotated[
-    list[str] | None, typer.Argument(metavar="[OBJECT]...", help="Object categories; else all.")
-]
 ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
 
 
@@ -138,7 +134,7 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
 
 def decide(
     folder: WorkArg,
-    object: Annotated[str, typer.Argument(metavar="OBJECT", help="The object category.")],
+    object: ObjectArg,
     image: Annotated[
         str | None, typer.Option(help="Image id, file name, or the end of one.")
     ] = None,
@@ -288,7 +284,7 @@ def status(folder: WorkArg, objects: ObjectsArg = None, json: JsonOpt = False) -
 def history(
     folder: WorkArg,
     object: Annotated[
-        str | None, typer.Argument(metavar="[OBJECT]", help="Only this object category.")
+        str | None, typer.Argument(metavar="OBJECT", help="Only this object category.")
     ] = None,
     last: Annotated[int, typer.Option(min=0, help="The last so many events; 0 for all.")] = 30,
     json: JsonOpt = False,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, reported
+from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -18,11 +18,6 @@ if TYPE_CHECKING:
     from annotate.studio.rounds import HandedOut
     from annotate.work import Work
 
-WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
-DryRunOpt = Annotated[
-    bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
-]
-
 
 def register(group: typer.Typer) -> None:
     """Add this command to the group `studio`."""
@@ -31,6 +26,7 @@ def register(group: typer.Typer) -> None:
 
 def create(
     folder: WorkArg,
+    objects: ObjectsArg = None,
     vocabulary: Annotated[
         Path | None, typer.Option(help="Vocabulary file; needed to begin a work.")
     ] = None,
@@ -41,10 +37,6 @@ def create(
     annotators: Annotated[
         str | None,
         typer.Option(help="Emails by comma, each gets whole objects; or a CSV: object,email."),
-    ] = None,
-    objects: Annotated[
-        list[str] | None,
-        typer.Option("--object", help="Only this object category; may be repeated."),
     ] = None,
     per_object: Annotated[
         int | None, typer.Option(min=1, help="Pictures of each object: 100.")

@@ -8,18 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, reported
+from app.cli._ui import JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import StudioError
 
 if TYPE_CHECKING:
     from annotate.studio.pull import Pulled
     from annotate.studio.status import Standing
-
-WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
-ObjectOpt = Annotated[
-    list[str] | None,
-    typer.Option("--object", metavar="NAME", help="Only this object category; may be repeated."),
-]
 
 
 def register(group: typer.Typer) -> None:
@@ -30,7 +24,7 @@ def register(group: typer.Typer) -> None:
 
 def pull(
     folder: WorkArg,
-    objects: ObjectOpt = None,
+    objects: ObjectsArg = None,
     submit: Annotated[
         bool,
         typer.Option("--submit/--no-submit", help="Hand complete categories in for inspection."),
@@ -84,7 +78,7 @@ def _line(one: "Pulled") -> str:
 
 def status(
     folder: WorkArg,
-    objects: ObjectOpt = None,
+    objects: ObjectsArg = None,
     json: JsonOpt = False,
 ) -> None:
     """Show where each object category stands: who, how many, what is wrong, help and minutes.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli._ui import JsonOpt, reported
+from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -21,7 +21,8 @@ def register(group: typer.Typer) -> None:
 
 
 def push(
-    work: Annotated[Path, typer.Argument(metavar="WORK", help="Folder of the annotation work.")],
+    work: WorkArg,
+    objects: ObjectsArg = None,
     segmenter: Annotated[
         Path | None, typer.Option(help="Run folder of a trained segmenter that suggests masks.")
     ] = None,
@@ -30,10 +31,6 @@ def push(
         typer.Option(help="Part data set with masks to suggest, matched by file name."),
     ] = None,
     split: Annotated[str | None, typer.Option(help="Which split of --predictions.")] = None,
-    object: Annotated[
-        list[str] | None,
-        typer.Option("--object", help="Only this object category; may be repeated."),
-    ] = None,
     threshold: Annotated[
         float | None, typer.Option(min=0, max=1, help="Lowest score of a segmenter's mask: 0.5.")
     ] = None,
@@ -42,9 +39,7 @@ def push(
         typer.Option(help="Thresholds per part, as `partlab pseudolabel calibrate` writes them."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the best there is.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what would be sent; change nothing.")
-    ] = False,
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Suggest a model's masks to annotators; the same call again sends only what is missing.
@@ -60,15 +55,15 @@ def push(
 
         with Work.open(work) as opened, Studio.from_env() as studio:
             if segmenter is not None and predictions is None:
-                source = _segmenter(opened, segmenter, object, threshold, thresholds, device)
+                source = _segmenter(opened, segmenter, objects, threshold, thresholds, device)
             else:
-                source = _dataset(opened, predictions, split, object, twice=segmenter is not None)
+                source = _dataset(opened, predictions, split, objects, twice=segmenter is not None)
             told = send(
                 opened,
                 studio,
                 source.suggest,
                 model=source.model,
-                objects=object or (),
+                objects=objects or (),
                 dry_run=dry_run,
                 progress=ui.progress,
             )

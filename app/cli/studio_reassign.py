@@ -1,12 +1,11 @@
 """`partlab studio reassign`: another annotator for a whole object category."""
 
-from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
 import typer
 
-from app.cli._ui import JsonOpt, reported
+from app.cli._ui import DryRunOpt, JsonOpt, ObjectArg, WorkArg, reported
 
 
 def register(group: typer.Typer) -> None:
@@ -15,15 +14,13 @@ def register(group: typer.Typer) -> None:
 
 
 def reassign(
-    folder: Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")],
-    object: Annotated[str, typer.Argument(metavar="OBJECT", help="Object category.")],
+    folder: WorkArg,
+    object: ObjectArg,
     to: Annotated[str, typer.Option(help="Email of the new annotator.")],
     force: Annotated[
         bool, typer.Option("--force", help="Even when answers of this round are then redone.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
-    ] = False,
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Give a whole object category to another annotator; one person draws all its images.

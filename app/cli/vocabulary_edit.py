@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, reported
+from app.cli._ui import JsonOpt, ObjectArg, Ui, reported
 
 if TYPE_CHECKING:
     from annotate.vocabulary.edit import Editor
     from annotate.vocabulary.model import Vocabulary
 
 FileArg = Annotated[Path, typer.Argument(metavar="VOCABULARY", help="The vocabulary's file.")]
-ObjectArg = Annotated[str, typer.Argument(metavar="OBJECT", help="Object category.")]
 PartArg = Annotated[str, typer.Argument(metavar="PART", help="Name of the part.")]
 WhoOpt = Annotated[str, typer.Option(help="Who decided it; the account's name if left out.")]
 NoteOpt = Annotated[str, typer.Option(help="Why.")]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, reported
+from app.cli._ui import JsonOpt, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def register(group: typer.Typer) -> None:
 
 
 def migrate(
-    work: Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")],
+    work: WorkArg,
     vocabulary: Annotated[
         Path, typer.Argument(metavar="NEW", help="A changed copy of the work's vocabulary.yaml.")
     ],

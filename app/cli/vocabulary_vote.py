@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.cli._ui import ForceOpt, JsonOpt, Ui, reported, stdout
+from app.cli._ui import ForceOpt, JsonOpt, ObjectsArg, Ui, reported, stdout
 from partlab.errors import ConfigError, OutputExistsError
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ def register(group: typer.Typer) -> None:
 
 def survey(
     file: FileArg,
+    objects: ObjectsArg = None,
     voters: Annotated[int, typer.Option(min=1, help="How many volunteers see each object.")] = 10,
-    objects: Annotated[
-        list[str] | None, typer.Option("--object", help="Only this one; may be repeated.")
-    ] = None,
     json: JsonOpt = False,
 ) -> None:
     """Make a project in Label Studio that asks volunteers which parts matter.

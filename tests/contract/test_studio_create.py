@@ -515,7 +515,7 @@ def test_the_commands(
     assert (code, told["assignee"]) == (0, CLEO)
     assert run("create", tmp_path / "other")[0] == 2
     assert run(*words[:-1], 4, "--dry-run")[0] == 1  # a work goes by what it was begun with
-    for option in (["--no-model-help"], ["--seed", 5], ["--object", "ram"], ["--name", "x"]):
+    for option in (["--no-model-help"], ["--seed", 5], ["ram"], ["--name", "x"]):
         code, _, words_of_error = run("create", tmp_path / "new", *option)
         assert (code, "was begun with" in words_of_error) == (1, True)
         assert str(option[0]).removeprefix("--no-").removeprefix("--") in words_of_error

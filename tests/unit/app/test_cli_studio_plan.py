@@ -34,11 +34,11 @@ def create(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
         monkeypatch.delenv(name, raising=False)
     write_vocabulary(tmp_path / "farm.yaml", FARM)
     (tmp_path / "ours.json").write_text(json.dumps(OURS))
-    begin = ["--vocabulary", tmp_path / "farm.yaml", "--images", photos, "--object", "ram"]
+    begin = ["--vocabulary", tmp_path / "farm.yaml", "--images", photos]
     begin += ["--annotators", "ann@x.org", "--per-object", 2, "--dry-run"]
 
     def typed(plan: object, code: int = 0) -> str:
-        words = map(str, ["studio", "create", tmp_path / "work", *begin, "--plan", plan])
+        words = map(str, ["studio", "create", tmp_path / "work", "ram", *begin, "--plan", plan])
         done = CliRunner().invoke(app, list(words))
         assert done.exit_code == code, done.output
         return done.output

@@ -246,7 +246,7 @@ def test_the_command_says_what_is_missing(work: Work, run: Path, tmp_path: Path)
         code, text = invoke(work.folder, *given, env=LOGIN)
         assert code == 2
         assert "either from --segmenter RUN or from --predictions DATA" in text
-    code, text = invoke(work.folder, "--segmenter", run, "--object", "ct", env=LOGIN)
+    code, text = invoke(work.folder, "ct", "--segmenter", run, env=LOGIN)
     assert code == 3
     assert "did you mean cat" in text
     both = ("--threshold", 0.4, "--thresholds", run / "config.json")

@@ -135,14 +135,12 @@ def test_the_command(work: Work, server: FakeTasks, monkeypatch: pytest.MonkeyPa
     assert (ram["object"], ram["url"]) == ("ram", "http://127.0.0.1:9/projects/71/data")
     assert told["annotators"] == []
     monkeypatch.delenv("PARTLAB_STUDIO_URL")
-    assert "http" not in partlab("studio", "status", work.folder, "--object", "ram")
+    assert "http" not in partlab("studio", "status", work.folder, "ram")
 
 
 def test_the_command_is_told_what_is_not_there(work: Work, tmp_path: Path) -> None:
     assert "holds no work" in partlab("studio", "status", tmp_path / "nowhere", code=3)
-    assert "did you mean ram?" in partlab(
-        "studio", "status", work.folder, "--object", "rem", code=3
-    )
+    assert "did you mean ram?" in partlab("studio", "status", work.folder, "rem", code=3)
     with pytest.raises(UnknownNameError):
         standings(work, ["rem"])
 

@@ -211,7 +211,7 @@ def test_a_work_goes_by_its_own_vocabulary(photos: Path, tmp_path: Path) -> None
 def test_what_does_not_fit_is_said_before_anything_is_made(photos: Path, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match="pictures of 'Hund'") as caught:
         plan_work(vocabulary(RAM), photos)
-    assert "--object" in str(caught.value.hint)
+    assert "name the categories" in str(caught.value.hint)
     assert plan_work(vocabulary(RAM), photos, objects=["ram"]).objects == {"ram": 4}
     with pytest.raises(UnknownNameError, match="'rat'") as caught:
         plan_work(vocabulary(RAM, DOG), photos, objects=["rat"])
