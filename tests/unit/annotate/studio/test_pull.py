@@ -4,7 +4,6 @@ import gzip
 import json
 import resource
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +36,6 @@ DRAWN = 2 * PAGE + 2
 
 class CutOffError(BaseException):
     """`kill -9`, as far as this process is concerned."""
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Iterator[Work]:
-    with start(tmp_path / "work") as work:
-        hand_out(work)
-        yield work
-
-
-@pytest.fixture
-def server(work: Work) -> FakeTasks:
-    server = FakeTasks()
-    server.add_round(work, "ram")
-    return server
 
 
 def fetch(work: Work, server: FakeTasks, **how: Any) -> Pulled:

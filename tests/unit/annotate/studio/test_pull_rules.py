@@ -35,13 +35,6 @@ def work(tmp_path: Path) -> Iterator[Work]:
             assert [e.after for e in rebuilt.events()] == before
 
 
-@pytest.fixture
-def server(work: Work) -> FakeTasks:
-    server = FakeTasks()
-    server.add_round(work, "ram")
-    return server
-
-
 def fetch(work: Work, server: FakeTasks) -> Pulled:
     with server.client() as studio:
         return pull(work, studio)[-1]

@@ -1,7 +1,6 @@
 """Where a work stands, in numbers and in words; no server is asked."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +18,6 @@ from partlab.errors import UnknownNameError
 
 RAM = FARM.object("ram")
 HEAD, BODY = (5, 5, 20, 20), (30, 5, 20, 30)
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Iterator[Work]:
-    with start(tmp_path / "work") as work:
-        hand_out(work)
-        yield work
-
-
-@pytest.fixture
-def server(work: Work) -> FakeTasks:
-    server = FakeTasks()
-    server.add_round(work, "ram")
-    return server
 
 
 def fetch(work: Work, server: FakeTasks) -> None:
