@@ -250,12 +250,6 @@ class Studio:
         """The address of a project in the browser."""
         return f"{self.url}/projects/{project_id}/data"
 
-    def sdk(self) -> Any:
-        """The same connection as a `label_studio_sdk.LabelStudio` (its import takes 2 s)."""
-        from label_studio_sdk import LabelStudio
-
-        return LabelStudio(base_url=self.url, api_key=self._token, timeout=self._timeout)
-
 
 class _Header(httpx.Auth):
     """One fixed Authorization header."""

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from played_inspections import Plays, simulate
 
 from annotate.inspect.curve import (
     consumer_risk,
@@ -30,7 +31,6 @@ from annotate.inspect.plan import (
     in_words,
     single,
 )
-from annotate.inspect.simulate import Plays, simulate
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 EVERY_PLAN = pytest.mark.parametrize("plan", PLANS.values(), ids=PLANS.keys())
