@@ -1,13 +1,13 @@
 """Push and pull against a real Label Studio: speed, CPU and memory of both sides.
 
-    python benchmarks/bench_studio.py [--tasks 1000 5000] [--slice 250]
+    python benchmarks/bench_studio.py [--tasks 1000 5000] [--slice 500] [--out FILE]
 
 Starts a server of its own (the environment that PARTLAB_STUDIO_ENV names, or the one in the
 cache) on SQLite, makes one project per size with 4 masks of 500x375 pixels in every task, and
 measures `push` and `pull`, each in a process of its own, so that peak memory is its own. On a
 slice the same is done with label_studio_sdk alone: its masks, its calls, its codec (its import,
 2 s of CPU, is not counted there). Server CPU and peak memory are the server process's. The
-result, with ratios, is written to results/studio.json.
+result, with ratios, is written to results/studio.json, or to FILE.
 """
 
 import argparse
@@ -284,6 +284,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tasks", type=int, nargs="+", default=[1000, 5000])
     parser.add_argument("--slice", type=int, default=500)
+    results = Path(__file__).parent / "results"
+    parser.add_argument("--out", type=Path, default=results / "studio.json")
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -303,7 +305,7 @@ def main() -> None:
         f"Python {platform.python_version()}, Label Studio on SQLite",
     }
     text = json.dumps(result, indent=2)
-    (Path(__file__).parent / "results" / "studio.json").write_text(text + "\n")
+    asked.out.write_text(text + "\n")
     print(text)
 
 
