@@ -29,8 +29,8 @@ from partlab.files import exclusive, sha256_json
 from partlab.progress import Progress, silent
 
 ASKED = 250  # pictures that suggestions are asked for at once
-# One request: the server counts the whole project again after each, so few are better; but
-# what a slow model has made must not wait for long.
+# One request: a server that `partlab studio up` did not start counts the whole project again
+# after each (ADR 0010), so few are better; but what a slow model has made must not wait for long.
 PORTION_TASKS = 1000
 PORTION_NUMBERS = 4_000_000  # bytes of run lengths; each is a number of 4 characters in JSON
 PORTION_SECONDS = 20.0

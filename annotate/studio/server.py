@@ -40,6 +40,9 @@ from partlab.files import exclusive, read_lines, replacing
 log = logging.getLogger(__name__)
 
 DATABASE = "label_studio.sqlite3"
+COUNT_ONLY_WHAT_CAME = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
+"""Label Studio's own switch: without it, it counts a whole project after every import of
+suggestions, so that a push takes the square of the project's size (ADR 0010)."""
 _LOGIN, _JOURNAL = "login.json", "server.log"
 # Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
 _PROGRAM = """
@@ -308,6 +311,7 @@ def quiet_variables(data: Path) -> dict[str, str]:
         "SENTRY_DSN": "",  # empty switches it off; the default is a real address
         "FRONTEND_SENTRY_DSN": "",
         "FEATURE_FLAGS_OFFLINE": "true",
+        COUNT_ONLY_WHAT_CAME: "true",
         "LOG_LEVEL": "WARNING",
     }
 
