@@ -16,6 +16,7 @@ from annotate.studio.images import (
     begin_pictures,
     find_picture,
     original_picture,
+    pictures_are_ours,
     pool_of,
     prepare,
     remember_source,
@@ -28,6 +29,7 @@ from annotate.work import Image, Work, safe_name
 from annotate.work.settings import WorkSettings
 from partlab.errors import (
     BusyError,
+    ConfigError,
     NotFoundError,
     OutputExistsError,
     UnknownNameError,
@@ -153,11 +155,12 @@ def begin_work(
         DatasetError: a category has too few readable pictures.
         NotFoundError: no picture of `known` can be used.
         OutputExistsError: the folder holds something else.
+        ConfigError: the pictures lie in the work's folder, or around it.
         BusyError: another process begins it.
         PartlabError: the disk is full, or the like.
     """
     folder = Path(folder)
-    _need_own_folder(folder)
+    need_own_folder(folder, plan)
     with handing_out(folder):
         return _begin(folder, plan, name, per_object, seed, known, progress, settings)
 
@@ -179,7 +182,10 @@ def _begin(
         taken = {one.sha256 for one in chosen}
         secret = choose_known(known, taken, seed=seed, long_side=long_side, progress=progress)
     rows = _numbered(mixed(rows, secret, seed))
-    begin_pictures(folder, sha256_json([[r.id, r.object, r.shown, r.sha256] for r in rows]))
+    numbers = {owner: [r.id for r in rows if r.object == owner] for owner in plan.objects}
+    begin_pictures(
+        folder, sha256_json([[r.id, r.object, r.shown, r.sha256] for r in rows]), numbers
+    )
     remember_source(folder, plan.source.root, pool=pool_of(plan.images, plan.split))
     if known is not None:
         remember_source(folder, known.dataset.image_root, honeypots=True)
@@ -217,14 +223,36 @@ def _default(setting: str) -> Any:
     return WorkSettings.model_fields[setting].default
 
 
-def _need_own_folder(folder: Path) -> None:
-    if not folder.exists():
-        return
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in _OWN_FILES)
+def need_own_folder(folder: Path, plan: Plan) -> None:
+    """See that a work may begin in a folder, before anything in it is changed.
+
+    Raises:
+        OutputExistsError: it holds something else.
+        ConfigError: the pictures lie in it, or around it.
+    """
+    there = [path.name for path in folder.iterdir()] if folder.exists() else []
+    foreign = sorted(name for name in there if name not in _OWN_FILES)
+    if not foreign and not pictures_are_ours(folder):
+        foreign = [f"{FOLDER}/"]
     if foreign:
         raise OutputExistsError(
             f"{folder} is not empty and holds no work ({', '.join(foreign[:3])})",
             hint="name a new folder",
+        )
+    need_apart(folder, plan.source.root)
+
+
+def need_apart(folder: Path, originals: Path) -> None:
+    """See that a work does not take what it makes for originals, nor originals for what it made.
+
+    Raises:
+        ConfigError: one of the two folders lies in the other.
+    """
+    ours, theirs = folder.resolve(), originals.resolve()
+    if ours.is_relative_to(theirs) or theirs.is_relative_to(ours):
+        raise ConfigError(
+            f"the work {folder} and the pictures in {originals} lie one in the other",
+            hint="a work makes pictures of its own: name another folder for one of the two",
         )
 
 

@@ -121,18 +121,31 @@ def remember_source(
     write_json(work / listed, {**known, **({"pool": pool} if pool else {})})
 
 
-def begin_pictures(work: Path, choice: str) -> None:
-    """Note the choice (a hash) that pictures are prepared for.
+def begin_pictures(work: Path, choice: str, numbers: Mapping[str, Sequence[int]]) -> None:
+    """Note the choice (a hash) that pictures are prepared for, and their first and last number.
 
     Pictures prepared for another one by a `create` that was cut off go: their numbers mean
-    other pictures now.
+    other pictures now. `numbers` is by object.
     """
     known = _sources(work, _SOURCES)
-    if known.get("choice", choice) != choice:
-        for path in (work / FOLDER).glob("*/*"):
-            if path.suffix in _SHOWABLE.values() and path.stem.isdigit():
-                path.unlink()
-    write_json(work / _SOURCES, {**known, "choice": choice})
+    if (before := known.get("begun")) is not None and before["choice"] != choice:
+        for folder, (first, last) in before["numbers"].items():
+            for number in range(first, last + 1):
+                if (path := find_picture(work / FOLDER / folder, number)) is not None:
+                    path.unlink()
+    ours = {safe_name(owner): [min(ids), max(ids)] for owner, ids in numbers.items()}
+    write_json(work / _SOURCES, {**known, "begun": {"choice": choice, "numbers": ours}})
+
+
+def pictures_are_ours(work: Path) -> bool:
+    """Whether what lies in WORK/images, if anything, was put there by `begin_pictures` and after.
+
+    Raises:
+        SchemaError: the note of it is damaged.
+    """
+    folder = work / FOLDER
+    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    return there <= {".lock"} or "begun" in _sources(work, _SOURCES)
 
 
 def pool_of(images: str | Path, split: str | None) -> dict[str, Any]:
@@ -161,11 +174,16 @@ class _Pool(Config):
     split: str | None
 
 
+class _Begun(Config):
+    choice: str
+    numbers: dict[str, tuple[int, int]]
+
+
 class _Sources(Config):
     """What `_SOURCES` and `HONEYPOTS` hold."""
 
     roots: tuple[str, ...] = ()
-    choice: str | None = None
+    begun: _Begun | None = None
     pool: _Pool | None = None
 
 

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import exists, select
 
 from annotate.sample import open_images
-from annotate.studio.begin import prepare_images
+from annotate.studio.begin import need_apart, prepare_images
 from annotate.studio.honeypots import read_known
 from annotate.studio.images import pool_of, remember_source
 from annotate.vocabulary import Vocabulary
@@ -102,8 +102,10 @@ def refresh_pictures(
 
     Raises:
         NotFoundError: the folder does not have an image of the work.
+        ConfigError: it lies in the work's folder, or around it.
     """
     root = open_images(images, split).root
+    need_apart(work.folder, root)
     remember_source(work.folder, root, pool=pool_of(images, split))
     rows = work.images(with_honeypots=True)
     return prepare_images(work.folder, rows, work.settings.long_side, progress)

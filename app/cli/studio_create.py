@@ -160,10 +160,11 @@ def _begin(
     dry_run: bool,
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
-    from annotate.studio.begin import begin_work
+    from annotate.studio.begin import begin_work, need_own_folder
     from annotate.studio.rounds import preview_new
 
     plan = _plan(asked)
+    need_own_folder(asked.folder, plan)
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotate.studio.annotators import assign, read_annotators
-from annotate.studio.begin import begin_work, handing_out, plan_work
+from annotate.studio.begin import Plan, begin_work, handing_out, plan_work
 from annotate.studio.images import (
     find_picture,
     original_picture,
@@ -18,6 +18,7 @@ from annotate.studio.images import (
 )
 from annotate.studio.reopen import reopen_work
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
+from annotate.work import Work
 from partlab.errors import (
     BusyError,
     ConfigError,
@@ -154,12 +155,25 @@ def test_the_seed_chooses_the_pictures_and_their_order(photos: Path, tmp_path: P
     assert len({tuple(chosen(f"s{seed}", seed)) for seed in range(6)}) > 1
 
 
+def cut_off(folder: Path, plan: Plan, **how: int) -> None:
+    """A beginning that ends when all pictures are prepared."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Work, "create", lambda *_, **__: (_ for _ in ()).throw(SystemExit()))
+        with pytest.raises(SystemExit):
+            begin_work(folder, plan, name="x", **how)
+
+
 def test_a_beginning_that_was_cut_off_is_begun_again(photos: Path, tmp_path: Path) -> None:
     plan = plan_work(vocabulary(RAM, DOG), photos)
-    prepare_picture(photos / "Hund" / "0.png", tmp_path / "work" / "images" / "dog", 1, 1024)
+    cut_off(tmp_path / "work", plan, per_object=3)
+    assert len(list((tmp_path / "work" / "images" / "dog").iterdir())) == 3
     (tmp_path / "work" / "exports").mkdir()
+    mine = tmp_path / "work" / "images" / "dog" / "000099.png"
+    mine.write_bytes(b"not made by partlab")
     with begin_work(tmp_path / "work", plan, name="x", per_object=2) as work:
         assert len(work.images()) == 4
+        made = {shown_picture(work.folder, image) for image in work.images("dog")}
+        assert {*made, mine} == set(mine.parent.iterdir())
 
 
 def test_lost_pictures_are_made_again(photos: Path, tmp_path: Path) -> None:
@@ -231,6 +245,33 @@ def test_what_does_not_fit_is_said_before_anything_is_made(photos: Path, tmp_pat
 def test_a_folder_with_other_things_is_not_taken(photos: Path) -> None:
     with pytest.raises(OutputExistsError, match="holds no work"):
         begin_work(photos, plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=1)
+
+
+def test_pictures_of_ones_own_are_neither_taken_nor_deleted(tmp_path: Path) -> None:
+    """They are named as partlab names its own, and lie where it would put them."""
+    work = tmp_path / "farm"
+    mine = [save(work / "images" / "ram" / f"{n:06d}.png", (60, 40), n) for n in range(1, 5)]
+    before = [path.read_bytes() for path in mine]
+    other = tmp_path / "other"
+    for path in mine:
+        save(other / "ram" / path.name, (60, 40), 9)
+    for images in (work / "images", other):
+        plan = plan_work(vocabulary(RAM), images, objects=["ram"])
+        for seed in (0, 1):
+            with pytest.raises(OutputExistsError, match="holds no work"):
+                begin_work(work, plan, name="farm", per_object=3, seed=seed)
+    assert [path.read_bytes() for path in mine] == before
+    assert sorted(path.name for path in (work / "images").iterdir()) == ["ram"]
+
+
+def test_a_work_and_its_originals_do_not_lie_one_in_the_other(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(vocabulary(RAM, DOG), photos)
+    with pytest.raises(ConfigError, match="one in the other"):
+        begin_work(photos / "work", plan, name="x", per_object=1)
+    assert not (photos / "work").exists()
+    begin_work(tmp_path / "work", plan, name="x", per_object=1).close()
+    with pytest.raises(ConfigError, match="one in the other"):
+        reopen_work(tmp_path / "work", images=tmp_path / "work" / "images")
 
 
 # -- who draws what ---------------------------------------------------------------------------
