@@ -3,7 +3,8 @@
     told = read_inspection(inspection, studio, "ram")
 
 The server knows no roles, so who may say what is checked here: the annotator's own words are
-refused, and so are words that somebody else changed; each with a sentence.
+refused, and so are words of an account that is gone, and words that somebody else changed; each
+with a sentence.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -45,6 +46,7 @@ class _Word:
 
     image_id: int
     who: str
+    known: bool  # whether the server still has this account
     verdict: str | None
     reason: str | None
     note: str | None
@@ -67,7 +69,7 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
     place = {card.image_id: card.position for card in desk.cards}
     words = [word for word in _words(studio, project) if word.image_id in place]
     for word in sorted(words, key=lambda word: place[word.image_id]):
-        if not _refused(word, desk.annotator, told):
+        if not _refused(word, desk.annotator, told, "decide"):
             _take_verdict(inspection, object, word, told)
     return told
 
@@ -121,7 +123,7 @@ def _take_review(
 ) -> None:
     cases = [c for c in inspection.discards(object) if c.round == batch.round]
     case = next((c for c in cases if c.image_id == word.image_id), None)
-    if case is None or _refused(word, case.annotator, told):
+    if case is None or _refused(word, case.annotator, told, "discards"):
         return
     if any(same_person(review.inspector, word.who) for review in case.reviews):
         told.known += 1
@@ -142,8 +144,11 @@ def _take_review(
         )
 
 
-def _refused(word: _Word, annotator: str, told: ReadBack) -> bool:
-    if same_person(word.who, annotator):
+def _refused(word: _Word, annotator: str, told: ReadBack, command: str) -> bool:
+    if not word.known:
+        gone = f"the account is gone; say it with `partlab inspect {command} --by`"
+        told.refused.append(f"{word.where}: {gone}")
+    elif same_person(word.who, annotator):
         told.refused.append(f"{word.where}: nobody inspects their own work")
     elif word.changed_by is not None:
         told.refused.append(f"{word.where}: {word.changed_by} changed it")
@@ -175,7 +180,7 @@ def _project(work: Work, studio: Studio, kind: str, object: str, round: int) -> 
 
 def _words(studio: Studio, project: int) -> Iterator[_Word]:
     """The last word of each person on each image, oldest first."""
-    people = {id: email for email, id in studio.users().items()}
+    people: dict[int | None, str] = {id: email for email, id in studio.users().items()}
     found: dict[tuple[int, str], _Word] = {}
     for task in studio.pages("/api/tasks", key="tasks", size=100, project=project, fields="all"):
         image_id = (task.get("data") or {}).get("image_id")
@@ -187,25 +192,29 @@ def _words(studio: Studio, project: int) -> Iterator[_Word]:
     yield from found.values()
 
 
-def _word(image_id: int, one: Mapping[str, Any], people: Mapping[int, str], project: int) -> _Word:
-    who = _person(one.get("completed_by"), people)
-    editor = who if one.get("updated_by") is None else _person(one["updated_by"], people)
+def _word(
+    image_id: int, one: Mapping[str, Any], people: Mapping[int | None, str], project: int
+) -> _Word:
+    by = _id(one.get("completed_by"))
+    who = people.get(by, "somebody" if by is None else f"user {by}")
+    editor = _id(one.get("updated_by"))
     said, lead = _said(one.get("result")), one.get("lead_time")
     return _Word(
         image_id=image_id,
         who=who,
+        known=by in people,
         verdict=said.get(VERDICT),
         reason=said.get(REASON),
         note=said.get(NOTE),
         minutes=round(lead / 60, 3) if isinstance(lead, int | float) else None,
-        changed_by=None if editor == who else editor,
+        changed_by=None if editor in (None, by) else people.get(editor, f"user {editor}"),
         where=f"the word of {who} on image {image_id} (project {project}) was not taken",
     )
 
 
-def _person(by: Any, people: Mapping[int, str]) -> str:
+def _id(by: Any) -> int | None:
     id = by.get("id") if isinstance(by, dict) else by
-    return people.get(id, f"user {id}") if isinstance(id, int) else "somebody"
+    return id if isinstance(id, int) else None
 
 
 def _said(result: Any) -> dict[str, str]:

@@ -123,6 +123,25 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     assert hours[INA] == pytest.approx((90 + 7 * 30) / 3600, abs=0.01)
 
 
+def test_an_account_that_is_gone_has_no_say(
+    studio: Studio, studio_server: Running, work: Work
+) -> None:
+    """Whose words they are, nobody can tell: they may be the annotator's own."""
+    (made,) = create_users(studio, ["gone.i@x.org"])
+    submit_drawn(work)
+    inspection = Inspection(work)
+    desk = inspection.sample("ram", INA)
+    opened = open_inspection(inspection, studio, "ram")
+    with Person(studio_server.url, made.email, str(made.password)) as person:
+        for task in tasks(studio, opened).values():
+            person.submit(task, said(verdict="pass"))
+    studio.delete(f"/api/users/{studio.users()[made.email]}/")
+    told = read_inspection(inspection, studio, "ram")
+    assert (told.taken, len(told.refused)) == (0, len(desk.cards))
+    assert told.refused[0].endswith("gone; say it with `partlab inspect decide --by`")
+    assert inspection.cards("ram").state == "sampled"
+
+
 def test_a_deleted_inspection_project_is_made_again(
     studio: Studio, work: Work, team: dict[str, Person]
 ) -> None:
