@@ -17,7 +17,7 @@ from annotate.studio.regions import PartMask
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
 from partlab.coco import find_splits, read_dataset
-from partlab.errors import DatasetError, MaskError, NotFoundError, UnknownNameError
+from partlab.errors import DatasetError, MaskError, NotFoundError, StateError, UnknownNameError
 from partlab.files import sha256_file, sha256_json
 from partlab.masks import Rle, from_segmentation
 from partlab.schema import Annotation, Dataset
@@ -176,10 +176,12 @@ def from_dataset(
 ) -> Source:
     """Suggestions that stand in a part data set, as `partlab pseudolabel export` writes it.
 
-    Its images are those of the work by file name; a bare name counts where it is unique.
+    Its images are those of the work by file name; a bare name counts where it is unique, but
+    not for honeypots, which have to be the very pictures. The data set is held in memory, at
+    three times the size of its file (20,000 images with 4 masks each: 180 MB).
 
     Raises:
-        StateError: the work forbids model help (D-05).
+        StateError: the work forbids model help (D-05), or only its honeypots would go without.
         NotFoundError: there is no such data set, or it has none of the work's images.
         UnknownNameError: it has no parts of the object categories.
         SchemaError: it is not a part data set.
@@ -198,8 +200,26 @@ def from_dataset(
             f"{path} has none of the work's images, for example {drawn[0].file_name}",
             hint="predictions are matched by file name",
         )
+    stored = _Stored(dataset, by_name, known)
+    _need_honeypots(work, stored, path)
     name = path.resolve().name if path.is_dir() else path.stem
-    return Source(f"{name}@{sha256_file(file)[:_HASH]}", _Stored(dataset, by_name, known))
+    return Source(f"{name}@{sha256_file(file)[:_HASH]}", stored)
+
+
+def _need_honeypots(work: Work, stored: "_Stored", path: Path) -> None:
+    """A picture without a suggestion, where the others have one, gives itself away."""
+    for batch in work.batches():
+        if batch.object not in stored.known or batch.state != "annotating":
+            continue
+        images = work.images(batch.object, with_honeypots=True)
+        bare = [i.file_name for i in images if i.truth and stored.record_of(i) is None]
+        if bare and any(stored.record_of(i) for i in images if not i.truth):
+            raise StateError(
+                f"{path} has no suggestion for {len(bare)} of the honeypots of {batch.object}, "
+                f"for example {bare[0]}: annotators would know them by that",
+                hint="let the model look at these pictures too, under the file names they have "
+                "in the data set of known masks; or push with --segmenter, which sees them all",
+            )
 
 
 def _by_name(dataset: Dataset) -> dict[str, Record | None]:
@@ -212,7 +232,13 @@ def _by_name(dataset: Dataset) -> dict[str, Record | None]:
 
 
 def _found(by_name: dict[str, Record | None], image: Image) -> Record | None:
-    return by_name.get(image.file_name) or by_name.get(Path(image.file_name).name)
+    found = by_name.get(image.file_name)
+    return found or (by_name.get(Path(image.file_name).name) if image.truth is None else None)
+
+
+def _has_size(record: Record, image: Image) -> bool:
+    sizes = ((image.width, image.height), tuple(image.shown))
+    return (record.width, record.height) in sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,17 +249,26 @@ class _Stored:
 
     def __call__(self, images: Sequence[Image]) -> Iterator[Suggestion]:
         for image in images:
-            known, record = self.known.get(image.object), _found(self.by_name, image)
-            if known is None or record is None or not self._fits(record, image, known):
-                continue
-            yield self._suggestion(image, record, known)
+            found = _found(self.by_name, image)
+            if (record := self.record_of(image)) is not None:
+                yield self._suggestion(image, record, self.known[image.object])
+            elif image.object in self.known and found and not _has_size(found, image):
+                log.warning("%s has another size in the predictions: left out", image.file_name)
 
-    def _fits(self, record: Record, image: Image, known: _Known) -> bool:
-        sizes = ((image.width, image.height), tuple(image.shown))
-        if (record.width, record.height) not in sizes:
-            log.warning("%s has another size in the predictions: left out", image.file_name)
-            return False
-        return self.dataset.object_of(record) in (None, known.name)
+    def record_of(self, image: Image) -> Record | None:
+        """The record of this very picture: of its size and object, of a honeypot its bytes."""
+        known, record = self.known.get(image.object), _found(self.by_name, image)
+        if known is None or record is None or not _has_size(record, image):
+            return None
+        if image.truth is not None and not self._has_bytes(record, image):
+            return None
+        return record if self.dataset.object_of(record) in (None, known.name) else None
+
+    def _has_bytes(self, record: Record, image: Image) -> bool:
+        """Other pictures of the same name are common; where nothing is known the name counts."""
+        path = self.dataset.image_path(record)
+        there = record.sha256 or (sha256_file(path) if path.is_file() else image.sha256)
+        return there == image.sha256
 
     def _suggestion(self, image: Image, record: Record, known: _Known) -> Suggestion:
         masks, scores = [], []

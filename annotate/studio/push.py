@@ -4,7 +4,7 @@
 
 Nothing is sent twice: what each task holds is in the work's state and is read back from the
 server, so that the same command goes on after a crash at any moment. Pictures stream through;
-memory does not grow with their number.
+memory grows only with what `suggest` holds.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -33,6 +33,8 @@ from annotate.vocabulary.edit import Editor, merge_parts
 from annotate.work import Answer, Work, rebuild_work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
+from app.prelabel import from_dataset
+from partlab import schema
 from partlab.coco import read_dataset, write_coco
 from partlab.errors import NotFoundError, StateError
 from partlab.files import sha256_file
@@ -148,6 +150,46 @@ def test_no_field_of_a_task_gives_one_away(work: Work) -> None:
         assert data["file_name"] == f"{owner}/{id:06d}{Path(data['file_name']).suffix}"
     assert len({tuple(data) for data in said}) == 1
     assert len({Path(data["file_name"]).suffix for data in said}) == 1
+
+
+def predictions(folder: Path, *sources: Dataset, name: Any = str, bytes: str = "") -> Path:
+    """A data set with the masks of others, for `studio push --predictions`."""
+    images, masks = [], []
+    for data in sources:
+        for image in data.images:
+            size, sha256 = (image.width, image.height), bytes or image.sha256
+            file = name(image.file_name) if data is sources[-1] else image.file_name
+            new = schema.Image.new(len(images) + 1, file, size, sha256=sha256, object=image.object)
+            images.append(new)
+            for a in data.annotations_of(image):
+                masks.append(schema.Annotation({**a.raw, "id": len(masks) + 1, "image_id": new.id}))
+    write_coco(Dataset(images, masks, sources[0].categories), folder / "annotations" / "a.json")
+    return folder
+
+
+def test_predictions_do_not_leave_them_out(
+    work: Work, truth: dict[str, Dataset], tmp_path: Path
+) -> None:
+    """They would be the only pictures without a suggestion, or have one of another picture."""
+    train, known = truth["train"], truth["heldout"]
+    for path in (
+        predictions(tmp_path / "without", train),
+        predictions(tmp_path / "bare", train, known, name=lambda name: Path(name).name),
+        predictions(tmp_path / "namesakes", train, known, bytes="0"),
+    ):
+        with pytest.raises(
+            StateError, match=r"no suggestion for \d of the honeypots of "
+        ) as caught:
+            from_dataset(work, path)
+        assert "--segmenter" in str(caught.value.hint)
+    source = from_dataset(work, predictions(tmp_path / "all", train, known))
+    rows = work.images(with_honeypots=True)
+    found = {one.image_id: one for one in source.suggest(rows)}
+    assert set(found) == {row.id for row in rows}
+    for row in rows:
+        if row.truth is not None:
+            wanted = sorted(mask["rle"]["counts"] for mask in row.truth["masks"])
+            assert sorted(mask.rle["counts"] for mask in found[row.id].masks) == wanted
 
 
 def test_another_file_format_is_written_anew(
