@@ -7,7 +7,7 @@ refused, and so are words of an account that is gone, and words that somebody el
 with a sentence.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -64,7 +64,7 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
         NotFoundError: the round has no inspection project.
     """
     desk = inspection.cards(object)
-    project = _project(inspection.work, studio, INSPECT, object, desk.round)
+    (project,) = _projects(inspection.work, studio, (INSPECT,), object, desk.round)
     told = ReadBack(object)
     place = {card.image_id: card.position for card in desk.cards}
     words = [word for word in _words(studio, project) if word.image_id in place]
@@ -110,10 +110,8 @@ def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBa
     """
     work, batch = inspection.work, inspection.work.batch(object)
     told = ReadBack(object)
-    project = _project(work, studio, DISCARDS, object, batch.round)
-    third = find_projects(studio, work, THIRD).get((object, batch.round))
-    for one in (project, *([third] if third is not None else [])):
-        for word in _words(studio, one):
+    for project in _projects(work, studio, (DISCARDS, THIRD), object, batch.round):
+        for word in _words(studio, project):
             _take_review(inspection, object, batch, word, told)
     return told
 
@@ -125,7 +123,11 @@ def _take_review(
     case = next((c for c in cases if c.image_id == word.image_id), None)
     if case is None or _refused(word, case.annotator, told, "discards"):
         return
-    if any(same_person(review.inspector, word.who) for review in case.reviews):
+    own = next((one for one in case.reviews if same_person(one.inspector, word.who)), None)
+    if own is not None and own.uphold != (word.verdict == UPHOLD):
+        before = UPHOLD if own.uphold else RESTORE
+        told.refused.append(f"{word.where}: they said {before!r} before, and a review stands")
+    elif own is not None:
         told.known += 1
     elif not case.open:
         told.refused.append(f"{word.where}: the review of this image is closed")
@@ -167,15 +169,19 @@ def _try(action: Callable[[], Any], word: _Word, told: ReadBack) -> None:
         told.refused.append(f"{word.where}: {error.message}")
 
 
-def _project(work: Work, studio: Studio, kind: str, object: str, round: int) -> int:
-    found = find_projects(studio, work, kind).get((object, round))
-    if found is None:
-        command = "sample WORK --studio" if kind == INSPECT else "discards WORK --studio"
+def _projects(
+    work: Work, studio: Studio, kinds: Sequence[str], object: str, round: int
+) -> list[int]:
+    """Those of these kinds that are there: at least one."""
+    found = (find_projects(studio, work, kind).get((object, round)) for kind in kinds)
+    there = [project for project in found if project is not None]
+    if not there:
+        command = "sample WORK --studio" if INSPECT in kinds else "discards WORK --studio"
         raise NotFoundError(
             f"{object} round {round} has no such project in Label Studio",
             hint=f"make it with `partlab inspect {command}`",
         )
-    return found
+    return there
 
 
 def _words(studio: Studio, project: int) -> Iterator[_Word]:

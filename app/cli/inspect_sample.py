@@ -84,11 +84,11 @@ def _sampled(
             continue
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
         desks.append(desk)
-    _pass_on(faults, stop=bool(objects) or not desks)
+    pass_on(faults, stop=bool(objects) or not desks)
     return desks
 
 
-def _pass_on(faults: list[PartlabError], *, stop: bool) -> None:
+def pass_on(faults: list[PartlabError], *, stop: bool) -> None:
     """One fault stops a category that was asked for; where all were meant, it is said."""
     import logging
 

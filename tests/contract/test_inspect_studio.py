@@ -1,6 +1,9 @@
 """Inspection projects and reviews of refused images on a real Label Studio (Q-01, Q-04)."""
 
+import json
+import logging
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +11,7 @@ import pytest
 from annotator import Person
 from farm import answer, hand_out, pull, start
 from farm_drawn import drawn, paint, submit_drawn
+from typer.testing import CliRunner, Result
 
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.project import (
@@ -27,9 +31,11 @@ from annotate.studio.projects import find_projects
 from annotate.studio.server import Running
 from annotate.studio.users import create_users
 from annotate.work import Work
+from app.cli.main import app
 from partlab.errors import NotFoundError, StateError
 
 ANN, INA, BEN, CAT = "ann.i@x.org", "ina.i@x.org", "ben.i@x.org", "cat.i@x.org"
+HAMMER = "schöner Hammer"
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +73,15 @@ def said(**words: str) -> list[dict[str, Any]]:
 def tasks(studio: Studio, opened: Opened) -> dict[int, int]:
     found = studio.pages("/api/tasks/", key="tasks", project=opened.project_id, fields="all")
     return {task["data"]["image_id"]: task["id"] for task in found}
+
+
+def command(studio: Studio, monkeypatch: pytest.MonkeyPatch, *words: str) -> Result:
+    """`partlab inspect …` beside this server."""
+    monkeypatch.setattr(Studio, "from_env", lambda: nullcontext(studio))
+    told = CliRunner().invoke(app, ["inspect", *words])
+    logging.getLogger().handlers.clear()
+    assert told.exit_code == 0, told.output
+    return told
 
 
 def test_the_pages_are_what_label_studio_accepts() -> None:
@@ -193,6 +208,40 @@ def test_refused_images_go_to_two_people_and_a_third(
     assert open_discards(inspection, studio, "ram") == []
     pull(work, [drawn(work, 3)])
     assert read_discards(inspection, studio, "ram").taken == 0
+
+
+def test_a_third_review_needs_no_project_of_the_first_two(
+    studio: Studio, work: Work, team: dict[str, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two disagreed at the terminal; another category without a project stops nobody."""
+    submit_drawn(work, discards=(3,))
+    inspection = Inspection(work)
+    with pytest.raises(NotFoundError, match="no such project"):
+        read_discards(inspection, studio, "ram")
+    inspection.review_discard("ram", 3, True, INA)
+    inspection.review_discard("ram", 3, False, BEN)
+    (third,) = open_discards(inspection, studio, "ram")
+    team[CAT].submit(tasks(studio, third)[3], said(verdict="rightly refused"))
+    hand_out(work, HAMMER, assignee=ANN)
+    submit_drawn(work, HAMMER, discards=(13,))
+    told = command(studio, monkeypatch, "discards", str(work.folder), "--from-studio", "--json")
+    assert [(one["object"], one["taken"]) for one in json.loads(told.stdout)] == [("ram", 1)]
+    assert f"left out: {HAMMER} round 1 has no such project" in told.stderr
+    assert inspection.discards("ram")[0].state == "final"
+
+
+def test_a_review_changed_in_label_studio_is_not_swallowed(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    submit_drawn(work, discards=(3,))
+    inspection = Inspection(work)
+    (opened,) = open_discards(inspection, studio, "ram")
+    word = team[INA].submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
+    assert read_discards(inspection, studio, "ram").taken == 1
+    team[INA].update(word["id"], said(verdict="draw it after all"))
+    told = read_discards(inspection, studio, "ram")
+    assert (told.taken, told.known) == (0, 0)
+    assert told.refused[0].endswith("they said 'rightly refused' before, and a review stands")
 
 
 def test_nothing_is_made_where_nothing_waits(studio: Studio, work: Work) -> None:
