@@ -46,7 +46,7 @@ def read_export(work: Work, event: Event) -> tuple[list[Answer], list[Flag]]:
         for task in export.tasks:
             answer, said = _judge(task, facts)
             answers += [answer] if answer is not None else []
-            flags += [*facts.news(task, said), *facts.settled(task)]
+            flags += [*facts.news(task, said), *facts.settled(task, said)]
     return answers, flags
 
 
@@ -84,7 +84,7 @@ class _Facts:
             where = f"project {self.header.project} task {task.id} annotation {one.annotation_id}"
             message = f"{where}{name}: {one.words}"
             known = self.flagged.get((task.id, one.annotation_id, one.kind))
-            if known is None or known.message != message:
+            if known is None or known.settled or known.message != message:
                 yield Flag(
                     object=self.round.object,
                     round=self.round.number,
@@ -93,14 +93,21 @@ class _Facts:
                     kind=one.kind,
                     message=message,
                     at=one.at,
+                    settled=False,  # said, or a merge would keep what was settled before
                 )
 
-    def settled(self, task: RawTask) -> Iterator[Flag]:
-        """Open flags of annotations that somebody deleted since, as was asked of them."""
+    def settled(self, task: RawTask, said: Sequence[Said]) -> Iterator[Flag]:
+        """Open flags of annotations that are no longer too many.
+
+        Somebody deleted them, as was asked, or the round has become their author's.
+        """
         there = {annotation.id for annotation in task.annotations}
+        again = {(one.annotation_id, one.kind) for one in said}
         for flag in self.flagged.values():
-            gone = flag.task_id == task.id and flag.annotation_id not in there
-            if gone and flag.kind in UNTIL_DELETED and not flag.settled:
+            if flag.task_id != task.id or flag.kind not in UNTIL_DELETED or flag.settled:
+                continue
+            counts = not self.round.closed and (flag.annotation_id, flag.kind) not in again
+            if counts or flag.annotation_id not in there:
                 yield Flag(**{**asdict(flag), "settled": True})
 
 

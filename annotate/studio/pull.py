@@ -27,7 +27,7 @@ from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import Progress, silent
 
-__all__ = ["Pulled", "pull", "read_export"]
+__all__ = ["Pulled", "pull", "pulling", "read_export"]
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +105,7 @@ def pull(
     """
     batches = _batches(work, objects)
     told: list[Pulled] = []
-    with _alone(work):
+    with pulling(work):
         need_settled(work)
         there = find_projects(studio, work)
         people = {id: email for email, id in studio.users().items()}
@@ -133,7 +133,12 @@ def _batches(work: Work, objects: Sequence[str]) -> list[Batch]:
 
 
 @contextmanager
-def _alone(work: Work) -> Iterator[None]:
+def pulling(work: Work) -> Iterator[None]:
+    """Keep other pulls of this work away.
+
+    Raises:
+        BusyError: another pull is running.
+    """
     with ExitStack() as stack:
         try:
             stack.enter_context(exclusive(work.folder / ".pull"))

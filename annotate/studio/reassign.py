@@ -6,6 +6,7 @@ from typing import Any
 from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
 from annotate.studio.projects import description_of, title_of
+from annotate.studio.pull import pull, pulling
 from annotate.studio.rounds import BEING_DRAWN, OVER, images_of_next
 from annotate.studio.users import need_users
 from annotate.work import Batch, Work
@@ -22,41 +23,64 @@ def reassign(
 ) -> tuple[Batch, int]:
     """Give a whole category to another annotator; its round, and the answers that are redone.
 
-    With answers in this round `force` gives the round up and plans it afresh for the new
-    annotator, since one person draws all images of a category; the old answers stay in the
-    exports. After a rejection the next round is planned. `partlab studio create` then makes
-    the new project.
+    The category is pulled first, so that nothing drawn is overlooked; a dry run does not, and
+    knows only of answers that were pulled before. With answers in this round `force` gives the
+    round up and plans it afresh for the new annotator, since one person draws all images of a
+    category; the old answers stay in the exports. After a rejection the next round is planned.
+    `partlab studio create` then makes the new project.
 
     Raises:
         StateError: the round is accepted, is theirs already, or has answers.
         UnknownNameError: there is no such category, or no such account.
+        StudioError: the server is gone, or lacks the project.
+        BusyError: another process works on the projects.
     """
     to = to.strip().lower()
     batch = work.batch(owner)
     need_users(studio, [to])
-    there = work.answers(owner, batch.round, with_honeypots=True)
-    answers = 0 if batch.state in OVER else sum(1 for _ in there)
-    _check(batch, to, answers, force=force)
-    if not dry_run:
-        who = str(studio.whoami()["email"])
-        with handing_out(work.folder):
-            need_settled(work)
-            _hand_over(work, studio, who, batch, to, answers)
+    _need_open(batch, to)
+    if dry_run:
+        return batch, _answers(work, batch, force=force)
+    who = str(studio.whoami()["email"])
+    _fetch(work, studio, batch, who)
+    with pulling(work), handing_out(work.folder):
+        need_settled(work)
+        batch = work.batch(owner)
+        _need_open(batch, to)
+        answers = _answers(work, batch, force=force)
+        _hand_over(work, studio, who, batch, to, answers)
     return work.batch(owner), answers
 
 
-def _check(batch: Batch, to: str, answers: int, *, force: bool) -> None:
+def _need_open(batch: Batch, to: str) -> None:
     what = f"{batch.object} round {batch.round}"
     if batch.state not in _OPEN:
         raise StateError(f"{what} is {batch.state}: there is nothing to hand over")
     if batch.assignee == to:
         raise StateError(f"{what} is {to}'s already")
+
+
+def _fetch(work: Work, studio: Studio, batch: Batch, who: str) -> None:
+    """Take in what was drawn so far."""
+    if batch.project_id is None or batch.state in OVER:
+        return
+    for told in pull(work, studio, objects=[batch.object], submit=False, who=who):
+        if told.trouble and told.round == batch.round:
+            raise StudioError(told.trouble, hint=told.hint)
+
+
+def _answers(work: Work, batch: Batch, *, force: bool) -> int:
+    """How many answers have to be redone."""
+    what = f"{batch.object} round {batch.round}"
+    there = work.answers(batch.object, batch.round, with_honeypots=True)
+    answers = 0 if batch.state in OVER else sum(1 for _ in there)
     if answers and not force:
         raise StateError(
             f"{what} already has {answers} answers of {batch.assignee}; one annotator draws a "
             "whole category",
             hint="with --force the round is begun afresh; its answers stay in the exports",
         )
+    return answers
 
 
 def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answers: int) -> None:

@@ -89,7 +89,10 @@ def _pushed(change: Change) -> None:
 
 @rules("reassigned")
 def _reassigned(change: Change) -> None:
-    """{to}: the whole category changes hands before its first answer (M-05)."""
+    """{to}: the whole category changes hands before its first answer (M-05).
+
+    What was seen so far is read again: it may be the new annotator's.
+    """
     batch = change.batch("planned", "annotating")
     if change.session.scalar(select(func.count()).select_from(Answer).filter_by(**change.key)):
         raise StateError(
@@ -97,7 +100,9 @@ def _reassigned(change: Change) -> None:
             "one annotator draws a whole category",
             hint="with --force the round is begun afresh; its answers stay in the exports",
         )
-    batch.assignee = change.data["to"]
+    batch.assignee, batch.cursor = change.data["to"], None
+    for task in change.session.scalars(select(Task).filter_by(**change.key)):
+        task.seen = None
 
 
 @rules("abandoned")

@@ -154,7 +154,7 @@ class CategoryId(Base):
 class Flag(Base):
     """A breach of the rules seen at an ingest; nothing flagged is taken silently.
 
-    `settled` when what it is about was deleted or put back in Label Studio.
+    `settled` when what it is about was deleted or put back in Label Studio, or counts after all.
     """
 
     __tablename__ = "flags"

@@ -25,6 +25,8 @@ def reassign(
 ) -> None:
     """Give a whole object category to another annotator; one person draws all its images.
 
+    What was drawn so far is pulled first; --dry-run pulls nothing.
+
     Example: partlab studio reassign ram-work ram --to cleo@example.org
     """
     with reported(json) as ui:
@@ -40,6 +42,7 @@ def reassign(
             f"{object} {'would go' if dry_run else f'r{batch.round} goes'} to {to.strip().lower()}"
         )
         text += f"; {redone} answers are redone" if redone else ""
+        text += "; drawings that are not pulled yet were not looked at" if dry_run else ""
         if batch.state == "planned":
             text += f"\nnext: partlab studio create {quote(str(folder))}"
         ui.emit(told, text)

@@ -11,8 +11,11 @@ from sqlalchemy import select
 
 from annotate.studio.pull import Pulled, pull, read_export
 from annotate.studio.raw import RawTask
+from annotate.studio.reassign import reassign
+from annotate.studio.status import standings
 from annotate.work import Answer, Flag, Work, rebuild_work
 from annotate.work.tables import Image
+from partlab.errors import StateError
 from partlab.files import read_json
 from partlab.masks import decode
 
@@ -71,6 +74,48 @@ def test_a_foreign_annotation_is_told_and_not_taken(work: Work, server: FakeTask
     fetch(work, server)
     assert parts(work) == ["body"]
     assert list(flags(work)) == ["foreign-annotation"]
+
+
+def hand_over(work: Work, server: FakeTasks, to: str, **how: Any) -> int:
+    with server.client() as studio:
+        return reassign(work, studio, "ram", to, **how)[1]
+
+
+def test_handed_over_to_who_drew_it_the_drawings_count(work: Work, server: FakeTasks) -> None:
+    """M-05: what the flag advises; a category may come back, too."""
+    for task in (1001, 1002):
+        server.annotate(task, drawn(RAM, head=HEAD), by=3)
+    assert fetch(work, server).flags == 2
+    hand_over(work, server, "ben@x.org")
+    told = fetch(work, server)
+    assert (told.masks, told.open, standings(work)[0].flags) == (2, 10, ())
+
+
+def test_handed_over_and_back_what_was_flagged_is_flagged_again(
+    work: Work, server: FakeTasks
+) -> None:
+    server.annotate(1001, drawn(RAM, head=HEAD), by=3, was_cancelled=True)
+    for to, flagged in (("ben@x.org", "skipped it"), ("ann@x.org", "ben@x.org drew it")):
+        hand_over(work, server, to)
+        fetch(work, server)
+        assert any(flagged in flag for flag in standings(work)[0].flags)
+
+
+def test_what_is_not_pulled_yet_is_not_overlooked_when_a_category_changes_hands(
+    work: Work, server: FakeTasks
+) -> None:
+    server.annotate(1001, drawn(RAM, head=HEAD))
+    assert hand_over(work, server, "ben@x.org", dry_run=True) == 0  # nothing is pulled for it
+    with pytest.raises(StateError, match=r"already has 1 answers of ann@x\.org"):
+        hand_over(work, server, "ben@x.org")
+    assert parts(work) == ["head"]
+    server.annotate(1002, drawn(RAM, body=BODY))
+    assert hand_over(work, server, "ben@x.org", force=True) == 2
+    assert parts(work, 2) == ["body"]  # and its export is kept
+    assert [(b.state, b.assignee) for b in work.rounds("ram")] == [
+        ("abandoned", "ann@x.org"),
+        ("planned", "ben@x.org"),
+    ]
 
 
 def test_a_foreign_edit_leaves_what_was_pulled_before(work: Work, server: FakeTasks) -> None:
