@@ -29,6 +29,7 @@ from partlab.errors import (
 URL = "PARTLAB_DB_URL"
 WAIT_SECONDS = 60
 LOCK = 7_041_907  # any number, the same for every partlab process
+FILE = "file"  # of a connection: the path, and the inode that was opened
 DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
 
 
@@ -39,7 +40,7 @@ def open_database(folder: Path, kind: str) -> Engine:
         BackendUnavailableError: PostgreSQL is needed and not named, not installed or not there.
         DatasetError: the file is not a database of ours.
     """
-    engine = _sqlite(folder / "partlab.db") if kind == "sqlite" else _postgres()
+    engine = sqlite_engine(folder) if kind == "sqlite" else _postgres()
     with _in_words(engine):
         _migrate(engine)
     return engine
@@ -56,8 +57,14 @@ def database_kind() -> str:
     return "postgresql" if os.environ.get(URL) else "sqlite"
 
 
-def _sqlite(path: Path) -> Engine:
+def sqlite_engine(folder: Path) -> Engine:
+    """Connections to the SQLite database of a folder, as it is."""
+    path = folder / "partlab.db"
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": WAIT_SECONDS})
+
+    @event.listens_for(engine, "do_connect")
+    def _note_file(_: Any, record: Any, *__: Any) -> None:
+        record.info[FILE] = (path, _inode(path))
 
     @event.listens_for(engine, "connect")
     def _settings(connection: Any, _: Any) -> None:
@@ -71,6 +78,20 @@ def _sqlite(path: Path) -> Engine:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
     return engine
+
+
+def _inode(path: Path) -> int | None:
+    return path.stat().st_ino if path.exists() else None
+
+
+def _need_same_file(engine: Engine, connection: Connection) -> None:
+    """A rebuild puts a new file in place; what is written into the old one would be lost."""
+    path, opened = connection.info.get(FILE, (None, None))
+    if opened is not None and opened != _inode(path):
+        engine.dispose()  # whoever goes on connects to the new one
+        raise BusyError(
+            f"the database {path} was made again meanwhile", hint="run the same command again"
+        )
 
 
 def _postgres() -> Engine:
@@ -120,6 +141,11 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
                 f"{where} is damaged: {words}",
                 hint="move it away and run `partlab inspect rebuild WORK`",
             )
+        if "no such column" in words or "has no column" in words:
+            return DatasetError(
+                f"{where} was made by another version of partlab: {words}",
+                hint="`partlab inspect rebuild WORK` makes it again",
+            )
         closed = "unable to open" in words or "readonly" in words
         hint = "its folder must be writable, even to read" if closed else "free some space"
         return PartlabError(f"cannot use {where}: {words}", hint=f"{hint}, then try again")
@@ -149,12 +175,17 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """One write transaction that has the database for itself."""
+    """One write transaction that has the database for itself.
+
+    Raises:
+        BusyError: the database was made again since it was opened, or is held by others.
+    """
     with (
         _in_words(engine),
         engine.connect().execution_options(writes=True) as connection,
         connection.begin(),
         Session(connection, expire_on_commit=False) as session,
     ):
+        _need_same_file(engine, connection)
         yield session
         session.flush()

@@ -16,15 +16,25 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.work.tables import Event
-from partlab.errors import PartlabError, SchemaError
+from partlab.errors import DatasetError, PartlabError, SchemaError
 
 
 def catch_up(session: Session, path: Path) -> None:
-    """Append the events that are not in the file yet, and see them safely on disk."""
+    """Append the events that are not in the file yet, and see them safely on disk.
+
+    Raises:
+        DatasetError: the last event of the file is not that of the database.
+        PartlabError: the file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            last = _mend_and_find_last(path)
+            last, after = _mend_and_find_last(path)
+            if last and session.scalar(select(Event.after).filter_by(id=last)) != after:
+                raise DatasetError(
+                    f"event {last} of {path} is not that of the database",
+                    hint="`partlab inspect rebuild WORK` makes the database from the history",
+                )
             news = session.scalars(select(Event).where(Event.id > last).order_by(Event.id))
             with path.open("ab") as handle:
                 for event in news:
@@ -47,35 +57,39 @@ def last_id(path: Path) -> int:
     if not path.is_file():
         return 0
     with path.open("rb") as handle:
-        return _last(handle, path)[0]
+        return _last(handle, path)[0][0]
 
 
-def _mend_and_find_last(path: Path) -> int:
-    """Id of the last whole line; a line cut off by a crash is removed."""
+_Last = tuple[int, str]  # id and hash of the last event
+
+
+def _mend_and_find_last(path: Path) -> _Last:
+    """The last whole line; a line cut off by a crash is removed."""
     if not path.exists():
-        return 0
+        return 0, ""
     with path.open("rb+") as handle:
         last, end = _last(handle, path)
         handle.truncate(end)
     return last
 
 
-def _last(handle: BinaryIO, path: Path) -> tuple[int, int]:
-    """Id of the last whole line, and where it ends."""
+def _last(handle: BinaryIO, path: Path) -> tuple[_Last, int]:
+    """The last whole line, and where it ends."""
     end = handle.seek(0, os.SEEK_END)
     while end:
         start = _line_start(handle, end)
         handle.seek(start)
         line = handle.read(end - start)
         if line.endswith(b"\n"):
-            return _id_of(line, path), end
+            return _read_last(line, path), end
         end = start
-    return 0, 0
+    return (0, ""), 0
 
 
-def _id_of(line: bytes, path: Path) -> int:
+def _read_last(line: bytes, path: Path) -> _Last:
     try:
-        return int(json.loads(line)["id"])
+        event = json.loads(line)
+        return int(event["id"]), str(event["after"])
     except (ValueError, KeyError, TypeError) as error:
         raise SchemaError(f"the last line of {path} is damaged: {error}") from None
 

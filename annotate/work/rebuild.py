@@ -1,20 +1,35 @@
 """The database of a work made again from its journal and its raw exports."""
 
+import logging
 import os
-from collections.abc import Callable, Sequence
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
 
 from annotate.vocabulary import read_vocabulary
 from annotate.work import journal
 from annotate.work.chain import apply_event, hash_now
 from annotate.work.change import Change
-from annotate.work.database import DATABASE_FILES, drop_database, open_database, writing
+from annotate.work.database import (
+    DATABASE_FILES,
+    drop_database,
+    open_database,
+    sqlite_engine,
+    writing,
+)
 from annotate.work.settings import WorkSettings
 from annotate.work.store import Work
-from annotate.work.tables import Answer, Event, Flag
+from annotate.work.tables import About, Answer, Event, Flag
 from partlab.config import load_config
-from partlab.errors import DatasetError, NotFoundError
+from partlab.errors import BusyError, DatasetError, NotFoundError, PartlabError
 from partlab.files import exclusive
+
+log = logging.getLogger(__name__)
 
 Ingest = Callable[[Work, Event], tuple[Sequence[Answer], Sequence[Flag]]]
 """Reads the raw file of a "pulled" event again."""
@@ -30,6 +45,7 @@ def rebuild_work(folder: str | Path, ingest: Ingest) -> int:
         SchemaError: the journal is damaged; the message says the line.
         DatasetError: what comes out is not what was recorded, or PostgreSQL's database is
             not empty.
+        BusyError: another process is writing to the old database, or reading it.
     """
     folder = Path(folder)
     settings = load_config(WorkSettings, folder / "work.json")
@@ -42,9 +58,45 @@ def rebuild_work(folder: str | Path, ingest: Ingest) -> int:
         scratch = folder / ".rebuild"
         drop_database(scratch)
         scratch.mkdir(exist_ok=True)
-        count = _replay(folder, settings, scratch, source, ingest)
-        _put_in_place(scratch, folder)
+        with _holding_old(folder, settings, source):
+            count = _replay(folder, settings, scratch, source, ingest)
+            _put_in_place(scratch, folder)
     return count
+
+
+@contextmanager
+def _holding_old(folder: Path, settings: WorkSettings, source: Path) -> Iterator[None]:
+    """Keep everybody from writing into the old database, where it can still be read.
+
+    Events that a crash kept from the journal are added to it first.
+    """
+    with ExitStack() as stack:
+        if (folder / "partlab.db").exists():
+            engine = sqlite_engine(folder)
+            stack.callback(engine.dispose)
+            try:
+                session = stack.enter_context(writing(engine))
+                _fold_in_log(engine)
+                owner = session.get(About, "work")
+                if owner is not None and owner.value == settings.id:
+                    journal.catch_up(session, source)
+            except BusyError:
+                raise
+            except (PartlabError, DBAPIError, sqlite3.Error) as error:
+                log.warning("the old database is of no help: %s", error)
+        yield
+
+
+def _fold_in_log(engine: Engine) -> None:
+    """Then the file is whole without its log, whatever happens to that."""
+    with closing(engine.raw_connection()) as connection:
+        cursor = connection.cursor()
+        _, logged, folded = cursor.execute("PRAGMA wal_checkpoint").fetchone()
+    if logged != folded:
+        raise BusyError(
+            f"another process is reading {engine.url.database}",
+            hint="wait for it to end, then run the same command again",
+        )
 
 
 def _replay(
@@ -78,12 +130,25 @@ def _again(change: Change, source: Path) -> None:
 def _put_in_place(scratch: Path, folder: Path) -> None:
     """The new database becomes the work's; the old one is kept beside it.
 
-    The old one's log goes first: read into the new one, it would damage it.
+    There is a database at every moment. The old one's log goes before the new one comes: read
+    into that, it would damage it.
     """
-    for name in DATABASE_FILES[::-1]:
+    kept = {
+        name: name.replace("partlab.db", "partlab.db.before-rebuild") for name in DATABASE_FILES
+    }
+    for name in kept.values():
+        (folder / name).unlink(missing_ok=True)
+    for name in DATABASE_FILES:
         if (folder / name).exists():
-            kept = name.replace("partlab.db", "partlab.db.before-rebuild")
-            os.replace(folder / name, folder / kept)
+            put = _link if name == "partlab.db" else os.replace
+            put(folder / name, folder / kept[name])
     os.replace(scratch / "partlab.db", folder / "partlab.db")
     drop_database(scratch)
     scratch.rmdir()
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a system without links
+        shutil.copyfile(source, target)

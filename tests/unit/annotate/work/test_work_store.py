@@ -4,10 +4,12 @@ import json
 import os
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,7 @@ from farm import answer, hand_out, pull, start, submit
 from annotate.work import Answer, Event, Flag, Work, rebuild_work
 from partlab.errors import (
     BackendUnavailableError,
+    BusyError,
     ConfigError,
     DatasetError,
     NotFoundError,
@@ -186,3 +189,104 @@ def test_answers_stream(tmp_path: Path) -> None:
         assert next(stream).image_id == 1
         stream.close()  # type: ignore[attr-defined]
         work.record("logged", who="x")  # a reader that stopped midway blocks nobody
+
+
+NOTHING: tuple[tuple[Answer, ...], tuple[Flag, ...]] = ((), ())
+
+
+def test_who_has_the_work_open_during_a_rebuild_loses_nothing(tmp_path: Path) -> None:
+    """Their database was moved away: they are told, write nothing, and go on with the new one."""
+    start(tmp_path / "w").close()
+    with Work.open(tmp_path / "w") as live:
+        live.batches()
+        rebuild_work(live.folder, lambda *_: NOTHING)
+        with Work.open(live.folder) as other:
+            with pytest.raises(BusyError, match="was made again meanwhile"):
+                live.record("logged", who="ann")
+            other.record("logged", who="bea")
+            live.record("logged", who="ann")
+            assert [event.who for event in other.events()][-2:] == ["bea", "ann"]
+    lines = live.history.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["who"] for line in lines][-2:] == ["bea", "ann"]
+    rebuild_work(live.folder, lambda *_: NOTHING)
+
+
+def test_nobody_writes_while_a_rebuild_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("annotate.work.database.WAIT_SECONDS", 0.2)
+    refused = []
+
+    def ingest(work: Work, event: Event) -> tuple[Sequence[Answer], Sequence[Flag]]:
+        with Work.open(work.folder) as other, pytest.raises(BusyError, match="another process"):
+            other.record("logged", who="bea")
+        refused.append(event.id)
+        return NOTHING
+
+    with start(tmp_path / "w") as work:
+        hand_out(work)
+        pull(work, [])
+    rebuild_work(work.folder, ingest)
+    assert len(refused) == 1
+
+
+def test_a_rebuild_takes_events_that_a_crash_kept_from_the_history(tmp_path: Path) -> None:
+    with start(tmp_path / "w") as work:
+        lines = work.history.read_text(encoding="utf-8").splitlines(keepends=True)
+        work.record("logged", who="ann")
+        work.history.write_text("".join(lines), encoding="utf-8")
+    assert rebuild_work(work.folder, lambda *_: NOTHING) == len(lines) + 1
+    with Work.open(work.folder) as again:
+        assert again.events()[-1].who == "ann"
+
+
+def test_a_history_that_is_not_the_databases_is_not_written_on(tmp_path: Path) -> None:
+    with start(tmp_path / "w") as work:
+        text = work.history.read_text(encoding="utf-8")
+        last = work.events()[-1].after
+        work.history.write_text(text.replace(last, "another"), encoding="utf-8")
+        with pytest.raises(DatasetError, match="is not that of the database"):
+            work.record("logged", who="ann")
+
+
+@pytest.mark.parametrize("calls", range(5))
+def test_a_rebuild_that_is_killed_leaves_a_whole_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, calls: int
+) -> None:
+    """Wherever it is cut off while the files change places, another rebuild ends it."""
+    folder, left = tmp_path / "w", [calls]
+    start(folder).close()
+    count = len(Work.open(folder).events())  # who has it open keeps the log there
+
+    def last_moments(function: Callable[..., None]) -> Callable[..., None]:
+        def moved(*paths: Path) -> None:
+            if not left[0]:
+                raise KeyboardInterrupt
+            left[0] -= 1
+            function(*paths)
+
+        return moved
+
+    with monkeypatch.context() as patched:
+        for name in ("replace", "link"):
+            patched.setattr(f"annotate.work.rebuild.os.{name}", last_moments(getattr(os, name)))
+        with suppress(KeyboardInterrupt):
+            rebuild_work(folder, lambda *_: NOTHING)
+    with Work.open(folder) as whole:
+        assert len(whole.events()) == count
+    rebuild_work(folder, lambda *_: NOTHING)
+    with sqlite3.connect(folder / "partlab.db.before-rebuild") as kept:
+        assert kept.execute("SELECT count(*) FROM events").fetchone() == (count,)
+    with Work.open(folder) as again:
+        assert len(again.events()) == count
+
+
+def test_a_database_of_an_older_partlab_is_made_again(tmp_path: Path) -> None:
+    start(tmp_path / "w").close()
+    with sqlite3.connect(tmp_path / "w" / "partlab.db") as old:
+        old.execute("ALTER TABLE flags DROP COLUMN settled")
+    with Work.open(tmp_path / "w") as work, pytest.raises(DatasetError, match="another version"):
+        work.flags()
+    rebuild_work(tmp_path / "w", lambda *_: NOTHING)
+    with Work.open(tmp_path / "w") as again:
+        assert again.flags() == []
