@@ -21,12 +21,13 @@ from annotate.studio.client import Studio
 from annotate.studio.create import renew_project
 from annotate.studio.labelconfig import config_hash, label_config
 from annotate.studio.pull import pull
-from annotate.studio.raw import Header, write_export
+from annotate.studio.raw import Header, RawAnnotation, write_export
 from annotate.studio.relabel import relabel
 from annotate.vocabulary import ObjectParts, Vocabulary, read_vocabulary, write_vocabulary
 from annotate.vocabulary.edit import UNSIGNED, Editor
 from annotate.vocabulary.migrate import Moves, moves_between, settle
 from annotate.work import Answer, Batch, Work
+from annotate.work.change import is_drawn
 from annotate.work.unfinished import marker
 from partlab.errors import StateError, StudioError, UnknownNameError
 from partlab.files import exclusive
@@ -191,7 +192,7 @@ def _redraw(
     """Why answers have to be drawn again, by image id; counts those that change."""
     found = {}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
-        if answer.kind == "masks":
+        if is_drawn(answer):
             told.answers += any(mask["part"] in moves.parts for mask in answer.masks)
             if why := list(_reasons(answer, moves, keep=keep)):
                 found[str(answer.image_id)] = "; ".join(why)
@@ -321,25 +322,53 @@ def _apply(
         if told.interface or not step.moves.empty:
             data["config_hash"] = renew_project(work, studio, batch, target.version)
         if not step.moves.empty:
-            _relabel(studio, step, _before(work, batch, target), progress)
+            before = _before(work, batch, target)
+            data["updated"] = _relabel(work, studio, step, before, progress)
     data["redraw"] = dict(step.redraw)
     work.record("migrated", who=by.name, object=batch.object, round=batch.round, data=data)
 
 
-def _relabel(studio: Studio, step: _Step, before: Path, progress: Progress) -> None:
-    kept = _kept(before)
+def _relabel(
+    work: Work, studio: Studio, step: _Step, before: Path, progress: Progress
+) -> dict[str, str]:
+    """New labels on the server; when drawings were changed by it, by image id.
+
+    Otherwise the next pull would take our own hand for the annotator's. What was changed since
+    it was pulled is left out: it is still to be taken.
+    """
+    kept, times = _kept(before), dict[str, str]()
     base: dict[str, Any] = next(kept, {})
+    answers = work.answers(step.batch.object, step.batch.round, with_honeypots=True)
+    stored = {a.annotation_id: (a.updated_at, a.image_id) for a in answers if is_drawn(a)}
     for task in progress(_tasks(studio, step.batch), f"relabelling {step.batch.object}"):
         while base and base["id"] < task["id"]:
             base = next(kept, {})
-        for path, result in _changes(task, base, step):
-            studio.patch(path, {"result": result})
+        for kind, one, result in _changes(task, base, step):
+            one |= studio.patch(f"/api/{kind}/{one['id']}/", {"result": result})
+        for old, now in _relabelled(task, base, step):
+            pulled, image_id = stored.get(now.id, (None, None))
+            if pulled == old.updated_at:
+                times[str(image_id)] = now.updated_at
+    return times
+
+
+def _relabelled(
+    task: Mapping[str, Any], base: Mapping[str, Any], step: _Step
+) -> Iterator[tuple[RawAnnotation, RawAnnotation]]:
+    """Annotations that hold what they held before with new labels, and nothing else: old, new."""
+    before = {one["id"]: one for one in base.get("annotations") or ()}
+    for one in task["annotations"]:
+        old = before.get(one["id"])
+        if old is None or old["result"] == one["result"]:
+            continue
+        if one["result"] == relabel(old["result"], step.moves.labels).result:
+            yield RawAnnotation.model_validate(old), RawAnnotation.model_validate(one)
 
 
 def _changes(
     task: Mapping[str, Any], base: Mapping[str, Any], step: _Step
-) -> Iterator[tuple[str, list[Any]]]:
-    """Paths of annotations and predictions of a task, with their new results.
+) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
+    """Annotations and predictions of a task (which of the two, itself), with their new results.
 
     `base` is the task before anything was touched, so that a label is never changed twice.
     What was made or changed since has labels of either version: only those that are gone are
@@ -361,7 +390,7 @@ def _changes(
                 setattr(step.told, kind, getattr(step.told, kind) + 1)
                 step.told.renamed += made.renamed
                 step.told.dropped += made.dropped
-                yield f"/api/{kind}/{one['id']}/", made.result
+                yield kind, one, made.result
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from sqlalchemy import select
 
-from annotate.work.change import PART_GONE, Change, Rules
+from annotate.work.change import PART_GONE, Change, Rules, is_drawn
 from annotate.work.tables import About, Answer, CategoryId
 from partlab.errors import StateError
 
@@ -11,16 +11,19 @@ rules = Rules()
 
 @rules("migrated")
 def _migrated(change: Change) -> None:
-    """{vocabulary_version, config_hash?, parts: {old id: new id or None}, redraw?}.
+    """{vocabulary_version, config_hash?, parts: {old id: new id or None}, redraw?, updated?}.
 
     A change of the vocabulary. A mask whose part is gone is taken from the answer; one answer's
     masks that end under one part stay separate layers until the next export. `redraw` is
     {image id: why} of the answers that count as not done from now on; without it they are those
-    that lost a mask. A round that is being inspected, or was accepted, cannot be opened again.
+    that lost a mask. `updated` is {image id: time} of the drawings that the change itself gave
+    new labels in Label Studio. A round that is being inspected, or was accepted, cannot be
+    opened again.
     """
     batch = change.batch("planned", "annotating", "submitted", "sampled", "accepted")
     moves: dict[str, str | None] = change.data["parts"]
     redraw: dict[str, str] | None = change.data.get("redraw")
+    updated: dict[str, str] = change.data.get("updated", {})
     batch.vocabulary_version = change.data["vocabulary_version"]
     batch.config_hash = change.data.get("config_hash") or batch.config_hash
     for answer in change.session.scalars(select(Answer).filter_by(**change.key)):
@@ -30,9 +33,10 @@ def _migrated(change: Change) -> None:
         )
         if moved != answer.masks:
             answer.masks = [mask for mask in moved if mask["part"]]
+        answer.updated_at = updated.get(str(answer.image_id), answer.updated_at)
         words = f"the part {', '.join(lost)} is no longer in the vocabulary: draw it afresh"
         why = (words if lost else None) if redraw is None else redraw.get(str(answer.image_id))
-        if why is not None and answer.kind == "masks":
+        if why is not None and is_drawn(answer):
             change.batch("planned", "annotating", "submitted")
             answer.kind, batch.state, batch.manifest_hash = "broken", "annotating", None
             problem = {"kind": PART_GONE, "message": why, "severity": "error"}

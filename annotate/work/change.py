@@ -15,6 +15,12 @@ PART_GONE = "part-gone"
 """The problem of an answer that a change of the vocabulary opened again."""
 
 
+def is_drawn(answer: Answer) -> bool:
+    """Whether it has masks, also when a change of the vocabulary opened it again."""
+    opened = any(problem["kind"] == PART_GONE for problem in answer.problems)
+    return answer.kind == "masks" or opened
+
+
 @dataclass(frozen=True)
 class Change:
     """One event on its way into the database, with the rows an ingest brought along."""

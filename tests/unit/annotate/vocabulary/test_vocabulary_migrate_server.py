@@ -11,6 +11,7 @@ import pytest
 from annotator import Person
 from colour_segmenter import draw_folder
 
+from annotate.studio import migrate as module
 from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.client import Studio
 from annotate.studio.create import create
@@ -318,3 +319,61 @@ def _discard() -> list[dict[str, Any]]:
     value = {"choices": ["low quality"]}
     choice = {"id": "d", "from_name": "discard", "to_name": "image", "type": "choices"}
     return [{**choice, "value": value}]
+
+
+def alone(folder: Path, studio: Studio) -> Work:
+    """6 cats whose annotator is the administrator, the one who migrates; 4 drawn and pulled."""
+    photos = draw_folder(folder / "photos", 18)
+    plan = plan_work(OLD, photos, objects=["cat"])
+    begun = begin_work(folder / "alone", plan, name="alone", per_object=6)
+    create(begun, studio, annotators=[str(studio.whoami()["email"])])
+    images = {image.id: image for image in begun.images()}
+    for task in begun.tasks("cat", 1)[:DRAWN]:
+        image = images[task.image_id]
+        result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
+        studio.post(f"/api/tasks/{task.task_id}/annotations/", {"result": result})
+    pull(begun, studio)
+    return begun
+
+
+def test_who_migrates_may_be_the_annotator(tmp_path: Path, studio: Studio) -> None:
+    """The new labels are no correction: what is to be drawn again waits for one."""
+    new = split_part(OLD, "cat", "tail", ["root", "tip"])
+    with alone(tmp_path, studio) as work:
+        last = list(work.answers("cat", 1))[-1]
+        migrate(work, studio, new, by=BY)
+        check_quiet(work, studio)
+        assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
+        migrate(work, studio, rename_part(new, "cat", "head", "face"), by=BY)
+        check_quiet(work, studio)
+        assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
+        path = f"/api/annotations/{last.annotation_id}/"
+        studio.patch(path, {"result": studio.get(path)["result"]})  # looked at, nothing to add
+        (told,) = pull(work, studio, submit=False)
+        assert (told.answers, told.masks) == (1, 1)
+
+
+def test_drawn_while_it_migrates_is_pulled_afterwards(
+    tmp_path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was changed after the pull that comes first is not taken for the new labels."""
+    new = split_part(OLD, "cat", "tail", ["root", "tip"])
+    with alone(tmp_path, studio) as work:
+        first, *_ = work.answers("cat", 1)
+        fetch = module._fetch
+
+        def late(*about: Any) -> None:
+            fetch(*about)
+            path = f"/api/annotations/{first.annotation_id}/"
+            drawn = [r for r in studio.get(path)["result"] if not _is(r, "left leg")]
+            studio.patch(path, {"result": drawn})
+
+        monkeypatch.setattr(module, "_fetch", late)
+        migrate(work, studio, new, by=BY)
+        (told,) = pull(work, studio, submit=False)
+        assert (told.answers, told.masks) == (1, 1)
+        assert set(drawn(work)[first.image_id]) == {"head", "ear", "right leg"}
+
+
+def _is(region: dict[str, Any], label: str) -> bool:
+    return label in region["value"].get("brushlabels", ())
