@@ -2,6 +2,8 @@
 
 import re
 import unicodedata
+from collections.abc import Container, Iterable
+from itertools import chain, count
 
 _BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
 _IRREGULAR = {"feet": "foot", "teeth": "tooth", "geese": "goose", "mice": "mouse"}
@@ -34,6 +36,16 @@ def fault_of(name: str) -> str | None:
     if name.startswith("$"):
         return "it starts with '$', which Label Studio replaces"
     return f"it is longer than {LONGEST} characters" if len(name) > LONGEST else None
+
+
+def free_name(name: str, more: Iterable[str | None], taken: Container[str]) -> str:
+    """The name, or with the first of `more` that sets it apart: `crane (n03126707)`.
+
+    `more` are aliases and ids; `taken` holds folded names.
+    """
+    ends = chain(filter(None, more), map(str, count(2)))
+    options = chain([name], (f"{name} ({end})" if name else end for end in ends))
+    return next(each for each in options if each and folded(each) not in taken)
 
 
 def name_key(name: str) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from annotate.vocabulary.categories import Category
-from annotate.vocabulary.names import folded
+from annotate.vocabulary.names import folded, free_name
 from annotate.vocabulary.proposals import part_name
 from annotate.vocabulary.wikidata import Item, Wikidata
 from annotate.vocabulary.wordnet import Lexicon
@@ -187,10 +187,7 @@ def _distinct(found: list[Category], told: Resolved) -> list[Category]:
     taken: set[str] = set()
     named = []
     for one in found:
-        options = (one.name, *(f"{one.name} ({alias})" for alias in one.aliases))
-        ids = filter(None, (one.wnid, one.qid, one.synset))
-        options = (*options, *(f"{one.name} ({id})" if one.name else id for id in ids))
-        name = next(each for each in options if each and folded(each) not in taken)
+        name = free_name(one.name, (*one.aliases, one.wnid, one.qid, one.synset), taken)
         if name != one.name:
             told.notes.append(f"{one.name} stands for two things: one is called {name!r}")
         taken.add(folded(name))

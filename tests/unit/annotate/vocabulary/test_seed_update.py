@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from annotate.vocabulary.edit import Editor, rename_part, split_part
 from annotate.vocabulary.file import read_vocabulary, write_vocabulary
+from annotate.vocabulary.model import ObjectParts, Part, Vocabulary
+from annotate.vocabulary.proposals import whole_object
 from annotate.vocabulary.update import updated
 from app.cli.main import app
 
@@ -145,6 +147,47 @@ def test_an_object_renamed_by_hand_is_known_by_its_wnid(run: Run, tmp_path: Path
         update={"objects": (old.objects[0].model_copy(update={"name": "claw hammer"}),)}
     )
     assert updated(renamed, old, Editor()).vocabulary == renamed
+
+
+def test_another_thing_of_the_same_name_is_another_object(run: Run, tmp_path: Path) -> None:
+    """As when both are seeded at once; asked for again, each is known by its item."""
+    run("crane = Q25365")
+    told = run("crane = Q27896", "--update")
+    assert "new objects (1): crane (Q27896)" in told.stdout
+    now = read_vocabulary(tmp_path / "vocabulary.yaml")
+    assert {one.name: one.names for one in now.objects} == {
+        "crane": ("beak",),
+        "crane (Q27896)": ("jib",),
+    }
+    assert [c.object for c in now.changes if c.version == 2] == ["crane (Q27896)"]
+    assert "nothing new" in run("Q27896,Q25365", "--update").stdout
+
+
+def test_an_object_renamed_by_hand_is_known_by_its_item(
+    run: Run, sparql_endpoint: "SparqlEngine", tmp_path: Path
+) -> None:
+    run("ram")
+    out = tmp_path / "vocabulary.yaml"
+    text = out.read_text().replace("  ram:", "  male sheep:")
+    out.write_text(text.replace("    - name: tail\n", "    - name: rear\n", 1))
+    assert "nothing new" in run("ram", "--update").stdout
+    sparql_endpoint.triples.item("Q942", "horn", P361="Q2929800")
+    assert "new parts (1): male sheep:horn" in run("ram", "--update", "--refresh").stdout
+    assert read_vocabulary(out).names == ("male sheep",)
+
+
+def test_things_are_told_apart_by_wnid_before_item() -> None:
+    """One item for two WordNet categories; a name alone joins what has ids."""
+    bird = ObjectParts(name="crane", wnid="n02012849", qid="Q1", parts=(Part(name="beak"),))
+    machine = ObjectParts(name="crane", wnid="n03126707", qid="Q1", parts=(Part(name="jib"),))
+    bare = ObjectParts(name="Crane", parts=(Part(name="wing"),))
+    old, by = Vocabulary(objects=(bird,)), Editor()
+    assert updated(old, Vocabulary(objects=(machine,)), by).objects == ["crane (n03126707)"]
+    assert updated(old, Vocabulary(objects=(bare,)), by).parts == ["crane:wing"]
+    whole = ObjectParts(name="Crane", qid="Q2", parts=(whole_object("Crane", "no parts found"),))
+    found = updated(Vocabulary(objects=(bare,)), Vocabulary(objects=(machine, whole)), by)
+    assert found.parts == ["Crane:jib"]
+    assert found.vocabulary.object("Crane (Q2)").names == ("Crane (Q2)",)
 
 
 @pytest.mark.parametrize(
