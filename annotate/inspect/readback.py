@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from annotate.inspect.desk import Desk
 from annotate.inspect.project import (
     DISCARDS,
     FAIL,
@@ -32,11 +33,16 @@ from partlab.errors import NotFoundError, PartlabError
 
 @dataclass(slots=True)
 class ReadBack:
-    """What came of reading a project: words taken, and those refused, a sentence each."""
+    """What came of reading a project: words taken, and those refused, a sentence each.
+
+    `known` stand already, or the plan decided without them; `waiting` come after an image that
+    has no word yet.
+    """
 
     object: str
     taken: int = 0
     known: int = 0
+    waiting: int = 0
     refused: list[str] = field(default_factory=list)
 
 
@@ -56,7 +62,7 @@ class _Word:
 
 
 def read_inspection(inspection: Inspection, studio: Studio, object: str) -> ReadBack:
-    """Take the verdicts given in Label Studio, in the order of the draw.
+    """Take the verdicts given in Label Studio, in the order that the plan asks for them.
 
     Read again, nothing is taken twice. Verdicts after the plan's decision are not needed.
 
@@ -68,14 +74,26 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
     told = ReadBack(object)
     place = {card.image_id: card.position for card in desk.cards}
     words = [word for word in _words(studio, project) if word.image_id in place]
-    for word in sorted(words, key=lambda word: place[word.image_id]):
-        if not _refused(word, desk.annotator, told, "decide"):
-            _take_verdict(inspection, object, word, told)
+    words.sort(key=lambda word: place[word.image_id])
+    words = [word for word in words if not _refused(word, desk.annotator, told, "decide")]
+    while (word := _turn(desk, words)) is not None:
+        words.remove(word)
+        _take_verdict(inspection, desk, word, told)
+        desk = inspection.cards(object, desk.round)
+    told.waiting = len(words)
     return told
 
 
-def _take_verdict(inspection: Inspection, object: str, word: _Word, told: ReadBack) -> None:
-    desk = inspection.cards(object)
+def _turn(desk: Desk, words: Sequence[_Word]) -> _Word | None:
+    """The next word that can be looked at: any once the round is closed."""
+    for word in words:
+        card = desk.card(word.image_id)
+        if card.due or card.passed is not None or desk.state != "sampled":
+            return word
+    return None
+
+
+def _take_verdict(inspection: Inspection, desk: Desk, word: _Word, told: ReadBack) -> None:
     card = desk.card(word.image_id)
     passed = word.verdict == PASS
     reason = None if passed else word.reason
@@ -84,10 +102,10 @@ def _take_verdict(inspection: Inspection, object: str, word: _Word, told: ReadBa
         told.refused.append(f"{word.where}: {card.inspector} was first")
     elif said == (passed, reason, word.note) or desk.state != "sampled":
         told.known += 1
-    elif card.due or card.passed is not None:
+    else:
         _try(
             lambda: inspection.decide(
-                object,
+                desk.object,
                 word.image_id,
                 passed,
                 word.who,
@@ -98,8 +116,6 @@ def _take_verdict(inspection: Inspection, object: str, word: _Word, told: ReadBa
             word,
             told,
         )
-    else:
-        told.refused.append(f"{word.where}: it was not its turn in the order of the draw")
 
 
 def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBack:

@@ -2,11 +2,11 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from annotate.inspect.desk import Desk
+from annotate.inspect.desk import Card, Desk
 from annotate.inspect.service import Inspection
 from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import write_text
@@ -24,6 +24,10 @@ class Ruling:
     passed: bool
     reason: str | None = None
     note: str | None = None
+
+    def stands(self, card: Card) -> bool:
+        """Whether this very word is already on the image."""
+        return (card.passed, card.reason, card.note) == (self.passed, self.reason, self.note)
 
 
 def write_table(desk: Desk, path: Path) -> None:
@@ -94,9 +98,10 @@ def _ruling(path: Path, line: int, row: Mapping[str, str | None]) -> Ruling | No
 def decide_all(
     inspection: Inspection, object: str, rulings: Iterable[Ruling], who: str
 ) -> tuple[Desk, int]:
-    """Give several verdicts, in the order of the draw; how many were given.
+    """Give several verdicts, in the order that the plan asks for them; how many were given.
 
-    What the plan no longer needs is left out. Nothing is given unless all of them can be.
+    Left out are those that stand already, those that the plan no longer needs, and those that
+    wait because one before them is not given. Nothing is given unless all of them can be.
 
     Raises:
         UnknownNameError: an image is not in the sample, or a reason is unknown.
@@ -110,13 +115,18 @@ def decide_all(
         inspection.check_inspector(card, who)
     if len({card.image_id for card, _ in cards}) < len(cards):
         raise ConfigError("an image has two verdicts, once by its id and once by its name")
-    given = 0
-    for card, one in sorted(cards, key=lambda pair: pair[0].position):
-        now = desk.card(card.image_id)
-        if desk.state != "sampled" or not (now.due or now.passed is not None):
-            continue
+    left = {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}
+    given = len(left)
+    while (now := _turn(desk, left)) is not None:
+        one = left.pop(now.image_id)
         desk = inspection.decide(
-            object, card.image_id, one.passed, who, reason=one.reason, note=one.note
+            object, now.image_id, one.passed, who, reason=one.reason, note=one.note
         )
-        given += 1
-    return desk, given
+    return desk, given - len(left)
+
+
+def _turn(desk: Desk, left: Container[int]) -> Card | None:
+    """The next image that can have one of the verdicts left: one to correct, else one due."""
+    mine = [card for card in desk.cards if card.image_id in left and desk.state == "sampled"]
+    again = (card for card in mine if card.passed is not None)
+    return next(again, next((card for card in mine if card.due), None))

@@ -202,7 +202,10 @@ def _by_table(inspection: "Inspection", object: str, table: Path, by: str) -> di
 
     rulings = read_table(table)
     desk, given = decide_all(inspection, object, rulings, by)
-    return {"given": given, "not_needed": len(rulings) - given, "round": desk.round}
+    left = sum(not ruling.stands(desk.card(ruling.image)) for ruling in rulings)
+    waiting = left if desk.state == "sampled" else 0
+    told = {"given": given, "known": len(rulings) - given - left, "not_needed": left - waiting}
+    return {**told, "waiting": waiting, "round": desk.round}
 
 
 def _by_hand(
@@ -236,13 +239,17 @@ def _read_back(inspection: "Inspection", object: str) -> dict[str, Any]:
 
     with Studio.from_env() as studio:
         told = read_inspection(inspection, studio, object)
-    return {"given": told.taken, "known": told.known, "refused": told.refused}
+    found = {"given": told.taken, "known": told.known, "waiting": told.waiting}
+    return {**found, "refused": told.refused}
 
 
 def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None:
     lines = [f"{told['given']} verdict{'s' * (told['given'] != 1)} taken"]
     if told.get("not_needed"):
         lines[0] += f", {told['not_needed']} not needed by the plan"
+    if told.get("waiting") and desk.due:
+        verb = "waits" if told["waiting"] == 1 else "wait"
+        lines[0] += f", {told['waiting']} {verb} until image {desk.due[0].image_id} has one"
     lines += told.get("refused", [])
     lines.append(_decision(desk))
     if desk.due:

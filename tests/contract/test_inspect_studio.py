@@ -138,6 +138,27 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     assert hours[INA] == pytest.approx((90 + 7 * 30) / 3600, abs=0.01)
 
 
+def test_words_after_a_gap_wait(
+    studio: Studio, work: Work, team: dict[str, Person], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are no errors: once the image before them has its word, they are taken."""
+    submit_drawn(work)
+    inspection = Inspection(work)
+    desk = inspection.sample("ram", INA, plan="sequential")
+    opened = open_inspection(inspection, studio, "ram")
+    at = tasks(studio, opened)
+    first, gap, *rest = [card.image_id for card in desk.cards]
+    for image in (first, *rest):
+        team[INA].submit(at[image], said(verdict="pass"))
+    told = command(studio, monkeypatch, "decide", str(work.folder), "ram", "--from-studio")
+    assert f"1 verdict taken, 10 wait until image {gap} has one" in told.stdout
+    assert "was not taken" not in told.stdout
+    team[INA].submit(at[gap], said(verdict="pass"))
+    last = read_inspection(inspection, studio, "ram")
+    assert (last.taken, last.known, last.waiting, last.refused) == (10, 2, 0, [])
+    assert inspection.cards("ram").state == "accepted"
+
+
 def test_an_account_that_is_gone_has_no_say(
     studio: Studio, studio_server: Running, work: Work
 ) -> None:

@@ -68,6 +68,22 @@ def test_a_round_by_the_table(run: Run, folder: Path, tmp_path: Path) -> None:
     assert "data check" in run("export", "--out", out, "--force", json_=False)
 
 
+def test_a_table_with_a_gap_says_what_waits(run: Run) -> None:
+    (desk,) = run("sample", "ram", "--plan", "sequential", *INA)
+    ids = [card["image_id"] for card in desk["cards"]]
+    table = Path(desk["table"])
+    lines = [f"{image},{'' if at == 1 else 'pass'}" for at, image in enumerate(ids)]
+    table.write_text("\n".join(["image,verdict", *lines]))
+    words = run("decide", "ram", "--verdicts", table, *INA, json_=False)
+    assert f"1 verdict taken, 10 wait until image {ids[1]} has one" in words
+    told = run("decide", "ram", "--verdicts", table, *INA)
+    assert (told["given"], told["known"], told["waiting"], told["not_needed"]) == (0, 1, 10, 0)
+    run("decide", "ram", "--image", ids[1], "--pass", *INA)
+    words = run("decide", "ram", "--verdicts", table, *INA, json_=False)
+    assert "9 verdicts taken, 1 not needed by the plan" in words
+    assert "accepted" in words
+
+
 def test_a_round_by_hand(run: Run) -> None:
     run("sample", "ram", *INA)
     image = run("sample", "ram", *INA)[0]["cards"][2]["image_id"]

@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from annotate.inspect import overlays, service
 from annotate.inspect.desk import Desk
-from annotate.inspect.sampling import Sample
+from annotate.inspect.sampling import Sample, random_order, round_seed
 from annotate.inspect.service import Inspection
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
 from annotate.work import Work
@@ -303,6 +303,32 @@ def test_a_table_beyond_the_decision_is_not_needed(inspection: Inspection) -> No
     rulings = [Ruling(str(card.image_id), True) for card in reversed(desk.cards)]
     desk, given = decide_all(inspection, "ram", rulings, INA)
     assert (desk.state, given, len(rulings)) == ("accepted", 11, 12)
+
+
+def test_a_table_goes_by_the_order_of_the_plan(inspection: Inspection) -> None:
+    """A ranked plan turns to the random images between its suspects; one table is enough."""
+    order = random_order(round_seed(0, "ram", 1), range(1, 13))
+    suspects = {order[11]: 9.0, order[5]: 8.0, order[6]: 7.0}
+    desk = inspection.sample("ram", INA, plan="ranked", suspicion=suspects)
+    rulings = [Ruling(str(card.image_id), True) for card in desk.cards]
+    desk, given = decide_all(inspection, "ram", rulings, INA)
+    assert (desk.state, given, len(rulings)) == ("accepted", 12, 12)
+
+
+def test_a_table_with_a_gap_goes_as_far_as_it_can(inspection: Inspection) -> None:
+    """The rest waits; given again, what stands is not said twice, and corrections come first."""
+    desk = inspection.sample("ram", INA, plan="sequential")
+    rulings = [Ruling(str(card.image_id), True) for card in desk.cards if card.position != 2]
+    desk, given = decide_all(inspection, "ram", rulings, INA)
+    assert (desk.state, given) == ("sampled", 2)
+    assert [card.position for card in desk.due] == [2]
+    events = len(inspection.work.events())
+    assert decide_all(inspection, "ram", rulings, INA)[1] == 0
+    assert len(inspection.work.events()) == events
+    other = Ruling(rulings[1].image, False, "outline")
+    filled = Ruling(str(desk.due[0].image_id), True)
+    desk, given = decide_all(inspection, "ram", [filled, other], INA)
+    assert (given, desk.bad, desk.seen, desk.state) == (1, 1, 2, "rejected")
 
 
 def test_an_image_that_somebody_else_inspected_leaves_every_verdict_out(
