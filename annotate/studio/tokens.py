@@ -62,7 +62,10 @@ class PersonalToken(httpx.Auth):
     def sync_auth_flow(
         self, request: httpx.Request
     ) -> Generator[httpx.Request, httpx.Response, None]:
-        """Ask for an access token when there is none; once more when the server refuses it."""
+        """Ask for an access token when there is none; once more when the server refuses it.
+
+        A server too busy to give one answers the request itself.
+        """
         for fresh in (False, True):
             with self._lock:
                 if fresh or time.monotonic() > self._until:
@@ -70,6 +73,8 @@ class PersonalToken(httpx.Auth):
                         "POST", self._refresh_url, json={"refresh": self._token}
                     )
                     answer.read()
+                    if answer.status_code == 429 or answer.is_server_error:
+                        return  # busy, which says nothing about the token: to be tried again
                     if not self._keep(answer):
                         fresh = True  # the request below shows the user what is wrong
             request.headers["Authorization"] = f"Bearer {self._access or 'none'}"

@@ -107,6 +107,19 @@ def test_reads_are_tried_again_after_trouble() -> None:
     assert len(seen) == 5
 
 
+def test_a_server_too_busy_to_trade_a_token_is_tried_again() -> None:
+    """Its token is not called revoked."""
+    handle, seen = answers(
+        httpx.Response(503), httpx.Response(429), {"access": "one"}, {"ok": True}
+    )
+    assert studio(handle, PERSONAL).get("/api/b/") == {"ok": True}
+    assert [request.url.path for request in seen] == ["/api/token/refresh/"] * 3 + ["/api/b/"]
+    busy = studio(lambda request: httpx.Response(503), PERSONAL)
+    with pytest.raises(RefusedError) as caught:
+        busy.get("/api/a/")
+    assert caught.value.status == 503
+
+
 def test_a_post_is_repeated_only_when_nothing_can_have_happened() -> None:
     handle, seen = answers(httpx.ConnectError("refused"), {"id": 7}, httpx.ReadError("lost"))
     connection = studio(handle)
