@@ -35,9 +35,20 @@ class Context:
 
 
 def read_annotation(annotation: RawAnnotation, image: Image, context: Context) -> Reading:
-    """What is drawn in one annotation, in pixels of the data set's image."""
+    """What is drawn in one annotation, in pixels of the data set's image.
+
+    Label Studio's "Create Annotations From Predictions" copies regions without a word of their
+    origin; in an annotation that began with a prediction they are the model's (D-05).
+    """
     size, shown = (image.width, image.height), (image.shown[0], image.shown[1])
-    return read_result(annotation.result, context.parts, size, shown, min_pixels=context.min_pixels)
+    return read_result(
+        annotation.result,
+        context.parts,
+        size,
+        shown,
+        min_pixels=context.min_pixels,
+        unsaid="manual" if annotation.parent_prediction is None else "prediction",
+    )
 
 
 def make_answer(annotation: RawAnnotation, image: Image, context: Context, **about: Any) -> Answer:
@@ -68,7 +79,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
     errors = {one["kind"] for one in stored.problems if one.get("severity") == "error"}
-    if reading.problems or errors - {PART_GONE} or reading.discard != stored.reason:
+    if _lost(reading) or errors - {PART_GONE} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
     return reading.discard is not None or drawn == _united(stored.masks)
@@ -95,6 +106,11 @@ def _masks(reading: Reading, annotation: RawAnnotation, context: Context) -> lis
         }
         for mask in reading.masks
     ]
+
+
+def _lost(reading: Reading) -> bool:
+    """Whether anything drawn could not be taken."""
+    return any(found.kind not in _HARMLESS for found in reading.problems)
 
 
 def _problems(reading: Reading) -> Iterator[Problem]:
@@ -124,8 +140,7 @@ def _own_rules(
             "what is drawn"
         )
         yield _problem("discard-with-masks", words)
-    lost = any(found.kind not in _HARMLESS for found in reading.problems)
-    if not masks and not reading.discard and not lost:
+    if not masks and not reading.discard and not _lost(reading):
         words = "nothing is drawn and no reason given: draw it, or say why it cannot be drawn"
         yield _problem("nothing-drawn", words)
     yield from _overlaps(masks, context.parts)

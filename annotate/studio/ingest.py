@@ -28,7 +28,7 @@ ADVICE = {
 
 
 def read_export(work: Work, event: Event) -> tuple[list[Answer], list[Flag]]:
-    """What an event "pulled" brings: new answers, and flags that are not known yet.
+    """What an event "pulled" brings: new answers; flags that are new, renewed or settled.
 
     A function of the raw file that the event names and of the state before the event.
 
@@ -77,14 +77,15 @@ class _Facts:
         return image if image is not None and stated == (self.work, image.id) else None
 
     def news(self, task: RawTask, said: Sequence[Said]) -> Iterator[Flag]:
-        """What is not in the state yet, as flags."""
+        """What is not in the state yet, as flags; seen again later, or after all, it is news."""
         image = self.images.get(task.id)
         name = f" ({image.file_name})" if image is not None else ""
         for one in said:
             where = f"project {self.header.project} task {task.id} annotation {one.annotation_id}"
             message = f"{where}{name}: {one.words}"
             known = self.flagged.get((task.id, one.annotation_id, one.kind))
-            if known is None or known.settled or known.message != message:
+            again = known is not None and (known.settled or known.at < one.at)
+            if known is None or again or known.message != message:
                 yield Flag(
                     object=self.round.object,
                     round=self.round.number,

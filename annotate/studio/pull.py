@@ -40,7 +40,7 @@ class Pulled:
     """What one pull brought of one round.
 
     `tasks` had changed; `answers` of them are new or changed: `masks` images drawn, `discards`
-    given up, `broken` not usable. `flags` are new flags, `open` images not done yet.
+    given up, `broken` not usable. `flags` are new or renewed, `open` are images not done yet.
     `trouble` says why the round could not be read, `hint` what to do.
     """
 

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 _TRIES = 5
 Brought = tuple[int, Sequence[Answer], Sequence[Flag]]
-"""Tasks, new answers, new flags."""
+"""Tasks, new answers, and flags that are new, renewed or settled."""
 
 
 class Recorder:

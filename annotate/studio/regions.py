@@ -106,7 +106,13 @@ class _RefusedError(Exception):
 
 
 def read_result(
-    result: Any, parts: ObjectParts, size: Size, shown: Size, *, min_pixels: int = MIN_PIXELS
+    result: Any,
+    parts: ObjectParts,
+    size: Size,
+    shown: Size,
+    *,
+    min_pixels: int = MIN_PIXELS,
+    unsaid: Origin = "manual",
 ) -> Reading:
     """Understand the `result` of one annotation.
 
@@ -122,6 +128,7 @@ def read_result(
         size: (width, height) of the image in the data set.
         shown: (width, height) of the picture in Label Studio.
         min_pixels: 1 keeps every blob.
+        unsaid: the origin of regions that do not say theirs.
     """
     if not isinstance(result, list):
         return Reading(problems=(Problem("broken-result", PROBLEMS["broken-result"] + "."),))
@@ -131,7 +138,7 @@ def read_result(
     groups, single = _grouped(result)
     for id, items in groups.items():
         try:
-            regions.append(_region(id, items, parts, shown))
+            regions.append(_region(id, items, parts, shown, unsaid))
         except _RefusedError as refused:
             problems.append(refused.about(id))
     masks = tuple(_united(regions, parts, _Sheet(size, shown, min_pixels, problems, notes)))
@@ -165,7 +172,9 @@ def _in_region(type: str, control: Any) -> bool:
     return shape in _SHAPES or type == "labels" or (type == "number" and control == OBJECT)
 
 
-def _region(id: str, items: Sequence[_Item], parts: ObjectParts, shown: Size) -> _Region:
+def _region(
+    id: str, items: Sequence[_Item], parts: ObjectParts, shown: Size, unsaid: Origin
+) -> _Region:
     values = [item["value"] for item in items if isinstance(item.get("value"), dict)]
     shape = next((value for value in values if geometry_of(value)), None)
     if shape is None:
@@ -173,7 +182,7 @@ def _region(id: str, items: Sequence[_Item], parts: ObjectParts, shown: Size) ->
     part = _part(items, parts)
     for item in items:
         _check_picture(item, shown)
-    return _Region(id, part, _object(values), shape, _origin(items))
+    return _Region(id, part, _object(values), shape, _origin(items, unsaid))
 
 
 def _part(items: Sequence[_Item], parts: ObjectParts) -> str:
@@ -220,9 +229,9 @@ def _object(values: Iterable[_Item]) -> int:
     return 1
 
 
-def _origin(items: Sequence[_Item]) -> Origin:
+def _origin(items: Sequence[_Item], unsaid: Origin) -> Origin:
     said = [item.get("origin") for item in items]
-    return next((origin for origin in _ORIGINS if origin in said), "manual")
+    return next((origin for origin in _ORIGINS if origin in said), unsaid)
 
 
 def _choice(item: _Item) -> str | None:

@@ -4,11 +4,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 from sqlalchemy import select
 
+from annotate.studio.codec import encode_brush
 from annotate.studio.pull import Pulled, pull, read_export
 from annotate.studio.raw import RawTask
 from annotate.studio.reassign import reassign
@@ -132,6 +134,19 @@ def test_a_foreign_edit_leaves_what_was_pulled_before(work: Work, server: FakeTa
     assert parts(work) == ["body"]
 
 
+def test_every_foreign_edit_is_told(work: Work, server: FakeTasks) -> None:
+    """The words are the same each time."""
+    made = server.annotate(1001, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    for _ in range(2):
+        server.change(made, by=3, result=drawn(RAM, body=BODY))
+        assert fetch(work, server).flags == 1
+        assert len(standings(work)[0].flags) == 1
+        server.change(made, by=2, result=drawn(RAM, head=HEAD))
+        fetch(work, server)
+        assert standings(work)[0].flags == ()
+
+
 def test_a_foreign_edit_before_the_first_pull_leaves_the_picture_open(
     work: Work, server: FakeTasks
 ) -> None:
@@ -146,9 +161,12 @@ def test_new_labels_on_the_same_masks_are_no_foreign_edit(work: Work, server: Fa
     """A migration of the vocabulary relabels annotations in the name of the administrator."""
     made = server.annotate(1001, drawn(RAM, head=HEAD, body=BODY))
     gone = server.annotate(1002, [refused()])
+    empty = drawn(RAM, head=HEAD, body=BODY)
+    empty[1]["value"]["rle"] = encode_brush(np.zeros((48, 64), bool))
+    nothing_in_it = server.annotate(1003, empty)
     fetch(work, server)
     before = answer(work)
-    for annotation in (made, gone):
+    for annotation in (made, gone, nothing_in_it):
         server.change(annotation, by=1)
     fetch(work, server)
     assert work.flags() == []
@@ -328,6 +346,23 @@ def test_the_model_behind_a_mask_is_kept(work: Work, server: FakeTasks) -> None:
         ]
 
 
+def test_suggestions_that_became_annotations_unseen_are_the_models(
+    work: Work, server: FakeTasks
+) -> None:
+    """D-05: "Create Annotations From Predictions" leaves no origin in the regions."""
+    server.suggest(1001, 31, "seg-1@aa")
+    server.annotate(1001, unsaid(drawn(RAM, head=HEAD)), parent_prediction=31)
+    fetch(work, server)
+    found = answer(work)
+    assert found is not None
+    assert [(m["origin"], m["model"]) for m in found.masks] == [("prediction", "seg-1@aa")]
+
+
+def unsaid(result: list[Any]) -> list[Any]:
+    """Regions that do not say where they come from."""
+    return [{key: item[key] for key in item if key != "origin"} for item in result]
+
+
 def test_model_help_where_it_is_forbidden(tmp_path: Path) -> None:
     rows = [Image(id=1, object="ram", file_name="1.jpg", width=64, height=48, shown=[64, 48],
                   rank=0)]  # fmt: skip
@@ -340,6 +375,9 @@ def test_model_help_where_it_is_forbidden(tmp_path: Path) -> None:
         server.annotate(1001, result)
         assert fetch(work, server).broken == 1
         assert "body came from a model, which this work forbids" in flags(work)["model-help"]
+        server.suggest(1001, 31, "by hand")
+        server.annotate(1001, unsaid(drawn(RAM, horn=HEAD)), parent_prediction=31)
+        assert fetch(work, server).broken == 1
 
 
 def test_masks_of_the_round_before_are_no_model_help(tmp_path: Path) -> None:
@@ -390,9 +428,11 @@ def test_a_restored_picture_waits_for_a_newer_drawing(work: Work, server: FakeTa
     server.change(made, result=drawn(RAM, head=HEAD))
     fetch(work, server)
     assert parts(work) == ["head"]
-    server.change(made, result=[refused()])
+    assert standings(work)[0].flags == ()
+    server.change(made, result=[refused("object missing")])  # in the very words as before
     fetch(work, server)
     assert parts(work) == ["head"]
+    assert "gives it up again" in standings(work)[0].flags[0]
 
 
 def test_a_task_that_is_not_ours_is_told(work: Work, server: FakeTasks) -> None:
