@@ -7,8 +7,9 @@ volunteers say no, so that silence never removes it.
 """
 
 import csv
+import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
@@ -30,6 +31,7 @@ _WORDS = {
 }
 _TIE_OF_LISTED: dict[Tie, Decision] = {"keep": "listed", "drop": "removed", "ask": "tie"}
 _TIE_OF_SUGGESTED: dict[Tie, Decision] = {"keep": "added", "drop": "not added", "ask": "tie"}
+_VOTED = re.compile(r"\d+ of \d+ volunteers")
 _COLUMNS = ("voter", "object", "part", "vote")
 
 
@@ -174,7 +176,7 @@ def vote(
             continue
         told = _tally(known[key], cast, rule, notes)
         outcomes += told
-        new, made = _applied(vocabulary, known[key], told, by)
+        new, made = _applied(vocabulary, known[key], told, rule, by)
         objects.append(new)
         changes += made
     return Result(vocabulary.replaced(objects, *changes), tuple(outcomes), tuple(notes))
@@ -191,6 +193,7 @@ def _unknown(cast: Sequence[Ballot], known: dict[str, ObjectParts]) -> str:
 def _tally(
     parts: ObjectParts, cast: Sequence[Ballot], rule: VoteRule, notes: list[str]
 ) -> list[Outcome]:
+    """An outcome for each listed part, in their order, then for each suggested one."""
     listed = _spellings_of(parts)
     votes: dict[Part | str, dict[str, bool]] = {part: {} for part in parts.parts}
     spelled: dict[Part | str, Counter[str]] = {}
@@ -198,7 +201,7 @@ def _tally(
         if not ballot.part:
             continue
         about = _meant(ballot.part, listed)
-        if isinstance(about, str) and (fault := fault_of(part_name(ballot.part))):
+        if isinstance(about, str) and (fault := _fault(about, ballot.part, parts.name)):
             what = f"{parts.name}: {ballot.part[:LONGEST]!r} cannot be a part: {fault}"
             notes.append(f"{what}; the vote of {ballot.voter} is not counted")
             continue
@@ -216,18 +219,31 @@ def _tally(
     ]
 
 
+_SPELLINGS: tuple[Callable[[str], str], ...] = (
+    folded,
+    lambda name: folded(part_name(name)),
+    lambda name: name_key(part_name(name)),
+)
+"""Ways to spell a part; exact names go before those without signs, and these before plurals."""
+
+
 def _meant(name: str, listed: dict[str, Part]) -> Part | str:
     """The listed part that a ballot is about, else the key of what it suggests."""
-    return listed.get(folded(name)) or listed.get(name_key(name)) or name_key(part_name(name))
+    found = (listed.get(spelling(name)) for spelling in _SPELLINGS)
+    return next(filter(None, found), None) or name_key(part_name(name))
 
 
 def _spellings_of(parts: ObjectParts) -> dict[str, Part]:
-    """Every way to spell a listed part; exact names go before plurals."""
     keys: dict[str, Part] = {}
-    for spelling in (folded, name_key):
+    for spelling in _SPELLINGS:
         for part in parts.parts:
             keys.setdefault(spelling(part.name), part)
     return keys
+
+
+def _fault(key: str, name: str, object: str) -> str | None:
+    """Why a suggestion can be no part of the object."""
+    return "it is the object itself" if key == name_key(object) else fault_of(part_name(name))
 
 
 def _outcome(
@@ -264,20 +280,28 @@ def _of_listed(
 ) -> Decision:
     if not no:
         return "listed"
-    from_wikidata = part.source == "wikidata"
-    cast = voters if from_wikidata else yes + no
+    cast = _counted(part, yes, no, voters)
     if cast < rule.quorum:
         return "no quorum"
-    if no == share * cast and not from_wikidata:
+    if no == share * cast and part.source != "wikidata":
         return _TIE_OF_LISTED[rule.tie]
     return "removed" if no > share * cast else "listed"
 
 
+def _counted(part: Part, yes: int, no: int, voters: int) -> int:
+    """How many votes count on a listed part: silence speaks for what Wikidata says."""
+    return voters if part.source == "wikidata" else yes + no
+
+
 def _applied(
-    vocabulary: Vocabulary, old: ObjectParts, told: Sequence[Outcome], by: Editor
+    vocabulary: Vocabulary,
+    old: ObjectParts,
+    told: Sequence[Outcome],
+    rule: VoteRule,
+    by: Editor,
 ) -> tuple[ObjectParts, list[Change]]:
     """The object after the vote, and the changes that led there."""
-    by_name = {outcome.part: outcome for outcome in told}
+    of = dict(zip(old.ids, told, strict=False))  # those of listed parts come first
     used = used_ids(vocabulary, old.name)
     added: list[Part] = []
     for outcome in told:
@@ -286,10 +310,10 @@ def _applied(
             used.add(id)
             evidence = (_evidence(outcome),)
             added.append(Part(id=id, name=outcome.part, source="volunteers", evidence=evidence))
-    gone = {part.id for part in old.parts if by_name[part.name].decision == "removed"}
+    gone = {part.id for part in old.parts if of[part.id].decision == "removed"}
     if added and old.whole_object:
         gone |= set(old.ids)
-    kept = [_confirmed(part, by_name[part.name]) for part in old.parts if part.id not in gone]
+    kept = [_confirmed(part, of[part.id], rule) for part in old.parts if part.id not in gone]
     if not kept and not added:
         id = new_id(old.name, used)
         added = [Part(id=id, name=old.name, source="whole-object", evidence=("no part left",))]
@@ -311,11 +335,13 @@ def _rebuilt(old: ObjectParts, parts: list[Part], gone: set[str]) -> ObjectParts
     return old.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 
-def _confirmed(part: Part, outcome: Outcome) -> Part:
-    fact = _evidence(outcome)
-    if not outcome.yes or fact in part.evidence:
+def _confirmed(part: Part, outcome: Outcome, rule: VoteRule) -> Part:
+    """The part with what the last vote that had a quorum says for it."""
+    counted = _counted(part, outcome.yes, outcome.no, outcome.voters)
+    if not outcome.yes or counted < rule.quorum:
         return part
-    return part.model_copy(update={"evidence": (*part.evidence, fact)})
+    facts = [fact for fact in part.evidence if not _VOTED.fullmatch(fact)]
+    return part.model_copy(update={"evidence": (*facts, _evidence(outcome))})
 
 
 def _evidence(outcome: Outcome) -> str:

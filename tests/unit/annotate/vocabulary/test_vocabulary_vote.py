@@ -230,6 +230,42 @@ def test_suggestions_become_names_that_labels_can_have() -> None:
     )
 
 
+@pytest.mark.parametrize("written", ["head:", "Head/", ":heads"])
+def test_signs_that_names_cannot_have_do_not_hide_a_listed_part(written: str) -> None:
+    result = vote(farm(), ballots(written, 3))
+    assert result.vocabulary.object("ram").names == (*QUADRUPED, "fleece")
+    assert result.vocabulary.object("ram").named("head").evidence[-1] == "3 of 3 volunteers"
+    mixed = vote(farm(), [*ballots("fleece", 0, 3), Ballot("late", "ram", "fleece:", True)])
+    (fleece,) = [one for one in mixed.outcomes if one.part == "fleece"]
+    assert (fleece.yes, fleece.no, fleece.decision) == (1, 3, "removed")
+    assert "fleece" not in mixed.vocabulary.object("ram").names
+
+
+def test_names_that_differ_in_a_sign_only_are_voted_on_apart() -> None:
+    """By hand a file may hold both; each vote is for the one that it names."""
+    parts = (Part(id="a", name="left:right"), Part(id="b", name="left right"))
+    both = Vocabulary(objects=(ObjectParts(name="ram", parts=parts),))
+    assert vote(both, ballots("left right", 0, 3)).vocabulary.object("ram").ids == ("a",)
+    assert vote(both, ballots("left:right", 0, 3)).vocabulary.object("ram").ids == ("b",)
+
+
+def test_an_object_is_no_part_of_itself() -> None:
+    result = vote(farm(), ballots("Rams", 3))
+    assert result.vocabulary == farm()
+    assert result.notes[0] == (
+        "ram: 'Rams' cannot be a part: it is the object itself; the vote of v0@x.org is not counted"
+    )
+
+
+def test_votes_confirm_a_part_only_with_a_quorum_and_once() -> None:
+    """What decides nothing changes nothing; the last vote's count stands alone."""
+    few = [*ballots("head", 1, silent=1), *ballots("fleece", 2, silent=8)]
+    assert vote(farm(), ballots("head", 1, silent=1)).vocabulary == farm()
+    assert vote(farm(), few).vocabulary.object("ram").named("fleece").evidence == ()
+    twice = vote(vote(farm(), ballots("head", 9, 1)).vocabulary, ballots("head", 2, 1)).vocabulary
+    assert twice.object("ram").named("head").evidence == ("P527", "2 of 3 volunteers")
+
+
 def test_files_that_hold_no_ballots(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError):
         read_ballots(tmp_path / "none.csv")
