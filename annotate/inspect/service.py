@@ -31,6 +31,7 @@ from annotate.work import (
     same_person,
 )
 from annotate.work.change import HINTS
+from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import Progress, silent
 
@@ -66,8 +67,10 @@ class Inspection:
             UnknownNameError: there is no such category, or no such plan.
             ConfigError: a file of a plan's settings does not make one.
             StateError: the category is not submitted, discards wait for review, there is
-                nothing to inspect, or `who` drew it.
+                nothing to inspect, `who` drew it, or a change of the vocabulary was cut off.
+            MovedOnError: an answer came in at the same time; nothing was drawn.
         """
+        need_settled(self.work)
         batch = self.work.batch(object)
         if batch.state == "submitted":
             chosen = get_plan(plan) if plan else self.plan
@@ -84,6 +87,7 @@ class Inspection:
     def _draw(
         self, batch: Batch, who: str, plan: Plan, suspicion: Mapping[int, float] | None
     ) -> None:
+        basis = self.work.hash_of(batch.object)
         seed = round_seed(self.work.settings.seed, batch.object, batch.round)
         images = self._with_masks(batch)
         if not images:
@@ -94,8 +98,8 @@ class Inspection:
         data |= {"rules": plan.model_dump(mode="json"), "suspects": suspects}
         key: dict[str, Any] = {"object": batch.object, "round": batch.round}
         try:
-            self.work.record("sampled", who=who, **key, data=data)
-        except StateError:
+            self.work.record("sampled", who=who, **key, data=data, basis=basis)
+        except (StateError, MovedOnError):
             if self.work.batch(**key).state != "sampled":  # else another process was quicker
                 raise
 
@@ -285,7 +289,8 @@ class Inspection:
         if desk.state != "sampled" or desk.decision == "continue":
             return desk
         data = {"accepted": desk.decision == "accept", "seen": desk.seen, "bad": desk.bad}
-        last = max(self._verdicts(self.work.batch(object)).values(), key=lambda v: v.at)
+        verdicts = self._verdicts(self.work.batch(object, desk.round))
+        last = max(verdicts.values(), key=lambda verdict: verdict.at)
         try:
             about: Any = {"object": object, "round": desk.round, "data": data, "basis": basis}
             self.work.record("decided", who=last.inspector, **about)

@@ -3,11 +3,12 @@
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from farm import hand_out, pull
-from farm_drawn import begin, masks_of, submit_drawn
+from farm_drawn import begin, drawn, masks_of, submit_drawn
 from PIL import Image as PillowImage
 
 from annotate.inspect import overlays, service
@@ -15,7 +16,7 @@ from annotate.inspect.desk import Desk
 from annotate.inspect.sampling import Sample, random_order, round_seed
 from annotate.inspect.service import Inspection
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
-from annotate.work import Work
+from annotate.work import MovedOnError, Work
 from partlab.errors import ConfigError, SchemaError, StateError, UnknownNameError
 
 INA, BEN = "ina@x.org", "ben@x.org"
@@ -399,3 +400,44 @@ def test_a_table_that_is_none(tmp_path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(SchemaError, match=words):
         read_table(path)
+
+
+def test_an_answer_that_comes_in_during_the_draw_is_noticed(
+    inspection: Inspection, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The draw would be of images with masks that are no longer those of the round."""
+    draw = Sample.draw
+
+    def late(*arguments: object) -> Sample:
+        monkeypatch.setattr(Sample, "draw", draw)
+        pull(work, [drawn(work, 1, updated_at="2026-02-01T00:00:00Z")])
+        work.record("submitted", who="p", object="ram", data={"manifest_hash": "n"})
+        return draw(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Sample, "draw", late)
+    with pytest.raises(MovedOnError, match="changed by another process"):
+        inspection.sample("ram", INA)
+    assert work.batch("ram").state == "submitted"
+    assert inspection.sample("ram", INA).state == "sampled"
+
+
+def test_a_round_that_another_process_ended_meanwhile(
+    inspection: Inspection, work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one decides, and hands the next round out, while this one reads the verdicts."""
+    for card in inspection.sample("ram", INA).cards:
+        data = {"image_id": card.image_id, "passed": False, "reason": "outline"}
+        work.record("verdict", who=INA, object="ram", data=data)
+    cards = Inspection.cards
+
+    def slowly(self: Inspection, *arguments: Any) -> Desk:
+        desk = cards(self, *arguments)
+        if work.batch("ram").state == "sampled":
+            decided = {"accepted": False, "seen": 10, "bad": 10}
+            work.record("decided", who=BEN, object="ram", data=decided)
+            hand_out(work, round=2)
+        return desk
+
+    monkeypatch.setattr(Inspection, "cards", slowly)
+    with pytest.raises(StateError, match="round 2 is annotating"):
+        inspection.being_inspected("ram")
