@@ -22,6 +22,7 @@ from annotate.inspect.provenance import Provenance
 from annotate.studio.images import original_picture, shown_picture
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work
+from annotate.work.unfinished import need_settled
 from partlab import schema
 from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
@@ -86,7 +87,9 @@ def build(
     builder = _Builder(work, category_ids(work, keep=keep_ids), wanted)
     for name in progress(names, "object categories", len(names)):
         builder.add(work.vocabulary.object(name), chosen[name])
-    waiting = {b.object: b.state for b in work.batches() if b.object not in names}
+    left = [batch for batch in work.batches() if batch.object not in names]
+    done = {b.object for b in left if b.state == "accepted" and found[b.object] is None}
+    waiting = {batch.object: batch.state for batch in left if batch.object not in done}
     return builder.built(waiting)
 
 
@@ -274,10 +277,11 @@ def export(
     can be compared. `keep_ids` is as in `build`.
 
     Raises:
-        StateError: nothing is to be exported yet.
+        StateError: nothing is to be exported yet, or a change of the vocabulary was cut off.
         OutputExistsError: the folder holds files, and `force` is off; or it holds the work.
         SchemaError: a file name points outside the data set.
     """
+    need_settled(work)
     wanted, out = wanted or Wanted(), Path(out)
     if by_round:
         last = max((batch.round for batch in work.batches()), default=0)

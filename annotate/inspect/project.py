@@ -22,6 +22,7 @@ from annotate.studio.client import Studio
 from annotate.studio.images import FOLDER, shown_picture
 from annotate.studio.projects import add_tasks, description_of, find_projects, task_ids, title_of
 from annotate.work import Batch, Work
+from annotate.work.unfinished import need_settled
 from partlab.errors import NotFoundError
 from partlab.files import replacing, sha256_json
 
@@ -47,9 +48,10 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     """Show the drawn images of a round to inspectors in Label Studio.
 
     Raises:
-        StateError: the round is not being inspected.
+        StateError: the round is not being inspected, or a change of the vocabulary was cut off.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
+    need_settled(inspection.work)
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
