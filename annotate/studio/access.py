@@ -62,9 +62,21 @@ def find_access(
     )
 
 
-def ensure_access(studio: Studio, project_id: int, work: Path) -> None:
-    """Let a further project see the work's pictures, so that no project depends on another."""
-    _share(studio, project_id, work / FOLDER)
+def ensure_access(
+    studio: Studio, project_id: int, work: Path, sample: Path, access: Access
+) -> None:
+    """Let a further project see the work's pictures, so that no project depends on another.
+
+    Raises:
+        StudioError: `sample`, a prepared picture of it, does not come back.
+    """
+    folder = _share(studio, project_id, work / FOLDER)
+    path = sample.absolute().relative_to((work / FOLDER).absolute())
+    if _fetched(studio, access.url(path)) != sample.read_bytes():
+        raise StudioError(
+            f"Label Studio does not show {sample}",
+            hint=f"may it read all that lies in {folder}?",
+        )
 
 
 def _share(studio: Studio, project_id: int, images: Path) -> Path:

@@ -9,10 +9,12 @@ found by its description, a task by the image it shows.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
+
+from sqlalchemy import select
 
 from annotate.studio.access import Access, ensure_access, find_access
 from annotate.studio.annotators import Annotators
@@ -22,9 +24,11 @@ from annotate.studio.images import EXAMPLES, FOLDER, save_examples, shown_pictur
 from annotate.studio.instructions import example_pictures, instructions
 from annotate.studio.labelconfig import check_config, config_hash, label_config
 from annotate.studio.projects import (
+    BATCH,
     Fields,
     Key,
     add_tasks,
+    chunks,
     description_of,
     find_projects,
     is_there,
@@ -34,12 +38,19 @@ from annotate.studio.projects import (
 )
 from annotate.studio.refill import refill as refill_rounds
 from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.rounds import BEING_DRAWN, HandedOut, Start, handed_out, plan_rounds
+from annotate.studio.rounds import (
+    BEING_DRAWN,
+    HandedOut,
+    Start,
+    handed_out,
+    plan_rounds,
+    with_note,
+)
 from annotate.studio.users import need_users
-from annotate.work import Batch, Image, Task, Work, open_images, safe_name
+from annotate.work import Answer, Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
-from partlab.errors import NotFoundError, StudioError
+from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
@@ -66,7 +77,8 @@ def create(
             its annotator from round to round unless a mapping says otherwise.
         start_from: what a round after a rejection begins with: nothing, or the masks of the
             round before.
-        examples: a part data set or a folder of pictures for the instructions.
+        examples: a part data set or a folder of pictures for the instructions, of new projects
+            and of those that are being drawn.
         refill: hand out other pictures in place of those whose discard is final.
         progress: told of every project.
 
@@ -90,7 +102,7 @@ def create(
         need_users(studio, sorted({batch.assignee for batch in new}))
         builder = _Builder(work, studio, who, found, examples)
         told = [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
-        return [replace(one, note=short.get(one.object, "")) for one in told]
+        return [with_note(one, annotators, short.get(one.object, "")) for one in told]
 
 
 def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
@@ -146,7 +158,8 @@ class _Builder:
             return self._told(batch, tasks)
         project_id = self.found.get((batch.object, batch.round)) or self._undescribed(batch)
         waiting = self._waiting(batch, tasks, project_id)
-        if project_id is not None and project_id == batch.project_id and not waiting:
+        known = project_id is not None and project_id == batch.project_id
+        if known and not waiting and self.examples is None:
             return self._told(batch, tasks)
         made = project_id is None
         if project_id is None:
@@ -160,8 +173,9 @@ class _Builder:
             )
         with self._or_without(project_id if made else None):
             access = self._access(batch, project_id)
-        if batch.project_id != project_id:
+        if not known or self.examples is not None:
             self._instruct(batch, project_id, access)
+        if not known:
             data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
             self._record("opened", batch, data)
         added = self._add(batch, project_id, waiting, access, look=not made)
@@ -204,21 +218,21 @@ class _Builder:
         )
 
     def _access(self, batch: Batch, project_id: int) -> Access:
-        """The address of the pictures: found by trying with the first project, then known."""
-        url = self.work.settings.image_url
-        if self.access is None:
-            sample = shown_picture(self.work.folder, self.work.images(batch.object)[0])
-            self.access = find_access(self.studio, project_id, self.work.folder, sample, url)
-        elif not url:
-            ensure_access(self.studio, project_id, self.work.folder)
+        """The address of the pictures: found with the first project, tried with every one."""
+        folder, url = self.work.folder, self.work.settings.image_url
+        sample = shown_picture(folder, self.work.images(batch.object)[0])
+        if self.access is None or url:
+            self.access = find_access(self.studio, project_id, folder, sample, url)
+        else:
+            ensure_access(self.studio, project_id, folder, sample, self.access)
         return self.access
 
     @contextmanager
     def _or_without(self, new: int | None) -> Iterator[None]:
-        """Take a new project away again when the server may not show the pictures."""
+        """Take a new project away again when its pictures are not there, or not shown."""
         try:
             yield
-        except StudioError:
+        except PartlabError:
             if new is not None:
                 with suppress(StudioError):
                     self.studio.delete(f"/api/projects/{new}/")
@@ -258,13 +272,13 @@ class _Builder:
         self, batch: Batch, image_ids: Sequence[int], access: Access
     ) -> Iterator[dict[str, Any]]:
         images = {i.id: i for i in self.work.images(batch.object, with_honeypots=True)}
-        before = self._masks_before(batch)
-        for id in image_ids:
-            image = images[id]
-            task: dict[str, Any] = {"data": self._data(image, access)}
-            if id in before:
-                task["predictions"] = [self._prediction(batch, image, before[id])]
-            yield task
+        for some in chunks(image_ids, BATCH):
+            before = self._masks_before(batch, some)
+            for id in some:
+                task: dict[str, Any] = {"data": self._data(images[id], access)}
+                if id in before:
+                    task["predictions"] = [self._prediction(batch, images[id], before[id])]
+                yield task
 
     def _data(self, image: Image, access: Access) -> dict[str, Any]:
         path = shown_picture(self.work.folder, image).relative_to(self.work.folder / FOLDER)
@@ -283,20 +297,22 @@ class _Builder:
         """Whether honeypots are among the pictures: then no file name may give one away."""
         return bool(self.work.honeypots())
 
-    def _masks_before(self, batch: Batch) -> dict[int, list[PartMask]]:
-        """The masks of the round before by image, for a round that starts from them."""
+    def _masks_before(self, batch: Batch, image_ids: Sequence[int]) -> dict[int, list[PartMask]]:
+        """The masks of the round before for some images, if the round starts from them."""
         if not batch.start_from:
             return {}
         ids = self.work.vocabulary.object(batch.object).ids
-        return {
-            answer.image_id: [
-                PartMask(mask["part"], mask["object"], mask["rle"])
-                for mask in answer.masks
-                if mask["part"] in ids
-            ]
-            for answer in self.work.answers(batch.object, batch.round - 1, with_honeypots=True)
-            if answer.kind == "masks"
-        }
+        key = {"object": batch.object, "round": batch.round - 1, "kind": "masks"}
+        query = select(Answer).filter_by(**key).where(Answer.image_id.in_(image_ids))
+        with self.work.read() as session:
+            return {
+                answer.image_id: [
+                    PartMask(mask["part"], mask["object"], mask["rle"])
+                    for mask in answer.masks
+                    if mask["part"] in ids
+                ]
+                for answer in session.scalars(query)
+            }
 
     def _prediction(self, batch: Batch, image: Image, masks: Sequence[PartMask]) -> dict[str, Any]:
         parts = self.work.vocabulary.object(batch.object)

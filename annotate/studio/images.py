@@ -232,13 +232,16 @@ def _kind_of(suffix: str) -> str:
 
 
 def save_examples(work: Path, owner: str, pictures: Iterable[PillowImage.Image]) -> list[str]:
-    """Keep example pictures; their paths below WORK/images."""
+    """Keep example pictures, if any, in place of older ones; their paths below WORK/images."""
     paths = []
     for number, picture in enumerate(pictures, 1):
         path = f"{EXAMPLES}/{safe_name(owner)}/{number}.png"
         with replacing(work / FOLDER / path) as scratch:
             picture.save(scratch, "PNG")
         paths.append(path)
+    for old in (work / FOLDER / EXAMPLES / safe_name(owner)).glob("*.png") if paths else ():
+        if old.relative_to(work / FOLDER).as_posix() not in paths:
+            old.unlink()
     return paths
 
 

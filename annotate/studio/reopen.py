@@ -66,13 +66,15 @@ def _need_same(work: Work, objects: Sequence[str], settings: Mapping[str, Any]) 
     """What a work was begun with does not change silently; a mistyped address may."""
     known = {image.object for image in work.images()} if objects else set()
     if known != set(objects):
-        raise _begun_with(work, "the object categories", ", ".join(sorted(known)), "object")
+        words = ", ".join(sorted(known))
+        raise _begun_with(work, "the object categories", words, "the names after the work's")
     for name, value in settings.items():
         before = getattr(work.settings, name)
         if value != before and (name != "image_url" or _is_shown(work)):
             before = before["name"] if isinstance(before, dict) else before
             words = {True: "on", False: "off"}.get(before, before)
-            raise _begun_with(work, name.replace("_", " "), words, name)
+            option = f"--{name.replace('_', '-')}"
+            raise _begun_with(work, name.replace("_", " "), words, option)
 
 
 def _is_shown(work: Work) -> bool:
@@ -91,7 +93,7 @@ def _change_address(work: Work, image_url: str) -> None:
 def _begun_with(work: Work, what: str, before: object, option: str) -> StateError:
     return StateError(
         f"the work in {work.folder} was begun with {what}: {before}",
-        hint=f"that holds for the whole work; leave --{option.replace('_', '-')} out",
+        hint=f"that holds for the whole work; leave {option} out",
     )
 
 

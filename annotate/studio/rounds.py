@@ -24,7 +24,8 @@ class HandedOut:
 
     `made` says that the project is new (in a dry run: would be), `added` how many tasks are.
     `checks` of the tasks are honeypots, which are not among its images; annotators are not told.
-    `note` says what is short, where more pictures were asked for.
+    `note` says what is short, where more pictures were asked for, and whom it stays with, where
+    others were named.
     """
 
     object: str
@@ -96,11 +97,10 @@ def preview(
 ) -> list[HandedOut]:
     """What `create` would do, as far as can be said without the server; changes nothing."""
     planned = plan_rounds(work, annotators, start_from)
-    told = _preview(work, planned)
-    if not refill:
-        return told
-    lacks = {o.object: o for o in find_lacks(work, {key[0]: d["images"] for key, d in planned})}
-    return [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
+    told, next_ones = _preview(work, planned), {key[0]: d["images"] for key, d in planned}
+    lacks = {o.object: o for o in find_lacks(work, next_ones)} if refill else {}
+    told = [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
+    return [with_note(one, annotators, one.note) for one in told]
 
 
 def preview_new(
@@ -154,6 +154,18 @@ def _with_more(one: HandedOut, lack: Lack) -> HandedOut:
         state = "annotating"
     note = lack.in_words(more)
     return replace(one, state=state, images=one.images + more, added=one.added + more, note=note)
+
+
+def with_note(one: HandedOut, annotators: Annotators | None, short: str = "") -> HandedOut:
+    """With what is short, and whom it stays with where `annotators` say somebody else."""
+    named = annotators if annotators is not None and one.state in BEING_DRAWN else [one.assignee]
+    wanted = [named.get(one.object, one.assignee)] if isinstance(named, Mapping) else named
+    stays = (
+        f"stays with {one.assignee}; `partlab studio reassign` hands a category over"
+        if one.assignee not in {email.lower() for email in wanted}
+        else ""
+    )
+    return replace(one, note="; ".join(filter(None, (short, stays))))
 
 
 def _nobody(owner: str) -> ConfigError:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, Ui, WorkArg, reported
-from partlab.errors import ConfigError
+from partlab.errors import ConfigError, StudioError
 
 if TYPE_CHECKING:
     from annotate.studio.annotators import Annotators
@@ -94,6 +94,7 @@ def create(
     with reported(json) as ui:
         from annotate.inspect.plan import as_setting, get_plan
         from annotate.studio.annotators import read_annotators
+        from annotate.studio.create import read_examples
 
         named = read_annotators(annotators) if annotators else None
         settings: dict[str, Any] = {"name": name, "per_object": per_object, "seed": seed}
@@ -101,13 +102,13 @@ def create(
         settings |= {"plan": as_setting(get_plan(inspection)) if inspection else None}
         settings = {key: value for key, value in settings.items() if value not in (None, "")}
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
-        how: dict[str, Any] = {"start_from": start_from, "examples": examples}
-        how |= {"annotators": named, "refill": refill}
+        how: dict[str, Any] = {"start_from": start_from, "annotators": named, "refill": refill}
+        how |= {"examples": read_examples(examples) if examples else None}
         if (folder / "work.json").exists():
             told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
         else:
             told = _begin(asked, how, honeypots, honeypot_share, ui, dry_run=dry_run)
-        _tell(told, ui, folder, dry_run=dry_run)
+        _tell(told, ui, folder, dry_run=dry_run, unseen=_unseen(told) if dry_run else "")
 
 
 @dataclass(frozen=True)
@@ -143,10 +144,7 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        told = preview(work, asked.annotators, how["start_from"], refill=how["refill"])
-        if _has_server():
-            _check_people([one for one in told if one.made])
-        return told
+        return preview(work, asked.annotators, how["start_from"], refill=how["refill"])
     return _hand_out(work, how, ui)
 
 
@@ -168,10 +166,9 @@ def _begin(
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)
-    if not dry_run or _has_server():
-        _check_people(told)
     if dry_run:
         return told
+    _check_people(told)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
     work = begin_work(asked.folder, plan, progress=ui.progress, **settings)
     return _hand_out(work, how, ui)
@@ -198,11 +195,20 @@ def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
     return plan_known(plan.vocabulary, list(plan.objects), honeypots, per_object=count)
 
 
-def _has_server() -> bool:
-    """Whether a server is named; a dry run without one says what it can."""
+def _unseen(told: list["HandedOut"]) -> str:
+    """For a dry run: why accounts were not looked up; nothing if they were, and all are there."""
+    from annotate.studio.client import RefusedError
     from annotate.studio.connection import TOKEN_VARIABLE, URL_VARIABLE
 
-    return bool(os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE))
+    if not (os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE)):
+        return "no server is named"
+    try:
+        _check_people([one for one in told if one.made])
+    except RefusedError:
+        raise
+    except StudioError as error:
+        return error.message
+    return ""
 
 
 def _check_people(told: list["HandedOut"]) -> None:
@@ -218,14 +224,12 @@ def _check_people(told: list["HandedOut"]) -> None:
 def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
     from annotate.studio.client import Studio
     from annotate.studio.create import create as hand_out
-    from annotate.studio.create import read_examples
 
-    examples = read_examples(how["examples"]) if how["examples"] else None
     with work, Studio.from_env() as studio:
-        return hand_out(work, studio, **{**how, "examples": examples}, progress=ui.progress)
+        return hand_out(work, studio, **how, progress=ui.progress)
 
 
-def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> None:
+def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unseen: str) -> None:
     lines = [
         f"{one.object} r{one.round}  {one.state}  {one.assignee}  {one.images} images"
         + (f" + {one.checks} honeypot{'s' * (one.checks > 1)}" if one.checks else "")
@@ -237,8 +241,8 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool) -> No
     ]
     after = f"next: partlab studio status {quote(str(folder))}"
     if dry_run:
-        unseen = "" if _has_server() else "; no server is named, so accounts were not looked up"
-        after = f"nothing was changed{unseen}"
-    ui.emit(
-        {"dry_run": dry_run, "rounds": [one.as_json() for one in told]}, "\n".join([*lines, after])
-    )
+        more = f"; {unseen}, so accounts were not looked up" if unseen else ""
+        after = f"nothing was changed{more}"
+    result = {"dry_run": dry_run, "rounds": [one.as_json() for one in told]}
+    result |= {"accounts_unseen": unseen} if unseen else {}
+    ui.emit(result, "\n".join([*lines, after]))

@@ -30,7 +30,7 @@ from annotate.studio.users import create_users
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Work
 from app.cli.main import app
-from partlab.errors import BusyError, StateError, StudioError, UnknownNameError
+from partlab.errors import BusyError, NotFoundError, StateError, StudioError, UnknownNameError
 from partlab.masks import encode
 
 ANN, BEN, CLEO = "ann.c@example.org", "ben.c@example.org", "cleo.c@example.org"
@@ -287,6 +287,7 @@ def test_the_next_round_begins_fresh_or_from_the_one_before(
         answer(work, owner)
         reject(work, owner)
     told = by_object(create(work, studio, annotators=[ANN], start_from="previous"))["ram"]
+    assert told.note == f"stays with {BEN}; `partlab studio reassign` hands a category over"
     assert (told.round, told.assignee, told.made) == (2, BEN, True)
     project = project_of(studio, told)
     assert project["title"] == "work/ram/annotate/r2"
@@ -318,6 +319,29 @@ def test_example_pictures_are_served_with_the_instructions(
     with studio.stream("GET", address) as shown:
         assert shown.read().startswith(b"\x89PNG")
     assert "<img" not in project_of(studio, told[PEAR.name])["expert_instruction"]
+
+
+def test_examples_that_are_given_later_renew_the_instructions(
+    make_work: MakeWork, studio: Studio, tmp_path: Path
+) -> None:
+    work, examples = make_work(), tmp_path / "examples" / "ram"
+    told = by_object(create(work, studio, annotators=[ANN]))
+    assert "<img" not in project_of(studio, told["ram"])["expert_instruction"]
+    examples.mkdir(parents=True)
+    for red, count in ((200, 2), (90, 1)):
+        for number in range(2):
+            (examples / f"{number}.png").unlink(missing_ok=True)
+        for number in range(count):
+            PillowImage.new("RGB", (80, 60), (red, 10, 10)).save(examples / f"{number}.png")
+        again = by_object(create(work, studio, examples=examples.parent))
+        assert not any(one.made or one.added for one in again.values())
+        html = project_of(studio, told["ram"])["expert_instruction"]
+        assert html.count("<img") == count
+        shown = work.folder / "images" / "_examples" / "ram" / "1.png"
+        with PillowImage.open(shown) as picture:
+            assert picture.convert("RGB").getpixel((40, 30)) == (red, 10, 10)
+    create(work, studio)
+    assert project_of(studio, told["ram"])["expert_instruction"] == html
 
 
 def test_long_titles_are_shortened(make_work: MakeWork, studio: Studio) -> None:
@@ -365,6 +389,37 @@ def test_pictures_the_server_may_not_show(
     told = create(work, studio)
     assert told[0].made
     assert all(one.state == "annotating" and one.added == 3 for one in told)
+
+
+class Blind(httpx.BaseTransport):
+    """To a server that does not show the pictures of one folder."""
+
+    def __init__(self, folder: str) -> None:
+        self.inner, self.folder = httpx.HTTPTransport(), folder
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if f"/images/{self.folder}/" in request.url.params.get("d", ""):
+            return httpx.Response(404)
+        return self.inner.handle_request(request)
+
+
+def test_a_picture_of_every_category_is_tried(
+    make_work: MakeWork, studio_server: Running, studio: Studio
+) -> None:
+    work = make_work()
+    blind = Studio(studio_server.url, studio_server.token, transport=Blind("ram"))
+    with pytest.raises(StudioError, match=r"does not show .*/ram/"):
+        create(work, blind, annotators=[ANN])
+    assert set(find_projects(studio, work)) == {(PEAR.name, 1)}
+    assert len(create(work, studio)) == 2
+
+
+def test_a_lost_picture_leaves_no_empty_project(make_work: MakeWork, studio: Studio) -> None:
+    work = make_work()
+    shown_picture(work.folder, work.images("ram")[0]).unlink()
+    with pytest.raises(NotFoundError, match="is not in"):
+        create(work, studio, annotators=[ANN])
+    assert set(find_projects(studio, work)) == {(PEAR.name, 1)}
 
 
 class ForAllPages(http.server.SimpleHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""`partlab studio create --plan`: the inspection plan that a work is begun with (Q-01, Q-02)."""
+"""`partlab studio create`: what it is given is looked at before anything is made (Q-01, Q-02)."""
 
 import json
 from collections.abc import Callable
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from farm import FARM
+from farm import FARM, hand_out
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
@@ -37,8 +37,9 @@ def create(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cal
     begin = ["--vocabulary", tmp_path / "farm.yaml", "--images", photos]
     begin += ["--annotators", "ann@x.org", "--per-object", 2, "--dry-run"]
 
-    def typed(plan: object, code: int = 0) -> str:
-        words = map(str, ["studio", "create", tmp_path / "work", "ram", *begin, "--plan", plan])
+    def typed(plan: object, *more: object, code: int = 0) -> str:
+        given = [tmp_path / "work", "ram", *begin, "--plan", plan, *more]
+        words = map(str, ["studio", "create", *given])
         done = CliRunner().invoke(app, list(words))
         assert done.exit_code == code, done.output
         return done.output
@@ -70,3 +71,47 @@ def test_a_work_keeps_the_plan_it_was_begun_with(
     assert "ours" in json.loads((tmp_path / "work" / "work.json").read_text())["plan"]["name"]
     assert "begun with plan: ours" in create("paper", code=1)
     assert "ram r1" in create(tmp_path / "ours.json")  # the same one
+
+
+def test_a_preview_does_without_a_server_that_is_gone(
+    create: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_STUDIO_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("PARTLAB_STUDIO_TOKEN", "0" * 40)
+    told = create("paper")
+    assert "ram r1" in told
+    assert "no Label Studio answers at http://127.0.0.1:9, so accounts were not looked up" in told
+
+
+def test_examples_are_looked_at_before_anything_is_made(
+    create: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    assert "does not exist" in create("paper", "--examples", tmp_path / "nosuch", code=3)
+    assert "ram r1" in create("paper", "--examples", photos)
+    assert not (tmp_path / "work").exists()
+
+
+def test_annotators_who_change_nothing_are_said(
+    create: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    table = tmp_path / "who.csv"
+    table.write_text("object,email\nram,ben@x.org\n")
+    source = plan_work(FARM, photos, objects=["ram"])
+    with begin_work(tmp_path / "work", source, name="work", per_object=2) as work:
+        assert "stays with" not in create("paper")
+        hand_out(work)
+        drawer = work.batch("ram").assignee
+    stays = f"stays with {drawer}; `partlab studio reassign` hands a category over"
+    for people in ("ben@x.org", table):
+        assert stays in create("paper", "--annotators", people)
+    assert "stays with" not in create("paper", "--annotators", f"ben@x.org,{drawer.upper()}")
+
+
+def test_names_after_the_work_are_left_out_later(
+    create: Callable[..., Any], photos: Path, tmp_path: Path
+) -> None:
+    begin_work(tmp_path / "work", plan_work(FARM, photos, objects=["ram"]), name="work",
+               per_object=2).close()  # fmt: skip
+    told = create("paper", "goat", code=1)
+    assert "leave the names after the work's out" in told
+    assert "--object" not in told

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from farm import hand_out, pull
 from PIL import Image as PillowImage
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from annotate.inspect.checked import check_annotators
@@ -25,7 +26,7 @@ from annotate.studio.honeypots import plan_known
 from annotate.studio.images import find_picture, shown_picture
 from annotate.studio.refill import refill
 from annotate.studio.reopen import reopen_work
-from annotate.studio.rounds import preview, preview_new
+from annotate.studio.rounds import plan_rounds, preview, preview_new
 from annotate.studio.status import hours_by_annotator, standings
 from annotate.studio.submit import make_manifest, submit_finished
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
@@ -150,6 +151,31 @@ def test_no_field_of_a_task_gives_one_away(work: Work) -> None:
         assert data["file_name"] == f"{owner}/{id:06d}{Path(data['file_name']).suffix}"
     assert len({tuple(data) for data in said}) == 1
     assert len({Path(data["file_name"]).suffix for data in said}) == 1
+
+
+def test_masks_of_the_round_before_are_read_a_few_at_a_time(
+    work: Work, truth: dict[str, Dataset], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not those of a whole round, which may be a hundred thousand pictures."""
+    draw(work, truth, "ram")
+    work.record("abandoned", who="lead", object="ram", data={"reason": "again"})
+    ((_, data),) = plan_rounds(work, start_from="previous")
+    work.record("planned", who="lead", object="ram", round=2, data=data)
+    builder = _Builder(work, Studio("http://x", "0" * 40), "lead", {})
+    monkeypatch.setattr("annotate.studio.create.BATCH", 4)
+    payloads = builder._payloads(work.batch("ram"), data["images"], Access("/"))
+    loaded: list[int] = []
+
+    def note(answer: Answer, _: object) -> None:
+        loaded.append(answer.image_id)
+
+    event.listen(Answer, "load", note)
+    first = next(payloads)
+    assert sorted(loaded) == sorted(data["images"])[:4]
+    later = list(payloads)
+    event.remove(Answer, "load", note)
+    assert sorted(loaded) == sorted(data["images"])
+    assert all(one["predictions"][0]["result"] for one in (first, *later))
 
 
 def predictions(folder: Path, *sources: Dataset, name: Any = str, bytes: str = "") -> Path:
