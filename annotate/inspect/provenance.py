@@ -3,13 +3,11 @@
 A round may begin with the masks of the round before; what a model did there still counts.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
 from annotate.work import Answer, Task, Work
 
-_EARLIER = re.compile(r"r(\d+):.+", re.DOTALL)  # masks of an earlier round, as suggestions
 _NOTHING_SHOWN = "-blank"
 Mask = dict[str, Any]
 
@@ -19,6 +17,7 @@ class Provenance:
 
     def __init__(self, work: Work) -> None:
         self.work = work
+        self._starts: dict[tuple[str, int], str | None] = {}
 
     def of(self, answer: Answer, masks: Sequence[Mask]) -> str:
         """`human:<who>`, or `model-assisted:<model>` when one of the masks came from a model."""
@@ -30,38 +29,54 @@ class Provenance:
         if mask.get("origin", "manual") == "manual":
             return None
         name = str(mask.get("model") or "unknown")
-        earlier = self._earlier(answer, name)
+        if name != self._start(answer):
+            return name
+        earlier = self._earlier(answer)
         if earlier is None:
-            return None if _EARLIER.fullmatch(name) else name
+            return None
         same = [m for m in earlier.masks if _key(m) == _key(mask)]
         models = (self.model(earlier, m) for m in same or earlier.masks)
         return next((model for model in models if model is not None), None)
 
     def helped(self, answer: Answer) -> bool:
         """Whether a model had a hand in an image: in a mask, or by what it showed."""
-        if self.suggested_by(answer) is not None:
-            return True
-        if any(self.model(answer, mask) is not None for mask in answer.masks):
-            return True
-        names = {str(m.get("model") or "") for m in answer.masks if m.get("origin") != "manual"}
-        earlier = [self._earlier(answer, name) for name in names]
-        return any(self.helped(one) for one in earlier if one is not None)
+        return self._hand(answer) is not None
 
     def suggested_by(self, answer: Answer) -> str | None:
-        """The model whose suggestion was shown while this image was drawn, if there was one."""
+        """The model whose suggestion was shown while this image was drawn, if there was one.
+
+        Masks of an earlier round, shown to begin with, are such where a model had a hand in them.
+        """
         with self.work.read() as session:
             task = session.get(Task, (answer.object, answer.round, answer.image_id))
-        pushed = task.pushed if task is not None else None
-        if not pushed or pushed.endswith(_NOTHING_SHOWN) or _EARLIER.fullmatch(pushed):
-            return None
-        return pushed.rpartition(":")[0]
+        pushed = (task.pushed if task is not None else None) or ""
+        model = "" if pushed.endswith(_NOTHING_SHOWN) else pushed.rpartition(":")[0]
+        if model and model != self._start(answer):
+            return model
+        earlier = self._earlier(answer)
+        return self._hand(earlier) if earlier is not None and earlier.masks else None
 
-    def _earlier(self, answer: Answer, model: str) -> Answer | None:
-        found = _EARLIER.fullmatch(model)
-        if found is None or int(found[1]) >= answer.round:
+    def _hand(self, answer: Answer) -> str | None:
+        """The model that had a hand in an image."""
+        shown = self.suggested_by(answer)
+        models = (self.model(answer, mask) for mask in answer.masks)
+        return shown or next((model for model in models if model is not None), None)
+
+    def _earlier(self, answer: Answer) -> Answer | None:
+        """The answer of the round whose masks this one began with, if it did."""
+        start = self._start(answer)
+        if start is None:
             return None
+        before = int(start.partition(":")[0].removeprefix("r"))
         with self.work.read() as session:
-            return session.get(Answer, (answer.object, int(found[1]), answer.image_id))
+            return session.get(Answer, (answer.object, before, answer.image_id))
+
+    def _start(self, answer: Answer) -> str | None:
+        """What a round began with, as its suggestions are called: `r1:<who>`."""
+        key = answer.object, answer.round
+        if key not in self._starts:
+            self._starts[key] = self.work.batch(*key).start_from
+        return self._starts[key]
 
 
 def _key(mask: Mask) -> tuple[str, int]:

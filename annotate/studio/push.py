@@ -7,6 +7,7 @@ server, so that the same command goes on after a crash at any moment. Pictures s
 memory grows only with what `suggest` holds.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -24,7 +25,7 @@ from annotate.studio.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.change import DONE, HINTS
 from annotate.work.unfinished import need_settled
-from partlab.errors import BusyError, StateError
+from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import Progress, silent
 
@@ -102,11 +103,17 @@ def push(
         progress: told of every task looked at.
 
     Raises:
+        ConfigError: the model is called like the masks of an earlier round, such as `r1:who`.
         StateError: the work forbids model help (D-05), or nothing is being drawn.
         StudioError: the server does not take them, or is gone; what it took is not sent again.
         BusyError: another push of this work is running.
     """
     need_model_help(work)
+    if re.match(r"r\d+:", model):
+        raise ConfigError(
+            f"no model can be called {model!r}: so are the masks of an earlier round",
+            hint="begin its name with something else",
+        )
     batches = _being_drawn(work, objects)
     total = sum(_count(work, batch) for batch in batches)
     rows = progress((row for b in batches for row in _rows(work, b)), "pushing", total=total)

@@ -237,7 +237,7 @@ def test_a_model_of_an_earlier_round_still_counts(work: Work, tmp_path: Path) ->
     pull(work, list(first.values()))
     work.record("submitted", who="x", object="ram", data={"manifest_hash": "m"})
     decide(work, passed=False)
-    hand_out(work, round=2)
+    hand_out(work, round=2, start_from="r1:ann@x.org")
     again = {i: drawn(work, i) for i in ids}
     for i in (1, 2):
         taken = {"origin": "prediction", "model": "r1:ann@x.org"}

@@ -16,7 +16,14 @@ from annotate.studio.push import Pushed, Suggest, Suggestion, push
 from annotate.studio.regions import PartMask, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
-from partlab.errors import BusyError, PartlabError, StateError, StudioError, UnknownNameError
+from partlab.errors import (
+    BusyError,
+    ConfigError,
+    PartlabError,
+    StateError,
+    StudioError,
+    UnknownNameError,
+)
 from partlab.files import exclusive
 from partlab.masks import encode
 
@@ -254,6 +261,13 @@ def test_a_work_without_model_help_refuses(tmp_path: Path, server: FakeStudio) -
             with pytest.raises(StateError, match="'pure' forbids model help") as caught:
                 push(work, server.client(), Model(), model=MODEL, dry_run=dry_run)
             assert "D-05" in (caught.value.hint or "")
+    assert server.requests == []
+
+
+def test_a_model_called_like_an_earlier_round_is_refused(work: Work, server: FakeStudio) -> None:
+    """What a round began with goes by such names, and is no model's (D-05)."""
+    with pytest.raises(ConfigError, match="no model can be called 'r50:coco'"):
+        push(work, server.client(), Model(), model="r50:coco")
     assert server.requests == []
 
 
