@@ -22,7 +22,7 @@ from annotate.studio.create import renew_project
 from annotate.studio.labelconfig import config_hash, label_config
 from annotate.studio.pull import pull
 from annotate.studio.raw import Header, RawAnnotation, write_export
-from annotate.studio.relabel import relabel
+from annotate.studio.relabel import Relabelled, changes, relabelled
 from annotate.vocabulary import ObjectParts, Vocabulary, read_vocabulary, write_vocabulary
 from annotate.vocabulary.edit import UNSIGNED, Editor
 from annotate.vocabulary.migrate import Moves, moves_between, settle
@@ -47,7 +47,8 @@ class Migrated:
 
     `annotations` and `predictions` of Label Studio get new labels or lose regions; `renamed`
     and `dropped` count their regions. `answers` of the work get new part ids, `redraw` of them
-    have to be drawn again: their images are `images`. `interface` says that the labelling
+    have to be drawn again: their images are `images`. In a dry run `unread` annotations are not
+    pulled yet, so that both may grow. `interface` says that the labelling
     interface changes, `done` that it was changed before.
     """
 
@@ -63,7 +64,14 @@ class Migrated:
     answers: int = 0
     redraw: int = 0
     images: tuple[int, ...] = ()
+    unread: int = 0
     done: bool = False
+
+    def count(self, kind: str, made: Relabelled) -> None:
+        """Add one of the "annotations" or "predictions"."""
+        setattr(self, kind, getattr(self, kind) + 1)
+        self.renamed += made.renamed
+        self.dropped += made.dropped
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -124,7 +132,7 @@ def migrate(
     _need_possible(steps)
     if dry_run:
         for step in steps:
-            _count(step, studio, progress)
+            _count(work, step, studio, progress)
         return target, [step.told for step in steps]
     with _alone(work):
         if not resumed:
@@ -242,12 +250,25 @@ def _is_open(batch: Batch) -> bool:
     return batch.project_id is not None and batch.state in OPEN
 
 
-def _count(step: _Step, studio: Studio | None, progress: Progress) -> None:
+def _count(work: Work, step: _Step, studio: Studio | None, progress: Progress) -> None:
+    """What would get new labels, and what the counts of answers do not know yet."""
     if studio is None or not _is_open(step.batch) or step.moves.empty:
         return
+    known = _known(work, step.batch)
     for task in progress(_tasks(studio, step.batch), f"counting {step.batch.object}"):
-        for _ in _changes(task, task, step):
-            pass
+        for kind, _, made in changes(task, task, step.moves.labels, step.parts.names):
+            step.told.count(kind, made)
+        times = [RawAnnotation.model_validate(one).updated_at for one in task["annotations"]]
+        step.told.unread += sum(time > known.get(task["id"], "") for time in times)
+
+
+def _known(work: Work, batch: Batch) -> dict[int | None, str]:
+    """Up to when the changes of each task are in the work, by task id."""
+    key = (batch.object, batch.round)
+    known = {task.task_id: task.seen or "" for task in work.tasks(*key)}
+    for answer in work.answers(*key, with_honeypots=True):
+        known[answer.task_id] = max(answer.updated_at, known.get(answer.task_id, ""))
+    return known
 
 
 def _tasks(studio: Studio, batch: Batch) -> Iterator[dict[str, Any]]:
@@ -343,54 +364,14 @@ def _relabel(
     for task in progress(_tasks(studio, step.batch), f"relabelling {step.batch.object}"):
         while base and base["id"] < task["id"]:
             base = next(kept, {})
-        for kind, one, result in _changes(task, base, step):
-            one |= studio.patch(f"/api/{kind}/{one['id']}/", {"result": result})
-        for old, now in _relabelled(task, base, step):
+        for kind, one, made in changes(task, base, step.moves.labels, step.parts.names):
+            one |= studio.patch(f"/api/{kind}/{one['id']}/", {"result": made.result})
+            step.told.count(kind, made)
+        for old, now in relabelled(task, base, step.moves.labels):
             pulled, image_id = stored.get(now.id, (None, None))
             if pulled == old.updated_at:
                 times[str(image_id)] = now.updated_at
     return times
-
-
-def _relabelled(
-    task: Mapping[str, Any], base: Mapping[str, Any], step: _Step
-) -> Iterator[tuple[RawAnnotation, RawAnnotation]]:
-    """Annotations that hold what they held before with new labels, and nothing else: old, new."""
-    before = {one["id"]: one for one in base.get("annotations") or ()}
-    for one in task["annotations"]:
-        old = before.get(one["id"])
-        if old is None or old["result"] == one["result"]:
-            continue
-        if one["result"] == relabel(old["result"], step.moves.labels).result:
-            yield RawAnnotation.model_validate(old), RawAnnotation.model_validate(one)
-
-
-def _changes(
-    task: Mapping[str, Any], base: Mapping[str, Any], step: _Step
-) -> Iterator[tuple[str, dict[str, Any], list[Any]]]:
-    """Annotations and predictions of a task (which of the two, itself), with their new results.
-
-    `base` is the task before anything was touched, so that a label is never changed twice.
-    What was made or changed since has labels of either version: only those that are gone are
-    replaced.
-    """
-    old = base if base.get("id") == task["id"] else {}
-    now = set(step.parts.names)
-    for kind in ("annotations", "predictions"):
-        before = {one["id"]: one["result"] for one in old.get(kind) or ()}
-        for one in task.get(kind) or ():
-            labels = step.moves.labels
-            made = relabel(before.get(one["id"]), labels)
-            if one["result"] == made.result:
-                continue  # nothing to do, or done before
-            if one["result"] != before.get(one["id"]):
-                labels = {name: to for name, to in labels.items() if name not in now}
-                made = relabel(one["result"], labels)
-            if one["result"] != made.result:
-                setattr(step.told, kind, getattr(step.told, kind) + 1)
-                step.told.renamed += made.renamed
-                step.told.dropped += made.dropped
-                yield kind, one, made.result
 
 
 @contextmanager

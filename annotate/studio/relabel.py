@@ -1,8 +1,13 @@
 """Labels in results of Label Studio, changed as the vocabulary changed; masks stay as drawn."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from annotate.studio.raw import RawAnnotation
+
+Labels = Mapping[str, str | None]
+"""Label before -> label now, None where it is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +19,7 @@ class Relabelled:
     dropped: int
 
 
-def relabel(result: Any, labels: Mapping[str, str | None]) -> Relabelled:
+def relabel(result: Any, labels: Labels) -> Relabelled:
     """The result with each label replaced; regions whose label is gone are left out.
 
     `labels` is old -> new, None for gone; labels that are not in it stay, as does everything
@@ -42,6 +47,42 @@ def relabel(result: Any, labels: Mapping[str, str | None]) -> Relabelled:
         kept.append(item)
     kept = [item for item in kept if not _goes(item, gone)]
     return Relabelled(kept, len(renamed - gone), len(gone))
+
+
+def changes(
+    task: Mapping[str, Any], base: Mapping[str, Any], labels: Labels, now: Collection[str]
+) -> Iterator[tuple[str, dict[str, Any], Relabelled]]:
+    """What has to change in a task: "annotations" or "predictions", the one, and its result.
+
+    `base` is the task before anything was touched, so that a label is never changed twice.
+    What was made or changed since has labels of either version: only those that are gone, not
+    among the labels `now`, are replaced.
+    """
+    old = base if base.get("id") == task["id"] else {}
+    gone = {name: to for name, to in labels.items() if name not in now}
+    for kind in ("annotations", "predictions"):
+        before = {one["id"]: one["result"] for one in old.get(kind) or ()}
+        for one in task.get(kind) or ():
+            made = relabel(before.get(one["id"]), labels)
+            if one["result"] == made.result:
+                continue  # nothing to do, or done before
+            if one["result"] != before.get(one["id"]):
+                made = relabel(one["result"], gone)
+            if one["result"] != made.result:
+                yield kind, one, made
+
+
+def relabelled(
+    task: Mapping[str, Any], base: Mapping[str, Any], labels: Labels
+) -> Iterator[tuple[RawAnnotation, RawAnnotation]]:
+    """Annotations that hold what they held before with new labels, and nothing else: old, new."""
+    before = {one["id"]: one for one in base.get("annotations") or ()}
+    for one in task["annotations"]:
+        old = before.get(one["id"])
+        if old is None or old["result"] == one["result"]:
+            continue
+        if one["result"] == relabel(old["result"], labels).result:
+            yield RawAnnotation.model_validate(old), RawAnnotation.model_validate(one)
 
 
 def _labels_key(item: Any) -> str | None:

@@ -76,6 +76,11 @@ def _text(target: "Vocabulary", told: "list[Migrated]", *, dry_run: bool) -> str
     lines = [f"{one.object} round {one.round} ({one.state}): {_words(one)}" for one in touched]
     quiet = len(told) - len(touched)
     lines += [f"{quiet} other object categories: nothing to change"] if quiet else []
+    if unread := sum(one.unread for one in told):
+        lines.append(
+            f"{unread} submitted annotations are not pulled yet, so that more answers and images "
+            "may be touched: run `partlab studio pull` first for exact counts"
+        )
     redraw = sum(one.redraw for one in told)
     again = f"; {redraw} images to be drawn again" if redraw else ""
     end = "nothing changed (--dry-run)" if dry_run else f"the work is at version {target.version}"

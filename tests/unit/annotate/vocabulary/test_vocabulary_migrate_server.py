@@ -34,6 +34,7 @@ from annotate.vocabulary.edit import (
 )
 from annotate.work import Image, Work, rebuild_work
 from annotate.work.unfinished import marker
+from app.cli.vocabulary_migrate import _text
 from partlab.errors import StateError
 from partlab.masks import encode
 
@@ -152,6 +153,7 @@ def test_a_rename_and_a_merge_keep_every_mask(work: Work, studio: Studio) -> Non
         "answers": DRAWN,
         "redraw": 0,
         "images": (),
+        "unread": 0,
         "done": False,
     }
     assert drawn(work) == before
@@ -351,6 +353,25 @@ def test_who_migrates_may_be_the_annotator(tmp_path: Path, studio: Studio) -> No
         studio.patch(path, {"result": studio.get(path)["result"]})  # looked at, nothing to add
         (told,) = pull(work, studio, submit=False)
         assert (told.answers, told.masks) == (1, 1)
+
+
+def test_a_dry_run_says_what_it_does_not_know_yet(
+    work: Work, studio: Studio, cat_person: Person
+) -> None:
+    """The real run pulls first, so that its counts may be higher."""
+    new = split_part(OLD, "cat", "tail", ["root", "tip"])
+    before, fifth = next(work.answers("cat", 1)), work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
+    cat_person.submit(fifth.task_id or 0, result)
+    cat_person.update(before.annotation_id, result[:1])
+    target, (told,) = migrate(work, studio, new, dry_run=True)
+    assert (told.redraw, told.unread) == (DRAWN, 2)
+    assert "2 submitted annotations are not pulled yet" in _text(target, [told], dry_run=True)
+    told = one(migrate(work, studio, new, by=BY))
+    assert (told.redraw, told.unread) == (DRAWN, 0)
+    told = one(migrate(work, studio, split_part(new, "cat", "ear", ["a", "b"]), dry_run=True))
+    assert told.unread == 0  # new labels are no news
 
 
 def test_drawn_while_it_migrates_is_pulled_afterwards(
