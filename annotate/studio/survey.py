@@ -13,6 +13,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from annotate.studio.client import Studio
+from annotate.vocabulary.diff import follow
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from annotate.vocabulary.names import tidy
 from annotate.vocabulary.vote import Ballot
@@ -141,7 +142,8 @@ def read_survey(
     """The ballots of a survey, and what could not be read, a sentence each.
 
     A ticked part is a yes, one left open a no, a suggestion a yes; of several answers of one
-    volunteer to one object the last counts. Parts renamed since are voted on by their new name.
+    volunteer to one object the last counts. Parts renamed, merged or split since are voted on as
+    what they are now (one tick among merged ones is a yes), those that are gone not at all.
 
     Raises:
         StudioError: the project is gone, or is not a survey.
@@ -156,16 +158,20 @@ def read_survey(
     people = {id: email for email, id in studio.users().items()}
     ballots: list[Ballot] = []
     faults: list[str] = []
+    gone: dict[str, None] = {}
     for task in studio.pages("/api/tasks", key="tasks", size=100, project=project, fields="all"):
         for voter, result in _answers(task, people).items():
             try:
                 ballots += list(_ballots(voter, task["data"], result, vocabulary))
-            except (KeyError, TypeError, AttributeError) as error:
+                gone |= dict.fromkeys(_gone(task["data"], vocabulary))
+            except (KeyError, TypeError, ValueError, AttributeError) as error:
                 faults.append(
                     f"task {task.get('id')} of survey {project}: the answer of {voter} cannot be "
                     f"read ({type(error).__name__}: {error}); not counted"
                 )
-    return ballots, faults
+    if not ballots and not faults:
+        faults.append(f"nobody has answered survey {project} yet")
+    return ballots, [*faults, *gone]
 
 
 def _answers(task: Mapping[str, Any], people: Mapping[int, str]) -> dict[str, Any]:
@@ -192,14 +198,33 @@ def _ballots(
             text = item["value"]["text"]
             for line in [text] if isinstance(text, str) else text:
                 said += [name for name in map(tidy, _BETWEEN.split(line)) if name]
-    names = _names_now(object, now)
+    votes: dict[str, bool] = {}
+    for shown, names in _names_now(data, now).items():
+        for name in names:
+            votes[name] = votes.get(name, False) or shown in ticked
     yield Ballot(voter, object, "", False)  # took part
-    for shown, id in zip(data[PARTS], data["ids"], strict=True):
-        yield Ballot(voter, object, names.get(id, shown["value"]), shown["value"] in ticked)
+    for name, yes in votes.items():
+        yield Ballot(voter, object, name, yes)
     for name in dict.fromkeys(said):
         yield Ballot(voter, object, name, True)
 
 
-def _names_now(object: str, now: Vocabulary) -> dict[str, str]:
-    parts = now.object(object).parts if object in now.names else ()
-    return {part.id: part.name for part in parts}
+def _names_now(data: Mapping[str, Any], now: Vocabulary) -> dict[str, tuple[str, ...]]:
+    """Each part that was shown -> what it is called now, or its pieces, or nothing."""
+    object, shown = data["object"], [one["value"] for one in data[PARTS]]
+    if object not in now.names:
+        return {name: (name,) for name in shown}
+    parts = now.object(object)
+    changes = [change for change in now.changes if change.object == object]
+    became = follow([id for id in data["ids"] if id not in parts.ids], changes)
+    return {
+        name: tuple(parts.part(one).name for one in became.get(id, (id,)) if one in parts.ids)
+        for name, id in zip(shown, data["ids"], strict=True)
+    }
+
+
+def _gone(data: Mapping[str, Any], now: Vocabulary) -> Iterator[str]:
+    """A sentence for each part that was shown and is no more."""
+    for name, names in _names_now(data, now).items():
+        if not names:
+            yield f"{data['object']}: {name!r} went since the survey; the votes on it do not count"

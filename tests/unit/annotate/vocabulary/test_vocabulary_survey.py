@@ -8,7 +8,7 @@ from annotate.studio.client import Studio
 from annotate.studio.survey import PARTS, QUESTION, SUGGESTIONS, create_survey, read_survey
 from annotate.studio.users import create_users
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
-from annotate.vocabulary.edit import rename_part
+from annotate.vocabulary.edit import add_parts, merge_parts, remove_part, rename_part, split_part
 from annotate.vocabulary.vote import Ballot, vote
 from partlab.errors import StudioError, UnknownNameError
 
@@ -115,6 +115,36 @@ def test_a_part_renamed_since_is_voted_on_by_its_new_name(
     renamed = rename_part(vocabulary, "ram", "head", "skull")
     ballots, _ = read_survey(studio, made.project, renamed)
     assert Ballot(VOTERS[0], "ram", "skull", True) in ballots
+
+
+def test_parts_split_merged_and_taken_out_since_do_not_come_back(
+    studio: Studio, people: list[int]
+) -> None:
+    """A vote on what was split is on its pieces; one of several that were merged on the whole."""
+    vocabulary = farm("survey before many changes")
+    vocabulary = add_parts(vocabulary, "ram", ["horn", "fleece", "tail"])
+    made = create_survey(studio, vocabulary, voters=3, objects=["ram"])
+    ram = ["head", "foot, hoof", "horn"]
+    for who, ticked in zip(people, ([*ram, "body", "tail"], [*ram, "fleece"], []), strict=True):
+        answer(studio, tasks(studio, made.project)["ram"], who, ticked, [])
+    now = merge_parts(vocabulary, "ram", ["body", "fleece"], "body")
+    now = remove_part(split_part(now, "ram", "horn", ["root", "tip"]), "ram", "tail")
+    ballots, faults = read_survey(studio, made.project, now)
+    assert faults == ["ram: 'tail' went since the survey; the votes on it do not count"]
+    cast = [(ballot.part, ballot.yes) for ballot in ballots if ballot.part]
+    names = ("head", "body", "foot, hoof", "root", "tip")
+    assert cast == [(name, yes) for yes in (True, True, False) for name in names]
+    result = vote(now, ballots)
+    assert result.notes == ()
+    assert result.vocabulary.object("ram").ids == now.object("ram").ids
+    assert result.vocabulary.object("ram").named("body").evidence == ("2 of 3 volunteers",)
+
+
+def test_a_survey_that_nobody_answered_is_told(studio: Studio) -> None:
+    vocabulary = farm("survey without answers")
+    made = create_survey(studio, vocabulary, voters=3)
+    told = [f"nobody has answered survey {made.project} yet"]
+    assert read_survey(studio, made.project, vocabulary) == ([], told)
 
 
 def test_what_is_no_survey_is_told(studio: Studio) -> None:
