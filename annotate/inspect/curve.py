@@ -75,8 +75,9 @@ def _next_is_bad(plan: Plan, state: State, bad: int, size: int, odds: float) -> 
 def operating_curve(
     plan: Plan, size: int = 100, rates: Sequence[float] = RATES, auroc: float = 0.5
 ) -> list[Point]:
-    """One point for each rate of bad images, rounded to whole images."""
-    return [operate(plan, round(rate * size), size, auroc) for rate in rates]
+    """One point for each rate of bad images, rounded to whole images; each number once."""
+    counts = dict.fromkeys(round(rate * size) for rate in rates)
+    return [operate(plan, bad, size, auroc) for bad in counts]
 
 
 def producer_risk(plan: Plan, size: int = 100, auroc: float | None = None) -> float:
@@ -102,20 +103,25 @@ def whatever_ranking(plan: Plan, bad: int, size: int = 100) -> list[Point]:
     """
     return [
         operate(plan, bad, size, start=state)
-        for state in _after_suspects(plan)
+        for state in _after_suspects(plan, size)
         if state.bad <= bad and state.inspected - state.bad <= size - bad
     ]
 
 
-def _after_suspects(plan: Plan) -> list[State]:
-    ended, here = [], [State()]
+def _after_suspects(plan: Plan, size: int) -> list[State]:
+    ended: set[State] = set()
+    here = {State()}
     while here:
-        state = here.pop()
-        if plan.source(state) == "random" or state.bad >= plan.reject_at:
-            ended.append(state)
-        else:
-            here += [plan.after(state, False), plan.after(state, True)]
-    return sorted(set(ended))
+        last = {state for state in here if _looked(plan, state, size)}
+        ended |= last
+        here = {plan.after(state, bad) for state in here - last for bad in (False, True)}
+    return sorted(ended)
+
+
+def _looked(plan: Plan, state: State, size: int) -> bool:
+    """Whether the look at the suspects is over; it is when no image is left."""
+    over = plan.source(state) == "random" or state.inspected >= size
+    return over or state.bad >= plan.reject_at
 
 
 def mean_images(plan: Plan, size: int = 100, auroc: float = 0.5, share_good: float = 0.5) -> float:

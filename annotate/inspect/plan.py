@@ -221,23 +221,26 @@ def in_words(plan: Plan, images: int = 100) -> list[str]:
     elif plan.together == 1:
         lines.append("look at random images, one by one")
     when = "when" if plan.together > 1 else "as soon as"
-    lines.append(f"reject {when} {min(plan.reject_at, images)} images are bad")
+    most = min(plan.reject_at, images)
+    lines.append(f"reject {when} {most} {'image is' if most == 1 else 'images are'} bad")
     for bad, limits in enumerate(plan.limits):
         lead = f"after {bad} bad from the top: " if plan.suspects else ""
-        lines.append(lead + "; ".join(_ends(limits)))
+        left = images - min(plan.suspects, bad + plan.clean_suspects)
+        if ends := "; ".join(_ends(limits, left)):
+            lines.append(lead + ends)
     if few:
         lines.append(f"it has {images} images: accept when all were seen and nothing rejects it")
     return lines
 
 
-def _ends(limits: Limits) -> Iterable[str]:
-    counts = limits.accept
-    if len(set(counts)) == 1:
-        most = "none" if len(counts) == 1 else f"at most {len(counts) - 1}"
-        yield f"accept after {counts[0]} random images with {most} bad"
-    else:
-        said = (f"{count} random images with {bad} bad" for bad, count in enumerate(counts))
-        yield "accept after " + ", ".join(said)
+def _ends(limits: Limits, left: int) -> Iterable[str]:
+    """When it ends before the `left` images that can be drawn at random were all seen."""
+    said = [(count, f"{bad}") for bad, count in enumerate(limits.accept)]
+    if len(set(limits.accept)) == 1:
+        said = [(limits.accept[0], "none" if len(said) == 1 else f"at most {len(said) - 1}")]
+    words = [f"{count} random images with {bad} bad" for count, bad in said if count <= left]
+    if words:
+        yield "accept after " + ", ".join(words)
     for bad, count in enumerate(limits.reject):
-        if count:
-            yield f"reject at {bad} bad within the first {count}"
+        if count and bad <= left:
+            yield f"reject at {bad} bad within the first {min(count, left)}"

@@ -26,7 +26,7 @@ def plan_json(plans: Sequence[Plan], size: int, auroc: float) -> dict[str, Any]:
         "plans": [
             {
                 "settings": plan.model_dump(),
-                "rules": in_words(plan),
+                "rules": in_words(plan, size),
                 "producer_risk": producer_risk(plan, size, auroc),
                 "producer_risk_whatever_the_ranking": producer_risk(plan, size),
                 "consumer_risk": consumer_risk(plan, size, auroc),
@@ -55,9 +55,10 @@ def plan_tables(plans: Sequence[Plan], size: int, auroc: float) -> list[Any]:
 
 
 def _words(plan: Plan, size: int, auroc: float) -> str:
-    lines = [f"{plan.name}:", *in_words(plan)]
+    lines = [f"{plan.name}:", *in_words(plan, size)]
     known = f" with a ranking of AUROC {auroc:g}" if plan.suspects else ""
-    good, bad = (f"{round(rate * size)} bad ({rate:.0%})" for rate in (GOOD, BAD))
+    counts = (round(rate * size) for rate in (GOOD, BAD))
+    good, bad = (f"{count} bad ({count / size:.0%})" for count in counts)
     lines.append(
         f"rejects {producer_risk(plan, size, auroc):.1%} of categories with {good}, "
         f"accepts {consumer_risk(plan, size, auroc):.1%} of those with {bad}{known}"

@@ -74,6 +74,15 @@ def test_one_plan_at_another_size() -> None:
     assert found["plans"][0]["points"][-1]["bad"] == 15
 
 
+def test_plans_of_a_small_category() -> None:
+    """The rules and rates printed are those of this size, each number of bad images once."""
+    text = run("plan", "--size", 1)
+    assert "of categories with 0 bad (0%), accepts 100.0% of those with 0 bad (0%)" in text
+    rows = [line.split()[:2] for line in run("plan", "--size", 8).splitlines() if "%)" in line[:12]]
+    assert rows == [["0", "(0%)"], ["1", "(12%)"], ["2", "(25%)"]]
+    assert "look at 8 random images at once" in told("plan", "--size", 8)["plans"][0]["rules"]
+
+
 @pytest.mark.parametrize("name", ["plans.png", "pläne.svg"])
 def test_the_plot_is_a_picture(tmp_path: Path, name: str) -> None:
     run("plan", "--plot", tmp_path / name)

@@ -312,6 +312,36 @@ def test_words_and_curve() -> None:
     assert [point.bad for point in operating_curve(PAPER)] == [0, 2, 5, 10, 15, 20, 30]
 
 
+def test_words_for_a_category_of_a_few_images() -> None:
+    """Nothing is promised that so few images cannot come to."""
+    assert in_words(PAPER, 8) == [
+        "look at 8 random images at once",
+        "reject when 2 images are bad",
+        "it has 8 images: accept when all were seen and nothing rejects it",
+    ]
+    assert in_words(SEQUENTIAL, 12)[2] == (
+        "accept after 11 random images with 0 bad; reject at 1 bad within the first 2; "
+        "reject at 2 bad within the first 12"
+    )
+    assert in_words(SEQUENTIAL, 1)[1:3] == [
+        "reject as soon as 1 image is bad",
+        "reject at 1 bad within the first 1",
+    ]
+    assert "random images with" not in " ".join(in_words(RANKED, 11))  # 10 are left to draw
+    assert [point.bad for point in operating_curve(PAPER, 8)] == [0, 1, 2]
+
+
+def test_more_suspects_than_images() -> None:
+    """The look at them then ends with the last image, and the risks are still told."""
+    limits = [{"accept": [5] * (3 - bad)} for bad in range(3)]
+    values = {"name": "wary", "reject_at": 3, "suspects": 50, "clean_suspects": 20}
+    plan = get_plan(values | {"limits": limits})
+    assert [(p.accept, p.images) for p in whatever_ranking(plan, 2, 10)] == [(1.0, 10)]
+    assert consumer_risk(plan, 10) == 1.0
+    assert {point.accept for point in whatever_ranking(plan, 4, 10)} == {0.0}
+    assert not Goal(size=10).met_by(plan)
+
+
 def test_clopper_pearson() -> None:
     """Textbook values: 0 of 10 and 2 of 10 at 97.5 % one-sided; all and none."""
     assert Plays(10, 0, 0).accept_bounds(0.975) == pytest.approx((0, 0.3085), abs=1e-4)
