@@ -48,12 +48,15 @@ def new_password(
 
 def _need_server(folder: Path, settings: Mapping[str, str]) -> str:
     """The administrator's email."""
-    sqlite = settings.get("DJANGO_DB", "sqlite") == "sqlite"
-    if (found := login_of(folder)) is None or (
-        sqlite and not (folder / "data" / DATABASE).is_file()
-    ):
+    if (found := login_of(folder)) is None:
         raise NotFoundError(
             f"{folder} holds no server", hint="name the DIR of `partlab studio up DIR`"
+        )
+    sqlite = settings.get("DJANGO_DB", "sqlite") == "sqlite"
+    if sqlite and not (folder / "data" / DATABASE).is_file():
+        raise NotFoundError(
+            f"the server in {folder} has no database there",
+            hint="is it one with PostgreSQL? give the same --settings as to `partlab studio up`",
         )
     return found.email
 

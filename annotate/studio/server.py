@@ -44,6 +44,7 @@ COUNT_ONLY_WHAT_CAME = "fflag_fix_back_4620_memory_efficient_predictions_import_
 """Label Studio's own switch: without it, it counts a whole project after every import of
 suggestions, so that a push takes the square of the project's size (ADR 0010)."""
 _LOGIN, _JOURNAL = "login.json", "server.log"
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where this machine itself finds it
 # Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
 _PROGRAM = """
 import os, sys, threading, time
@@ -129,20 +130,21 @@ def start_server(
         StudioError: the port is taken, or the server does not come up.
     """
     folder, root = Path(folder).absolute(), Path(root).absolute()
-    email = checked_email(email)
+    email, host = checked_email(email), host.strip("[]")
     _check(host, root, allow_remote=allow_remote)
     _need_own_folder(folder)
     with _alone(folder):
         folder.chmod(0o700)
         _free(host, port)  # said before anything that takes long
         env = environment(env)
+        login = _login(folder, email)  # first of all: it says whose the folder is
         data, extra = folder / "data", dict(settings or {})
         if not (data / DATABASE).exists() and extra.get("DJANGO_DB", "sqlite") == "sqlite":
             _from_template(data, Path(template) if template else default_template(env))
-        login, port = _login(folder, email), _free(host, port)
-        url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+        port = _free(host, port)
+        url = f"http://{_in_url(_EVERYWHERE.get(host, host))}:{port}"
         variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
-        arguments = ["start", "--no-browser", "--internal-host", host, "-p", str(port)]
+        arguments = ["start", "--no-browser", "--internal-host", _in_url(host), "-p", str(port)]
         with _child(env, arguments, variables, folder / _JOURNAL) as child:
             _wait_for(url, login, child, folder, patience)
             yield Running(url, login.email, login.password, login.token, child, folder, root)
@@ -150,8 +152,9 @@ def start_server(
 
 def _need_own_folder(folder: Path) -> None:
     """The folder is closed to other users, so it must not be one that holds other things."""
-    ours = {_LOGIN, _JOURNAL, "data", ".lock"}
-    if folder.exists() and not {path.name for path in folder.iterdir()} <= ours:
+    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    begun = _LOGIN in there or (folder / "data" / DATABASE).is_file()
+    if not there <= {_LOGIN, _JOURNAL, ".lock"} | ({"data"} if begun else set()):
         raise OutputExistsError(
             f"{folder} holds other things than a server of ours",
             hint="name a new folder for the server; --root is the one for pictures",
@@ -187,7 +190,12 @@ def _check(host: str, root: Path, *, allow_remote: bool) -> None:
 
 
 def _is_local(host: str) -> bool:
-    return is_loopback(f"http://[{host}]" if ":" in host else f"http://{host}")
+    return is_loopback(f"http://{_in_url(host)}")
+
+
+def _in_url(host: str) -> str:
+    """The host as it stands before a port."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _free(host: str, port: int) -> int:
@@ -199,7 +207,7 @@ def _free(host: str, port: int) -> int:
             trial.bind((host, port))
         except OSError as error:
             raise StudioError(
-                f"cannot listen at {host}:{port}: {error.strerror}",
+                f"cannot listen at {_in_url(host)}:{port}: {error.strerror}",
                 hint=f"choose another with --port, for example --port {port + 1}",
             ) from error
         return int(trial.getsockname()[1])

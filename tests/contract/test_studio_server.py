@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -23,9 +24,23 @@ from annotate.studio.password import new_password
 from annotate.studio.server import Running, make_template, start_server
 from annotate.studio.users import create_users
 from app.cli.main import app
-from partlab.errors import BusyError, ConfigError, NotFoundError, StudioError, UnknownNameError
+from partlab.errors import (
+    BusyError,
+    ConfigError,
+    NotFoundError,
+    OutputExistsError,
+    StudioError,
+    UnknownNameError,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
+
+
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as trial:
+        trial.bind(("::1", 0))
+        return True
+    return False
 
 
 def test_the_server_answers_and_knows_its_login(studio_server: Running) -> None:
@@ -93,6 +108,43 @@ def test_passwords_that_cannot_be_replaced(studio_server: Running, tmp_path: Pat
         new_password(studio_server.folder, studio_server.email)
     with pytest.raises(NotFoundError, match="holds no server"):
         new_password(tmp_path, "ann@x.org")
+    shutil.copy(studio_server.folder / "login.json", tmp_path)
+    with pytest.raises(NotFoundError, match="has no database there") as caught:
+        new_password(tmp_path, "ann@x.org")
+    assert "--settings" in str(caught.value.hint)
+
+
+def test_a_folder_of_ones_own_is_not_taken_over(tmp_path: Path) -> None:
+    """It would be closed to others, and filled."""
+    (tmp_path / "data").mkdir()
+    tmp_path.chmod(0o755)
+    with (
+        pytest.raises(OutputExistsError, match="other things"),
+        start_server(tmp_path, root=tmp_path, port=0),
+    ):
+        pass
+    assert stat.S_IMODE(tmp_path.stat().st_mode) == 0o755
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_it_listens_at_an_address_of_ipv6(
+    studio_server: Running, tmp_path: Path, host: str
+) -> None:
+    with start_server(tmp_path / "six", root=tmp_path, host=host, port=0) as running:
+        assert running.url.startswith("http://[::1]:")
+        with running.studio() as studio:
+            (ann,) = create_users(studio, ["six@example.org"])
+            assert studio.project_url(7) == f"{running.url}/projects/7/data"
+        assert ann.password is not None
+        assert logs_in(running.url, ann.email, ann.password)
+        taken = int(running.url.rpartition(":")[2])
+        with (
+            pytest.raises(StudioError, match=r"cannot listen at \[::1\]:"),
+            start_server(tmp_path / "other", root=tmp_path, host="::1", port=taken),
+        ):
+            pass
 
 
 def test_two_servers_on_one_folder(studio_server: Running) -> None:
