@@ -20,13 +20,14 @@ def replace_rows(
 ) -> CommentedSeq:
     """The list with these rows; `key` says which of the old ones a row is, `fill` sets values.
 
-    New rows are written in the style of the last old one, `{a: b}` or one line a value.
+    An old row may be a name alone, and stays one where nothing else is to be said of it. New
+    rows are written in the style of the last old one, `{a: b}` or one line a value.
     """
     if not isinstance(old, CommentedSeq):
         old = CommentedSeq()
     places: dict[Any, list[int]] = {}
     for n, row in reversed(list(enumerate(old))):
-        if isinstance(row, CommentedMap):
+        if isinstance(row, CommentedMap | str):
             places.setdefault(key(row), []).append(n)
     inline = bool(old.fa.flow_style() or (len(old) and _is_inline(old[-1])))
     behind = _lift(old)
@@ -39,15 +40,31 @@ def replace_rows(
         known = places.get(key(values))
         place = known.pop() if known else None
         kept.append(place)
-        row = CommentedMap() if place is None else old[place]
+        row = CommentedMap() if place is None else _record(old[place])
         if place is None and inline:
             row.fa.set_flow_style()
         fill(row, values)
         made.append(row)
-        if place is not None and place in old.ca.items:
-            made.ca.items[len(made) - 1] = old.ca.items[place]
+        if place is not None:
+            _keep(made, old, place)
     _lay(made, kept, behind)
     return made
+
+
+def _record(row: CommentedMap | str) -> CommentedMap:
+    return row if isinstance(row, CommentedMap) else CommentedMap(name=row)
+
+
+def _keep(made: CommentedSeq, old: CommentedSeq, place: int) -> None:
+    """Give the new list's last row the comment of the old one; a name that says all stays bare."""
+    bare, comment = isinstance(old[place], str), old.ca.items.get(place)
+    if bare and made[-1] == _record(old[place]):
+        made[-1] = old[place]
+    elif bare and comment and not made.fa.flow_style():
+        made[-1].ca.items["name"] = [None, None, comment[0], None]
+        return
+    if comment:
+        made.ca.items[len(made) - 1] = comment
 
 
 def _is_inline(row: Any) -> bool:

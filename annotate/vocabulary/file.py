@@ -147,14 +147,36 @@ def _put_objects(table: CommentedMap, objects: Sequence[ObjectParts]) -> None:
     for gone in [name for name in table if str(name) not in names]:
         del table[gone]
     for one in objects:
-        if not isinstance(table.get(one.name), CommentedMap):
+        if one.name not in table:
             table[_quoted(one.name)] = CommentedMap()
-        entry = table[one.name]
-        values = {"wnid": one.wnid, "qid": one.qid, "aliases": list(one.aliases)}
-        _put(entry, {**values, "inclusions": one.inclusions})
-        rows = [_lean(part) for part in one.parts]
-        if rows != entry.get("parts"):
-            entry["parts"] = _rows(rows, entry.get("parts"))
+        elif _says(table[one.name], one):
+            continue
+        table[one.name] = _entry(table[one.name], one)
+
+
+def _says(entry: Any, one: ObjectParts) -> bool:
+    """Whether the file has the object so already, in whatever form."""
+    try:
+        return parse({"objects": {one.name: entry}}, Path()).objects == (one,)
+    except SchemaError:
+        return False
+
+
+def _entry(entry: Any, one: ObjectParts) -> Any:
+    """The object as it is written: a mere list of parts stays one where that says all."""
+    facts = {**one.model_dump(include={"wnid", "qid", "inclusions"}), "aliases": list(one.aliases)}
+    rows = [_lean(part) for part in one.parts]
+    if isinstance(entry, CommentedSeq):
+        if not any(facts.values()):
+            return _rows(rows, entry)
+        entry.ca.comment = None  # it stands behind the object's name too
+        entry = CommentedMap(parts=entry)
+    elif not isinstance(entry, CommentedMap):
+        entry = CommentedMap()
+    _put(entry, facts)
+    if rows != entry.get("parts"):
+        entry["parts"] = _rows(rows, entry.get("parts"))
+    return entry
 
 
 def _put(table: MutableMapping[str, Any], values: dict[str, Any]) -> None:
@@ -199,6 +221,8 @@ def _fill(row: CommentedMap, values: dict[str, Any]) -> None:
 
 def _key(row: Any) -> Any:
     """What a record is known by: a part by its id, a change by its version and place."""
+    if isinstance(row, str):
+        return row
     if "version" in row:
         return (row["version"], row.get("object"), tuple(row.get("before", ())))
     return row.get("id", row.get("name"))

@@ -1,5 +1,6 @@
 """The vocabulary's file: round trips, comments, words YAML 1.1 would eat, faults with a place."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary import read_vocabulary as read
 from annotate.vocabulary import write_vocabulary as write
-from annotate.vocabulary.edit import rename_part
+from annotate.vocabulary.edit import add_parts, remove_part, rename_part
 from partlab.errors import NotFoundError, SchemaError, UnknownNameError
 
 FARM = """\
@@ -281,6 +282,86 @@ def test_a_list_of_names_will_do(tmp_path: Path) -> None:
     assert vocabulary.object("ewe").parts == (Part(id="head", name="head"),)
     write(path, vocabulary)
     assert read(path) == vocabulary
+
+
+SHORT = """\
+name: sea
+version: 1
+language: en
+objects:
+  # above crab
+  crab:  # ten legs
+  - claw  # two of them
+  # between
+  - shell   # hard
+  # above lamp
+  lamp:
+    parts:
+    - shade  # of cloth
+    # above foot
+    - foot   # iron
+  mug: [body, handle]  # for tea
+  # above ram
+  ram:
+    parts: [head, horn]  # of many
+    wnid: n1
+# the end
+"""
+
+
+@pytest.mark.parametrize(
+    ("edit", "before", "after"),
+    [
+        (lambda v: v, "", ""),
+        (
+            lambda v: add_parts(v, "crab", ["eye"]),
+            "  # above lamp\n",
+            "  - name: eye\n    source: manual\n  # above lamp\n",
+        ),
+        (
+            lambda v: rename_part(v, "crab", "claw", "pincer"),
+            "  - claw  # two of them\n",
+            "  - name: pincer # two of them\n    id: claw\n",
+        ),
+        (
+            lambda v: rename_part(v, "lamp", "foot", "base"),
+            "    - foot   # iron\n",
+            "    - name: base # iron\n      id: foot\n",
+        ),
+        (
+            lambda v: add_parts(v, "mug", ["lid"]),
+            "handle]  # for tea",
+            "handle, {name: lid, source: manual}] # for tea",
+        ),
+        (
+            lambda v: remove_part(v, "ram", "horn"),
+            "[head, horn]  # of many",
+            "[head]        # of many",
+        ),
+    ],
+)
+def test_short_forms_keep_comments_and_form(
+    tmp_path: Path, edit: Callable[[Vocabulary], Vocabulary], before: str, after: str
+) -> None:
+    """What a command does not touch stays as it was written."""
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(SHORT, encoding="utf-8")
+    edited = edit(read(path))
+    write(path, edited)
+    assert read(path) == edited
+    text = path.read_text("utf-8").replace("version: 2\n", "version: 1\n", 1)
+    assert text.partition("changes:")[0] == SHORT.replace(before, after)
+
+
+def test_a_list_that_needs_more_than_parts_keeps_their_comments(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(SHORT, encoding="utf-8")
+    old = read(path)
+    edited = old.replaced([old.object("crab").model_copy(update={"wnid": "n2"})])
+    write(path, edited)
+    assert read(path) == edited
+    for word in ("# ten legs", "# two of them", "# between", "# hard", "# above lamp"):
+        assert path.read_text("utf-8").count(word) == 1
 
 
 ANCHORS = """\
