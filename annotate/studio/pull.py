@@ -85,8 +85,8 @@ def pull(
 ) -> list[Pulled]:
     """Fetch what changed since the last pull, and submit rounds that are complete (M-08).
 
-    A project that somebody deleted is told in `trouble`, and costs nothing: what was pulled
-    from it stays.
+    A project that somebody deleted is told in `trouble` while images of it are open, and costs
+    nothing: what was pulled from it stays.
 
     Args:
         work: the annotation work.
@@ -187,9 +187,9 @@ class _Round:
                 self._studio.get(f"/api/projects/{self.told.project_id}/")
                 self._is_foreign()
                 return
-            if count < self._recorder.known():
-                self.told.flags += self._recorder.miss(self._tasks.ids())
             yield from self._read(newest.updated_at if newest is not None else None)
+            if self._recorder.waits(count):
+                self.told.flags += self._recorder.miss(self._tasks.ids())
         except RefusedError as error:
             if error.status != 404:
                 raise
@@ -230,17 +230,18 @@ class _Round:
 
     def _is_gone(self) -> None:
         name = f"{self._batch.object} round {self._batch.round}"
-        if self._batch.state in OVER:
-            log.info("project %d (%s) is gone; it is not needed", self.told.project_id, name)
-            return
         with self._work.read() as session:
             open_ = len(open_images(session, self._batch))
+        if self._batch.state in OVER or not open_:
+            log.info("project %d (%s) is gone; it is not needed", self.told.project_id, name)
+            self._recorder.settle()
+            return
         self.told.trouble = (
             f"project {self.told.project_id} ({name}) is gone from {self._studio.url}; "
             f"{self.size - open_} answers are kept in the exports"
         )
         self.told.hint = (
+            f"is {self._studio.url} the server that the work was created on "
+            "(PARTLAB_STUDIO_URL)? If so, "
             f"`partlab studio create` makes it anew for the {open_} images still open"
-            if open_
-            else "nothing needs to be done: every image of it is done"
         )

@@ -1,7 +1,8 @@
 """One round's ingests, written and recorded: first the raw export, then one event with it."""
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from sqlalchemy import and_, func, select
 
 from annotate.studio.changes import Got
+from annotate.studio.choose import FOR_GOOD, UNTIL_DELETED
 from annotate.studio.ingest import read_export
 from annotate.studio.raw import Header, RawTask, content_hash, open_export, write_export
 from annotate.work import Answer, Batch, Event, Flag, MovedOnError, Task, Work, open_images
@@ -30,14 +32,16 @@ class Recorder:
         self._batch = batch
         self._key: dict[str, Any] = {"object": batch.object, "round": batch.round}
         self._images = {
-            task.image_id
+            task.image_id: task.task_id
             for task in work.tasks(batch.object, batch.round)
             if task.project_id == self._project
         }
 
-    def known(self) -> int:
-        """How many of the round's tasks should be in the project."""
-        return len(self._images)
+    def waits(self, count: int) -> bool:
+        """Whether it matters which tasks the project holds, `count` in all."""
+        flags = self._open_flags(UNTIL_DELETED)
+        with self._work.read() as session:
+            return count < len(self._images) or bool(flags or open_images(session, self._batch))
 
     def is_ours(self, task: RawTask) -> bool:
         """Whether a task says that it shows a picture of this round."""
@@ -45,7 +49,10 @@ class Recorder:
         return ours and task.data.get("image_id") in self._images
 
     def unseen(self, page: Sequence[Got]) -> list[Got]:
-        """Tasks that changed since they were last read, and hold or held something."""
+        """Tasks that changed since they were last read, and hold or held something.
+
+        What they held may have been flagged only.
+        """
         same = and_(
             Answer.object == Task.object,
             Answer.round == Task.round,
@@ -60,11 +67,13 @@ class Recorder:
         with self._work.read() as session:
             known = {id: (seen, answered) for id, seen, answered in session.execute(query)}
         nothing = (None, None)
+        held = {id for id, (_, answered) in known.items() if answered is not None}
+        held |= {flag.task_id for flag in self._open_flags(UNTIL_DELETED)}
         return [
             got
             for got in page
             if known.get(got.task.id, nothing)[0] != got.task.updated_at
-            and (got.task.annotations or known.get(got.task.id, nothing)[1] is not None)
+            and (got.task.annotations or got.task.id in held)
         ]
 
     def ingest(self, tasks: Sequence[Got], models: dict[int, str], cursor: str | None) -> Brought:
@@ -88,16 +97,39 @@ class Recorder:
         self._work.record("pulled", who=self._who, data={"cursor": cursor}, **self._key)
 
     def miss(self, there: set[int]) -> int:
-        """Flag tasks that are not `there` any more; `studio create` puts back those not done."""
+        """Flag tasks that are not `there` any more; `studio create` puts back those not done.
+
+        What was said of such tasks before is settled. Those handed out meanwhile do not count.
+        """
         tasks = self._work.tasks(self._batch.object, self._batch.round)
-        gone = [t for t in tasks if t.project_id == self._project and t.task_id not in there]
+        own = [t for t in tasks if t.project_id == self._project and t.task_id not in there]
+        gone = [task for task in own if self._images.get(task.image_id) == task.task_id]
         with self._work.read() as session:
             open_ = set(open_images(session, self._batch))
-        data: dict[str, Any] = {"reason": "tasks were deleted in Label Studio"}
-        data["flags"] = [self._gone(task, task.image_id in open_) for task in gone]
-        data["gone"] = [task.image_id for task in gone]
-        self._work.record("flagged", who=self._who, data=data, **self._key)
+        flags = [self._gone(task, task.image_id in open_) for task in gone]
+        self._flag("tasks were deleted in Label Studio", flags + self._over(there), gone)
         return len(gone)
+
+    def settle(self) -> None:
+        """The project is gone, and not needed: nobody need do anything about its tasks."""
+        self._flag("the project was deleted in Label Studio", self._over(set()))
+
+    def _over(self, there: set[int]) -> list[dict[str, Any]]:
+        """Open flags of tasks that are not `there`, settled."""
+        flags = [flag for flag in self._open_flags() if flag.task_id not in there]
+        rows = [asdict(flag) | {"settled": True} for flag in flags if flag.kind not in FOR_GOOD]
+        return [{key: row[key] for key in row if key not in self._key} for row in rows]
+
+    def _flag(self, why: str, flags: list[dict[str, Any]], gone: Sequence[Task] = ()) -> None:
+        if flags:
+            data = {"reason": why, "flags": flags, "gone": [task.image_id for task in gone]}
+            self._work.record("flagged", who=self._who, data=data, **self._key)
+
+    def _open_flags(self, kinds: Collection[str] = ()) -> list[Flag]:
+        query = select(Flag).filter_by(settled=False, **self._key)
+        query = query.where(Flag.kind.in_(kinds)) if kinds else query
+        with self._work.read() as session:
+            return list(session.scalars(query.order_by(Flag.task_id, Flag.annotation_id)))
 
     def _gone(self, task: Task, open: bool) -> dict[str, Any]:
         name = self._work.image(task.image_id).file_name

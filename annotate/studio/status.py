@@ -131,7 +131,8 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
     """Flags that nobody has answered, by object and round, oldest first.
 
     A flag is answered when the assignee's later answer for the same task could be used; one
-    about an annotation too many, when that annotation is gone.
+    about an annotation too many, when that annotation is gone or counts; any, when its task or
+    project is gone, or the picture was handed out anew.
     """
     done = select(Answer.object, Answer.round, Answer.task_id, Answer.updated_at)
     with work.read() as session:

@@ -1,5 +1,7 @@
 """The rules of drawing: handed out, drawn, submitted."""
 
+from typing import Any
+
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -58,6 +60,8 @@ def _extended(change: Change) -> None:
 def _opened(change: Change) -> None:
     """{project_id, config_hash}: the project is in Label Studio."""
     batch = change.batch("planned", "annotating")
+    if batch.project_id not in (None, change.data["project_id"]):
+        _settle(change)  # nobody can do anything about tasks of a project that is gone
     batch.state, batch.project_id = "annotating", change.data["project_id"]
     batch.config_hash = change.data["config_hash"]
 
@@ -68,14 +72,16 @@ def _tasks(change: Change) -> None:
     change.batch("annotating")
     for image_id, task_id in change.data["tasks"].items():
         task = change.task(image_id)
-        _settle_gone(change, task)
+        if task.task_id == task_id:
+            _settle(change, task_id=task_id, kind="task-gone")
+        elif task.task_id is not None:
+            _settle(change, task_id=task.task_id)
         task.project_id, task.task_id = change.data["project_id"], task_id
 
 
-def _settle_gone(change: Change, task: Task) -> None:
-    """The picture of a deleted task is handed out again: nobody need do anything about it."""
-    key = (task.object, task.round, task.task_id, 0, "task-gone")
-    if task.task_id is not None and (flag := change.session.get(Flag, key)) is not None:
+def _settle(change: Change, **which: Any) -> None:
+    """Pictures of deleted tasks are handed out again: what was said of the old ones is over."""
+    for flag in change.session.scalars(select(Flag).filter_by(**change.key, **which)):
         flag.settled = True
 
 
@@ -133,7 +139,7 @@ def _pulled(change: Change) -> None:
 def _flagged(change: Change) -> None:
     """{reason, flags: [row, …], gone?: [image id, …]}: something seen that no answer came of.
 
-    `gone` are images whose task is no longer in Label Studio.
+    `gone` are images whose task is no longer in Label Studio; flags may be known ones, settled.
     """
     change.batch()
     for row in change.data.get("flags", ()):

@@ -312,6 +312,7 @@ def test_an_export_is_enough_when_the_project_is_gone_meanwhile(
     assert "project 71 (ram round 1) is gone" in told.trouble
     assert "10 answers are kept" in told.trouble
     assert "`partlab studio create` makes it anew for the 2 images still open" in str(told.hint)
+    assert "is http://127.0.0.1:1 the server that the work was created on" in str(told.hint)
 
 
 def test_a_deleted_project_stops_nobody_else(work: Work, server: FakeTasks) -> None:
@@ -386,6 +387,29 @@ def test_deleted_tasks_are_told_and_their_answers_kept(work: Work, server: FakeT
     assert {t.image_id for t in work.tasks("ram", 1) if t.project_id is None} == {2, 12}
     assert fetch(work, server).flags == 0
     assert rebuilt(work)[0] == state(work)
+
+
+def test_a_deleted_task_is_missed_though_another_was_added(work: Work, server: FakeTasks) -> None:
+    draw_all(work, server, but=1)
+    fetch(work, server)
+    del server.tasks[1012]
+    server.add_task(71, 5001, {"image": "x"})
+    assert fetch(work, server).flags == 1
+    assert [(flag.task_id, flag.kind) for flag in work.flags()] == [(1012, "task-gone")]
+
+
+def test_a_task_handed_out_during_a_pull_is_not_missed(work: Work, server: FakeTasks) -> None:
+    del server.tasks[1012]
+    fetch(work, server)
+
+    def hand_out_again(number: int) -> None:
+        if number == 4:
+            again = {"project_id": 71, "tasks": {"12": 2012}}
+            work.record("tasks", who="lead", object="ram", data=again)
+
+    server.requests.clear()
+    server.before = hand_out_again
+    assert fetch(work, server).flags == 0
 
 
 def test_another_process_that_records_at_the_same_time_is_noticed(

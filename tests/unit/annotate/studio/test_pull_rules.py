@@ -40,9 +40,9 @@ def work(tmp_path: Path) -> Iterator[Work]:
             assert [e.after for e in rebuilt.events()] == before
 
 
-def fetch(work: Work, server: FakeTasks) -> Pulled:
+def fetch(work: Work, server: FakeTasks, **how: Any) -> Pulled:
     with server.client() as studio:
-        return pull(work, studio)[-1]
+        return pull(work, studio, **how)[-1]
 
 
 def answer(work: Work, image_id: int = 1, round: int = 1) -> Answer | None:
@@ -435,6 +435,19 @@ def test_a_restored_picture_waits_for_a_newer_drawing(work: Work, server: FakeTa
     assert "gives it up again" in standings(work)[0].flags[0]
 
 
+def test_one_review_does_not_restore_a_picture(work: Work, server: FakeTasks) -> None:
+    """Q-04: it takes two; until then the refusal is the annotator's, and so is its reason."""
+    made = server.annotate(1001, [refused()])
+    fetch(work, server)
+    data = {"image_id": 1, "uphold": True}
+    work.record("discard-review", who="ina@x.org", object="ram", data=data)
+    server.change(made, result=[refused("object missing")])
+    assert fetch(work, server).flags == 0
+    found = answer(work)
+    assert found is not None
+    assert (found.kind, found.reason) == ("discard", "object missing")
+
+
 def test_a_task_that_is_not_ours_is_told(work: Work, server: FakeTasks) -> None:
     """A second task of one picture, or one that somebody added by hand."""
     data = {"partlab": "farm", "image_id": 1}
@@ -457,6 +470,81 @@ def test_a_task_whose_picture_was_changed_by_hand_is_not_ours(
     assert answer(work) is None
     assert answer(work, 2) is None
     assert list(flags(work)) == ["unknown-task"]
+
+
+def open_flags(work: Work) -> tuple[str, ...]:
+    return standings(work)[0].flags
+
+
+def test_an_annotation_deleted_as_asked_is_no_open_flag(work: Work, server: FakeTasks) -> None:
+    """Whether or not the assignee drew the picture, and whoever the task is of."""
+    server.add_task(71, 9001, {"partlab": "farm", "image_id": 1})
+    made = [server.annotate(task, drawn(RAM, head=HEAD), by=3) for task in (1001, 1002, 9001)]
+    server.annotate(1002, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert len(open_flags(work)) == 3
+    for annotation in made:
+        server.delete(annotation)
+    fetch(work, server)
+    assert open_flags(work) == ()
+
+
+def test_a_task_deleted_as_asked_is_no_open_flag(work: Work, server: FakeTasks) -> None:
+    server.add_task(71, 9001, {"partlab": "farm", "image_id": 1})
+    server.annotate(9001, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert len(open_flags(work)) == 1
+    del server.tasks[9001]
+    assert fetch(work, server).flags == 0
+    assert open_flags(work) == ()
+    events = len(work.events())
+    fetch(work, server)
+    assert len(work.events()) == events
+
+
+def test_what_was_said_of_a_task_that_is_gone_is_over(work: Work, server: FakeTasks) -> None:
+    server.annotate(1001, drawn(RAM, head=HEAD))
+    server.annotate(1001, drawn(RAM, head=HEAD))
+    server.annotate(1002, drawn(RAM, head=HEAD), by=3)
+    server.annotate(1003, [])
+    fetch(work, server)
+    assert len(open_flags(work)) == 3
+    for task in (1001, 1002, 1003):
+        del server.tasks[task]
+    assert fetch(work, server).flags == 3
+    assert ["deleted the task" in flag for flag in open_flags(work)] == [True] * 3
+    data = {"project_id": 71, "tasks": {"2": 2002, "3": 2003}}
+    work.record("tasks", who="lead", object="ram", data=data)  # as `studio create` does
+    (left,) = open_flags(work)
+    assert "task 1001" in left
+    assert "its answer is kept" in left
+
+
+def test_what_was_said_of_a_project_made_anew_is_over(work: Work, server: FakeTasks) -> None:
+    server.annotate(1001, drawn(RAM, head=HEAD), by=3)
+    server.annotate(1002, [])
+    fetch(work, server)
+    server.projects.clear()
+    assert fetch(work, server).trouble is not None
+    assert len(open_flags(work)) == 2
+    opened = {"project_id": 72, "config_hash": "c"}
+    work.record("opened", who="lead", object="ram", data=opened)
+    assert open_flags(work) == ()
+
+
+def test_a_deleted_project_that_is_not_needed_holds_nothing_up(
+    work: Work, server: FakeTasks
+) -> None:
+    """M-08: every image is done, and what was said of annotations too many is over."""
+    for task in range(1001, 1013):
+        server.annotate(task, drawn(RAM, head=HEAD))
+    server.annotate(1001, drawn(RAM, head=HEAD), by=3)
+    fetch(work, server, submit=False)
+    assert len(open_flags(work)) == 1
+    server.projects.clear()
+    told = fetch(work, server)
+    assert (told.trouble, told.submitted, told.state) == (None, True, "submitted")
+    assert open_flags(work) == ()
 
 
 def test_overlapping_parts_are_a_warning_that_blocks_nothing(work: Work, server: FakeTasks) -> None:
