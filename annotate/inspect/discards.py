@@ -21,6 +21,7 @@ from annotate.work import (
     Work,
     discard_state,
     honeypots,
+    refusal_of,
 )
 from partlab.errors import NotFoundError
 
@@ -43,10 +44,12 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class DiscardCase:
-    """One refused image. `state` is "waiting", "final" or "restored" (to be drawn after all).
+    """One refused image and the reviews of its newest refusal, of `refused_at`.
 
-    `open` says that reviews are still wanted; `disputed` that two inspectors disagree and a
-    third decides; `drawn` that a restored image has masks now.
+    `state` is "waiting" (for reviews), "final", "restored" (to be drawn after all), "withdrawn"
+    (the annotator drew it themselves) or "abandoned" (with its round, before it was settled).
+    `disputed` says that two inspectors disagree and a third decides; `drawn` that it has masks
+    now.
     """
 
     object: str
@@ -60,11 +63,12 @@ class DiscardCase:
     batch_state: str
     reviews: tuple[Review, ...] = ()
     picture: Path | None = None
+    refused_at: str | None = None
 
     @property
     def open(self) -> bool:
         """Whether a review can be given."""
-        return self.state == "waiting" and self.batch_state in ("annotating", "submitted")
+        return self.state == "waiting"
 
     @property
     def disputed(self) -> bool:
@@ -110,7 +114,8 @@ def _refused(session: Session, only: dict[str, str]) -> dict[_Key, tuple[Answer,
 
 def _facts(session: Session, only: dict[str, str]) -> dict[_Key, dict[str, Any]]:
     """Reason and annotator as they were when an inspector looked, even if redrawn since."""
-    events = session.scalars(select(Event).filter_by(what="discard-review", **only))
+    query = select(Event).filter_by(what="discard-review", **only)
+    events = session.scalars(query.order_by(Event.id))
     return {(event.object, event.round, event.data["image_id"]): event.data for event in events}
 
 
@@ -125,17 +130,27 @@ def _case(
     answer, image = session.get(Answer, key), session.get(Image, key[2])
     reviews = sorted(reviews, key=lambda review: review.at)
     still = answer is not None and answer.kind in ("discard", "restored")
+    newest = refusal_of(answer) if still else reviews[-1].refusal
+    reviews = [review for review in reviews if review.refusal == newest]
     return DiscardCase(
         *key,
         file_name=image.file_name if image else "",
         annotator=facts.get("annotator") or (answer.annotator if answer else ""),
         reason=answer.reason if answer and still else facts.get("reason"),
-        state=discard_state(reviews),
+        state=_state(discard_state(reviews), still, batch_state),
         drawn=answer is not None and answer.kind == "masks",
         batch_state=batch_state,
         reviews=tuple(Review(r.inspector, r.uphold, r.at, r.note) for r in reviews),
         picture=_picture(work, image),
+        refused_at=answer.updated_at if answer and still else None,
     )
+
+
+def _state(said: str, still: bool, batch_state: str) -> str:
+    """What inspectors said, unless the annotator drew the image, or the round was given up."""
+    if not still and said != "restored":
+        return "withdrawn"
+    return "abandoned" if (said, batch_state) == ("waiting", "abandoned") else said
 
 
 def _picture(work: Work, image: Image | None) -> Path | None:

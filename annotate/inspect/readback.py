@@ -52,6 +52,7 @@ class _Word:
 
     image_id: int
     who: str
+    at: str
     known: bool  # whether the server still has this account
     verdict: str | None
     reason: str | None
@@ -139,6 +140,9 @@ def _take_review(
     case = next((c for c in cases if c.image_id == word.image_id), None)
     if case is None or _refused(word, case.annotator, told, "discards"):
         return
+    if word.at < (case.refused_at or ""):
+        told.refused.append(f"{word.where}: the image was refused anew since; look at it again")
+        return
     own = next((one for one in case.reviews if same_person(one.inspector, word.who)), None)
     if own is not None and own.uphold != (word.verdict == UPHOLD):
         before = UPHOLD if own.uphold else RESTORE
@@ -224,6 +228,7 @@ def _word(
     return _Word(
         image_id=image_id,
         who=who,
+        at=str(one.get("updated_at") or ""),
         known=by in people,
         verdict=said.get(VERDICT),
         reason=said.get(REASON),

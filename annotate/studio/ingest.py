@@ -153,12 +153,10 @@ def _images(session: Session, key: Mapping[str, Any], header: Header) -> dict[in
 
 def _restored(reviews: Sequence[DiscardReview]) -> frozenset[int]:
     """Images of which inspectors said that they can be drawn (Q-04)."""
-    ids = {review.image_id for review in reviews}
-    return frozenset(
-        id
-        for id in ids
-        if discard_state([review for review in reviews if review.image_id == id]) == "restored"
-    )
+    found: dict[tuple[int, str], list[DiscardReview]] = {}
+    for review in reviews:
+        found.setdefault((review.image_id, review.refusal), []).append(review)
+    return frozenset(id for (id, _), said in found.items() if discard_state(said) == "restored")
 
 
 def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:

@@ -4,6 +4,7 @@ from annotate.work.discards import (
     discard_state,
     final_discards,
     honeypots,
+    refusal_of,
     reviews_of,
     unsettled_discards,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "honeypots",
     "open_images",
     "rebuild_work",
+    "refusal_of",
     "reviews_of",
     "safe_name",
     "same_person",

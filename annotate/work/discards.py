@@ -9,11 +9,15 @@ from sqlalchemy.orm import Session
 from annotate.work.tables import Answer, Batch, DiscardReview, Image
 
 
-def reviews_of(session: Session, batch: Batch, image_id: int) -> list[DiscardReview]:
-    """The reviews of one discarded image, oldest first."""
-    query = select(DiscardReview).filter_by(
-        object=batch.object, round=batch.round, image_id=image_id
-    )
+def refusal_of(answer: Any) -> str:
+    """Which refusal an answer (or a row with its columns) is; one that comes later is another."""
+    return f"{answer.annotation_id}@{answer.updated_at}"
+
+
+def reviews_of(session: Session, answer: Any) -> list[DiscardReview]:
+    """The reviews of one refusal, oldest first."""
+    key = {"object": answer.object, "round": answer.round, "image_id": answer.image_id}
+    query = select(DiscardReview).filter_by(**key, refusal=refusal_of(answer))
     return sorted(session.scalars(query), key=lambda review: review.at)
 
 
@@ -27,28 +31,31 @@ def discard_state(reviews: Sequence[DiscardReview]) -> str:
 
 def unsettled_discards(session: Session, batch: Batch) -> list[int]:
     """Ids of discarded images whose two inspectors have not agreed yet; never honeypots."""
-    query = select(Answer.image_id).filter_by(
-        object=batch.object, round=batch.round, kind="discard"
-    )
-    return [
-        image_id
-        for image_id in session.scalars(
-            query.where(Answer.image_id.not_in(honeypots(batch.object)))
-        )
-        if discard_state(reviews_of(session, batch, image_id)) == "waiting"
-    ]
+    query = _REFUSALS.filter_by(object=batch.object, round=batch.round, kind="discard")
+    rows = session.execute(query.where(Answer.image_id.not_in(honeypots(batch.object)))).all()
+    return [row.image_id for row in rows if discard_state(reviews_of(session, row)) == "waiting"]
+
+
+_REFUSALS = select(
+    Answer.object,
+    Answer.round,
+    Answer.image_id,
+    Answer.kind,
+    Answer.annotation_id,
+    Answer.updated_at,
+)
 
 
 def final_discards(session: Session, object: str) -> set[int]:
     """Ids of an object's images whose newest answer is a refusal that stands (Q-04)."""
-    reviews: dict[tuple[int, int], list[DiscardReview]] = {}
+    reviews: dict[tuple[int, int, str], list[DiscardReview]] = {}
     for review in session.scalars(select(DiscardReview).filter_by(object=object)):
-        reviews.setdefault((review.round, review.image_id), []).append(review)
-    columns = select(Answer.round, Answer.image_id, Answer.kind).filter_by(object=object)
+        reviews.setdefault((review.round, review.image_id, review.refusal), []).append(review)
     found: set[int] = set()
-    for round, image_id, kind in session.execute(columns.order_by(Answer.round)):
-        final = discard_state(reviews.get((round, image_id), ())) == "final"
-        (found.add if kind == "discard" and final else found.discard)(image_id)
+    for row in session.execute(_REFUSALS.filter_by(object=object).order_by(Answer.round)):
+        said = reviews.get((row.round, row.image_id, refusal_of(row)), ())
+        final = row.kind == "discard" and discard_state(said) == "final"
+        (found.add if final else found.discard)(row.image_id)
     return found
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy.orm import Session
 
 from annotate.work.change import Change, Rules
-from annotate.work.discards import discard_state, reviews_of, unsettled_discards
+from annotate.work.discards import discard_state, refusal_of, reviews_of, unsettled_discards
 from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
 from partlab.errors import StateError
 
@@ -84,14 +84,17 @@ def _decided(change: Change) -> None:
 
 @rules("discard-review")
 def _discard_review(change: Change) -> None:
-    """{image_id, uphold, note?, …}: one of two inspectors on a discarded image (Q-04)."""
+    """{image_id, uphold, note?, …}: one of two inspectors on a discarded image (Q-04).
+
+    A word is about the refusal that stands now: one that comes after it is reviewed afresh.
+    """
     batch, data, who = change.batch("annotating", "submitted"), change.data, change.event.who
     answer = change.find(Answer, data["image_id"])
     if answer is None or answer.kind != "discard":
         raise StateError(f"image {data['image_id']} of {batch.object} is not discarded")
     if same_person(who, answer.annotator) or same_person(who, batch.assignee):
         raise StateError(f"{who} discarded image {answer.image_id}; two others must review it")
-    reviews = reviews_of(change.session, batch, answer.image_id)
+    reviews = reviews_of(change.session, answer)
     if any(same_person(who, review.inspector) for review in reviews):
         raise StateError(f"{who} has already reviewed image {answer.image_id}")
     if discard_state(reviews) != "waiting":
@@ -100,6 +103,7 @@ def _discard_review(change: Change) -> None:
         **change.key,
         image_id=answer.image_id,
         inspector=who,
+        refusal=refusal_of(answer),
         uphold=data["uphold"],
         note=data.get("note"),
         at=change.event.at,

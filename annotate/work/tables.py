@@ -130,13 +130,14 @@ class Verdict(Base):
 
 
 class DiscardReview(Base):
-    """One inspector's word on one discarded image (M-07, Q-04)."""
+    """One inspector's word on one discarded image, as it was refused then (M-07, Q-04)."""
 
     __tablename__ = "discard_reviews"
     object: Mapped[str] = mapped_column(primary_key=True)
     round: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(primary_key=True)
     inspector: Mapped[str] = mapped_column(primary_key=True)
+    refusal: Mapped[str] = mapped_column(primary_key=True)
     uphold: Mapped[bool]
     at: Mapped[str]
     note: Mapped[str | None] = mapped_column(default=None)

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -263,6 +264,26 @@ def test_a_review_changed_in_label_studio_is_not_swallowed(
     told = read_discards(inspection, studio, "ram")
     assert (told.taken, told.known) == (0, 0)
     assert told.refused[0].endswith("they said 'rightly refused' before, and a review stands")
+
+
+def test_a_word_on_an_earlier_refusal_is_not_one_on_the_next(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    """Q-04: the picture is refused anew, after somebody spoke; they look at it again."""
+    submit_drawn(work, discards=(3,))
+    inspection = Inspection(work)
+    (opened,) = open_discards(inspection, studio, "ram")
+    word = team[INA].submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
+    assert read_discards(inspection, studio, "ram").taken == 1
+    anew = answer(work, 3, "discard")
+    anew.updated_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    pull(work, [anew])
+    told = read_discards(inspection, studio, "ram")
+    assert told.taken == 0
+    assert "refused anew since" in told.refused[0]
+    team[INA].update(word["id"], said(verdict="draw it after all"))
+    assert read_discards(inspection, studio, "ram").taken == 1
+    assert [r.uphold for r in inspection.discards("ram")[0].reviews] == [False]
 
 
 def test_nothing_is_made_where_nothing_waits(studio: Studio, work: Work) -> None:

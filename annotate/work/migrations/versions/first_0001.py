@@ -65,10 +65,11 @@ def upgrade() -> None:
         sa.Column("round", sa.Integer(), nullable=False),
         sa.Column("image_id", sa.Integer(), nullable=False),
         sa.Column("inspector", sa.String(), nullable=False),
+        sa.Column("refusal", sa.String(), nullable=False),
         sa.Column("uphold", sa.Boolean(), nullable=False),
         sa.Column("at", sa.String(), nullable=False),
         sa.Column("note", sa.String(), nullable=True),
-        sa.PrimaryKeyConstraint("object", "round", "image_id", "inspector"),
+        sa.PrimaryKeyConstraint("object", "round", "image_id", "inspector", "refusal"),
     )
     op.create_table(
         "draws",

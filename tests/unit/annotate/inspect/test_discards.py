@@ -8,8 +8,10 @@ from farm import answer, hand_out, pull, start
 from farm_drawn import drawn, paint, submit_drawn
 
 from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+from annotate.inspect.effort import measure_effort
 from annotate.inspect.service import Inspection
-from annotate.work import Work
+from annotate.work import Work, final_discards
+from app.cli._inspect_rounds import case_lines
 from partlab.errors import NotFoundError, StateError, UnknownNameError
 
 INA, BEN, CAT = "ina@x.org", "ben@x.org", "cat@x.org"
@@ -121,6 +123,30 @@ def test_few_refusals_are_no_sign(inspection: Inspection, work: Work) -> None:
     assert worries(refusals(work)) == []
 
 
+def test_a_few_restored_of_many_are_no_sign(tmp_path: Path) -> None:
+    """One of five: no more than people may differ about."""
+    with start(tmp_path / "work") as work:
+        hand_out(work)
+        submit_drawn(work, discards=range(1, 6))
+        inspection = Inspection(work)
+        for image in range(1, 6):
+            for who in (INA, BEN):
+                inspection.review_discard("ram", image, image > 1, who)
+        (row,) = refusals(work)
+        assert (row.restored, row.final) == (1, 4)
+        assert [sign for sign in worries([row]) if "restored" in sign] == []
+
+
+def test_what_cannot_be_read_is_not_looked_at(tmp_path: Path) -> None:
+    """The rate is of answers, drawn or refused."""
+    with start(tmp_path / "work") as work:
+        hand_out(work)
+        kinds = {1: "masks", 2: "discard", 3: "broken"}
+        pull(work, [answer(work, image, kind) for image, kind in kinds.items()])
+        (row,) = refusals(work)
+    assert (row.looked_at, row.refused, row.rate) == (2, 1, 0.5)
+
+
 def test_unknown_names(inspection: Inspection) -> None:
     with pytest.raises(NotFoundError, match="no image 7 of ram is discarded"):
         inspection.review_discard("ram", 7, True, INA)
@@ -138,3 +164,61 @@ def test_a_refusal_of_an_earlier_round_is_kept(inspection: Inspection, work: Wor
     pull(work, [answer(work, 2, "discard")])
     states = [(case.round, case.image_id, case.state) for case in inspection.discards("ram")]
     assert states == [(1, 2, "final"), (1, 3, "final"), (2, 2, "waiting")]
+
+
+def redraw(work: Work, image: int, at: str, reason: str | None = None) -> None:
+    """The annotator changes their mind: masks, or a refusal for another reason."""
+    changed = drawn(work, image) if reason is None else answer(work, image, "discard")
+    changed.updated_at, changed.reason = at, reason
+    pull(work, [changed])
+
+
+def submit(work: Work) -> None:
+    work.record("submitted", who="p", object="ram", data={"manifest_hash": "m"})
+
+
+def test_a_refusal_that_was_taken_back_waits_for_nobody(inspection: Inspection, work: Work) -> None:
+    inspection.review_discard("ram", 2, True, INA)
+    for who in (INA, BEN):
+        inspection.review_discard("ram", 3, True, who)
+    redraw(work, 2, "2026-01-02T00:00:00Z")
+    redraw(work, 3, "2026-01-02T00:00:00Z")
+    submit(work)
+    cases = [(c.image_id, c.state, c.open, c.drawn) for c in inspection.discards("ram")]
+    assert cases == [(2, "withdrawn", False, True), (3, "withdrawn", False, True)]
+    effort = measure_effort(work)
+    assert (effort.discards_waiting, effort.discards_final) == (0, 0)
+    assert inspection.status(["ram"])[0].discards_waiting == 0
+    assert case_lines(inspection.discards("ram"))[0].endswith("(withdrawn; ina@x.org: uphold)")
+    assert len(inspection.sample("ram", INA).due) == 10
+
+
+def test_a_refusal_for_another_reason_is_reviewed_afresh(
+    inspection: Inspection, work: Work
+) -> None:
+    """M-07, Q-04: two upheld what was then taken back, and is refused anew."""
+    for image in (2, 3):
+        for who in (INA, BEN):
+            inspection.review_discard("ram", image, True, who)
+    redraw(work, 2, "2026-01-02T00:00:00Z")
+    redraw(work, 2, "2026-01-03T00:00:00Z", "object too small")
+    submit(work)
+    case = inspection.discards("ram")[0]
+    assert (case.state, case.reason, case.reviews) == ("waiting", "object too small", ())
+    with pytest.raises(StateError, match="1 discarded images wait"):
+        inspection.sample("ram", INA)
+    with work.read() as session:
+        assert final_discards(session, "ram") == {3}
+    for who in (INA, BEN):
+        case = inspection.review_discard("ram", 2, False, who)
+    assert (case.state, [r.uphold for r in case.reviews]) == ("restored", [False, False])
+    assert work.batch("ram").state == "annotating"
+
+
+def test_a_round_that_was_given_up_waits_for_nobody(inspection: Inspection, work: Work) -> None:
+    inspection.review_discard("ram", 2, True, INA)
+    work.record("abandoned", who="lead", object="ram", data={"reason": "left"})
+    assert [case.state for case in inspection.discards("ram")] == ["abandoned"] * 2
+    assert measure_effort(work).discards_waiting == 0
+    hand_out(work, round=2)
+    assert inspection.status(["ram"])[0].discards_waiting == 0

@@ -134,8 +134,9 @@ VERDICTS |= {"uru": "final", "urr": "restored"}
 
 @pytest.mark.parametrize(("words", "state"), VERDICTS.items())
 def test_two_agree_or_the_third_decides(words: str, state: str) -> None:
+    key = {"object": "o", "round": 1, "image_id": 1, "refusal": "5@t"}
     reviews = [
-        DiscardReview(object="o", round=1, image_id=1, inspector=str(n), uphold=w == "u", at=str(n))
+        DiscardReview(**key, inspector=str(n), uphold=w == "u", at=str(n))
         for n, w in enumerate(words)
     ]
     assert discard_state(reviews) == state
@@ -257,3 +258,10 @@ def test_a_deleted_task_that_is_put_back_needs_nobody(work: Work) -> None:
     assert [f.settled for f in work.flags()] == [False]
     work.record("tasks", who="x", object="ram", data={"project_id": 71, "tasks": {"3": 2003}})
     assert [f.settled for f in work.flags()] == [True]
+
+
+def test_what_was_read_stays_read_after_an_ingest_without_a_cursor(work: Work) -> None:
+    hand_out(work)
+    pull(work, [answer(work, 1)])
+    work.record("pulled", who="x", object="ram", data={"seen": {"2": "2026"}})
+    assert work.batch("ram").cursor == "2026-01-01T00:00:00Z"
