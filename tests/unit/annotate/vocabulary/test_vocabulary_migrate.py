@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from annotate.studio.relabel import relabel
+from annotate.studio.relabel import changes, relabel
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,
@@ -64,6 +64,23 @@ def test_chains_and_swaps() -> None:
     moves = moves_between(OLD, remove_part(piece, "car", "side"))["car"]
     assert moves.parts == {"body": None, "roof": "shell"}
     assert moves.added == ()
+
+
+def test_an_id_that_stands_as_a_label_moves_too() -> None:
+    """Label Studio may hold the id of a part that was given another name."""
+    named = rename_part(OLD, "car", "tyre", "wheel")
+    new = rename_part(named, "car", "wheel", "rim")
+    assert moves_between(named, new)["car"].labels == {
+        "tyre": "rim",
+        "wheel": "rim",
+        **{name: name for name in ("window", "windscreen", "body", "roof")},
+    }
+    taken = rename_part(named, "car", "roof", "tyre")  # now the name of another part
+    assert moves_between(taken, rename_part(taken, "car", "wheel", "rim"))["car"].labels == {
+        "tyre": "tyre",
+        "wheel": "rim",
+        **{name: name for name in ("window", "windscreen", "body")},
+    }
 
 
 def test_settling_records_what_was_done_by_hand() -> None:
@@ -157,3 +174,19 @@ def test_a_swap_is_one_step_and_two_shapes_of_one_region_count_once() -> None:
     assert made.renamed == 2
     assert relabel(pair, {"head": None}).result == [region("b", "tail")]
     assert relabel("broken", {"a": "b"}).result == "broken"
+
+
+def test_what_came_since_keeps_labels_that_are_still_there() -> None:
+    """Two names change places: only what was there before can mean the old ones."""
+    labels = {"head": "tail", "tail": "head", "ear": None}
+
+    def one(id: int, *names: str) -> dict[str, Any]:
+        return {"id": id, "result": [region(name, name) for name in names]}
+
+    base = {"id": 7, "annotations": [one(1, "head", "ear"), one(2, "head")]}
+    now = {**base, "annotations": [one(1, "head", "ear"), one(2, "head", "ear"), one(3, "tail")]}
+    found = {
+        one["id"]: [item["value"]["brushlabels"] for item in made.result]
+        for _, one, made in changes(now, base, labels, ["head", "tail"])
+    }
+    assert found == {1: [["tail"]], 2: [["head"]]}  # as it was; changed since; 3 is new

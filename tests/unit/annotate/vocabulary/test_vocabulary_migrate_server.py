@@ -136,7 +136,10 @@ def check_quiet(work: Work, studio: Studio) -> None:
         assert again.vocabulary.hash == work.vocabulary.hash
 
 
-def test_a_rename_and_a_merge_keep_every_mask(work: Work, studio: Studio) -> None:
+def test_a_rename_and_a_merge_keep_every_mask(
+    work: Work, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PAGE", DRAWN - 1)  # the tasks come in three pages
     before = drawn(work)
     new = rename_part(OLD, "cat", "tail", "Schwanz")
     new = merge_parts(new, "cat", ["left leg", "right leg"], "leg")
@@ -370,6 +373,8 @@ def test_a_dry_run_says_what_it_does_not_know_yet(
     assert "2 submitted annotations are not pulled yet" in _text(target, [told], dry_run=True)
     told = one(migrate(work, studio, new, by=BY))
     assert (told.redraw, told.unread) == (DRAWN, 0)
+    assert image.id in told.images
+    assert before.image_id not in told.images
     told = one(migrate(work, studio, split_part(new, "cat", "ear", ["a", "b"]), dry_run=True))
     assert told.unread == 0  # new labels are no news
 

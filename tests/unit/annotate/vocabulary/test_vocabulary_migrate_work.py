@@ -4,11 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from farm import answer, hand_out, pull, start
+from farm import answer, hand_out, pull, start, submit
 
+from annotate.inspect.export import category_ids
+from annotate.studio.begin import handing_out
 from annotate.studio.migrate import migrate
 from annotate.vocabulary.edit import add_parts, rename_part, split_part
 from annotate.work import Work
+from partlab.errors import BusyError, StateError
+from partlab.files import exclusive
 
 
 @pytest.fixture
@@ -38,3 +42,52 @@ def test_what_waits_to_be_drawn_again_is_asked_for_further_parts(work: Work) -> 
     ]
     assert problems(work) == [both] * 4 + [[]]
     assert {answer.kind for answer in work.answers("ram", 1)} == {"broken"}
+
+
+@pytest.mark.parametrize("other", [".pull", ".push", "hand-out"])
+def test_it_does_not_run_beside_a_pull_a_push_or_a_hand_out(work: Work, other: str) -> None:
+    new = rename_part(work.vocabulary, "ram", "horn", "antler")
+    lock = handing_out(work.folder) if other == "hand-out" else exclusive(work.folder / other)
+    with lock, pytest.raises(BusyError):
+        migrate(work, None, new)
+    assert (work.vocabulary.version, work.batch("ram").vocabulary_version) == (1, 1)
+    migrate(work, None, new)
+    assert work.batch("ram").vocabulary_version == 2
+
+
+def test_a_submitted_round_that_is_opened_again_is_no_longer_the_one_submitted(
+    work: Work,
+) -> None:
+    """M-08: the hash was of other answers."""
+    submit(work)
+    assert work.batch("ram").manifest_hash == "m"
+    migrate(work, None, split_part(work.vocabulary, "ram", "head", ["skull", "jaw"]))
+    assert (work.batch("ram").state, work.batch("ram").manifest_hash) == ("annotating", None)
+
+
+@pytest.mark.parametrize("state", ["sampled", "accepted"])
+def test_no_event_opens_a_round_that_is_inspected(work: Work, state: str) -> None:
+    """Q-02: also one that another process writes between the check and the change."""
+    submit(work)
+    sampled = {"seed": 1, "plan": "paper", "images": [1]}
+    work.record("sampled", who="ina@x.org", object="ram", data=sampled)
+    if state == "accepted":
+        work.record("decided", who="ina@x.org", object="ram", data={"accepted": True})
+    with pytest.raises(StateError, match=f"ram round 1 is {state}"):
+        migrate(work, None, split_part(work.vocabulary, "ram", "head", ["skull", "jaw"]))
+    data = {"vocabulary_version": 2, "parts": {"head": None}, "redraw": {"1": "draw it"}}
+    with pytest.raises(StateError, match="'migrated' needs it planned or annotating or submitted"):
+        work.record("migrated", who="lead", object="ram", data=data)
+    assert (work.batch("ram").state, work.batch("ram").vocabulary_version) == (state, 1)
+    assert {answer.kind for answer in work.answers("ram", 1)} == {"masks"}
+
+
+def test_the_number_of_a_part_that_is_gone_is_never_given_again(work: Work) -> None:
+    """In files exported before it means the old part."""
+    hammer = "schöner Hammer"
+    before = category_ids(work)
+    assert before[hammer, "handle"] == max(before.values()) == 4
+    migrate(work, None, split_part(work.vocabulary, hammer, "handle", ["grip", "shaft"]))
+    after = category_ids(work)
+    assert (after[hammer, "grip"], after[hammer, "shaft"]) == (5, 6)
+    assert after[hammer, "handle"] == 4
