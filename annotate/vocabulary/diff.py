@@ -8,6 +8,7 @@ from typing import Any
 from annotate.vocabulary.file import read_vocabulary
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import name_key
+from annotate.vocabulary.parse import parse
 from partlab.coco import find_splits, read_coco
 from partlab.errors import UnknownNameError
 from partlab.schema import Dataset
@@ -76,7 +77,7 @@ def open_vocabulary(path: str | Path) -> Vocabulary:
         return read_vocabulary(path)
     if (path / "vocabulary.yaml").is_file():
         return read_vocabulary(path / "vocabulary.yaml")
-    return vocabulary_of(read_splits(path), path.name or "data set")
+    return vocabulary_of(read_splits(path), path)
 
 
 def read_splits(path: str | Path, split: str | None = None) -> list[Dataset]:
@@ -91,38 +92,31 @@ def read_splits(path: str | Path, split: str | None = None) -> list[Dataset]:
     return [read_coco(file, lenient=True) for name, file in splits.items() if split in (None, name)]
 
 
-def vocabulary_of(splits: Sequence[Dataset], name: str) -> Vocabulary:
-    """The objects and parts that data sets have; ids are the parts' names."""
-    objects: dict[str, dict[str, Part]] = {}
+def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:
+    """The objects and parts that the data sets at `path` have; ids are the parts' names.
+
+    Raises:
+        SchemaError: a part has no name, or their inclusions go in a circle.
+    """
+    parts: dict[str, dict[str, dict[str, str]]] = {}
     facts: dict[str, dict[str, str]] = {}
     inclusions: dict[str, dict[str, str]] = {}
     for split in splits:
         for category in split.categories:
-            parts = objects.setdefault(category.object, {})
-            whole = "whole-object" if category.whole_object else "manual"
-            parts.setdefault(
-                category.part, Part(id=category.part, name=category.part, source=whole)
-            )
+            source = "whole-object" if category.whole_object else "manual"
+            part = {"id": category.part, "name": category.part, "source": source}
+            parts.setdefault(category.object, {}).setdefault(category.part, part)
             known = {"wnid": category.wnid, "qid": category.qid}
             facts.setdefault(category.object, {}).update({k: v for k, v in known.items() if v})
         for owner, pairs in split.inclusions.items():
-            known_parts = objects.get(owner, {})
-            sound = {i: o for i, o in pairs.items() if i in known_parts and o in known_parts}
+            listed = parts.get(owner, {})
+            sound = {i: o for i, o in pairs.items() if i in listed and o in listed}
             inclusions.setdefault(owner, {}).update(sound)
-    return Vocabulary(
-        name=name,
-        objects=tuple(
-            ObjectParts.model_validate(
-                {
-                    "name": owner,
-                    "parts": tuple(parts.values()),
-                    "inclusions": inclusions.get(owner, {}),
-                    **facts[owner],
-                }
-            )
-            for owner, parts in objects.items()
-        ),
-    )
+    objects = {
+        owner: {**facts[owner], "parts": [*of.values()], "inclusions": inclusions.get(owner, {})}
+        for owner, of in parts.items()
+    }
+    return parse({"name": path.name or "data set", "objects": objects}, path)
 
 
 def diff(before: Vocabulary, after: Vocabulary) -> VocabularyDiff:

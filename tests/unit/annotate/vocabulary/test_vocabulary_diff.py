@@ -1,5 +1,6 @@
 """What differs: by lineage within one history, by name between strangers, data sets included."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from annotate.vocabulary.edit import (
     split_part,
 )
 from partlab.coco import write_coco
-from partlab.errors import NotFoundError, UnknownNameError
+from partlab.errors import NotFoundError, SchemaError, UnknownNameError
 from partlab.schema import Category, Dataset
 
 SEVEN = ("window", "wheel", "front", "left side", "right side", "back", "top side")
@@ -145,6 +146,21 @@ def test_a_data_sets_vocabulary(tmp_path: Path, make_dataset: Callable[..., Data
     write_coco(Dataset([], [], whole), tmp_path / "worms.json")
     worm = open_vocabulary(tmp_path / "worms.json").object("worm")
     assert (worm.whole_object, worm.wnid) == (True, "n01")
+
+
+def test_a_data_set_with_a_circle_or_a_part_without_a_name_is_told(tmp_path: Path) -> None:
+    horned = [Category.new(1, "ram", "head"), Category.new(2, "ram", "horn")]
+    path = write_coco(Dataset([], [], horned), tmp_path / "ram.json")
+    raw = json.loads(path.read_text("utf-8"))
+    raw.setdefault("partlab", {})["inclusions"] = {"ram": {"horn": "head", "head": "horn"}}
+    path.write_text(json.dumps(raw), "utf-8")
+    with pytest.raises(SchemaError, match="object 'ram': the inclusions go in a circle") as caught:
+        open_vocabulary(path)
+    assert str(path) in caught.value.message
+    bare = write_coco(Dataset([], [], [Category.new(1, "ram", "")]), tmp_path / "bare.json")
+    with pytest.raises(SchemaError, match=r"objects\.ram\.parts\.0\.name: it is empty") as caught:
+        open_vocabulary(bare)
+    assert str(bare) in caught.value.message
 
 
 def test_nothing_there(tmp_path: Path) -> None:
