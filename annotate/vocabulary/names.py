@@ -6,7 +6,14 @@ from collections.abc import Container, Iterable
 from itertools import chain, count
 
 _BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
-_IRREGULAR = {"feet": "foot", "teeth": "tooth", "geese": "goose", "mice": "mouse"}
+_IRREGULAR = {
+    "feet": "foot",
+    "teeth": "tooth",
+    "geese": "goose",
+    "mice": "mouse",
+    "lens": "lens",
+    "lenses": "lens",
+}
 _VES = frozenset({"leaves", "knives", "wolves", "halves", "shelves", "scarves", "calves", "hooves"})
 _SINGULAR_S = ("ss", "us", "is", "as")
 
@@ -51,7 +58,7 @@ def free_name(name: str, more: Iterable[str | None], taken: Container[str]) -> s
 def name_key(name: str) -> str:
     """Equal for names that mean one thing in English: `Side mirrors` and `side_mirror`.
 
-    A key to compare by, not a word to show: `chassis` gives `chassi`.
+    A key to compare by, not a word to show: `shoe`, like `shoes`, gives `sho`.
     """
     *before, last = folded(name).split(" ")
     return " ".join([*before, _singular(last)])
@@ -62,6 +69,8 @@ def _singular(word: str) -> str:
         return _IRREGULAR[word]
     if word in _VES:
         return word[:-3] + ("fe" if word == "knives" else "f")
+    if word.endswith(("oe", "oes")):  # shoes and tomatoes alike
+        return word.removesuffix("s")[:-1]
     if len(word) < 4 or not word.endswith("s") or word.endswith(_SINGULAR_S):
         return word
     if word.endswith("ies") and len(word) > 4:

@@ -90,8 +90,13 @@ class Endpoint:
         wait before the first retry.
 
         Raises:
-            ConfigError: the address is not one.
+            ConfigError: the address is not one, or `offline` and `refresh` are both on.
         """
+        if offline and refresh:
+            raise ConfigError(
+                "answers cannot be asked for again offline",
+                hint="leave out --refresh to use those that are kept, or --offline to ask",
+            )
         self.url, self._answers = _checked_url(url), answers
         self._timeout, self._batch, self._patience = timeout, batch, patience
         self._offline, self._refresh = offline, refresh
@@ -208,7 +213,7 @@ class Endpoint:
             return attempts(self._send, query)
         except _BusyError as error:
             raise BackendUnavailableError(
-                f"{self.url} {error}, also after {_ATTEMPTS} attempts",
+                f"{self.url} {error}, also after {attempts.statistics['attempt_number']} attempts",
                 hint="run the same command again later; what was answered is kept",
             ) from error
         except httpx.TransportError as error:

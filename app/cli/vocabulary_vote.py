@@ -85,9 +85,10 @@ def vote(
             old = read_vocabulary(file)
             cast, faults = _ballots(old, ballots or [], survey)
             result = count(old, cast, VoteRule(quorum, share, tie), Editor(who, "vote"))
-            if target and (out or result.vocabulary != old):
-                write_vocabulary(target, result.vocabulary, like=file)
-        _tell(ui, old, result, faults, target)
+            written = target if out or result.vocabulary != old else None
+            if written:
+                write_vocabulary(written, result.vocabulary, like=file)
+        _tell(ui, old, result, faults, written)
 
 
 def _ballots(
@@ -122,7 +123,7 @@ def _tell(
     notes = [*faults, *result.notes]
     version = result.vocabulary.version
     told: dict[str, Any] = {"version": version, "changed": version != old.version, "notes": notes}
-    if not ui.json:
+    if result.outcomes and not ui.json:
         stdout.print(vote_table(result))
     decisions = ("added", "removed", "tie", "no quorum")
     counts = {what: sum(o.decision == what for o in result.outcomes) for what in decisions}
@@ -130,5 +131,6 @@ def _tell(
     end = f"version {version} written to {written}" if written else "nothing written (--dry-run)"
     if result.vocabulary == old:
         end = f"nothing changes: version {version}"
+        end += f", written to {written}" if written else ""
     outcomes = [asdict(outcome) for outcome in result.outcomes]
     ui.emit({**told, "outcomes": outcomes}, "\n".join([*notes, words, end]))

@@ -176,8 +176,13 @@ def test_ballots_that_change_nothing_leave_the_file_alone(farm: Path, tmp_path: 
     cast = tmp_path / "ballots.csv"
     cast.write_text("voter,object,part,vote\n")
     before = farm.read_bytes()
-    assert "nothing changes: version 1" in run("vote", farm, cast)
+    text = run("vote", farm, cast)
+    assert "nothing changes: version 1\n" in text
+    assert "Votes" not in text
     assert farm.read_bytes() == before
+    out = tmp_path / "same.yaml"
+    assert f"nothing changes: version 1, written to {out}" in run("vote", farm, cast, "--out", out)
+    assert read_vocabulary(out) == read_vocabulary(farm)
 
 
 def test_edits_at_the_same_time_are_all_kept(farm: Path) -> None:
