@@ -57,7 +57,7 @@ class Effort:
     discards_waiting: int
     discard_rate: float | None
     regions: dict[str, int]  # masks of the newest rounds: manual, prediction, prediction-changed
-    flags: int
+    flags: int  # open ones of the newest rounds, as `studio status` shows them
     people: list[PersonEffort] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:

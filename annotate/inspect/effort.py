@@ -1,13 +1,15 @@
 """Counts the effort of a work from its state and history (Q-03, Q-04)."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from sqlalchemy import func, select
 
 from annotate.effort import Effort, PersonEffort
 from annotate.inspect.discards import refusals, total
-from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots
+from annotate.studio.status import open_flags
+from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
 from partlab.errors import ConfigError
 
 ROLES = ("annotator", "inspector", "other")
@@ -43,7 +45,7 @@ def measure_effort(work: Work) -> Effort:
         discards_waiting=refused.waiting,
         discard_rate=refused.rate if refused.looked_at else None,
         regions=_regions(work),
-        flags=len(work.flags()),
+        flags=_flags(work),
         people=people,
     )
 
@@ -67,14 +69,20 @@ def _regions(work: Work) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
+def _flags(work: Work) -> int:
+    found = open_flags(work)
+    return sum(len(found.get((batch.object, batch.round), ())) for batch in work.batches())
+
+
 def _people(work: Work, batches: list[Batch], verdicts: list[Verdict]) -> list[PersonEffort]:
-    hours, images = _hours(work), _images(work, verdicts)
+    names = _names(work)
+    hours, images = _hours(work, names), _images(work, verdicts, names)
     rounds: defaultdict[tuple[str, str], set[tuple[str, int]]] = defaultdict(set)
     for batch in batches:
         if batch.state != "planned":
-            rounds[batch.assignee, "annotator"].add((batch.object, batch.round))
+            rounds[names[batch.assignee], "annotator"].add((batch.object, batch.round))
     for verdict in verdicts:
-        rounds[verdict.inspector, "inspector"].add((verdict.object, verdict.round))
+        rounds[names[verdict.inspector], "inspector"].add((verdict.object, verdict.round))
     rejected = {(b.object, b.round) for b in batches if b.state == "rejected"}
     keys = sorted({*hours, *images, *(k for k in rounds if k in images or k[1] == "inspector")})
     return [
@@ -89,32 +97,59 @@ def _people(work: Work, batches: list[Batch], verdicts: list[Verdict]) -> list[P
     ]
 
 
-def _images(work: Work, verdicts: list[Verdict]) -> Counter[tuple[str, str]]:
+def _names(work: Work) -> dict[str, str]:
+    """What each person is called: a bare name is the one whose address begins with it."""
+    columns = (Event.who, Answer.annotator, Batch.assignee)
+    with work.read() as session:
+        names = {name for one in columns for name in session.scalars(select(one).distinct())}
+    found = {}
+    for name in names:
+        same = [other for other in names if same_person(name, other)]
+        addresses = [other for other in same if "@" in other]
+        one = (
+            len({address.strip().casefold() for address in addresses}) == 1
+        )  # else nobody knows whose
+        found[name] = min(addresses if one else [other for other in same if "@" not in other])
+    return found
+
+
+def _images(
+    work: Work, verdicts: list[Verdict], names: Mapping[str, str]
+) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
     query = select(Answer.annotator, func.count()).group_by(Answer.annotator)
     query = query.where(Answer.image_id.not_in(honeypots()))
     with work.read() as session:
         for who, count in session.execute(query):
-            found[who, "annotator"] += count
+            found[names[who], "annotator"] += count
         events = select(Event.who).filter_by(what="discard-review")
-        found.update((who, "inspector") for who in session.scalars(events))
-    found.update((verdict.inspector, "inspector") for verdict in verdicts)
+        found.update((names[who], "inspector") for who in session.scalars(events))
+    found.update((names[verdict.inspector], "inspector") for verdict in verdicts)
     return found
 
 
-def _hours(work: Work) -> dict[tuple[str, str], float]:
-    """Measured by Label Studio, and noted by hand."""
+def _hours(work: Work, names: Mapping[str, str]) -> dict[tuple[str, str], float]:
+    """Measured by Label Studio, and noted by hand.
+
+    The minutes of a word that was changed are those of the last one: Label Studio counts on.
+    """
+    looked: dict[Any, float] = {}
     found: defaultdict[tuple[str, str], float] = defaultdict(float)
     query = select(Answer.annotator, func.sum(Answer.minutes)).group_by(Answer.annotator)
     kinds = ("verdict", "discard-review", "logged")
     with work.read() as session:
         for who, minutes in session.execute(query):
-            found[who, "annotator"] += (minutes or 0) / 60
-        for event in session.scalars(select(Event).where(Event.what.in_(kinds))):
-            if event.what != "logged":
-                found[event.who, "inspector"] += (event.data.get("minutes") or 0) / 60
-            elif event.data.get("kind") == "hours":
-                found[event.who, event.data["role"]] += event.data["hours"]
+            found[names[who], "annotator"] += (minutes or 0) / 60
+        events = select(Event).where(Event.what.in_(kinds)).order_by(Event.id)
+        for event in session.scalars(events):
+            who, data = names[event.who], event.data
+            if event.what != "logged" and data.get("minutes"):
+                key = (event.what, event.object, event.round, data["image_id"], who)
+                looked[key] = data["minutes"]
+            elif data.get("kind") == "hours":
+                found[who, data["role"]] += data["hours"]
+    for (*_, who), minutes in looked.items():
+        found[who, "inspector"] += minutes / 60
     return {key: hours for key, hours in found.items() if hours}
 
 

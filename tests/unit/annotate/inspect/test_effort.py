@@ -11,6 +11,7 @@ from annotate.effort import PUBLISHED, Effort
 from annotate.inspect import service
 from annotate.inspect.effort import measure_effort, note_hours
 from annotate.inspect.service import Inspection
+from annotate.studio.status import standings
 from annotate.work import Work
 from partlab.errors import ConfigError, SchemaError
 
@@ -95,3 +96,45 @@ def test_the_published_figures_are_references() -> None:
     """Q-03, Q-04."""
     names = ("inspectors", "annotators", "hours", "discarded")
     assert [PUBLISHED[name] for name in names] == [5, 50, 8_000, 37_505]
+
+
+def test_a_short_name_and_an_address_are_one_person(work: Work) -> None:
+    """As the rules have it: who may inspect, and who may not."""
+    hand_out(work)
+    submit_drawn(work)
+    inspection = Inspection(work)
+    for place, card in enumerate(inspection.sample("ram", INA).cards):
+        inspection.decide("ram", card.image_id, True, INA if place % 2 else "Ina", minutes=6.0)
+    note_hours(work, "ina", 2, "inspector")
+    found = measure_effort(work)
+    assert found.inspectors == 1
+    (ina,) = [person for person in found.people if person.role == "inspector"]
+    assert (ina.who, ina.images, ina.hours, ina.rounds) == (INA, 10, 3.0, 1)
+    for other in ("ina@y.org", "ina"):  # now nobody knows which of two is meant
+        note_hours(work, other, 1, "other")
+    assert {p.who for p in measure_effort(work).people if p.role == "other"} == {"Ina", "ina@y.org"}
+
+
+def test_the_minutes_of_a_changed_verdict_are_its_last(work: Work) -> None:
+    """Label Studio counts on where somebody opens their annotation again."""
+    hand_out(work)
+    submit_drawn(work)
+    inspection = Inspection(work)
+    first, *_ = inspection.sample("ram", INA).cards
+    inspection.decide("ram", first.image_id, True, INA, minutes=30)
+    inspection.decide("ram", first.image_id, False, INA, reason="outline", minutes=42)
+    inspection.decide("ram", first.image_id, True, INA)  # at the terminal, where nobody counts
+    (ina,) = [person for person in measure_effort(work).people if person.role == "inspector"]
+    assert ina.hours == 0.7
+
+
+def test_flags_are_those_that_are_still_open(work: Work) -> None:
+    hand_out(work)
+    flag = {"task_id": 1003, "annotation_id": 0, "kind": "task-gone", "message": "m", "at": "t"}
+    other = {**flag, "task_id": 1004}
+    seen = {"reason": "deleted", "flags": [flag, other], "gone": [3, 4]}
+    work.record("flagged", who="x", object="ram", data=seen)
+    assert measure_effort(work).flags == len(standings(work)[0].flags) == 2
+    again = {"project_id": 71, "tasks": {"3": 2003}}
+    work.record("tasks", who="x", object="ram", data=again)
+    assert measure_effort(work).flags == len(standings(work)[0].flags) == 1
