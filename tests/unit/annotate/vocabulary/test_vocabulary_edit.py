@@ -106,6 +106,18 @@ def test_inclusions_follow() -> None:
     assert outer.object("ram").inclusions == {"eye": "body"}
 
 
+def test_a_merged_part_lies_in_something_only_if_all_of_it_did() -> None:
+    """M-04."""
+    old = vocabulary("eye", "ear", "horn", "head", name="ram", eye="head", ear="head")
+    ram = merge_parts(old, "ram", ["eye", "ear"], "sense").object("ram")
+    assert ram.inclusions == {"sense": "head"}
+    ram = merge_parts(old, "ram", ["eye", "horn"], "spikes").object("ram")
+    assert ram.inclusions == {"ear": "head"}
+    assert merge_parts(old, "ram", ["horn", "eye"], "horn").object("ram").inclusions == {
+        "ear": "head"
+    }
+
+
 def test_a_part_that_was_the_whole_object_goes_when_parts_come() -> None:
     """V-01: only an object that cannot be split is its own part."""
     worm = Part(id="flatworm", name="flatworm", source="whole-object")

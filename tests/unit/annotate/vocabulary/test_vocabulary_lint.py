@@ -130,8 +130,9 @@ def measured(make_dataset: Callable[..., Dataset], tmp_path: Path) -> Callable[.
         dataset = make_dataset(rows, names=kw.pop("names", GUITAR))
         vocabulary = Vocabulary(objects=tuple(objects))
         if whole := kw.pop("whole", None):
-            for image in dataset.images:
-                image.raw["partlab"]["object_mask"] = whole
+            of_images = whole if isinstance(whole, list) else [whole] * images
+            for image, mask in zip(dataset.images, of_images, strict=True):
+                image.raw["partlab"]["object_mask"] = mask
             assert dataset.path is not None
             write_coco(dataset, dataset.path)
         splits = read_splits(tmp_path / "human")
@@ -202,6 +203,18 @@ def test_parts_must_be_the_whole_object(measured: Callable[..., LintReport]) -> 
     assert rules(measured([guitar], GUITAR_MASKS, whole=encode(whole), cover=0.7)) == {}
     without = measured([guitar], GUITAR_MASKS)
     assert without.unmeasured == ("cover needs masks of whole objects; the data has none",)
+
+
+def test_the_image_that_is_covered_least_is_named(measured: Callable[..., LintReport]) -> None:
+    """The parts are 22 rows high; above them are 5, 15 and 10 more of the object."""
+    guitar = one("acoustic guitar", "fingerboard", "strings", "body", inclusions=IN_BOARD)
+    wholes = []
+    for bare in (5, 15, 10):
+        whole = np.zeros((40, 60), bool)
+        whole[15 - bare : 37, 5:55] = True
+        wholes.append(encode(whole))
+    (told,) = rules(measured([guitar], GUITAR_MASKS, whole=wholes))["cover"]
+    assert told == ("the parts cover 70% of the object (mean of 3 images; worst 1.png, 59%)")
 
 
 def test_what_nobody_draws_and_what_nobody_knows(measured: Callable[..., LintReport]) -> None:
