@@ -15,7 +15,6 @@ import json
 import multiprocessing
 import os
 import platform
-import resource
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -135,8 +134,7 @@ def _child(sender: Any, work: Callable[[], dict[str, Any]], warm: bool) -> None:
     found = work()
     found["seconds"] = round(time.perf_counter() - start, 2)
     found["client_cpu_s"] = round(time.process_time() - cpu, 2)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    sender.send({**found, "client_peak_mib": round(peak / 1024, 1)})
+    sender.send({**found, "client_peak_mib": _peak_mib(os.getpid())})
 
 
 def measured(
@@ -156,12 +154,17 @@ def measured(
     found: dict[str, Any] = receiver.recv()
     process.join()
     found["server_cpu_s"] = round(_cpu(server.pid) - before, 2)
-    status = Path(f"/proc/{server.pid}/status").read_text()
-    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
-    found["server_peak_mib"] = round(int(peak) / 1024, 1)
+    found["server_peak_mib"] = _peak_mib(server.pid)
     if found["seconds"] and found["tasks"]:
         found["tasks_per_s"] = round(found["tasks"] / found["seconds"], 1)
     return found
+
+
+def _peak_mib(pid: int) -> float:
+    """Not getrusage's, which a process inherits from the one that started it."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    peak = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    return round(int(peak) / 1024, 1)
 
 
 def _cpu(pid: int) -> float:
