@@ -65,7 +65,8 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
 
 def _question(desk: Desk, card: Card) -> str:
     missing = f"; not drawn: {', '.join(card.missing)}" if card.missing else ""
-    return f"{desk.object}: {', '.join(card.drawn)}{missing}"
+    hidden = "".join(f"; mind: {problem}" for problem in card.problems)
+    return f"{desk.object}: {', '.join(card.drawn)}{missing}{hidden}"
 
 
 def open_discards(inspection: Inspection, studio: Studio, object: str) -> list[Opened]:
@@ -187,7 +188,7 @@ def _share(work: Work, overlay: Path) -> Path:
     target = work.folder / FOLDER / "_overlays" / object / round_ / overlay.name
     if not overlay.is_file():
         raise NotFoundError(f"there is no {overlay}", hint="run `partlab inspect sample` again")
-    if not target.is_file():
+    if not target.is_file() or target.stat().st_mtime < overlay.stat().st_mtime:
         with replacing(target) as scratch:
             try:
                 os.link(overlay, scratch)

@@ -139,6 +139,19 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     assert hours[INA] == pytest.approx((90 + 7 * 30) / 3600, abs=0.01)
 
 
+def test_the_page_says_what_a_picture_may_hide(studio: Studio, work: Work) -> None:
+    """M-02: of two parts over each other, a picture shows one."""
+    words = "head and body overlap by 12 pixels"
+    problem = {"kind": "overlap", "message": words, "severity": "warning"}
+    submit_drawn(work, problems=[problem])
+    inspection = Inspection(work)
+    inspection.sample("ram", INA)
+    opened = open_inspection(inspection, studio, "ram")
+    found = studio.pages("/api/tasks/", key="tasks", project=opened.project_id, fields="all")
+    questions = {task["data"]["question"] for task in found}
+    assert questions == {f"ram: head, horn, body; mind: {words}"}
+
+
 def test_words_after_a_gap_wait(
     studio: Studio, work: Work, team: dict[str, Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:
