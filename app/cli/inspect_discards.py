@@ -10,6 +10,7 @@ from app.cli.inspect_sample import pass_on
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
+    from annotate.inspect.discards import DiscardCase
     from annotate.inspect.service import Inspection
 
 T = TypeVar("T")
@@ -60,10 +61,19 @@ def discards(
         with Work.open(folder) as work:
             inspection = Inspection(work)
             if studio or from_studio:
+                _only_there(image, uphold, note, by)
                 return _in_studio(inspection, object, ui, read=from_studio)
             if image is None and uphold is None:
                 return _report(inspection, object, ui)
             return _review(inspection, (object, image, uphold), by, note, ui)
+
+
+def _only_there(*words: object) -> None:
+    if any(word is not None for word in words):
+        raise ConfigError(
+            "with --studio and --from-studio the reviews are given in Label Studio",
+            hint="leave out --image, --uphold, --restore, --note and --by",
+        )
 
 
 def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
@@ -106,11 +116,17 @@ def _review(
     elif case.state == "waiting":
         words += "; another inspector reviews it"
     elif case.state == "restored":
-        tasks = inspection.work.tasks(object, case.round)
-        task = next(task for task in tasks if task.image_id == case.image_id)
-        words += f"; {case.annotator} is to draw it: open task {task.task_id} of project "
-        words += f"{task.project_id} in Label Studio, take back the refusal, draw, update"
+        words += f"; {case.annotator} is to draw it: {_where(inspection, case)}"
     ui.emit(asdict(case), words)
+
+
+def _where(inspection: "Inspection", case: "DiscardCase") -> str:
+    tasks = inspection.work.tasks(case.object, case.round)
+    task = next(task for task in tasks if task.image_id == case.image_id)
+    if task.project_id is None:
+        return "its task is gone, so run `partlab studio create` first"
+    where = f"open task {task.task_id} of project {task.project_id} in Label Studio"
+    return f"{where}, take back the refusal, draw, update"
 
 
 def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bool) -> None:

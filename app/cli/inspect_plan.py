@@ -65,9 +65,13 @@ def plan(
 def _plans(name: str | None, draw: int, reject_at: int) -> "list[Plan]":
     from annotate.inspect.plan import PAPER, PLANS, get_plan, single
 
+    usual = (draw, reject_at) == (10, 2)
+    if name and not usual:
+        raise ConfigError(
+            "--draw and --reject-at make a plan of their own, --plan names one", hint="choose one"
+        )
     if name:
         return [get_plan(name)]
-    usual = (draw, reject_at) == (10, 2)
     first = PAPER if usual else single(draw, reject_at, f"{draw} at once")
     return [first, *(plan for plan in PLANS.values() if plan is not PAPER)]
 

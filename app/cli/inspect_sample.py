@@ -11,6 +11,7 @@ from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
+    from annotate.inspect.plan import Plan
     from annotate.inspect.service import Inspection
 
 ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
@@ -78,6 +79,7 @@ def _sampled(
     desks, faults = [], []
     for name in wanted:
         try:
+            _not_too_late(inspection, name, chosen, audit)
             desk = inspection.sample(name, by, plan=chosen, suspicion=scores, progress=ui.progress)
         except PartlabError as error:
             faults.append(error)
@@ -86,6 +88,21 @@ def _sampled(
         desks.append(desk)
     pass_on(faults, stop=bool(objects) or not desks)
     return desks
+
+
+def _not_too_late(
+    inspection: "Inspection", name: str, chosen: "Plan | None", audit: Path | None
+) -> None:
+    batch = inspection.work.batch(name)
+    if batch.state != "sampled" or (chosen is None and audit is None):
+        return
+    plan = inspection.cards(name).plan
+    if audit is not None or (chosen is not None and chosen.name != plan):
+        raise ConfigError(
+            f"{name} round {batch.round} is drawn already, by the plan {plan}: "
+            "--plan and --audit come too late",
+            hint="leave them out to see what was drawn",
+        )
 
 
 def pass_on(faults: list[PartlabError], *, stop: bool) -> None:
@@ -172,7 +189,9 @@ def decide(
             work.batch(object)
             _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
             passed = _verdict(passes, fails)
+            _about_one(image, passes or fails, reason, note)
             if from_studio:
+                _no_name(by)
                 told = _read_back(inspection, object)
                 return _tell_desk(inspection.cards(object), folder, ui, told)
             if by is None:
@@ -195,6 +214,19 @@ def _verdict(passes: bool, fails: bool) -> bool | None:
     if passes and fails:
         raise ConfigError("--pass and --fail exclude each other", hint="choose one")
     return passes if passes or fails else None
+
+
+def _about_one(image: str | None, *words: str | bool | None) -> None:
+    if image is None and any(words):
+        raise ConfigError(
+            "--pass, --fail, --reason and --note are about one image, and none is named",
+            hint="name it with --image; --pass-rest passes all that are due",
+        )
+
+
+def _no_name(by: str | None) -> None:
+    if by is not None:
+        raise ConfigError("in Label Studio a login says who gave a verdict", hint="leave out --by")
 
 
 def _by_table(inspection: "Inspection", object: str, table: Path, by: str) -> dict[str, Any]:

@@ -124,6 +124,10 @@ def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> Non
         (("--from-studio", "--image", "1", "--pass"), 2, "exclude each other"),
         (("--image", "ALL", "--pass", "--fail", *INA), 2, "--pass and --fail exclude each other"),
         (("--verdicts", "EMPTY", *INA), 5, "has no verdict yet"),
+        (("--pass-rest", "--reason", "outline", *INA), 2, "are about one image"),
+        (("--verdicts", "EMPTY", "--note", "all good", *INA), 2, "are about one image"),
+        (("--from-studio", "--fail"), 2, "are about one image"),
+        (("--from-studio", *INA), 2, "a login says who"),
     ],
 )
 def test_bad_verdicts(
@@ -210,6 +214,33 @@ def test_an_audit_leads_a_ranked_plan(run: Run, tmp_path: Path) -> None:
     assert "none of these images" in run("sample", "ram", "--audit", audit, *INA, code=5)
 
 
+def test_a_plan_that_comes_too_late_is_refused(run: Run, tmp_path: Path) -> None:
+    """The draw is done; said again, the same words show it again."""
+    audit = tmp_path / "audit.json"
+    audit.write_text(json.dumps({"images": [{"file_name": "ram/1.jpg", "suspicion": 1}]}))
+    drawn = run("sample", "ram", "--plan", "sequential", *INA)
+    assert run("sample", "ram", "--plan", "sequential", *INA) == drawn
+    for late in (("--plan", "ranked"), ("--audit", audit)):
+        words = run("sample", "ram", *late, *INA, code=2)
+        assert "ram round 1 is drawn already, by the plan sequential" in words
+    assert run("sample", *INA) == drawn
+
+
+def test_a_restored_image_whose_task_is_gone(run: Run, folder: Path) -> None:
+    with Work.open(folder) as work:
+        work.record("abandoned", who="lead", object="ram", data={"reason": "again"})
+        hand_out(work, round=2)
+        submit_drawn(work, discards=(3,))
+        flag = {"task_id": 1003, "annotation_id": 0, "kind": "task-gone", "message": "m", "at": "t"}
+        gone = {"reason": "deleted", "flags": [flag], "gone": [3]}
+        work.record("flagged", who="partlab", object="ram", data=gone)
+    review = ("discards", "ram", "--image", "3", "--restore", "--by")
+    run(*review, "ina@x.org")
+    words = run(*review, "ben@x.org", json_=False)
+    assert "ann@x.org is to draw it: its task is gone, so run `partlab studio create`" in words
+    assert "None" not in words
+
+
 def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_path: Path) -> None:
     from annotate.work import Work
 
@@ -233,6 +264,7 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     )
     assert "a review needs" in run("discards", "ram", "--uphold", code=2)
     assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
+    assert "given in Label Studio" in run("discards", "--from-studio", "--uphold", code=2)
     assert "disputed" not in run("discards", json_=False)
 
 

@@ -116,6 +116,7 @@ def test_a_plan_for_a_size_of_ones_own(tmp_path: Path) -> None:
 def test_plan_mistakes(tmp_path: Path) -> None:
     assert "unknown inspection plan 'papper'" in run("plan", "--plan", "papper", code=3)
     assert "AUROC" in run("plan", "--auroc", 2, code=2)
+    assert "choose one" in run("plan", "--plan", "ranked", "--reject-at", 3, code=2)
     assert ".png or .svg" in run("plan", "--plot", tmp_path / "plans.doc", code=2)
 
 
