@@ -7,12 +7,14 @@ WORK/overlays/<object>/r<n>/sheet.png        all of them, small
 import logging
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
+from PIL.PngImagePlugin import PngInfo
 
 from annotate.draw import Colour, Style, contact_sheet, overlay, palette, with_legend
 from annotate.studio.images import shown_picture
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 BESIDE = Style(side=560)
 SMALL = Style(side=300)
+STAND_IN = "partlab-stand-in"  # in a PNG: made with grey for a picture that could not be read
 LETTERS = 22  # height in the legend, in pixels
 _GREY: Colour = (200, 203, 208)
 
@@ -45,44 +48,56 @@ def overlay_path(work: Work, object: str, round: int, position: int, image_id: i
 def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
     """Draw one image beside its masks, unless that was done.
 
-    A picture that cannot be read becomes grey, with a warning: the masks can still be seen.
+    A picture that cannot be read becomes grey, with a warning: the masks can still be seen. The
+    next time it is tried again.
     """
-    if path.is_file():
+    if _is_done(path):
         return
     parts = work.vocabulary.object(image.object)
-    pixels = picture_of(work, image)
+    found = find_picture(work, image)
+    pixels = found if found is not None else grey(image)
     captions = [f"{path.stem[:2]}. {image.file_name}", f"image {image.id}, {image.object}"]
     plain = overlay(pixels, [], [], style=BESIDE)
     drawn = draw_masks(pixels, answer.masks, parts, BESIDE)
     both = contact_sheet([plain, drawn], captions, columns=2)
-    save(with_legend(both, _legend(answer.masks, parts), LETTERS), path)
+    save(with_legend(both, _legend(answer.masks, parts), LETTERS), path, whole=found is not None)
 
 
 def render_sheet(
     work: Work, rows: Sequence[tuple[Image, Answer]], path: Path, columns: int = 5
 ) -> None:
     """All drawn images of a round as one picture, unless that was done."""
-    if path.is_file() or not rows:
+    if _is_done(path) or not rows:
         return
     parts = work.vocabulary.object(rows[0][0].object)
-    cells = [draw_masks(picture_of(work, i), a.masks, parts, SMALL) for i, a in rows]
+    cells, whole = [], True
+    for image, answer in rows:
+        pixels = find_picture(work, image)
+        whole = whole and pixels is not None
+        pixels = pixels if pixels is not None else grey(image)
+        cells.append(draw_masks(pixels, answer.masks, parts, SMALL))
     captions = [f"{n}. image {i.id}, {i.file_name}" for n, (i, _) in enumerate(rows, 1)]
     sheet = contact_sheet(cells, captions, columns)
-    save(with_legend(sheet, _colours(parts), LETTERS), path)
+    save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
 
 
-def picture_of(work: Work, image: Image) -> NDArray[np.uint8]:
-    """The picture as annotators saw it, in the size of the data set; grey if unreadable."""
+def find_picture(work: Work, image: Image) -> NDArray[np.uint8] | None:
+    """The picture as annotators saw it, in the size of the data set; None if unreadable."""
     size = (image.width, image.height)
     try:
         pixels = load_image(shown_picture(work.folder, image))
     except PartlabError as error:
         log.warning("%s", error.message)
-        return np.full((image.height, image.width, 3), 226, np.uint8)
+        return None
     if pixels.shape[:2] == (image.height, image.width):
         return pixels
     resized = PillowImage.fromarray(pixels).resize(size, PillowImage.Resampling.LANCZOS)
     return np.asarray(resized)
+
+
+def grey(image: Image) -> NDArray[np.uint8]:
+    """What stands in for a picture that cannot be read."""
+    return np.full((image.height, image.width, 3), 226, np.uint8)
 
 
 def draw_masks(
@@ -116,7 +131,16 @@ def _legend(masks: Sequence[dict[str, Any]], parts: ObjectParts) -> list[tuple[s
     return entries
 
 
-def save(picture: PillowImage.Image, path: Path) -> None:
-    """Write a PNG, atomically."""
+def save(picture: PillowImage.Image, path: Path, *, whole: bool = True) -> None:
+    """Write a PNG, atomically; one that is not `whole` says so in its own text."""
+    said = PngInfo()
+    if not whole:
+        said.add_text(STAND_IN, "a picture could not be read")
     with replacing(path) as scratch:
-        picture.save(scratch, "PNG", compress_level=4)
+        picture.save(scratch, "PNG", compress_level=4, pnginfo=said)
+
+
+def _is_done(path: Path) -> bool:
+    with suppress(OSError), PillowImage.open(path) as picture:
+        return STAND_IN not in picture.info
+    return False

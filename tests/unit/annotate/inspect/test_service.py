@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 
 from annotate.inspect import overlays, service
 from annotate.inspect.desk import Desk
+from annotate.inspect.project import _share
 from annotate.inspect.sampling import Sample, random_order, round_seed
 from annotate.inspect.service import Inspection
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
@@ -138,6 +139,28 @@ def test_a_missing_picture_does_not_stop_an_inspection(for_real: None, work: Wor
     broken.write_bytes(broken.read_bytes()[:60])
     again = Inspection(work).sample("ram", INA)
     assert again.cards[0].overlay.is_file()
+
+
+def test_a_picture_that_was_repaired_is_drawn_again(for_real: None, work: Work) -> None:
+    """Beside its masks, on the sheet and where Label Studio shows it."""
+    desk = Inspection(work).sample("ram", INA)
+    for path in desk.sheet.parent.iterdir():
+        path.unlink()
+    card = desk.cards[0]
+    broken = work.folder / "images" / "ram" / f"{card.image_id:06d}.png"
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:60])
+    Inspection(work).sample("ram", INA)
+    pictures = [card.overlay, desk.sheet, _share(work, card.overlay)]
+    grey = [path.read_bytes() for path in pictures]
+    broken.write_bytes(whole)
+    Inspection(work).sample("ram", INA)
+    _share(work, card.overlay)
+    again = [path.read_bytes() for path in pictures]
+    assert [a == b for a, b in zip(grey, again, strict=True)] == [False] * 3
+    assert again[0] == again[2]
+    Inspection(work).sample("ram", INA)
+    assert [path.read_bytes() for path in pictures] == again
 
 
 def test_nobody_inspects_their_own_work(inspection: Inspection) -> None:
