@@ -12,8 +12,9 @@ from statistics import mean, median
 from pydantic import Field
 
 from annotate.checks.masks import draw
-from annotate.formats.names import object_folders
+from annotate.formats.names import file_safe, object_folders
 from partlab.config import Config
+from partlab.errors import SchemaError
 from partlab.files import write_lines
 from partlab.masks import Rle, area, inside, union
 from partlab.progress import Progress, silent
@@ -159,11 +160,18 @@ def with_suggested(declared: Inclusions, found: Sequence[Nesting]) -> Inclusions
 def write_including(datasets: Sequence[Dataset], inclusions: Inclusions, folder: Path) -> int:
     """Write FOLDER/<wnid or object>.txt with one `inner:outer` a line; how many files.
 
+    Object categories without inclusions have none.
+
     Raises:
         SchemaError: two object categories would share a file.
     """
     folders = {owner: name for d in datasets for owner, name in object_folders(d).items()}
+    files: dict[str, list[str]] = {}
     for owner, pairs in inclusions.items():
         lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
-        write_lines(folder / f"{folders.get(owner, owner)}.txt", lines)
-    return len(inclusions)
+        name = f"{file_safe(folders.get(owner, owner))}.txt"
+        if lines and files.setdefault(name, lines) is not lines:
+            raise SchemaError(f"several object categories would be written as {name!r}")
+    for name, lines in files.items():
+        write_lines(folder / name, lines)
+    return len(files)

@@ -17,6 +17,7 @@ from annotate.inspect.inclusions import (
 )
 from annotate.world import WorldConfig, make_world
 from partlab.coco import read_coco, write_coco
+from partlab.errors import SchemaError
 from partlab.masks import encode, inside
 from partlab.schema import Annotation, Category, Dataset, Image, Inclusions
 
@@ -112,6 +113,16 @@ def test_the_dictionary_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     write_coco(dataset, tmp_path / "json" / "n02412080.json")
     (read,) = PinppLayout().read(Source(tmp_path)).values()
     assert list(read.inclusions.values()) == [{"horn": "head", "eye": "head"}]
+
+
+def test_an_object_called_like_a_path_stays_in_the_folder(tmp_path: Path) -> None:
+    found = {"../evil": {"horn": "head"}, "cow": {}}
+    assert write_including([], found, tmp_path / "including") == 1
+    (only,) = tmp_path.rglob("*.txt")
+    assert only.parent == tmp_path / "including"
+    with pytest.raises(SchemaError, match="several object categories"):
+        write_including([], {"a/b": {"x": "y"}, "a_b": {"x": "y"}}, tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_inclusions_of_the_drawn_world_are_found_again(tmp_path: Path) -> None:
