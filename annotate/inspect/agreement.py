@@ -1,9 +1,10 @@
-"""How far two people, two rounds or two inspectors agree.
+"""How far two people, or two rounds, agree in what they drew.
 
 Masks of two data sets are compared image by image (same file name) and part by part (same
 `object:part`); several instances of a part are paired by their overlap, best first. A mask
 that the other one does not have counts as overlap 0. Chance is taken out where it matters:
-for pixels, and for whether a part is there at all, by Cohen's kappa.
+for pixels, and for whether a part is there at all, by Cohen's kappa. That of two inspectors'
+verdicts on the same images is `cohen_kappa`.
 """
 
 from collections import defaultdict

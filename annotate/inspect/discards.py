@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import func, null, select
 from sqlalchemy.orm import Session
 
+from annotate import effort
 from annotate.studio.images import shown_picture
 from annotate.work import (
     Answer,
@@ -25,7 +26,8 @@ from annotate.work import (
 )
 from partlab.errors import NotFoundError
 
-PUBLISHED = {"discarded": 37_505, "kept": 91_000, "rate": 37_505 / (37_505 + 91_000)}
+PUBLISHED = {name: effort.PUBLISHED[name] for name in ("discarded", "kept")}
+PUBLISHED["rate"] = effort.PUBLISHED["discard_rate"]
 """What the authors of PartImageNet++ report: a reference, never counted here (Q-04, Q-05)."""
 
 MANY_RESTORED = 0.2  # of the settled cases: refusing is then no longer a matter of quality

@@ -14,7 +14,7 @@ rules = Rules()
 
 @rules("started")
 def _started(change: Change) -> None:
-    """{work, vocabulary_version}: the first event of every work."""
+    """{work, name, vocabulary_version, vocabulary_hash}: the first event of every work."""
     for key, value in change.data.items():
         change.session.merge(About(key=key, value=str(value)))
 

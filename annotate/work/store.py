@@ -279,7 +279,8 @@ class Work:
         """One round of an object category; the current one by default.
 
         Raises:
-            UnknownNameError: there is no such category, or it was not handed out.
+            UnknownNameError: no such category was handed out.
+            StateError: it has no such round.
         """
         with self.read() as session:
             if round is None:
