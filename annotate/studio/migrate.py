@@ -10,7 +10,7 @@ any moment, the same command goes on where it stopped.
 
 import gzip
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -128,13 +128,13 @@ def migrate(
         return target, []
     if not dry_run and not resumed and studio is not None:
         _fetch(work, studio, target, by, progress)
-    steps = list(_steps(work, target, keep_answers=keep_answers))
-    _need_possible(steps)
     if dry_run:
+        steps = _possible(work, target, keep_answers=keep_answers)
         for step in steps:
             _count(work, step, studio, progress)
         return target, [step.told for step in steps]
     with _alone(work):
+        steps = _possible(work, target, keep_answers=keep_answers)
         if not resumed:
             for step in steps:
                 _keep(work, studio, step.batch, target)
@@ -228,8 +228,9 @@ def _uncovered(answer: Answer, id: str, moves: Moves) -> float:
     return 1 - covered / whole if whole else 0.0
 
 
-def _need_possible(steps: Sequence[_Step]) -> None:
-    """Refuse before anything is touched what the rules of rounds do not allow."""
+def _possible(work: Work, target: Vocabulary, *, keep_answers: bool) -> list[_Step]:
+    """All steps; refuses before anything is touched what the rules of rounds do not allow."""
+    steps = list(_steps(work, target, keep_answers=keep_answers))
     for step in steps:
         batch = step.batch
         if step.redraw and batch.state not in OPEN:
@@ -240,6 +241,7 @@ def _need_possible(steps: Sequence[_Step]) -> None:
                 hint="leave this object as it is in the new version, or pass --keep-answers if "
                 "it is about parts that are new or removed",
             )
+    return steps
 
 
 # --- Label Studio ------------------------------------------------------------------------------

@@ -401,5 +401,24 @@ def test_drawn_while_it_migrates_is_pulled_afterwards(
         assert set(drawn(work)[first.image_id]) == {"head", "ear", "right leg"}
 
 
+def test_pulled_just_before_the_locks_are_taken_it_is_drawn_again_too(
+    work: Work, studio: Studio, cat_person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifth = work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    alone = module._alone
+
+    def late(same: Work) -> Any:
+        result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
+        cat_person.submit(fifth.task_id or 0, result)
+        pull(work, studio, submit=False)
+        return alone(same)
+
+    monkeypatch.setattr(module, "_alone", late)
+    told = one(migrate(work, studio, split_part(OLD, "cat", "tail", ["root", "tip"]), by=BY))
+    assert (told.redraw, image.id in told.images) == (DRAWN + 1, True)
+    assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
+
+
 def _is(region: dict[str, Any], label: str) -> bool:
     return label in region["value"].get("brushlabels", ())
