@@ -371,6 +371,25 @@ def test_every_kind_of_change_is_noticed(
     assert (told.flags, small.flags()[0].kind) == (1, "deleted")
 
 
+def test_suggestions_that_the_studio_turned_into_annotations(
+    studio_server: Running, studio: Studio, small: Work, people: dict[str, str]
+) -> None:
+    """D-05: an action of its Data Manager copies them for many tasks; nobody looked at one."""
+    (task, *_), project = task_ids(small), small.batch("ram").project_id
+    body = [{"task": task, "result": regions(drawn(RAM, head=HEAD)), "model_version": "seg@aa"}]
+    studio.post(f"/api/projects/{project}/import/predictions", body)
+    with person(studio_server, people) as ann:
+        ann.turn_suggestions_into_annotations(project or 0)
+    pull(small, studio)
+    (answer,) = small.answers("ram", 1)
+    assert [(m["origin"], m["model"]) for m in answer.masks] == [("prediction", "seg@aa")]
+
+
+def regions(result: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """As `push` sends them."""
+    return [{key: item[key] for key in item if key != "origin"} for item in result]
+
+
 def test_suggestions_leave_their_name(
     studio_server: Running, studio: Studio, small: Work, people: dict[str, str]
 ) -> None:

@@ -55,6 +55,12 @@ class Person:
         body = {"result": result, "lead_time": seconds}
         return self._send("PATCH", f"/api/annotations/{annotation}/", body)
 
+    def turn_suggestions_into_annotations(self, project: int) -> None:
+        """The Data Manager's "Create Annotations From Predictions", for all tasks."""
+        chosen = {"selectedItems": {"all": True, "excluded": []}, "model_version": None}
+        action = f"/api/dm/actions?id=predictions_to_annotations&project={project}"
+        self._send("POST", action, chosen)
+
     def token(self) -> str:
         """The legacy token of their own."""
         return str(self._http.get("/api/current-user/token").json()["token"])
