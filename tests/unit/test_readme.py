@@ -2,15 +2,21 @@
 
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from annotate.vocabulary import read_vocabulary
+from annotate.work import Work
 from app.cli.main import app
+
+if TYPE_CHECKING:
+    from sparql_engine import SparqlEngine
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -81,6 +87,28 @@ def test_the_data_guide_runs_from_top_to_bottom(
     for words in lines:
         answer = CliRunner().invoke(app, words)
         assert answer.exit_code == 0, f"partlab {' '.join(words)}\n{answer.output}"
+
+
+def test_the_vocabulary_guide_runs_from_top_to_bottom(
+    sparql_endpoint: "SparqlEngine", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All but its survey, which needs a server; its work is the one of the annotating guide."""
+    monkeypatch.chdir(tmp_path)
+    other = (ROOT / "docs/guide/annotating.md").read_text(encoding="utf-8")
+    Path("works.yaml").write_text(dict(FENCE.findall(other))["yaml"], encoding="utf-8")
+    Work.create(Path("farm"), "farm", read_vocabulary("works.yaml"), []).close()
+    page = (ROOT / "docs/guide/vocabulary.md").read_text(encoding="utf-8")
+    for language, block in FENCE.findall(page):
+        if language in ("json", "csv"):
+            Path({"json": "parts.json", "csv": "ballots.csv"}[language]).write_text(block)
+        for line in block.splitlines() if language == "bash" else ():
+            if not line.startswith("partlab"):
+                subprocess.run(line, shell=True, check=True)
+            elif "survey" not in line:
+                words = shlex.split(line, comments=True)[1:]
+                words += ["--endpoint", sparql_endpoint.url] if words[1] == "seed" else []
+                answer = CliRunner().invoke(app, words)
+                assert answer.exit_code == 0, f"{line}\n{answer.output}"
 
 
 def test_the_two_commands_are_single_lines_and_ci_runs_the_second() -> None:
