@@ -5,6 +5,7 @@ wait for each other instead of failing; PostgreSQL takes one advisory lock for t
 """
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -128,11 +129,19 @@ def _in_words(engine: Engine) -> Iterator[None]:
         raise _translated(error, engine) from error
 
 
+_NO_COLUMN = ("no such column", "has no column", "column .* does not exist")
+
+
 def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
     where = engine.url.render_as_string(hide_password=True)
     words = str(error.orig).strip().splitlines()[0]
     if isinstance(error, IntegrityError):
         return DatasetError(f"{where} refused a row that contradicts another: {words}")
+    if any(re.search(one, words) for one in _NO_COLUMN):
+        return DatasetError(
+            f"{where} was made by another version of partlab: {words}",
+            hint="`partlab inspect rebuild WORK` makes it again",
+        )
     if engine.dialect.name == "sqlite":
         if "locked" in words:
             return BusyError(f"another process has held {where} for over {WAIT_SECONDS} s")
@@ -140,11 +149,6 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
             return DatasetError(
                 f"{where} is damaged: {words}",
                 hint="move it away and run `partlab inspect rebuild WORK`",
-            )
-        if "no such column" in words or "has no column" in words:
-            return DatasetError(
-                f"{where} was made by another version of partlab: {words}",
-                hint="`partlab inspect rebuild WORK` makes it again",
             )
         closed = "unable to open" in words or "readonly" in words
         hint = "its folder must be writable, even to read" if closed else "free some space"

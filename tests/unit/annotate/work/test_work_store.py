@@ -281,6 +281,13 @@ def test_a_rebuild_that_is_killed_leaves_a_whole_database(
         assert len(again.events()) == count
 
 
+def test_a_database_of_an_older_partlab_says_so(work: Work) -> None:
+    with work._engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE flags DROP COLUMN settled")
+    with pytest.raises(DatasetError, match=r"another version of partlab: .*settled"):
+        work.flags()
+
+
 def test_a_database_of_an_older_partlab_is_made_again(tmp_path: Path) -> None:
     start(tmp_path / "w").close()
     with sqlite3.connect(tmp_path / "w" / "partlab.db") as old:
