@@ -362,7 +362,8 @@ def _relabel(
     kept, times = _kept(before), dict[str, str]()
     base: dict[str, Any] = next(kept, {})
     answers = work.answers(step.batch.object, step.batch.round, with_honeypots=True)
-    stored = {a.annotation_id: (a.updated_at, a.image_id) for a in answers if is_drawn(a)}
+    settled = (a for a in answers if is_drawn(a) or a.kind in ("discard", "restored"))
+    stored = {a.annotation_id: (a.updated_at, a.image_id) for a in settled}
     for task in progress(_tasks(studio, step.batch), f"relabelling {step.batch.object}"):
         while base and base["id"] < task["id"]:
             base = next(kept, {})

@@ -11,6 +11,7 @@ import pytest
 from annotator import Person
 from colour_segmenter import draw_folder
 
+from annotate.inspect.service import Inspection
 from annotate.studio import migrate as module
 from annotate.studio.begin import begin_work, plan_work
 from annotate.studio.client import Studio
@@ -356,6 +357,26 @@ def test_who_migrates_may_be_the_annotator(tmp_path: Path, studio: Studio) -> No
         studio.patch(path, {"result": studio.get(path)["result"]})  # looked at, nothing to add
         (told,) = pull(work, studio, submit=False)
         assert (told.answers, told.masks) == (1, 1)
+
+
+@pytest.mark.parametrize("uphold", [True, False])
+def test_a_reviewed_refusal_stays_reviewed(tmp_path: Path, studio: Studio, uphold: bool) -> None:
+    """New labels in it are neither another refusal nor a drawing (Q-04)."""
+    with alone(tmp_path, studio) as work:
+        task = work.tasks("cat", 1)[DRAWN]
+        image = work.image(task.image_id)
+        left = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
+        left = [{**region, "origin": "prediction"} for region in left]  # a model's, not wiped off
+        result = left + _discard()
+        studio.post(f"/api/tasks/{task.task_id}/annotations/", {"result": result})
+        pull(work, studio)
+        for who in ("ina@example.org", "ivo@example.org"):
+            Inspection(work).review_discard("cat", image.id, uphold, who)
+        migrate(work, studio, rename_part(OLD, "cat", "head", "face"), by=BY)
+        (case,) = Inspection(work).discards("cat")
+        check_quiet(work, studio)
+        assert Inspection(work).discards("cat") == [case]
+        assert (case.state, len(case.reviews)) == ("final" if uphold else "restored", 2)
 
 
 def test_a_dry_run_says_what_it_does_not_know_yet(
