@@ -11,7 +11,7 @@ from annotate.vocabulary.names import name_key
 from annotate.vocabulary.parse import parse
 from partlab.coco import find_splits, read_coco
 from partlab.errors import UnknownNameError
-from partlab.schema import Dataset
+from partlab.schema import OURS, Dataset
 
 _WHAT = ("added", "removed", "renamed", "merged", "split", "inclusions_added", "inclusions_removed")
 
@@ -93,7 +93,9 @@ def read_splits(path: str | Path, split: str | None = None) -> list[Dataset]:
 
 
 def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:
-    """The objects and parts that the data sets at `path` have; ids are the parts' names.
+    """The objects and parts that the data sets at `path` have.
+
+    Ids are those that the files state, as `inspect export` writes them, else the parts' names.
 
     Raises:
         SchemaError: a part has no name, or their inclusions go in a circle.
@@ -101,22 +103,39 @@ def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:
     parts: dict[str, dict[str, dict[str, str]]] = {}
     facts: dict[str, dict[str, str]] = {}
     inclusions: dict[str, dict[str, str]] = {}
+    ids = _stated_ids(splits)
     for split in splits:
         for category in split.categories:
             source = "whole-object" if category.whole_object else "manual"
-            part = {"id": category.part, "name": category.part, "source": source}
+            id = ids.get(category.object, {}).get(category.part, category.part)
+            part = {"id": id, "name": category.part, "source": source}
             parts.setdefault(category.object, {}).setdefault(category.part, part)
             known = {"wnid": category.wnid, "qid": category.qid}
             facts.setdefault(category.object, {}).update({k: v for k, v in known.items() if v})
         for owner, pairs in split.inclusions.items():
             listed = parts.get(owner, {})
             sound = {i: o for i, o in pairs.items() if i in listed and o in listed}
-            inclusions.setdefault(owner, {}).update(sound)
+            by_id = {listed[i]["id"]: listed[o]["id"] for i, o in sound.items()}
+            inclusions.setdefault(owner, {}).update(by_id)
     objects = {
         owner: {**facts[owner], "parts": [*of.values()], "inclusions": inclusions.get(owner, {})}
         for owner, of in parts.items()
     }
     return parse({"name": path.name or "data set", "objects": objects}, path)
+
+
+def _stated_ids(splits: Sequence[Dataset]) -> dict[str, dict[str, str]]:
+    """Object -> part name -> part id, of objects where every part states an id of its own."""
+    found: dict[str, dict[str, str]] = {}
+    for category in (category for split in splits for category in split.categories):
+        stated = category.raw.get(OURS, {}).get("part_id")
+        found.setdefault(category.object, {}).setdefault(category.part, stated)
+    return {
+        owner: ids
+        for owner, ids in found.items()
+        if all(isinstance(id, str) and id for id in ids.values())
+        and len(set(ids.values())) == len(ids)
+    }
 
 
 def diff(before: Vocabulary, after: Vocabulary) -> VocabularyDiff:
@@ -224,7 +243,7 @@ def _same(
             yield id, id
             del left[id], right[id]
     for key in (str, name_key):
-        by_name = {key(part.name): part.id for id, part in right.items() if id not in told}
+        by_name = {key(part.name): id for id, part in right.items()}
         for id in [id for id in left if id not in told]:
             if (found := by_name.pop(key(left[id].name), None)) is not None:
                 yield id, found

@@ -148,6 +148,34 @@ def test_a_data_sets_vocabulary(tmp_path: Path, make_dataset: Callable[..., Data
     assert (worm.whole_object, worm.wnid) == (True, "n01")
 
 
+@pytest.mark.parametrize("stated", [True, False], ids=["part ids", "names only"])
+def test_a_data_set_with_the_new_names_does_not_differ(tmp_path: Path, stated: bool) -> None:
+    """An export after a rename states the ids; files of others have only the names."""
+    new = rename_part(
+        one("ram", "head", "horn", inclusions={"horn": "head"}), "ram", "horn", "Hörner"
+    )
+    ram = new.object("ram")
+    categories = [
+        Category.new(n, "ram", part.name, **({"part_id": part.id} if stated else {}))
+        for n, part in enumerate(ram.parts, 1)
+    ]
+    exported = Dataset([], [], categories, inclusions=new.inclusions)
+    path = write_coco(exported, tmp_path / "ds.json")
+    assert diff(open_vocabulary(path), new).changed == ()
+    assert diff(new, open_vocabulary(path)).changed == ()
+    if stated:
+        assert open_vocabulary(path).object("ram").inclusions == {"horn": "head"}
+        (later,) = diff(open_vocabulary(path), rename_part(new, "ram", "Hörner", "antler")).changed
+        assert later.as_json() == {"object": "ram", "renamed": (("Hörner", "antler"),)}
+
+
+def test_part_ids_that_cannot_be_are_left_for_the_names(tmp_path: Path) -> None:
+    ids = [("a", "x"), ("b", "x"), ("c", 3)]
+    categories = [Category.new(n, "ram", name, part_id=id) for n, (name, id) in enumerate(ids, 1)]
+    path = write_coco(Dataset([], [], categories), tmp_path / "ds.json")
+    assert open_vocabulary(path).object("ram").ids == ("a", "b", "c")
+
+
 def test_a_data_set_with_a_circle_or_a_part_without_a_name_is_told(tmp_path: Path) -> None:
     horned = [Category.new(1, "ram", "head"), Category.new(2, "ram", "horn")]
     path = write_coco(Dataset([], [], horned), tmp_path / "ram.json")
