@@ -20,7 +20,7 @@ from annotate.studio.ingest import read_export
 from annotate.studio.projects import Key, find_projects
 from annotate.studio.record import Recorder
 from annotate.studio.submit import submit_finished
-from annotate.work import Answer, Batch, Flag, Work, open_images
+from annotate.work import Answer, Batch, Flag, Work, open_images, unsettled_discards
 from annotate.work.change import HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
@@ -41,6 +41,7 @@ class Pulled:
 
     `tasks` had changed; `answers` of them are new or changed: `masks` images drawn, `discards`
     given up, `broken` not usable. `flags` are new or renewed, `open` are images not done yet.
+    Of a round that was `submitted`, `waiting` discards are to be reviewed before it is sampled.
     `trouble` says why the round could not be read, `hint` what to do.
     """
 
@@ -56,6 +57,7 @@ class Pulled:
     flags: int = 0
     open: int = 0
     submitted: bool = False
+    waiting: int = 0
     trouble: str | None = None
     hint: str | None = None
 
@@ -220,6 +222,8 @@ class _Round:
         self.told.state = "submitted" if self.told.submitted else batch.state
         with self._work.read() as session:
             self.told.open = len(open_images(session, batch))
+            if self.told.submitted:
+                self.told.waiting = len(unsettled_discards(session, batch))
 
     def _is_foreign(self) -> None:
         self.told.trouble = (

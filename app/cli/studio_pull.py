@@ -54,10 +54,12 @@ def pull(
 def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
     """The result; rounds that could not be read make the command fail after it is told."""
     lines = [_line(one) for one in told if one.tasks or one.flags or one.submitted or one.trouble]
-    if any(one.submitted for one in told):
-        lines.append(f"next: partlab inspect sample {quote(str(folder))}")
-    elif any(one.flags or one.broken for one in told):
+    if any(one.flags or one.broken for one in told):
         lines.append(f"in words: partlab studio status {quote(str(folder))}")
+    if any(one.waiting for one in told):
+        lines.append(f"next: partlab inspect discards {quote(str(folder))}")
+    if any(one.submitted and not one.waiting for one in told):
+        lines.append(f"next: partlab inspect sample {quote(str(folder))} --by WHO")
     text = "\n".join(lines or ["nothing new"])
     ui.emit({"rounds": [one.as_json() for one in told]}, text)
     lost = [one for one in told if one.trouble]

@@ -17,7 +17,7 @@ from app.cli.main import app
 from partlab.errors import UnknownNameError
 
 RAM = FARM.object("ram")
-HEAD, BODY = (5, 5, 20, 20), (30, 5, 20, 30)
+HEAD, HORN, BODY = (5, 5, 20, 20), (8, 6, 6, 6), (30, 5, 20, 30)
 
 
 def fetch(work: Work, server: FakeTasks) -> None:
@@ -154,3 +154,27 @@ def test_what_was_seen_in_an_answer_is_told(tmp_path: Path) -> None:
         assert ram.problems == ("image 1: 90% of head lies in body",)
     told = CliRunner().invoke(app, ["studio", "status", str(work.folder)]).stdout
     assert "ram r1: image 1: 90% of head lies in body" in told
+
+
+@pytest.fixture
+def commands(work: Work, server: FakeTasks, monkeypatch: pytest.MonkeyPatch) -> FakeTasks:
+    """The server, also for commands."""
+    monkeypatch.setattr("annotate.studio.client.Studio.from_env", server.client)
+    return server
+
+
+def test_pull_recommends_what_can_be_done(work: Work, commands: FakeTasks) -> None:
+    """Q-04: discards are reviewed before anything is sampled."""
+    for task in range(1001, 1011):
+        commands.annotate(task, drawn(RAM, head=HEAD, horn=HORN, body=BODY))
+    for task in (1011, 1012):
+        commands.annotate(task, [refused()])
+    told = partlab("studio", "pull", work.folder)
+    assert "10 drawn, 2 discarded" in told
+    assert f"next: partlab inspect discards {work.folder}" in told
+    assert "inspect sample" not in told
+    for task in (1011, 1012):
+        commands.annotate(task, drawn(RAM, head=HEAD, horn=HORN, body=BODY))
+    told = partlab("studio", "pull", work.folder)
+    assert f"next: partlab inspect sample {work.folder} --by WHO" in told
+    assert "inspect discards" not in told
