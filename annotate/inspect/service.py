@@ -16,6 +16,7 @@ from sqlalchemy import select
 from annotate.inspect.desk import Card, Desk, Standing
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
+from annotate.inspect.people import person
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample, round_seed
 from annotate.work import (
@@ -370,18 +371,6 @@ class Inspection:
 
 
 _SAID = ("passed", "reason", "note", "inspector")
-
-
-def person(who: str) -> str:
-    """An inspector's name or address as it is kept: on one line, addresses in lower case.
-
-    Raises:
-        ConfigError: it is empty.
-    """
-    name = " ".join(who.split())
-    if not name:
-        raise ConfigError("nobody is named", hint="say who you are with --by")
-    return name.lower() if "@" in name else name
 
 
 def find_case(cases: Sequence[DiscardCase], object: str, image: int | str) -> DiscardCase:

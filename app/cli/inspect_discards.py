@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from app.cli._ui import JsonOpt, Ui, WorkArg, reported
-from app.cli.inspect_sample import pass_on
+from app.cli.inspect_sample import NewOpt, pass_on
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def discards(
     by: Annotated[
         str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
     ] = None,
+    new: NewOpt = False,
     studio: Annotated[
         bool, typer.Option("--studio", help="Show them to two inspectors in Label Studio.")
     ] = False,
@@ -53,6 +54,7 @@ def discards(
     Example: partlab inspect discards ram-work ram --image 12 --uphold --by ina@example.org
     """
     with reported(json) as ui:
+        from annotate.inspect.people import named
         from annotate.inspect.service import Inspection
         from annotate.work import Work
 
@@ -65,6 +67,7 @@ def discards(
                 return _in_studio(inspection, object, ui, read=from_studio)
             if image is None and uphold is None:
                 return _report(inspection, object, ui)
+            by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image, uphold), by, note, ui)
 
 
@@ -177,7 +180,7 @@ def hours(
     """
     with reported(json) as ui:
         from annotate.inspect.effort import note_hours
-        from annotate.inspect.service import person
+        from annotate.inspect.people import person
         from annotate.work import Work
 
         with Work.open(folder) as work:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from annotate.inspect.service import Inspection
 
 ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
+NewOpt = Annotated[
+    bool, typer.Option("--new-inspector", help="Another person, though the name looks known.")
+]
 
 
 def register(group: typer.Typer) -> None:
@@ -31,6 +34,7 @@ def sample(
     objects: ObjectsArg = None,
     *,
     by: ByOpt,
+    new: NewOpt = False,
     plan: Annotated[
         str | None,
         typer.Option(help="paper, sequential, ranked, or a .json file; else the work's own."),
@@ -48,11 +52,12 @@ def sample(
     Example: partlab inspect sample ram-work ram --by ina@example.org
     """
     with reported(json) as ui:
+        from annotate.inspect.people import named
         from annotate.inspect.service import Inspection
         from annotate.work import Work
 
         with Work.open(folder) as work:
-            inspection = Inspection(work)
+            inspection, by = Inspection(work), named(work, by, new=new)
             desks = _sampled(inspection, objects or [], by, plan, audit, ui)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
         told = [{**_desk_json(d), "project": projects.get(d.object)} for d in desks]
@@ -173,6 +178,7 @@ def decide(
     by: Annotated[
         str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
     ] = None,
+    new: NewOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Say which drawn images pass; the category is accepted or rejected as the plan says.
@@ -181,6 +187,7 @@ def decide(
     --reason outline --pass-rest
     """
     with reported(json) as ui:
+        from annotate.inspect.people import named
         from annotate.inspect.service import Inspection
         from annotate.work import Work
 
@@ -196,6 +203,7 @@ def decide(
                 return _tell_desk(inspection.cards(object), folder, ui, told)
             if by is None:
                 raise ConfigError("nobody is named", hint="say who you are with --by")
+            by = named(work, by, new=new)
             if verdicts is not None:
                 told = _by_table(inspection, object, verdicts, by)
             else:

@@ -268,6 +268,28 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     assert "disputed" not in run("discards", json_=False)
 
 
+def test_a_slip_in_a_name_makes_no_second_inspector(folder: Path, run: Run) -> None:
+    """Q-04: two inspectors are two people; whoever is new and nearly known says so."""
+    with Work.open(folder) as work:
+        work.record("abandoned", who="lead", object="ram", data={"reason": "again"})
+        hand_out(work, round=2)
+        submit_drawn(work, discards=(2, 3))
+    review = ("discards", "ram", "--image", "2", "--uphold", "--by")
+    run(*review, "ivo@example.org")
+    for slip in ("ivo@exmaple.org", "Ivoo@example.com", "ivoo"):
+        words = run(*review, slip, code=2)
+        assert "is new in this work: did you mean ivo@example.org?" in words
+        assert "--new-inspector" in words
+    assert "ann@x.org?" in run("sample", "ram", "--by", "an@x.org", code=2)
+    assert "ann@x.org?" in run("decide", "ram", "--pass-rest", "--by", "an@x.org", code=2)
+    assert run("discards", "ram")["cases"][0]["state"] == "waiting"
+    assert "already reviewed" in run(*review, "ivo", code=1)
+    assert run(*review, "ivor@example.org", "--new-inspector")["state"] == "final"
+    third = ("discards", "ram", "--image", "3", "--uphold", "--by")
+    assert run(*third, "ivor@example.org")["state"] == "waiting"  # known by now
+    assert run(*third, "ben@example.org")["state"] == "final"  # like nobody else
+
+
 def test_hours_and_history(run: Run, folder: Path) -> None:
     assert run("hours", "1.5", "--by", "Ina@X.org", "--note", "rules")["who"] == "ina@x.org"
     assert "cannot note" in run("hours", "0", *INA, code=2)
