@@ -231,7 +231,7 @@ class Inspection:
                 drew it.
         """
         inspector = person(who)
-        self.check_reason(passed, reason)
+        reason = self.check_reason(passed, reason)
         desk = self.being_inspected(object)
         card = desk.card(image)
         if card.passed is None and not card.due:
@@ -264,8 +264,8 @@ class Inspection:
         if card.inspector is not None and not same_person(card.inspector, who):
             raise StateError(f"image {card.image_id} was already inspected by {card.inspector}")
 
-    def check_reason(self, passed: bool, reason: str | None) -> None:
-        """See that a failure has a reason from the work's list, and nothing else has one.
+    def check_reason(self, passed: bool, reason: str | None) -> str | None:
+        """The reason as the work's list has it, whatever its capitals; only a failure has one.
 
         Raises:
             ConfigError: a failure without a reason, or a reason without a failure.
@@ -280,8 +280,12 @@ class Inspection:
             raise ConfigError(
                 "an image that fails needs a reason", hint=f"one of: {', '.join(known)}"
             )
-        if reason is not None and reason not in known:
+        if reason is None:
+            return None
+        found = next((one for one in known if one.casefold() == reason.strip().casefold()), None)
+        if found is None:
             raise UnknownNameError("reason", reason, known)
+        return found
 
     def _settle(self, object: str) -> Desk:
         """Close the round if the plan has its answer, even one that a crash kept from us."""

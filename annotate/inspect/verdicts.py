@@ -2,13 +2,20 @@
 
 import csv
 import io
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.desk import Card, Desk
 from annotate.inspect.service import Inspection
-from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.errors import (
+    ConfigError,
+    NotFoundError,
+    PartlabError,
+    SchemaError,
+    UnknownNameError,
+)
 from partlab.files import write_text
 
 COLUMNS = ("image", "file_name", "verdict", "reason", "note")
@@ -24,10 +31,38 @@ class Ruling:
     passed: bool
     reason: str | None = None
     note: str | None = None
+    table: Path | None = None
+    line: int = 0
 
     def stands(self, card: Card) -> bool:
         """Whether this very word is already on the image."""
-        return (card.passed, card.reason, card.note) == (self.passed, self.reason, self.note)
+        reasons = [(reason or "").casefold() for reason in (card.reason, self.reason)]
+        same = reasons[0] == reasons[1]
+        return same and (card.passed, card.note) == (self.passed, self.note)
+
+    def card(self, desk: Desk) -> Card:
+        """The drawn image that it is about.
+
+        Raises:
+            UnknownNameError: it is not in the sample.
+        """
+        try:
+            return desk.card(self.image)
+        except UnknownNameError as error:
+            error.message = f"image {self.image} is not in the sample of {desk.object}"
+            if self.table is not None:
+                error.hint = f"is {self.table} another category's?"
+            raise
+
+    @contextmanager
+    def in_words(self) -> Iterator[None]:
+        """Let an error about this line say where it stands."""
+        try:
+            yield
+        except PartlabError as error:
+            if self.table is not None:
+                error.message = f"{self.table} line {self.line}: {error.message}"
+            raise
 
 
 def write_table(desk: Desk, path: Path) -> None:
@@ -92,7 +127,8 @@ def _ruling(path: Path, line: int, row: Mapping[str, str | None]) -> Ruling | No
             f"{path} line {line}: the verdict is {values['verdict']!r}", hint="write pass or fail"
         )
     passed = _WORDS[values["verdict"].lower()]
-    return Ruling(values["image"], passed, values["reason"] or None, values["note"] or None)
+    words = values["reason"] or None, values["note"] or None
+    return Ruling(values["image"], passed, *words, path, line)
 
 
 def decide_all(
@@ -109,10 +145,12 @@ def decide_all(
         StateError: as `Inspection.decide`.
     """
     desk = inspection.being_inspected(object)
-    cards = [(desk.card(ruling.image), ruling) for ruling in rulings]
-    for card, ruling in cards:
-        inspection.check_reason(ruling.passed, ruling.reason)
-        inspection.check_inspector(card, who)
+    cards = []
+    for ruling in rulings:
+        with ruling.in_words():
+            cards.append((ruling.card(desk), ruling))
+            inspection.check_reason(ruling.passed, ruling.reason)
+            inspection.check_inspector(cards[-1][0], who)
     if len({card.image_id for card, _ in cards}) < len(cards):
         raise ConfigError("an image has two verdicts, once by its id and once by its name")
     left = {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}

@@ -18,7 +18,13 @@ from annotate.inspect.sampling import Sample, random_order, round_seed
 from annotate.inspect.service import Inspection
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
 from annotate.work import MovedOnError, Work
-from partlab.errors import ConfigError, SchemaError, StateError, UnknownNameError
+from partlab.errors import (
+    ConfigError,
+    PartlabError,
+    SchemaError,
+    StateError,
+    UnknownNameError,
+)
 
 INA, BEN = "ina@x.org", "ben@x.org"
 HAMMER = "schöner Hammer"
@@ -369,6 +375,32 @@ def test_an_image_that_somebody_else_inspected_leaves_every_verdict_out(
     with pytest.raises(ConfigError, match="two verdicts"):
         decide_all(inspection, "ram", twice, INA)
     assert inspection.cards("ram").seen == 1
+
+
+def test_an_error_in_a_table_says_where_it_stands(inspection: Inspection, tmp_path: Path) -> None:
+    desk = inspection.sample("ram", INA)
+    first, second = (card.image_id for card in desk.cards[:2])
+    table = tmp_path / "verdicts.csv"
+    for line, words in (
+        (f"{second},fail,", "line 3: an image that fails needs a reason"),
+        (f"{second},fail,uggly", "line 3: unknown reason 'uggly'"),
+        ("77,pass,", "line 3: image 77 is not in the sample of ram"),
+    ):
+        table.write_text(f"image,verdict,reason\n{first},pass,\n{line}\n")
+        with pytest.raises(PartlabError) as refused:
+            decide_all(inspection, "ram", read_table(table), INA)
+        assert refused.value.message.startswith(f"{table} {words}")
+    assert refused.value.hint == f"is {table} another category's?"
+    assert inspection.cards("ram").seen == 0
+
+
+def test_reasons_match_whatever_their_capitals(inspection: Inspection, tmp_path: Path) -> None:
+    first = inspection.sample("ram", INA).cards[0].image_id
+    table = tmp_path / "verdicts.csv"
+    table.write_text(f"image,verdict,reason\n{first},Fail,Part Missing\n")
+    desk, given = decide_all(inspection, "ram", read_table(table), INA)
+    assert (given, desk.card(first).reason) == (1, "part missing")
+    assert decide_all(inspection, "ram", read_table(table), INA)[1] == 0
 
 
 def test_a_table_in_another_encoding(tmp_path: Path) -> None:
