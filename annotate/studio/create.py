@@ -43,6 +43,7 @@ from annotate.studio.rounds import (
     HandedOut,
     Start,
     handed_out,
+    named_objects,
     plan_rounds,
     with_note,
 )
@@ -62,6 +63,7 @@ def create(
     work: Work,
     studio: Studio,
     *,
+    objects: Sequence[str] = (),
     annotators: Annotators | None = None,
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
@@ -73,6 +75,7 @@ def create(
     Args:
         work: the annotation work.
         studio: the server.
+        objects: only these object categories; all if none is named.
         annotators: emails for round robin, or one for each object category. A category keeps
             its annotator from round to round unless a mapping says otherwise.
         start_from: what a round after a rejection begins with: nothing, or the masks of the
@@ -84,7 +87,7 @@ def create(
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
-        UnknownNameError: an annotator has no account.
+        UnknownNameError: an annotator has no account, or the work no such category.
         NotFoundError: more pictures are wanted, and their source is gone.
         StudioError: the server cannot be reached, or may not show the pictures.
         BusyError: another process is doing the same.
@@ -92,12 +95,14 @@ def create(
     who = str(studio.whoami()["email"])
     with handing_out(work.folder):
         need_settled(work)
-        planned = plan_rounds(work, annotators, start_from)
+        objects = named_objects(work, objects)
+        planned = plan_rounds(work, annotators, start_from, objects)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
-        short = refill_rounds(work, who, progress) if refill else {}
-        batches, found = work.batches(), find_projects(studio, work)
+        short = refill_rounds(work, who, progress, objects) if refill else {}
+        batches = [batch for batch in work.batches() if batch.object in objects]
+        found = find_projects(studio, work)
         new = [b for b in batches if b.state in BEING_DRAWN and (b.object, b.round) not in found]
         need_users(studio, sorted({batch.assignee for batch in new}))
         builder = _Builder(work, studio, who, found, examples)

@@ -5,7 +5,7 @@ pictures are first noted, then prepared, then handed out; cut off anywhere, the 
 goes on.
 """
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import islice
 
@@ -54,16 +54,22 @@ class Lack:
         return f"{short} short: its source has no more pictures" if short else ""
 
 
-def find_lacks(work: Work, planned: Mapping[str, Collection[int]] | None = None) -> list[Lack]:
+def find_lacks(
+    work: Work,
+    planned: Mapping[str, Collection[int]] | None = None,
+    objects: Sequence[str] = (),
+) -> list[Lack]:
     """The objects that have fewer pictures than the work wants of each; changes nothing.
 
-    `planned` are the images of rounds that are about to begin, by object.
+    `planned` are the images of rounds that are about to begin, by object; `objects` restricts
+    it to those that are named.
 
     Raises:
         NotFoundError: more pictures are needed, and the source is not where it was.
     """
-    states = {batch.object: batch.state for batch in work.batches()}
-    alive = {batch.object: _alive(work, batch) for batch in work.batches()}
+    batches = [batch for batch in work.batches() if not objects or batch.object in objects]
+    states = {batch.object: batch.state for batch in batches}
+    alive = {batch.object: _alive(work, batch) for batch in batches}
     for owner, ids in (planned or {}).items():
         states[owner], alive[owner] = "planned", set(ids) - work.honeypots(owner)
     wanted = work.settings.per_object
@@ -103,16 +109,19 @@ def _filled_in(work: Work, lack: Lack, source: ImageSource | None) -> Lack:
     return replace(lack, spare=spare, unused=unused)
 
 
-def refill(work: Work, who: str, progress: Progress = silent) -> dict[str, str]:
+def refill(
+    work: Work, who: str, progress: Progress = silent, objects: Sequence[str] = ()
+) -> dict[str, str]:
     """Bring every round that is being drawn back to its number of pictures; what is still short.
 
-    The caller keeps other processes from handing out the work.
+    `objects` restricts it to those that are named. The caller keeps other processes from
+    handing out the work.
 
     Raises:
         NotFoundError: the source is not where it was.
         DatasetError: a picture that was chosen can no longer be read.
     """
-    lacks = find_lacks(work)
+    lacks = find_lacks(work, objects=objects)
     new = _register(work, [lack for lack in lacks if lack.refilled], who, progress)
     words = {}
     for lack in lacks:

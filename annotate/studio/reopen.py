@@ -10,6 +10,7 @@ from annotate.sample import open_images
 from annotate.studio.begin import need_apart, prepare_images
 from annotate.studio.honeypots import read_known
 from annotate.studio.images import pool_of, remember_source
+from annotate.studio.rounds import named_objects
 from annotate.vocabulary import Vocabulary
 from annotate.work import Task, Work
 from partlab.errors import StateError
@@ -31,17 +32,20 @@ def reopen_work(
 ) -> Work:
     """Open a work; with `images`, note where the originals are and prepare missing pictures.
 
-    `honeypots` says the same of the pictures whose masks are known. `objects` and `settings`
-    are what the work is thought to go by; only `image_url` may be another one, as long as no
-    task shows a picture from the old one. `dry_run` only looks whether all that fits.
+    `honeypots` says the same of the pictures whose masks are known. `settings` are what the
+    work is thought to go by; only `image_url` may be another one, as long as no task shows a
+    picture from the old one. `objects` are some of its categories. `dry_run` only looks whether
+    all that fits.
 
     Raises:
-        StateError: `vocabulary`, `objects` or `settings` are not the work's own, or the work was
-            begun without honeypots.
+        StateError: `vocabulary` or `settings` are not the work's own, or the work was begun
+            without honeypots.
+        UnknownNameError: the work has not one of `objects`.
         NotFoundError: `images` does not have an image of the work.
     """
     work = Work.open(folder)
-    _need_same(work, objects, settings)
+    named_objects(work, objects)
+    _need_same(work, settings)
     if vocabulary is not None and vocabulary.hash != work.vocabulary.hash:
         raise StateError(
             f"the work in {folder} goes by version {work.vocabulary.version} of its own vocabulary",
@@ -62,12 +66,8 @@ def reopen_work(
     return work
 
 
-def _need_same(work: Work, objects: Sequence[str], settings: Mapping[str, Any]) -> None:
+def _need_same(work: Work, settings: Mapping[str, Any]) -> None:
     """What a work was begun with does not change silently; a mistyped address may."""
-    known = {image.object for image in work.images()} if objects else set()
-    if known != set(objects):
-        words = ", ".join(sorted(known))
-        raise _begun_with(work, "the object categories", words, "the names after the work's")
     for name, value in settings.items():
         before = getattr(work.settings, name)
         if value != before and (name != "image_url" or _is_shown(work)):

@@ -4,14 +4,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
+from sqlalchemy import select
+
 from annotate.sample import need_enough
 from annotate.studio.annotators import Annotators, assign
 from annotate.studio.begin import Plan
 from annotate.studio.honeypots import Known
 from annotate.studio.projects import Key
 from annotate.studio.refill import Lack, find_lacks
-from annotate.work import Batch, Task, Work, final_discards
-from partlab.errors import ConfigError
+from annotate.work import Batch, Image, Task, Work, final_discards
+from partlab.errors import ConfigError, UnknownNameError
 
 Start = Literal["fresh", "previous"]
 OVER = ("rejected", "abandoned")
@@ -45,19 +47,39 @@ class HandedOut:
         return asdict(self)
 
 
+def named_objects(work: Work, names: Sequence[str] = ()) -> list[str]:
+    """The object categories of a work, or those of them that are named.
+
+    Raises:
+        UnknownNameError: the work has no such category.
+    """
+    query = select(Image.object).distinct().order_by(Image.object)
+    with work.read() as session:
+        known = list(session.scalars(query))
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("object category", name, known)
+    return [name for name in known if not names or name in names]
+
+
 def plan_rounds(
     work: Work,
     annotators: Annotators | None = None,
     start_from: Start = "fresh",
+    objects: Sequence[str] = (),
 ) -> list[tuple[Key, dict[str, Any]]]:
     """The rounds that are due, as ((object, round), data of the event "planned").
 
     Raises:
         ConfigError: a category was never handed out, and nobody is named.
+        UnknownNameError: one of `objects`, or of the categories of `annotators`, is not there.
     """
     images = work.images(with_honeypots=True)
-    objects = list(dict.fromkeys(image.object for image in images))
+    everything, objects = named_objects(work), named_objects(work, objects)
     latest = {batch.object: batch for batch in work.batches()}
+    if isinstance(annotators, Mapping):  # a table of the whole work serves for a part of it
+        others = set(everything).difference(objects)
+        annotators = {name: who for name, who in annotators.items() if name not in others}
     wanted = assign(objects, annotators) if annotators else {}
     named = wanted if isinstance(annotators, Mapping) else {}
     planned = []
@@ -93,12 +115,14 @@ def preview(
     annotators: Annotators | None = None,
     start_from: Start = "fresh",
     *,
+    objects: Sequence[str] = (),
     refill: bool = False,
 ) -> list[HandedOut]:
     """What `create` would do, as far as can be said without the server; changes nothing."""
-    planned = plan_rounds(work, annotators, start_from)
-    told, next_ones = _preview(work, planned), {key[0]: d["images"] for key, d in planned}
-    lacks = {o.object: o for o in find_lacks(work, next_ones)} if refill else {}
+    objects = named_objects(work, objects)
+    planned = plan_rounds(work, annotators, start_from, objects)
+    told, next_ones = _preview(work, planned, objects), {key[0]: d["images"] for key, d in planned}
+    lacks = {o.object: o for o in find_lacks(work, next_ones, objects)} if refill else {}
     told = [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
     return [with_note(one, annotators, one.note) for one in told]
 
@@ -133,7 +157,9 @@ def preview_new(
     ]
 
 
-def _preview(work: Work, planned: Sequence[tuple[Key, dict[str, Any]]]) -> list[HandedOut]:
+def _preview(
+    work: Work, planned: Sequence[tuple[Key, dict[str, Any]]], objects: Sequence[str]
+) -> list[HandedOut]:
     due = {}
     for (owner, round), data in planned:
         count = len(data["images"])
@@ -141,7 +167,7 @@ def _preview(work: Work, planned: Sequence[tuple[Key, dict[str, Any]]]) -> list[
         one = HandedOut(owner, round, "planned", data["assignee"], count - checks, made=True)
         due[owner] = replace(one, added=count, checks=checks)
     for batch in work.batches():
-        if batch.object not in due:
+        if batch.object in objects and batch.object not in due:
             tasks = work.tasks(batch.object, batch.round)
             missing = sum(task.task_id is None for task in tasks)
             due[batch.object] = handed_out(work, batch, tasks, batch.project_id is None, missing)

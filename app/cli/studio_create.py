@@ -144,8 +144,9 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        return preview(work, asked.annotators, how["start_from"], refill=how["refill"])
-    return _hand_out(work, how, ui)
+        given = {name: how[name] for name in ("start_from", "refill")}
+        return preview(work, asked.annotators, objects=asked.objects, **given)
+    return _hand_out(work, {**how, "objects": asked.objects}, ui)
 
 
 def _begin(

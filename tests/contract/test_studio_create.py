@@ -356,6 +356,27 @@ def test_long_titles_are_shortened(make_work: MakeWork, studio: Studio) -> None:
 # -- what can go wrong ------------------------------------------------------------------------
 
 
+def test_only_the_categories_that_are_named_are_handed_out(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    work, table = make_work(), {"ram": BEN, PEAR.name: ANN}
+    with pytest.raises(UnknownNameError, match="'rma'") as caught:
+        create(work, studio, objects=["rma"], annotators=table)
+    assert caught.value.hint == "did you mean ram?"
+    (seen,) = preview(work, table, objects=["ram"])
+    (made,) = create(work, studio, objects=["ram"], annotators=table)
+    assert (seen.object, seen.assignee, seen.added) == ("ram", BEN, 3)
+    assert (made.object, made.assignee, made.added) == ("ram", BEN, 3)
+    assert [batch.object for batch in work.batches()] == ["ram"]
+    assert set(find_projects(studio, work)) == {("ram", 1)}
+    pear = create(work, studio, objects=[PEAR.name], annotators={PEAR.name: ANN})
+    assert [(one.object, one.added) for one in pear] == [(PEAR.name, 3)]
+    studio.delete(f"/api/projects/{made.project_id}/")
+    assert not any(one.made for one in create(work, studio, objects=[PEAR.name]))
+    assert by_object(create(work, studio))["ram"].made
+    assert [one.object for one in preview(work, objects=["ram"])] == ["ram"]
+
+
 def test_who_has_no_account_is_said_and_nothing_is_recorded(
     make_work: MakeWork, studio: Studio
 ) -> None:
@@ -570,7 +591,12 @@ def test_the_commands(
     assert (code, told["assignee"]) == (0, CLEO)
     assert run("create", tmp_path / "other")[0] == 2
     assert run(*words[:-1], 4, "--dry-run")[0] == 1  # a work goes by what it was begun with
-    for option in (["--no-model-help"], ["--seed", 5], ["ram"], ["--name", "x"]):
+    for dry in ([], ["--dry-run"]):
+        code, told, _ = run("create", tmp_path / "new", "ram", *dry)
+        assert (code, [one["object"] for one in told["rounds"]]) == (0, ["ram"])
+        code, _, words_of_error = run("create", tmp_path / "new", "rma", *dry)
+        assert (code, "did you mean ram?" in words_of_error) == (3, True)
+    for option in (["--no-model-help"], ["--seed", 5], ["--name", "x"]):
         code, _, words_of_error = run("create", tmp_path / "new", *option)
         assert (code, "was begun with" in words_of_error) == (1, True)
         assert str(option[0]).removeprefix("--no-").removeprefix("--") in words_of_error

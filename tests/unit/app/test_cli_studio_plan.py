@@ -107,11 +107,12 @@ def test_annotators_who_change_nothing_are_said(
     assert "stays with" not in create("paper", "--annotators", f"ben@x.org,{drawer.upper()}")
 
 
-def test_names_after_the_work_are_left_out_later(
+def test_names_after_the_work_are_those_of_its_categories(
     create: Callable[..., Any], photos: Path, tmp_path: Path
 ) -> None:
     begin_work(tmp_path / "work", plan_work(FARM, photos, objects=["ram"]), name="work",
                per_object=2).close()  # fmt: skip
-    told = create("paper", "goat", code=1)
-    assert "leave the names after the work's out" in told
+    told = create("paper", "rma", code=3)
+    assert "unknown object category 'rma'" in told
+    assert "did you mean ram?" in told
     assert "--object" not in told

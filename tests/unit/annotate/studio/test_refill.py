@@ -185,6 +185,20 @@ def test_a_dry_run_counts_and_changes_nothing(work: Work) -> None:
     assert len(work.events()) == before
 
 
+def test_only_the_categories_that_are_named_are_refilled(photos: Path, tmp_path: Path) -> None:
+    plan = plan_work(FARM, photos, objects=["ram", "schöner Hammer"])
+    with begin_work(tmp_path / "two", plan, name="two", per_object=WANTED, seed=SEED) as work:
+        hand_out(work)
+        refuse(work, next(image.id for image in work.images("ram")))
+        (other,) = preview(work, ["ann@x.org"], objects=["schöner Hammer"], refill=True)
+        assert (other.object, other.added) == ("schöner Hammer", WANTED)
+        assert refill(work, "lead", objects=["schöner Hammer"]) == {}
+        assert len(work.images("ram")) == WANTED
+        assert preview(work, objects=["ram"], refill=True)[0].added == 1
+        assert refill(work, "lead", objects=["ram"]) == {}
+        assert len(work.images("ram")) == WANTED + 1
+
+
 def test_a_source_that_moved_is_told(work: Work, photos: Path, tmp_path: Path) -> None:
     photos.rename(tmp_path / "moved")
     assert refill(work, "lead") == {}  # nothing is missing, so nothing is looked for
