@@ -4,10 +4,10 @@ The newest one that the assignee made and nobody else changed; skipped ones neve
 lets everybody do anything, so what is not taken is told (M-05).
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from annotate.studio.raw import RawAnnotation
+from annotate.studio.raw import RawAnnotation, RawTask
 from annotate.work import Answer, same_person
 
 CLOSED = ("sampled", "accepted", "rejected")
@@ -62,9 +62,9 @@ class Choice:
     said: tuple[Said, ...]
 
 
-def choose(annotations: Sequence[RawAnnotation], round: Round, stored: Answer | None) -> Choice:
+def choose(task: RawTask, round: Round, stored: Answer | None) -> Choice:
     """Choose among the annotations of one task of a round that is being drawn."""
-    mine = [a for a in annotations if round.is_assignee(a.completed_by)]
+    mine = [a for a in task.annotations if round.is_assignee(a.completed_by)]
     edited = [a for a in mine if a.updated_by is not None and not round.is_assignee(a.updated_by)]
     clean = sorted(
         (a for a in mine if a not in edited and not a.was_cancelled),
@@ -73,12 +73,12 @@ def choose(annotations: Sequence[RawAnnotation], round: Round, stored: Answer | 
     best = clean[-1] if clean else None
     taken = best if best is not None and _is_news(best, stored) else None
     said = [
-        *(_foreign(a, round) for a in annotations if a not in mine),
+        *(_foreign(a, round) for a in task.annotations if a not in mine),
         *(_second(a, best, round) for a in clean[:-1] if best is not None),
         *(_skipped(a, round) for a in mine if a.was_cancelled and best is None),
     ]
     if stored is not None and taken is None:
-        said += _gone(annotations, stored)
+        said += _gone(task, stored)
     return Choice(taken, tuple(a for a in edited if not a.was_cancelled), tuple(said))
 
 
@@ -122,17 +122,18 @@ def _skipped(annotation: RawAnnotation, round: Round) -> Said:
     return Said("cancelled", annotation.id, annotation.updated_at, words)
 
 
-def _gone(annotations: Sequence[RawAnnotation], stored: Answer) -> Iterator[Said]:
-    if stored.annotation_id in {a.id for a in annotations}:
+def _gone(task: RawTask, stored: Answer) -> Iterator[Said]:
+    """A task that was made anew never held what its predecessor did."""
+    if stored.task_id != task.id or stored.annotation_id in {a.id for a in task.annotations}:
         return
     words = "it was deleted in Label Studio; what it held is kept: to replace it, submit a new one"
     yield Said("deleted", stored.annotation_id, stored.updated_at, words)
 
 
-def late(annotations: Sequence[RawAnnotation], round: Round, stored: Answer | None) -> list[Said]:
+def late(task: RawTask, round: Round, stored: Answer | None) -> list[Said]:
     """What happened to a task after its round was over: told, never taken."""
     known = (stored.annotation_id, stored.updated_at) if stored is not None else (0, "")
-    news = [a for a in annotations if a.updated_at > known[1]]
+    news = [a for a in task.annotations if a.updated_at > known[1]]
     what = {
         "rejected": "draw it in the project of the next round",
         "sampled": "if it matters, tell the inspector",
@@ -148,4 +149,4 @@ def late(annotations: Sequence[RawAnnotation], round: Round, stored: Answer | No
         )
         for a in news
     ]
-    return said if stored is None or news else [*said, *_gone(annotations, stored)]
+    return said if stored is None or news else [*said, *_gone(task, stored)]

@@ -165,8 +165,8 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
         return None, [_unknown(annotation.id, task) for annotation in task.annotations]
     stored = facts.stored.get(image.id)
     if facts.round.closed:
-        return None, late(task.annotations, facts.round, stored)
-    choice = choose(task.annotations, facts.round, stored)
+        return None, late(task, facts.round, stored)
+    choice = choose(task, facts.round, stored)
     said = list(choice.said)
     for annotation in choice.edited:
         unchanged = (

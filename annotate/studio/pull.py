@@ -14,6 +14,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy import func, select
+
 from annotate.studio.changes import PAGE, Got, ProjectTasks
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.ingest import read_export
@@ -236,13 +238,15 @@ class _Round:
         name = f"{self._batch.object} round {self._batch.round}"
         with self._work.read() as session:
             open_ = len(open_images(session, self._batch))
+            key = {"object": self._batch.object, "round": self._batch.round}
+            kept = session.scalar(select(func.count()).select_from(Answer).filter_by(**key))
         if self._batch.state in OVER or not open_:
             log.info("project %d (%s) is gone; it is not needed", self.told.project_id, name)
             self._recorder.settle()
             return
         self.told.trouble = (
             f"project {self.told.project_id} ({name}) is gone from {self._studio.url}; "
-            f"{self.size - open_} answers are kept in the exports"
+            f"{kept} answers are kept in the exports"
         )
         self.told.hint = (
             f"is {self._studio.url} the server that the work was created on "

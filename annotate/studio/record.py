@@ -51,12 +51,14 @@ class Recorder:
     def unseen(self, page: Sequence[Got]) -> list[Got]:
         """Tasks that changed since they were last read, and hold or held something.
 
-        What they held may have been flagged only.
+        What they held may have been flagged only. What another task of the picture held, which
+        is gone, is not missed in this one.
         """
         same = and_(
             Answer.object == Task.object,
             Answer.round == Task.round,
             Answer.image_id == Task.image_id,
+            Answer.task_id == Task.task_id,
         )
         query = (
             select(Task.task_id, Task.seen, Answer.annotation_id)

@@ -15,6 +15,8 @@ from annotate.studio.choose import UNTIL_DELETED
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 
+MADE_ANEW = "what was drawn went with its task, and is kept in the exports: draw it in the new one"
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -88,22 +90,24 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
     problems, flagged = [], {flag.task_id for flag in flags}
-    tasks = {task.image_id for task in work.tasks(batch.object, batch.round)}
+    tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
         minutes += [answer.minutes] if answer.minutes is not None else []
         if answer.image_id in secret:
             checked += answer.kind in DONE
             continue
         kinds[answer.kind] += 1
+        lost = answer.kind not in DONE and answer.task_id != tasks[answer.image_id]
+        words = [MADE_ANEW] if lost else [one["message"] for one in answer.problems]
         if answer.task_id not in flagged:  # else the flag says it
-            problems += [f"image {answer.image_id}: {one['message']}" for one in answer.problems]
+            problems += [f"image {answer.image_id}: {one}" for one in words]
         origins.update(mask.get("origin", "manual") for mask in answer.masks)
     return Standing(
         object=batch.object,
         round=batch.round,
         state=batch.state,
         assignee=batch.assignee,
-        images=len(tasks - secret),
+        images=len(tasks.keys() - secret),
         done=sum(kinds[kind] for kind in DONE),
         drawn=kinds["masks"],
         discarded=kinds["discard"],
@@ -118,7 +122,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         problems=tuple(problems),
         project_id=batch.project_id,
         pulled=batch.cursor,
-        checks=len(tasks & secret),
+        checks=len(tasks.keys() & secret),
         checked=checked,
     )
 

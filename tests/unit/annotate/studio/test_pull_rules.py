@@ -1,5 +1,6 @@
 """Whose annotation counts, what is told of the others, and what an answer is made of."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -530,6 +531,51 @@ def test_what_was_said_of_a_project_made_anew_is_over(work: Work, server: FakeTa
     opened = {"project_id": 72, "config_hash": "c"}
     work.record("opened", who="lead", object="ram", data=opened)
     assert open_flags(work) == ()
+
+
+def make_anew(work: Work, server: FakeTasks, images: range) -> None:
+    """Another project for these images, as `studio create` makes it."""
+    about: dict[str, Any] = {"who": "lead", "object": "ram"}
+    work.record("opened", data={"project_id": 72, "config_hash": "c"}, **about)
+    tasks = {str(i): 2000 + i for i in images}
+    work.record("tasks", data={"project_id": 72, "tasks": tasks}, **about)
+    facts = {"work": work.settings.id, "kind": "annotate", "object": "ram", "round": 1}
+    server.projects[72] = json.dumps({"partlab": facts})
+    for image, task in tasks.items():
+        server.add_task(72, task, {"partlab": "farm", "image_id": int(image)})
+
+
+def test_drawings_to_be_mended_whose_project_was_deleted(work: Work, server: FakeTasks) -> None:
+    """Their answers are counted as kept; nobody is asked to update what is no longer there."""
+    for task in range(1001, 1005):
+        server.annotate(task, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    again = {str(image): "neck is a new part: draw it, and update" for image in range(1, 5)}
+    changed = {"vocabulary_version": 2, "parts": {}, "redraw": again}
+    work.record("migrated", who="lead", object="ram", data=changed)
+    assert "and update" in standings(work)[0].problems[3]
+    server.projects.clear()
+    server.tasks.clear()
+    trouble = fetch(work, server).trouble
+    assert trouble is not None
+    assert "4 answers are kept" in trouble
+    make_anew(work, server, range(1, 13))
+    assert fetch(work, server).flags == 0
+    assert open_flags(work) == ()
+    (ram,) = standings(work)
+    assert [words.partition(": ")[0] for words in ram.problems] == [
+        f"image {n}" for n in (1, 2, 3, 4)
+    ]
+    assert not any("and update" in words for words in ram.problems)
+    assert all("draw it in the new one" in words for words in ram.problems)
+    server.annotate(2001, drawn(RAM, head=HEAD), by=3)
+    assert fetch(work, server).flags == 1  # that it is ben's, and not that ann's was deleted
+    made = server.annotate(2002, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert len(standings(work)[0].problems) == 3
+    server.delete(made)
+    assert fetch(work, server).flags == 1  # of the new task it is told
+    assert "it was deleted" in flags(work)["deleted"]
 
 
 def test_a_deleted_project_that_is_not_needed_holds_nothing_up(
