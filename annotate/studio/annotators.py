@@ -1,6 +1,7 @@
 """Who draws what: whole object categories, one annotator each (M-05)."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +20,8 @@ Annotators = list[str] | Mapping[str, str]
 def read_annotators(given: str) -> Annotators:
     """Emails by comma, or object -> email from a CSV file with the columns object and email.
 
+    Comma or semicolon, as spreadsheets write it.
+
     Raises:
         SchemaError: the file has not these columns, or says one object twice.
         ConfigError: nobody is named.
@@ -30,8 +33,9 @@ def read_annotators(given: str) -> Annotators:
             raise ConfigError("nobody is named by --annotators", hint="name at least one email")
         return emails
     try:
-        with path.open(newline="", encoding="utf-8-sig") as handle:
-            rows = list(csv.DictReader(handle))
+        text = path.read_text(encoding="utf-8-sig")
+        delimiter = ";" if ";" in text.partition("\n")[0] else ","
+        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except (UnicodeDecodeError, csv.Error) as error:
