@@ -18,7 +18,7 @@ from partlab.errors import (
     SchemaError,
 )
 from partlab.files import claim_folder, read_json, sha256_file, write_json
-from partlab.images import is_image_name, load_image
+from partlab.images import IMAGE_SUFFIXES, is_image_name, load_image
 from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 
@@ -39,12 +39,21 @@ class Chosen:
 
 @dataclass(frozen=True, slots=True)
 class ImageSource:
-    """Where images come from: file names by object category, relative to `root`."""
+    """Where images come from: file names by object category, relative to `root`.
+
+    `others` are files beside them that are no pictures by their names.
+    """
 
     root: Path
     names: dict[str, list[str]]
     origins: dict[str, str | None]
     dataset: Dataset | None = None
+    others: tuple[str, ...] = ()
+
+    def say_others(self) -> None:
+        """Warn of files that will not be looked at."""
+        if self.others:
+            log.warning("%s", _no_pictures(self.others))
 
 
 def sample_images(
@@ -74,6 +83,7 @@ def sample_images(
     if per_object < 1:
         raise ConfigError(f"cannot choose {per_object} images per object category")
     found = open_images(source, split)
+    found.say_others()
     chosen, unreadable = choose_images(
         found, per_object, seed=seed, origin_split=origin_split, progress=progress
     )
@@ -143,24 +153,39 @@ def _open_sample(source: Path) -> ImageSource:
 
 def _open_folder(source: Path) -> ImageSource:
     folders = sorted(path for path in source.glob("*") if path.is_dir() and path.name[0] != ".")
-    names = {
+    files = {
         folder.name: sorted(
-            path.relative_to(source).as_posix()
-            for path in folder.rglob("*")
-            if is_image_name(path) and path.is_file()
+            path.relative_to(source).as_posix() for path in folder.rglob("*") if path.is_file()
         )
         for folder in folders
     }
+    names = {owner: list(filter(is_image_name, listed)) for owner, listed in files.items()}
+    rest = (n for listed in files.values() for n in listed if not is_image_name(n))
+    others = tuple(name for name in rest if Path(name).name[0] != ".")
     if not any(names.values()):
+        hint = "name a folder with one sub-folder for each object category, or a part data set"
         raise NotFoundError(
             f"{source} has no images in sub-folders",
-            hint="name a folder with one sub-folder for each object category, or a part data set",
+            hint=f"{_no_pictures(others)}; else {hint}" if others else hint,
         )
-    return ImageSource(source, names, {})
+    return ImageSource(source, names, {}, others=others)
 
 
-def need_enough(counts: Mapping[str, int], wanted: int, source: str | Path) -> None:
+def _no_pictures(files: Sequence[str]) -> str:
+    kinds = ", ".join(sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES))
+    are, them = ("file is", "it") if len(files) == 1 else ("files are", "them")
+    return (
+        f"{len(files)} {are} no picture that partlab reads ({kinds}), first {files[0]}: "
+        f"convert {them}, if photographs"
+    )
+
+
+def need_enough(
+    counts: Mapping[str, int], wanted: int, source: str | Path, what: str = "images"
+) -> None:
     """See that every category has as many images as are wanted (D-02).
+
+    `what` is what was counted: files called like images, or images that were opened.
 
     Raises:
         DatasetError: some have fewer; they are named.
@@ -171,7 +196,7 @@ def need_enough(counts: Mapping[str, int], wanted: int, source: str | Path) -> N
     named = [f"{name} ({count})" for name, count in sorted(short.items())]
     more = f" and {len(named) - 20} more" if len(named) > 20 else ""
     raise DatasetError(
-        f"{source} has fewer than {wanted} readable images of {', '.join(named[:20])}{more}",
+        f"{source} has fewer than {wanted} {what} of {', '.join(named[:20])}{more}",
         hint="ask for fewer with --per-object, or add images to these categories",
     )
 
@@ -198,7 +223,8 @@ def choose_images(
             stated = origin_split or one.origin_split
             chosen.append(replace(one, origin_split=stated))
     counts = Counter(one.object for one in chosen)
-    need_enough({name: counts[name] for name in source.names}, wanted, source.root)
+    have = {name: counts[name] for name in source.names}
+    need_enough(have, wanted, source.root, "readable images")
     return chosen, unreadable
 
 

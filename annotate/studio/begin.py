@@ -88,6 +88,7 @@ def plan_work(
     for name in objects:
         vocabulary.object(name)
     found = open_images(images, split)
+    found.say_others()
     names: dict[str, list[str]] = {}
     owners = vocabulary.by_any_name
     for category, files in found.names.items():

@@ -176,6 +176,32 @@ def test_damaged_images_are_passed_over_and_named(photos: Path, tmp_path: Path) 
         sample_images(photos, tmp_path / "more", per_object=7)
 
 
+def test_only_images_that_were_opened_are_called_readable(photos: Path, tmp_path: Path) -> None:
+    (photos / "cat" / "2.png").write_bytes(b"nonsense")
+    with pytest.raises(DatasetError, match=r"fewer than 9 images of cat \(8\), dog"):
+        sample_images(photos, tmp_path / "out", per_object=9)
+    with pytest.raises(DatasetError, match=r"fewer than 8 readable images of cat \(7\)$"):
+        sample_images(photos, tmp_path / "out", per_object=8)
+
+
+def test_files_that_are_no_pictures_are_said(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (photos / "cat" / ".DS_Store").write_bytes(b"x")
+    sample_images(photos, tmp_path / "a", per_object=3)
+    assert "1 file is no picture that partlab reads (bmp, jpeg, jpg" in caplog.text
+    assert "first cat/notes.txt" in caplog.text
+    (photos / "cat" / "IMG_1.HEIC").write_bytes(b"x")
+    sample_images(photos, tmp_path / "b", per_object=3)
+    assert "2 files are no picture" in caplog.text
+    assert "first cat/IMG_1.HEIC" in caplog.text
+    for picture in photos.rglob("*.png"):
+        picture.unlink()
+    with pytest.raises(NotFoundError, match="no images in sub-folders") as caught:
+        sample_images(photos, tmp_path / "c", per_object=3)
+    assert "cat/IMG_1.HEIC" in str(caught.value.hint)
+
+
 def test_sample_of_a_data_set_keeps_its_masks(tmp_path: Path) -> None:
     images = [
         Image.new(i, f"{owner}/{i % 8}.png", (9, 6), object=owner, origin_split="train")

@@ -222,11 +222,18 @@ def test_a_work_goes_by_its_own_vocabulary(photos: Path, tmp_path: Path) -> None
         assert work.vocabulary.names == ("ram", "dog")
 
 
-def test_what_does_not_fit_is_said_before_anything_is_made(photos: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_is_said_before_anything_is_made(
+    photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with pytest.raises(UnknownNameError, match="pictures of 'Hund'") as caught:
         plan_work(vocabulary(RAM), photos)
     assert "name the categories" in str(caught.value.hint)
     assert plan_work(vocabulary(RAM), photos, objects=["ram"]).objects == {"ram": 4}
+    assert "no picture" not in caplog.text
+    (photos / "Hund" / "a.HEIC").write_bytes(b"x")
+    assert plan_work(vocabulary(RAM, DOG), photos).objects == {"ram": 4, "dog": 4}
+    assert "1 file is no picture that partlab reads" in caplog.text
+    assert "first Hund/a.HEIC: convert it" in caplog.text
     with pytest.raises(UnknownNameError, match="'rat'") as caught:
         plan_work(vocabulary(RAM, DOG), photos, objects=["rat"])
     assert "ram" in str(caught.value.hint)
@@ -291,6 +298,12 @@ def test_a_table_says_who(tmp_path: Path) -> None:
         assign(["Dörrobst", "b", "c"], people)
     with pytest.raises(UnknownNameError, match="Dörrobst"):
         assign(["b"], people)
+
+
+def test_a_table_of_a_european_spreadsheet(tmp_path: Path) -> None:
+    path = tmp_path / "who.csv"
+    path.write_bytes("\ufeffobject;email\r\nDörrobst, süß;Ann@x.org\r\nb;ben@x.org\r\n".encode())
+    assert read_annotators(str(path)) == {"Dörrobst, süß": "ann@x.org", "b": "ben@x.org"}
 
 
 @pytest.mark.parametrize(
