@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.studio.choose import UNTIL_DELETED
+from annotate.studio.choose import CLOSED, FOR_GOOD, UNTIL_DELETED
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 
@@ -136,16 +136,20 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
 
     A flag is answered when the assignee's later answer for the same task could be used; one
     about an annotation too many, when that annotation is gone or counts; any, when its task or
-    project is gone, or the picture was handed out anew.
+    project is gone, or the picture was handed out anew. Once its round is closed, a flag that
+    asks somebody to do something is void.
     """
     done = select(Answer.object, Answer.round, Answer.task_id, Answer.updated_at)
     with work.read() as session:
         rows = session.execute(done.where(Answer.kind.in_(DONE))).all()
+        over = select(Batch.object, Batch.round).where(Batch.state.in_(CLOSED))
+        closed = {(object, round) for object, round in session.execute(over)}
     answered = {(object, round, task): at for object, round, task, at in rows}
     found: defaultdict[tuple[str, int], list[Flag]] = defaultdict(list)
     for flag in sorted(work.flags(), key=lambda flag: (flag.at, flag.task_id)):
         later = answered.get((flag.object, flag.round, flag.task_id), "") > flag.at
-        if not flag.settled and (flag.kind in UNTIL_DELETED or not later):
+        void = (flag.object, flag.round) in closed and flag.kind not in (*FOR_GOOD, "deleted")
+        if not flag.settled and not void and (flag.kind in UNTIL_DELETED or not later):
             found[flag.object, flag.round].append(flag)
     return found
 

@@ -75,6 +75,24 @@ def test_a_deleted_annotation_stays_an_open_flag(work: Work, server: FakeTasks) 
     assert "it was deleted" in standings(work)[0].flags[0]
 
 
+def test_what_cannot_be_done_any_more_is_no_open_flag(work: Work, server: FakeTasks) -> None:
+    """An accepted category changes hands no more; what happens to it later is told."""
+    server.annotate(1001, drawn(RAM, head=HEAD), by=3)
+    made = [server.annotate(task, drawn(RAM, head=HEAD)) for task in range(1001, 1013)]
+    fetch(work, server)
+    assert "`partlab studio reassign`" in standings(work)[0].flags[0]
+    sample = {"seed": 1, "plan": "paper", "images": [1, 2, 3]}
+    work.record("sampled", who="ina@x.org", object="ram", data=sample)
+    work.record("decided", who="ina@x.org", object="ram", data={"accepted": True})
+    assert standings(work)[0].flags == ()
+    server.change(made[2])
+    server.delete(made[3])
+    fetch(work, server)
+    deleted, late = standings(work)[0].flags
+    assert "was accepted already" in late
+    assert "it was deleted" in deleted
+
+
 def test_the_current_round_is_shown(work: Work, server: FakeTasks) -> None:
     for task in range(1001, 1013):
         server.annotate(task, drawn(RAM, head=HEAD))
