@@ -230,6 +230,21 @@ def _itself(id: str, same: Mapping[str, str], sources: Mapping[str, list[str]]) 
     return [old for old, new in same.items() if new == id and old not in sources[id]]
 
 
+def left_alone(before: Vocabulary, after: Vocabulary) -> Iterator[tuple[str, str, str]]:
+    """Object, part and what it lay in, of parts that lay in another and now lie in nothing.
+
+    Parts that are gone, or one with what they lay in, are left out. `after` came out of `before`.
+    """
+    for new in after.objects:
+        if new.name in before.names:
+            old, news = before.object(new.name), after.changes[len(before.changes) :]
+            now = follow(old.ids, [change for change in news if change.object == new.name])
+            for inner, outer in old.inclusions.items():
+                for id in now[inner]:
+                    if id in new.ids and id not in new.inclusions and id not in now[outer]:
+                        yield new.name, new.part(id).name, old.part(outer).name
+
+
 def _same(
     old: Sequence[Part], new: Sequence[Part], told: set[str], *, by_id: bool
 ) -> Iterator[tuple[str, str]]:

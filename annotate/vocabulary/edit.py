@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast, get_args
 
-from annotate.vocabulary.model import Change, ObjectParts, Operation, Part, Source, Vocabulary
+from annotate.vocabulary.model import (
+    Change,
+    ObjectParts,
+    Operation,
+    Part,
+    Source,
+    Vocabulary,
+    circle_of,
+)
 from annotate.vocabulary.names import LONGEST, fault_of, folded, tidy
 from partlab.errors import ConfigError, UnknownNameError
 
@@ -315,6 +323,53 @@ def _merged(inclusions: dict[str, str], ids: Sequence[str], whole: str) -> dict[
         for inner, outer in outers.items()
         if len(outer) == 1 and (inner != whole or stated)
     }
+
+
+def include_part(
+    vocabulary: Vocabulary, object: str, inner: str, outer: str, by: Editor = UNSIGNED
+) -> Vocabulary:
+    """Declare that one part lies in another, and may overlap it (M-04); in place of what it lay in.
+
+    Raises:
+        UnknownNameError: no such object or part.
+        ConfigError: it lies there already, or the inclusions would go in a circle.
+    """
+    old, ids = _inner_and_outer(vocabulary, object, inner, outer)
+    if old.inclusions.get(ids[0]) == ids[1]:
+        raise ConfigError(f"in {object}, {inner} lies in {outer} already")
+    inclusions = old.inclusions | dict([ids])
+    if circle := circle_of(inclusions):
+        words = " in ".join(old.part(id).name for id in circle)
+        raise ConfigError(
+            f"the inclusions of {object} would go in a circle: {words}",
+            hint="name the inner part first, as in: include ram horn head",
+        )
+    change = by.change(vocabulary, "include", object, [], ids)
+    return vocabulary.replaced([_with(old, old.parts, inclusions)], change)
+
+
+def exclude_part(
+    vocabulary: Vocabulary, object: str, inner: str, outer: str, by: Editor = UNSIGNED
+) -> Vocabulary:
+    """Declare no longer that one part lies in another.
+
+    Raises:
+        UnknownNameError: no such object or part.
+        ConfigError: that is not declared.
+    """
+    old, ids = _inner_and_outer(vocabulary, object, inner, outer)
+    if old.inclusions.get(ids[0]) != ids[1]:
+        raise ConfigError(f"in {object}, {inner} is not declared to lie in {outer}")
+    inclusions = {key: value for key, value in old.inclusions.items() if key != ids[0]}
+    change = by.change(vocabulary, "exclude", object, [], ids)
+    return vocabulary.replaced([_with(old, old.parts, inclusions)], change)
+
+
+def _inner_and_outer(
+    vocabulary: Vocabulary, object: str, inner: str, outer: str
+) -> tuple[ObjectParts, tuple[str, str]]:
+    old = vocabulary.object(object)
+    return old, (find_part(old, inner).id, find_part(old, outer).id)
 
 
 def _with(old: ObjectParts, parts: Sequence[Part], inclusions: dict[str, str]) -> ObjectParts:

@@ -92,7 +92,8 @@ RULES = _rules(
         "overlap",
         WARNING,
         "two parts share most of their pixels (V-08): keep only the larger",
-        "partlab vocabulary remove the smaller, or declare it included in the larger",
+        "partlab vocabulary remove the smaller, or declare that it lies in the larger: "
+        "partlab vocabulary include",
     ),
     (
         "cover",

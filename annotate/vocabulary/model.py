@@ -14,7 +14,7 @@ from partlab.schema import Inclusions
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""
 
-Operation = Literal["add", "rename", "merge", "split", "remove"]
+Operation = Literal["add", "rename", "merge", "split", "remove", "include", "exclude"]
 
 
 class Part(Config):
@@ -61,7 +61,7 @@ class ObjectParts(Config):
                         f"object {self.name!r}: the inclusion {inner} = {outer} names "
                         f"{part!r}, which is not the id of one of its parts"
                     )
-        if circle := _circle(self.inclusions):
+        if circle := circle_of(self.inclusions):
             raise ValueError(
                 f"object {self.name!r}: the inclusions go in a circle: {' in '.join(circle)}"
             )
@@ -104,7 +104,8 @@ class ObjectParts(Config):
         return parts[key]
 
 
-def _circle(pairs: Mapping[str, str]) -> list[str]:
+def circle_of(pairs: Mapping[str, str]) -> list[str]:
+    """Keys that lead back to themselves, the first again at the end; empty if there are none."""
     for start in pairs:
         seen = [start]
         while (following := pairs.get(seen[-1])) is not None:
@@ -118,7 +119,8 @@ class Change(Config):
     """One edit of the vocabulary, kept for ever: what a migration of annotations goes by (V-07).
 
     `before` and `after` are part ids: a rename has the same id on both sides, a split one
-    before and several after, a merge several before and one after.
+    before and several after, a merge several before and one after. `include` and `exclude` change
+    no part: `after` is the inner part and the outer, which it lies in from now on or no longer.
     """
 
     version: int

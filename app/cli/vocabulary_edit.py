@@ -1,5 +1,6 @@
-"""`partlab vocabulary add | remove | rename | merge | split`: each makes a new version."""
+"""`partlab vocabulary add | remove | rename | merge | split | include`: each a new version."""
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,7 +21,7 @@ NoteOpt = Annotated[str, typer.Option(help="Why.")]
 
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `vocabulary`."""
-    for command in (add, remove, rename, merge, split):
+    for command in (add, remove, rename, merge, split, include):
         group.command()(command)
 
 
@@ -142,6 +143,27 @@ def split(
         )
 
 
+def include(
+    file: FileArg,
+    object: ObjectArg,
+    inner: Annotated[str, typer.Argument(metavar="INNER", help="The part that lies inside.")],
+    outer: Annotated[str, typer.Argument(metavar="OUTER", help="The part it lies in.")],
+    no_longer: Annotated[bool, typer.Option("--not", help="It does not lie there.")] = False,
+    who: WhoOpt = "",
+    note: NoteOpt = "",
+    json: JsonOpt = False,
+) -> None:
+    """Declare that one part lies inside another, and may overlap it; --not takes that back.
+
+    Example: partlab vocabulary include vocabulary.yaml ram horn head
+    """
+    with reported(json) as ui:
+        from annotate.vocabulary.edit import exclude_part, include_part
+
+        edit = exclude_part if no_longer else include_part
+        _edit(ui, file, lambda old, by: edit(old, object, inner, outer, by), who, note)
+
+
 def _edit(
     ui: Ui,
     file: Path,
@@ -163,6 +185,21 @@ def _edit(
         write_vocabulary(file, new)
     found, news = diff(old, new), new.changes[len(old.changes) :]
     notes = [change.note for change in news if change.note and change.operation != "rename"]
-    told = diff_text(found).splitlines()[:-1]
-    text = "\n".join([*told, *notes, f"version {new.version} written to {file}"])
+    told = [*diff_text(found).splitlines()[:-1], *notes, *_say_again(file, old, new)]
+    text = "\n".join([*told, f"version {new.version} written to {file}"])
     ui.emit({"file": file, "version": new.version, "notes": notes, **found.as_json()}, text)
+
+
+def _say_again(file: Path, old: "Vocabulary", new: "Vocabulary") -> list[str]:
+    """The commands that declare anew what a split took away."""
+    from annotate.vocabulary.diff import left_alone
+
+    (*_, last) = new.changes
+    if last.operation != "split":
+        return []
+    first, *others = (new.object(last.object).part(id).name for id in last.after)
+    words = ["partlab", "vocabulary", "include", str(file), last.object]
+    return [
+        f"    {shlex.join([*words, inner, first])}    (or {', '.join(others)})"
+        for _, inner, _ in left_alone(old, new)
+    ]

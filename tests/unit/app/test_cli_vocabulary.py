@@ -1,6 +1,7 @@
 """`partlab vocabulary …` as typed: words, JSON, exit codes, files left alone."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -96,6 +97,25 @@ def test_the_other_edits_each_make_a_version(farm: Path) -> None:
     run("add", farm, "unicorn", "horn", code=3)
     run("add", farm, "unicorn", "horn", "--new")
     assert read_vocabulary(farm).names[-1] == "unicorn"
+
+
+def test_an_inclusion_that_a_split_took_away_is_put_back(farm: Path) -> None:
+    """M-04: the line that the split names can be typed as it stands."""
+    text = run("split", farm, "ram", "head", "--into", "big skull,muzzle")
+    assert "say again in which piece eye lies" in text
+    line = next(line for line in text.splitlines() if "vocabulary include" in line)
+    assert line.endswith("(or muzzle)")
+    words = shlex.split(line.partition("(or")[0])
+    assert words[:2] == ["partlab", "vocabulary"]
+    assert "+ eye in big skull" in run(*words[2:])
+    assert read_vocabulary(farm).object("ram").inclusions == {"eye": "big skull"}
+    told = run_json("include", farm, "ram", "eye", "big skull", "--not", "--note", "it does not")
+    assert told["changed"] == [{"object": "ram", "inclusions_removed": ["eye in big skull"]}]
+    assert (told["version"], told["notes"]) == (4, ["it does not"])
+    assert [c.operation for c in read_vocabulary(farm).changes] == ["split", "include", "exclude"]
+    assert "eye is not declared to lie in muzzle" in run(
+        "include", farm, "ram", "eye", "muzzle", "--not", code=2
+    )
 
 
 def test_mistakes_leave_the_file_alone(farm: Path) -> None:

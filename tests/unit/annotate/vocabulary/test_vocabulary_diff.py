@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
-from annotate.vocabulary.diff import diff, follow, open_vocabulary
+from annotate.vocabulary.diff import diff, follow, left_alone, open_vocabulary
 from annotate.vocabulary.edit import (
     add_parts,
+    include_part,
     merge_parts,
     remove_part,
     rename_part,
@@ -124,6 +125,20 @@ def test_inclusions_in_the_new_names() -> None:
     }
     (ram,) = diff(one("ram", "eye", "head"), old).changed
     assert ram.inclusions_added == ("eye in head",)
+
+
+def test_what_is_declared_inside_nothing_any_more() -> None:
+    """M-04."""
+    old = one("duck", "wing", "body", "eye", "head", inclusions={"wing": "body", "eye": "head"})
+    split = split_part(
+        rename_part(old, "duck", "wing", "pinion"), "duck", "body", ["torso", "neck"]
+    )
+    assert list(left_alone(old, split)) == [("duck", "pinion", "body")]
+    assert list(left_alone(old, include_part(split, "duck", "pinion", "torso"))) == []
+    assert list(left_alone(old, remove_part(old, "duck", "wing"))) == []
+    assert list(left_alone(old, merge_parts(old, "duck", ["eye", "head"], "head"))) == []
+    gone = remove_part(old, "duck", "head")
+    assert list(left_alone(old, gone)) == [("duck", "eye", "head")]
 
 
 def test_follow_leads_through_all_changes() -> None:

@@ -11,6 +11,8 @@ from annotate.vocabulary.edit import (
     Editor,
     add_parts,
     checked_source,
+    exclude_part,
+    include_part,
     merge_parts,
     remove_part,
     rename_part,
@@ -106,6 +108,35 @@ def test_inclusions_follow() -> None:
     assert outer.object("ram").inclusions == {"eye": "body"}
 
 
+def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
+    """M-04."""
+    old = vocabulary("wing", "body", "neck", name="duck")
+    new = include_part(old, "duck", "Wing", "body", BY)
+    assert new.object("duck").inclusions == {"wing": "body"}
+    (change,) = new.changes
+    assert (change.version, change.operation, change.who) == (2, "include", "ann")
+    assert (change.before, change.after) == ((), ("wing", "body"))
+    moved = include_part(new, "duck", "wing", "neck")
+    assert moved.object("duck").inclusions == {"wing": "neck"}
+    gone = exclude_part(moved, "duck", "wing", "neck")
+    assert gone.object("duck") == old.object("duck")
+    assert [(c.version, c.operation) for c in gone.changes] == [
+        (2, "include"),
+        (3, "include"),
+        (4, "exclude"),
+    ]
+    with pytest.raises(ConfigError, match="wing lies in body already"):
+        include_part(new, "duck", "wing", "body")
+    with pytest.raises(ConfigError, match="not declared to lie in neck"):
+        exclude_part(new, "duck", "wing", "neck")
+    with pytest.raises(ConfigError, match="in a circle: wing in body in wing"):
+        include_part(new, "duck", "body", "wing")
+    with pytest.raises(ConfigError, match="in a circle: neck in neck"):
+        include_part(new, "duck", "neck", "neck")
+    with pytest.raises(UnknownNameError, match="'wings'"):
+        include_part(new, "duck", "wings", "body")
+
+
 def test_a_merged_part_lies_in_something_only_if_all_of_it_did() -> None:
     """M-04."""
     old = vocabulary("eye", "ear", "horn", "head", name="ram", eye="head", ear="head")
@@ -167,6 +198,7 @@ EDITS = (
     lambda now, one, two, three: rename_part(now, "o", one, two),
     lambda now, one, two, three: merge_parts(now, "o", [one, two], three),
     lambda now, one, two, three: split_part(now, "o", one, [two, three]),
+    lambda now, one, two, three: include_part(now, "o", one, two),
 )
 
 

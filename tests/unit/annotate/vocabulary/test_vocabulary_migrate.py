@@ -9,6 +9,7 @@ from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,
     add_parts,
+    include_part,
     merge_parts,
     remove_part,
     rename_part,
@@ -190,3 +191,9 @@ def test_what_came_since_keeps_labels_that_are_still_there() -> None:
         for _, one, made in changes(now, base, labels, ["head", "tail"])
     }
     assert found == {1: [["tail"]], 2: [["head"]]}  # as it was; changed since; 3 is new
+
+
+def test_an_inclusion_moves_nothing_drawn() -> None:
+    new = include_part(OLD, "car", "tyre", "body")
+    assert settle(OLD, new, BY) == new
+    assert moves_between(OLD, new)["car"].empty
