@@ -76,9 +76,19 @@ def render_sheet(
         whole = whole and pixels is not None
         pixels = pixels if pixels is not None else grey(image)
         cells.append(draw_masks(pixels, answer.masks, parts, SMALL))
-    captions = [f"{n}. image {i.id}, {i.file_name}" for n, (i, _) in enumerate(rows, 1)]
+    captions = [f"{n}. {_caption(i, a.masks, parts)}" for n, (i, a) in enumerate(rows, 1)]
     sheet = contact_sheet(cells, captions, columns)
     save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
+
+
+def _caption(image: Image, masks: Sequence[dict[str, Any]], parts: ObjectParts) -> str:
+    """What the picture alone does not say comes first: the end is cut off where it is narrow."""
+    there, objects = {mask["part"] for mask in masks}, {mask["object"] for mask in masks}
+    told = [f"{len(objects)} objects"] if len(objects) > 1 else []
+    if missing := [part.name for part in parts.parts if part.id not in there]:
+        told.append(f"without: {', '.join(missing)}")
+    said = f" ({', '.join(told)})" if told else ""
+    return f"image {image.id}{said}, {image.file_name}"
 
 
 def find_picture(work: Work, image: Image) -> NDArray[np.uint8] | None:

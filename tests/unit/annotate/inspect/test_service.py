@@ -11,6 +11,7 @@ from farm import hand_out, pull
 from farm_drawn import begin, drawn, masks_of, submit_drawn
 from PIL import Image as PillowImage
 
+from annotate.draw import contact_sheet
 from annotate.inspect import overlays, service
 from annotate.inspect.desk import Desk
 from annotate.inspect.project import _share
@@ -135,6 +136,30 @@ def test_a_card_says_which_part_was_not_drawn(tmp_path: Path) -> None:
         legend = overlays._legend(rows[0].masks, work.vocabulary.object("ram"))
     assert {(card.drawn, card.missing) for card in desk.cards} == {(("head",), ("horn", "body"))}
     assert [text for text, _ in legend] == [":head x2", ":horn (not drawn)", ":body (not drawn)"]
+
+
+def test_the_sheet_says_what_is_missing_and_how_many_objects(
+    work: Work, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither can be seen in a picture of masks alone."""
+    captions: list[str] = []
+
+    def keep(pictures: Any, told: list[str], columns: int) -> PillowImage.Image:
+        captions.extend(told)
+        return contact_sheet(pictures, told, columns)
+
+    monkeypatch.setattr(overlays, "contact_sheet", keep)
+    rows = [(work.image(row.image_id), row) for row in list(work.answers("ram", 1))[:3]]
+    head, _, body = masks_of("ram", 1)
+    rows[1][1].masks = [head, body]
+    rows[2][1].masks = [head, body, *({**one, "object": 2} for one in (head, body))]
+    overlays.render_sheet(work, rows, work.folder / "sheet.png")
+    names = [image.file_name for image, _ in rows]
+    assert captions == [
+        f"1. image 1, {names[0]}",
+        f"2. image 2 (without: horn), {names[1]}",
+        f"3. image 3 (2 objects, without: horn), {names[2]}",
+    ]
 
 
 def test_a_missing_picture_does_not_stop_an_inspection(for_real: None, work: Work) -> None:
