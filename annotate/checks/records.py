@@ -142,11 +142,19 @@ def _is_placeholder(category: Category) -> bool:
 
 
 def _counts(dataset: Dataset) -> Iterator[Finding]:
+    """A discarded image was sampled, too; another one may stand in its place."""
     counts = Counter(dataset.object_of(image) for image in dataset.images)
     counts.pop(None, None)
-    if counts and max(counts.values()) - min(counts.values()) > 1:  # 1 is what splitting leaves
-        (most, high), (least, low) = counts.most_common()[0], counts.most_common()[-1]
-        yield KINDS["unequal_counts"].at(f"{most} has {high} images, {least} has {low}")
+    there = {image.file_name for image in dataset.images}
+    discards = {d.raw.get("file_name"): d.object for d in dataset.discards}
+    sampled = counts + Counter(o for name, o in discards.items() if o and name not in there)
+    if not counts:
+        return
+    (most, high), (least, low) = counts.most_common()[0], sampled.most_common()[-1]
+    if high - low > 1:  # 1 is what splitting leaves
+        gone = f" and {low - counts[least]} discarded ones" if low > counts[least] else ""
+        what = f"{most} has {high} images, {least} has {counts[least]}{gone}"
+        yield KINDS["unequal_counts"].at(what)
 
 
 def _annotators(dataset: Dataset) -> Iterator[Finding]:

@@ -13,10 +13,11 @@ from PIL import Image as PillowImage
 
 from annotate.check import Report, check_folder, varied
 from annotate.checks.kinds import KINDS
+from annotate.checks.records import record_findings
 from annotate.checks.settings import CheckSettings
 from partlab.errors import NotFoundError, SchemaError
 from partlab.masks import area, bbox, encode
-from partlab.schema import Finding
+from partlab.schema import Dataset, Discard, Finding, Image
 
 SIDE = 64
 Raw = dict[str, Any]
@@ -441,6 +442,31 @@ def test_one_data_set_with_a_defect_of_each_kind(tmp_path: Path) -> None:
     for kind, kinds in found.items():
         assert kind in kinds
         assert kinds - {kind} <= FOLLOWS.get(kind, set()), kind
+
+
+def test_discarded_images_were_sampled_too() -> None:
+    """Whether others stand in their place or not, the numbers are those of the draw."""
+
+    def found(discards: dict[str, int], **images: int) -> list[str]:
+        records = [
+            Image.new(n, f"{name}/{n}.jpg", (8, 8), object=name)
+            for name, count in images.items()
+            for n in range(count)
+        ]
+        refused = [
+            Discard({"file_name": f"{name}/x{n}.jpg", "partlab": {"object": name}})
+            for name, count in discards.items()
+            for n in range(count)
+        ]
+        told = record_findings(Dataset(records, [], [], discards=refused))
+        return [one.message for one in told if one.kind == "unequal_counts"]
+
+    assert found({}, lamp=12, ram=9) == ["lamp has 12 images, ram has 9"]
+    assert found({"ram": 3}, lamp=12, ram=9) == []
+    assert found({"ram": 3, "duck": 2}, lamp=12, ram=9, duck=12) == []
+    assert found({"ram": 2}, lamp=13, ram=9) == [
+        "lamp has 13 images, ram has 9 and 2 discarded ones"
+    ]
 
 
 def test_pictures_stay_closed_when_asked(folder: Path) -> None:
