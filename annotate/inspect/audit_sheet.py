@@ -26,8 +26,8 @@ def audit_sheet(
 ) -> PillowImage.Image:
     """Two pictures for each suspect: drawn masks, and found ones with a score of 0.5 or more.
 
-    The captions tell the suspicion and the weightiest reason. An image that cannot be read
-    becomes an empty cell.
+    The captions tell the suspicion and the weightiest reason. Without predictions there are the
+    drawn masks and the suspicion alone. An image that cannot be read becomes an empty cell.
 
     Raises:
         DatasetError: there is nothing to show, or none of the images can be read.

@@ -5,6 +5,7 @@ planted image gets one error of one kind; its random generator is seeded by the 
 so the same seed plants the same errors whatever else is in the data set.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -226,12 +227,16 @@ KINDS: dict[str, Callable[[Masks, np.random.Generator], Masks | None]] = {
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """How well an audit found planted errors: AUROC over images, and for each kind alone."""
+    """How well an audit found planted errors: AUROC over images, and for each kind alone.
+
+    `counts` tells how many images each kind spoilt: of one or two, an AUROC says little.
+    """
 
     images: int
     planted: int
     auroc: float
     by_kind: Mapping[str, float]
+    counts: Mapping[str, int]
 
 
 def measure(
@@ -248,6 +253,7 @@ def measure(
         asked = {i: s for i, s in suspicion.items() if planted.kinds.get(i) in (None, *kinds)}
         return auroc(list(asked.values()), [i in planted.kinds for i in asked])
 
-    present = [kind for kind in KINDS if kind in planted.kinds.values()]
-    by_kind = {kind: found([kind]) for kind in present}
-    return Trial(len(dataset.images), len(planted.kinds), found(present), by_kind)
+    spoilt = Counter(planted.kinds.values())
+    counts = {kind: spoilt[kind] for kind in KINDS if spoilt[kind]}
+    by_kind = {kind: found([kind]) for kind in counts}
+    return Trial(len(dataset.images), len(planted.kinds), found([*counts]), by_kind, counts)

@@ -98,10 +98,10 @@ def audit_tables(told: Audit, top: int, compared: bool) -> list[Any]:
 def plant_tables(trial: Trial) -> list[Any]:
     """How well planted errors were found."""
     head = f"{trial.planted} of {trial.images} images spoilt in a copy"
-    table = _table(head, "kind of error", "AUROC")
+    table = _table(head, "kind of error", "images", "AUROC")
     for kind, value in trial.by_kind.items():
-        table.add_row(kind, f"{value:.3f}")
-    table.add_row("all", f"{trial.auroc:.3f}", style="bold")
+        table.add_row(kind, str(trial.counts[kind]), f"{value:.3f}")
+    table.add_row("all", str(trial.planted), f"{trial.auroc:.3f}", style="bold")
     return [table, "1 is perfect, 0.5 is chance; images left alone count as right"]
 
 
@@ -113,14 +113,15 @@ def agreement_tables(found: Agreement, parts: bool) -> list[Any]:
     for row in found.per_part if parts else found.per_object:
         table.add_row(*_agreed(row))
     table.add_row(*_agreed(found.overall), style="bold")
-    least = [f"{overlap:.2f}  {name}" for name, overlap in list(found.per_image.items())[:5]]
-    notes = ["least agreement:", *least]
+    differ = [(overlap, name) for name, overlap in found.per_image.items() if overlap < 1]
+    notes = [f"{overlap:.2f}  {name}" for overlap, name in differ[:5]]
+    notes = ["least agreement:", *notes] if differ else []
     for which, names in (("first", found.only_a), ("second", found.only_b)):
         if names:
             notes.append(f"{len(names)} images are only in the {which}")
     if found.broken:
         notes.append(f"{len(found.broken)} masks cannot be read, e.g. {found.broken[0]}")
-    return [table, "\n".join(notes)]
+    return [table, "\n".join(notes)] if notes else [table]
 
 
 def _agreed(row: Agreed) -> list[Any]:

@@ -108,7 +108,9 @@ def audit(
     split: SplitOpt = None,
     out: Annotated[Path | None, typer.Option(help="Write every image's score, as JSON.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 20,
-    sheet: Annotated[Path | None, typer.Option(help="Draw them: a new .png.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="Draw them, with what was found if known: a new .png.")
+    ] = None,
     plant: Annotated[
         float | None,
         typer.Option(help="Instead, spoil this share of the images and see if they are found."),

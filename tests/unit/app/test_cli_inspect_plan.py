@@ -146,7 +146,11 @@ def test_audit_measures_itself(world: Path) -> None:
     found = told("audit", world, "--split", "heldout", "--predictions", truth, "--plant", 0.3)
     assert found["planted"] == 13
     assert found["auroc"] > 0.95
-    assert "swapped" in run("audit", world, "--split", "heldout", "--plant", 0.3)
+    assert sum(found["counts"].values()) == 13
+    assert found["counts"].keys() == found["by_kind"].keys()
+    table = run("audit", world, "--split", "heldout", "--plant", 0.3).splitlines()
+    swapped = next(line.split() for line in table if "swapped" in line)
+    assert swapped[1] == str(found["counts"]["swapped"])
 
 
 def test_audit_of_a_work(tmp_path: Path) -> None:
@@ -208,6 +212,7 @@ def test_agreement(world: Path) -> None:
     text = run("agreement", world, b, "--split", "heldout", "--parts")
     assert "cat:leg" in text
     assert "least agreement" in text
+    assert "least agreement" not in run("agreement", a, a)
 
 
 def test_agreement_mistakes(world: Path, tmp_path: Path) -> None:
