@@ -76,8 +76,8 @@ class Predictions:
                 self._studio.delete(f"/api/predictions/{one['id']}/")
         return same is not None
 
-    def send(self, predictions: Sequence[Prediction]) -> int:
-        """See to it that each task holds its prediction, once; returns how many were sent.
+    def send(self, predictions: Sequence[Prediction]) -> list[Prediction]:
+        """See to it that each task holds its prediction, once; returns those that were sent.
 
         Raises:
             StudioError: the project's palette has not the labels, the server drops some, or it
@@ -95,7 +95,7 @@ class Predictions:
             self._checked = True
         self.some_held = self.some_held or any(p.regions for p in predictions)
         self.show()
-        return len(missing)
+        return missing
 
     def _post(self, predictions: Sequence[Prediction]) -> None:
         """A POST whose answer is lost may have done its work, so what arrived is looked up."""

@@ -291,10 +291,13 @@ class _Round:
     def _send(self) -> None:
         portion, self._portion, self._numbers = self._portion, [], 0
         if portion:
-            self._told.sent += self._there.send([wanted.prediction for wanted in portion])
-            regions = [r for wanted in portion for r in wanted.prediction.regions]
+            sent = self._there.send([wanted.prediction for wanted in portion])
+            regions = [region for prediction in sent for region in prediction.regions]
+            blank = sum(not wanted.prediction.regions for wanted in portion)
+            self._told.sent += len(sent)
             self._told.masks += sum(region["type"] == "brushlabels" for region in regions)
-            self._told.blank += sum(not wanted.prediction.regions for wanted in portion)
+            self._told.unchanged += len(portion) - blank - len(sent)  # arrived, but not recorded
+            self._told.blank += blank
             contents = {str(wanted.image_id): wanted.content for wanted in portion}
             self._work.record(
                 "pushed",

@@ -190,7 +190,9 @@ def crash_and_resume(folder: Path, moment: int, when: str) -> None:
         with pytest.raises(Killed):
             pushed(work, server)
         setattr(server, when, lambda number: None)
-        pushed(work, server)
+        there = len(server.predictions)
+        told = pushed(work, server)
+        assert (told.unchanged, told.sent, told.masks) == (there, 12 - there, 2 * (12 - there))
         check_complete(work, server)
         assert len(server.predictions) == 12
 
