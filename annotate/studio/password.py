@@ -4,6 +4,7 @@ import secrets
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
+from shlex import quote
 
 from annotate.studio.environment import environment, python_of
 from annotate.studio.server import DATABASE, login_of, quiet_variables
@@ -40,7 +41,9 @@ def new_password(
     told = _run([*command, "reset_password", "--username", email], password, patience,
                 {**quiet_variables(folder / "data"), **(settings or {})})  # fmt: skip
     if "not found" in told:
-        raise UnknownNameError("Label Studio user", email, [])
+        error = UnknownNameError("Label Studio user", email, [])
+        error.hint = f"is it spelt right? if so, make it: partlab studio user {quote(email)}"
+        raise error
     if "successfully" not in told:
         raise StudioError(f"Label Studio gave {email} no new password: {told[-300:]}")
     return password

@@ -133,6 +133,11 @@ def start_server(
     email, host = checked_email(email), host.strip("[]")
     _check(host, root, allow_remote=allow_remote)
     _need_own_folder(folder)
+    if template is not None:
+        _need_database(Path(template))
+    if not folder.exists():  # what fails is not to leave a folder behind
+        _free(host, port)
+        env = environment(env)
     with _alone(folder):
         folder.chmod(0o700)
         _free(host, port)  # said before anything that takes long
@@ -272,13 +277,16 @@ def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
     shutil.rmtree(scratch)
 
 
-def _from_template(data: Path, template: Path) -> None:
-    """Copy the database alone: every server signs with a secret key of its own."""
+def _need_database(template: Path) -> None:
     if not (template / DATABASE).is_file():
         raise NotFoundError(
             f"no {DATABASE} in {template}",
             hint="--template is a folder with a migrated database; leave it out to have one made",
         )
+
+
+def _from_template(data: Path, template: Path) -> None:
+    """Copy the database alone: every server signs with a secret key of its own."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
     with replacing(data / DATABASE) as scratch:
         shutil.copyfile(template / DATABASE, scratch)

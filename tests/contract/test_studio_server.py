@@ -104,6 +104,8 @@ def test_a_lost_password_is_replaced(studio_server: Running, studio: Studio) -> 
 def test_passwords_that_cannot_be_replaced(studio_server: Running, tmp_path: Path) -> None:
     with pytest.raises(UnknownNameError, match=r"unknown Label Studio user 'nobody@x\.org'"):
         new_password(studio_server.folder, "nobody@x.org")
+    told = CliRunner().invoke(app, ["studio", "password", str(studio_server.folder), "no@x.org"])
+    assert "partlab studio user no@x.org" in told.output
     with pytest.raises(ConfigError, match=r"password is in .*login\.json"):
         new_password(studio_server.folder, studio_server.email)
     with pytest.raises(NotFoundError, match="holds no server"):
@@ -160,6 +162,22 @@ def test_a_taken_port_is_said_and_never_changed(studio_server: Running, tmp_path
     ):
         pass
     assert f"--port {taken + 1}" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [("--port", "taken"), ("--env", "none"), ("--template", "none"), ("--settings", "none")],
+)
+def test_a_start_that_fails_leaves_no_folder(
+    studio_server: Running, tmp_path: Path, option: tuple[str, str]
+) -> None:
+    given = {"--port": "0", "--root": tmp_path}
+    taken = studio_server.url.rpartition(":")[2]
+    given[option[0]] = taken if option[1] == "taken" else str(tmp_path / option[1])
+    words = [str(word) for pair in given.items() for word in pair]
+    told = CliRunner().invoke(app, ["studio", "up", str(tmp_path / "studio"), *words])
+    assert told.exit_code in (3, 4), told.output
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.fixture
