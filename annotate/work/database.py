@@ -148,7 +148,7 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
         if "not a database" in words or "malformed" in words:
             return DatasetError(
                 f"{where} is damaged: {words}",
-                hint="move it away and run `partlab inspect rebuild WORK`",
+                hint="`partlab inspect rebuild WORK` makes it again",
             )
         closed = "unable to open" in words or "readonly" in words
         hint = "its folder must be writable, even to read" if closed else "free some space"

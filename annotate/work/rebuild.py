@@ -23,9 +23,8 @@ from annotate.work.database import (
     writing,
 )
 from annotate.work.settings import WorkSettings
-from annotate.work.store import Work
+from annotate.work.store import Work, settings_of
 from annotate.work.tables import About, Answer, Event, Flag
-from partlab.config import load_config
 from partlab.errors import BusyError, DatasetError, NotFoundError, PartlabError
 from partlab.files import exclusive
 
@@ -41,14 +40,14 @@ def rebuild_work(folder: str | Path, ingest: Ingest) -> int:
     Returns the number of events.
 
     Raises:
-        NotFoundError: there is no journal.
+        NotFoundError: there is no work, or no journal.
         SchemaError: the journal is damaged; the message says the line.
         DatasetError: what comes out is not what was recorded, or PostgreSQL's database is
             not empty.
         BusyError: another process is writing to the old database, or reading it.
     """
     folder = Path(folder)
-    settings = load_config(WorkSettings, folder / "work.json")
+    settings = settings_of(folder)
     source = folder / "exports" / "history.jsonl"
     if not source.exists():
         raise NotFoundError(f"{folder} has no history to rebuild from: {source} is missing")

@@ -121,11 +121,7 @@ class Work:
             DatasetError: the database belongs to another work.
         """
         folder = Path(folder)
-        if not (folder / "work.json").exists():
-            raise NotFoundError(
-                f"{folder} holds no work", hint="begin one with `partlab studio create`"
-            )
-        settings = load_config(WorkSettings, folder / "work.json")
+        settings = settings_of(folder)
         vocabulary = read_vocabulary(folder / "vocabulary.yaml")
         work = cls(folder, settings, vocabulary, open_database(folder, settings.database))
         noted = journal.last_id(work.history)
@@ -140,9 +136,11 @@ class Work:
     def _need_ours(self, about: Mapping[str, str]) -> None:
         if about.get("work") != self.settings.id:
             found = "another work" if "work" in about else "nothing yet"
+            named = self.settings.database != "sqlite"
+            other = "name the right one in PARTLAB_DB_URL, or " if named else ""
             raise DatasetError(
                 f"the database of {self.folder} holds {found}",
-                hint="name the right one in PARTLAB_DB_URL, or run `partlab inspect rebuild WORK`",
+                hint=f"{other}run `partlab inspect rebuild WORK`",
             )
 
     def _need_whole(self, noted: int, known: int) -> None:
@@ -344,6 +342,19 @@ class Work:
     def _all(self, query: Any) -> list[Any]:
         with self.read() as session:
             return list(session.scalars(query))
+
+
+def settings_of(folder: Path) -> WorkSettings:
+    """What the work of a folder was started with.
+
+    Raises:
+        NotFoundError: the folder holds none.
+    """
+    if not (folder / "work.json").exists():
+        raise NotFoundError(
+            f"{folder} holds no work", hint="begin one with `partlab studio create`"
+        )
+    return load_config(WorkSettings, folder / "work.json")
 
 
 def _need_text(*values: Any) -> None:

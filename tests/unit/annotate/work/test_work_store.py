@@ -16,6 +16,7 @@ import pytest
 from farm import answer, hand_out, pull, start, submit
 
 from annotate.work import Answer, Event, Flag, Work, rebuild_work
+from annotate.work.database import DATABASE_FILES
 from partlab.errors import (
     BackendUnavailableError,
     BusyError,
@@ -154,6 +155,31 @@ def test_a_work_is_not_mistaken_for_another(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "a" / "partlab.db", tmp_path / "b" / "partlab.db")
     with pytest.raises(DatasetError, match="another work"):
         Work.open(tmp_path / "b")
+
+
+def test_a_lost_or_cut_off_database_wants_a_rebuild_and_nothing_else(tmp_path: Path) -> None:
+    """Nobody who has SQLite needs to hear of PostgreSQL, or has to move anything."""
+    folder = tmp_path / "w"
+    start(folder).close()
+    database = folder / "partlab.db"
+    whole = database.read_bytes()
+    database.unlink()
+    with pytest.raises(DatasetError, match="holds nothing yet") as lost:
+        Work.open(folder)
+    assert lost.value.hint == "run `partlab inspect rebuild WORK`"
+    for name in DATABASE_FILES:
+        (folder / name).unlink(missing_ok=True)
+    database.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DatasetError, match="damaged") as cut:
+        Work.open(folder)
+    assert cut.value.hint == "`partlab inspect rebuild WORK` makes it again"
+    rebuild_work(folder, lambda *_: NOTHING)
+    Work.open(folder).close()
+
+
+def test_no_work_is_rebuilt_where_there_is_none(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="holds no work"):
+        rebuild_work(tmp_path, lambda *_: NOTHING)
 
 
 def test_a_team_database_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
