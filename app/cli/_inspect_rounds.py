@@ -1,5 +1,6 @@
 """Rounds, refusals and events as tables and lines for people."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -45,14 +46,18 @@ def event_line(event: Event) -> str:
     return f"{event.at[:19]}  {event.who}  {event.what}  {where}  {_facts(event.data)}".rstrip()
 
 
+_HASH = re.compile("[0-9a-f]{32,}")
+
+
 def _facts(data: dict[str, Any]) -> str:
-    """The short values; lists say how long they are."""
+    """The short values; lists say how long they are, and hashes begin."""
     told = []
     for name, value in data.items():
         if isinstance(value, list | dict):
             told.append(f"{name}: {len(value)}")
         elif value not in (None, "") and name != "rules":
-            told.append(f"{name} {' '.join(str(value).split())[:40]}")
+            words = " ".join(str(value).split())
+            told.append(f"{name} {words[:8] if _HASH.fullmatch(words) else words[:40]}")
     return ", ".join(told)
 
 

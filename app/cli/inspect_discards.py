@@ -165,9 +165,19 @@ def _each(names: Iterable[str], action: Callable[[str], T]) -> list[T]:
     return found
 
 
+def _number(words: str) -> float:
+    """A number with a point or a comma, as many languages write it."""
+    try:
+        return float(words.replace(",", "."))
+    except ValueError:
+        raise typer.BadParameter(f"{words!r} is no number: write it like 1.5") from None
+
+
 def hours(
     folder: WorkArg,
-    hours: Annotated[float, typer.Argument(metavar="HOURS", help="How many.")],
+    hours: Annotated[
+        float, typer.Argument(metavar="HOURS", help="How many, e.g. 1.5.", parser=_number)
+    ],
     *,
     by: Annotated[str, typer.Option("--by", metavar="WHO", help="Who worked them.")],
     role: Annotated[str, typer.Option(help="annotator, inspector or other.")] = "inspector",

@@ -50,8 +50,9 @@ def honeypots(
 def _answers(found: "Sequence[Checked]", bar: float) -> Any:
     from app.cli._tables import _table
 
-    columns = ("category", "pictures", "IoU", f"under {bar:g}", "given up", "first → last")
+    columns = ("object", "known", "IoU", f"under\n{bar:g}", "given\nup", "first → last")
     table = _table("Known pictures, as they were drawn", "annotator", *columns)
+    table.columns[0].no_wrap = True  # names stay whole, other columns give way
     table.columns[1].justify = "left"
     for one in found:
         record, count = one.record, len(one.record.answers)

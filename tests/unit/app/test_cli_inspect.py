@@ -292,6 +292,8 @@ def test_a_slip_in_a_name_makes_no_second_inspector(folder: Path, run: Run) -> N
 
 def test_hours_and_history(run: Run, folder: Path) -> None:
     assert run("hours", "1.5", "--by", "Ina@X.org", "--note", "rules")["who"] == "ina@x.org"
+    assert run("hours", "1,5", *INA)["hours"] == 1.5  # as many languages write it
+    assert "write it like 1.5" in run("hours", "1h", *INA, code=2)
     assert "cannot note" in run("hours", "0", *INA, code=2)
     assert "unknown role" in run("hours", "1", "--role", "boss", *INA, code=2)
     last = run("history", "--last", "1")[0]
@@ -300,8 +302,29 @@ def test_hours_and_history(run: Run, folder: Path) -> None:
     words = run("history", "ram", "--last", "0", json_=False)
     assert "ann@x.org" in words
     assert "planned" in words.splitlines()[0]
+    started = run("history", "--last", "0")[0]["data"]
+    words = run("history", "--last", "0", json_=False).splitlines()[0]
+    assert f"vocabulary_hash {started['vocabulary_hash'][:8]}" in words
+    assert started["vocabulary_hash"][:9] not in words
     told = CliRunner().invoke(app, ["data", "stats", str(folder)])
-    assert "1.5" in told.stdout
+    assert "3.0" in told.stdout  # 1.5 twice
+
+
+def test_the_table_of_known_pictures_tells_names_whole() -> None:
+    from rich.console import Console
+
+    from annotate.inspect.checked import Checked
+    from annotate.inspect.honeypots import Answer, Record, drift
+    from app.cli.inspect_honeypots import _answers
+
+    who = "annabelle@example.org"
+    answers = tuple(Answer(f"{n}.jpg", who, 0.9, True, None) for n in range(5))
+    record = Record(who, answers, 5, 0.9, {"ram:head": 0.9}, drift([0.9] * 5))
+    narrow = Console(width=80)
+    with narrow.capture() as shown:
+        narrow.print(_answers([Checked(None, record, 0), Checked("ram", record, 0)], 0.7))
+    assert shown.get().count(who) == 2
+    assert "0.90 → 0.90" in shown.get()
 
 
 def test_inclusions_of_a_work(run: Run, tmp_path: Path) -> None:
