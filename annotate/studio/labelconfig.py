@@ -7,7 +7,7 @@ given, since Label Studio would else hand out keys that its own tools use.
 """
 
 import string
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from xml.etree import ElementTree
 
@@ -72,6 +72,22 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
     _picture(_add(root, "View", style="flex: 1 1 auto; min-width: 0"))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
+
+
+def moved_keys(
+    old: ObjectParts, new: ObjectParts, labels: Mapping[str, str | None]
+) -> tuple[tuple[str, str, str], ...]:
+    """Parts that another key chooses than before: name, the brush's key before, and now.
+
+    Keys go by position, as colours do. `labels` is a name before -> the name now.
+    """
+    was = dict(zip(old.names, _keys(len(old.names))[0], strict=True))
+    now = dict(zip(new.names, _keys(len(new.names))[0], strict=True))
+    before: dict[str, list[str]] = {}
+    for name, to in labels.items():
+        if name in was and to in now:
+            before.setdefault(to, []).append(was[name])
+    return tuple((name, k[0], now[name]) for name, k in before.items() if now[name] not in k)
 
 
 def config_hash(xml: str) -> str:

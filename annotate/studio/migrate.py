@@ -19,7 +19,7 @@ from typing import Any
 from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
 from annotate.studio.create import renew_project
-from annotate.studio.labelconfig import config_hash, label_config
+from annotate.studio.labelconfig import config_hash, label_config, moved_keys
 from annotate.studio.pull import pull
 from annotate.studio.raw import Header, RawAnnotation, write_export
 from annotate.studio.relabel import Relabelled, changes, relabelled
@@ -48,8 +48,9 @@ class Migrated:
     `annotations` and `predictions` of Label Studio get new labels or lose regions; `renamed`
     and `dropped` count their regions. `answers` of the work get new part ids, `redraw` of them
     have to be drawn again: their images are `images`. In a dry run `unread` annotations are not
-    pulled yet, so that both may grow. `interface` says that the labelling
-    interface changes, `done` that it was changed before.
+    pulled yet, so that both may grow. `names` says that parts have new names, `interface` that
+    the labelling interface changes, `done` that it was changed before; `keys` are the parts that
+    another key chooses: name, key before, key now.
     """
 
     object: str
@@ -64,6 +65,8 @@ class Migrated:
     answers: int = 0
     redraw: int = 0
     images: tuple[int, ...] = ()
+    keys: tuple[tuple[str, str, str], ...] = ()
+    names: bool = False
     unread: int = 0
     done: bool = False
 
@@ -185,7 +188,11 @@ def _steps(work: Work, target: Vocabulary, *, keep_answers: bool) -> Iterator[_S
         parts, told = target.object(batch.object), Migrated(batch.object, batch.round, batch.state)
         told.project_id = batch.project_id
         told.done = batch.vocabulary_version == target.version
-        about = Moves(batch.object) if told.done else moves.get(batch.object, Moves(batch.object))
+        about = moves.get(batch.object, Moves(batch.object))
+        if _is_open(batch):
+            told.keys = moved_keys(work.vocabulary.object(batch.object), parts, about.labels)
+        about = Moves(batch.object) if told.done else about
+        told.names = any(to not in (None, name) for name, to in about.labels.items())
         config = label_config(parts, work.settings.discard_reasons)
         changed = batch.config_hash not in (None, config_hash(config))
         told.interface = changed and not told.done and _is_open(batch)

@@ -1,5 +1,6 @@
 """`partlab vocabulary migrate`: a work goes on with a changed vocabulary."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -55,6 +56,7 @@ def migrate(
         new = read_vocabulary(vocabulary)
         with ExitStack() as stack:
             opened = stack.enter_context(Work.open(work))
+            old = opened.vocabulary
             handed_out = any(batch.project_id for batch in opened.batches())
             studio = stack.enter_context(Studio.from_env()) if handed_out else None
             target, told = run(
@@ -68,14 +70,25 @@ def migrate(
             )
         result: dict[str, Any] = {"version": target.version, "dry_run": dry_run}
         result["objects"] = [one.as_json() for one in told]
-        ui.emit(result, _text(target, told, dry_run=dry_run))
+        notes = _notes(old, target, told)
+        result |= {"notes": notes} if notes else {}
+        ui.emit(result, _text(target, told, notes, dry_run=dry_run))
 
 
-def _text(target: "Vocabulary", told: "list[Migrated]", *, dry_run: bool) -> str:
-    touched = [one for one in told if one.interface or _counts(one)]
-    lines = [f"{one.object} round {one.round} ({one.state}): {_words(one)}" for one in touched]
-    quiet = len(told) - len(touched)
-    lines += [f"{quiet} other object categories: nothing to change"] if quiet else []
+def _text(
+    target: "Vocabulary",
+    told: "list[Migrated]",
+    notes: Sequence[str] = (),
+    *,
+    dry_run: bool,
+) -> str:
+    lines = [line for one in told for line in _lines(one)]
+    quiet = sum(not _lines(one) for one in told)
+    if quiet:
+        other = "other " if quiet < len(told) else ""
+        what = "category" if quiet == 1 else "categories"
+        lines.append(f"{quiet} {other}object {what}: nothing to change")
+    lines += notes
     if unread := sum(one.unread for one in told):
         lines.append(
             f"{unread} submitted annotations are not pulled yet, so that more answers and images "
@@ -85,6 +98,39 @@ def _text(target: "Vocabulary", told: "list[Migrated]", *, dry_run: bool) -> str
     again = f"; {redraw} images to be drawn again" if redraw else ""
     end = "nothing changed (--dry-run)" if dry_run else f"the work is at version {target.version}"
     return "\n".join([*lines, f"{end}{again}"])
+
+
+def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list[str]:
+    """What changes beside the rounds: objects without one, inclusions that are gone."""
+    from annotate.vocabulary.diff import diff, left_alone
+
+    rounds = {one.object for one in told}
+    changed = [one.object for one in diff(old, new).changed if one.object not in rounds]
+    alone = left_alone(old, new)
+    return [
+        *(f"{object} has no round at work: its next one has the new parts" for object in changed),
+        *(
+            f"{object}: {inner} lay in {outer}, and is now declared in nothing"
+            for object, inner, outer in alone
+        ),
+    ]
+
+
+def _lines(one: "Migrated") -> list[str]:
+    """What is to be said of one round; nothing where nothing changes."""
+    from annotate.studio.migrate import OPEN
+
+    lines = []
+    if one.interface or _counts(one):
+        lines.append(f"{one.object} round {one.round} ({one.state}): {_words(one)}")
+    if one.names and one.state not in OPEN:
+        lines.append(f"{one.object} is {one.state}: its next export has the new names")
+    elif one.names and not lines:
+        lines.append(f"{one.object} is not handed out yet: it will be with the new names")
+    if one.keys:
+        keys = ", ".join(f"{name} {before} -> {now}" for name, before, now in one.keys)
+        lines.append(f"{one.object}: keys and colours change: {keys}: tell the annotators")
+    return lines
 
 
 def _counts(one: "Migrated") -> dict[str, Any]:

@@ -157,6 +157,8 @@ def test_a_rename_and_a_merge_keep_every_mask(
         "answers": DRAWN,
         "redraw": 0,
         "images": (),
+        "keys": (("Schwanz", "5", "4"),),
+        "names": True,
         "unread": 0,
         "done": False,
     }

@@ -9,10 +9,14 @@ from farm import answer, hand_out, pull, start, submit
 from annotate.inspect.export import category_ids
 from annotate.studio.begin import handing_out
 from annotate.studio.migrate import migrate
-from annotate.vocabulary.edit import add_parts, rename_part, split_part
+from annotate.vocabulary import Vocabulary
+from annotate.vocabulary.edit import add_parts, merge_parts, rename_part, split_part
 from annotate.work import Work
+from app.cli.vocabulary_migrate import _notes, _text
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
+
+HAMMER = "schöner Hammer"
 
 
 @pytest.fixture
@@ -91,3 +95,48 @@ def test_the_number_of_a_part_that_is_gone_is_never_given_again(work: Work) -> N
     after = category_ids(work)
     assert (after[hammer, "grip"], after[hammer, "shaft"]) == (5, 6)
     assert after[hammer, "handle"] == 4
+
+
+def words(work: Work, new: Vocabulary) -> list[str]:
+    """What the dry run says."""
+    target, told = migrate(work, None, new, dry_run=True)
+    notes = _notes(work.vocabulary, target, told)
+    return _text(target, told, notes, dry_run=True).splitlines()
+
+
+def test_a_dry_run_says_whose_keys_and_inclusions_change(work: Work) -> None:
+    new = split_part(work.vocabulary, "ram", "head", ["skull", "jaw"])
+    said = words(work, rename_part(new, "ram", "body", "trunk"))
+    assert "ram: keys and colours change: horn 2 -> 3, trunk 3 -> 4: tell the annotators" in said
+    assert "ram: horn lay in head, and is now declared in nothing" in said
+    assert not any("export" in line for line in said)
+    merged = merge_parts(work.vocabulary, "ram", ["head", "horn"], "head")
+    (told,) = migrate(work, None, merged, dry_run=True)[1]
+    assert told.keys == (("body", "3", "2"),)
+    assert not any("declared" in line for line in words(work, merged))
+
+
+def test_a_dry_run_says_when_rounds_get_their_new_names(work: Work) -> None:
+    submit(work)
+    sampled = {"seed": 1, "plan": "paper", "images": [1]}
+    work.record("sampled", who="ina@x.org", object="ram", data=sampled)
+    work.record("decided", who="ina@x.org", object="ram", data={"accepted": True})
+    new = rename_part(work.vocabulary, "ram", "horn", "antler")
+    hammer = rename_part(work.vocabulary, HAMMER, "handle", "grip")
+    assert words(work, new) == [
+        "ram is accepted: its next export has the new names",
+        "nothing changed (--dry-run)",
+    ]
+    assert words(work, hammer) == [
+        "1 object category: nothing to change",
+        "schöner Hammer has no round at work: its next one has the new parts",
+        "nothing changed (--dry-run)",
+    ]
+    ids = [image.id for image in work.images(HAMMER)]
+    planned = {"images": ids, "assignee": "ann@x.org", "vocabulary_version": 1}
+    work.record("planned", who="lead", object=HAMMER, round=1, data=planned)
+    assert words(work, new)[1] == "1 other object category: nothing to change"
+    assert words(work, hammer)[:2] == [
+        "schöner Hammer is not handed out yet: it will be with the new names",
+        "1 other object category: nothing to change",
+    ]
