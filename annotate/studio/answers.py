@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from annotate.studio.raw import RawAnnotation
-from annotate.studio.regions import Reading, read_result
+from annotate.studio.regions import PROBLEMS, Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
 from annotate.work.change import PART_GONE
@@ -16,7 +16,9 @@ from partlab.masks import Rle, area, iou, union
 OVERLAP = 0.05  # share of the smaller of two parts
 UNKNOWN_MODEL = "unknown"
 _HARMLESS = frozenset({"empty-mask"})  # nothing drawn, so nothing lost
-Problem = dict[str, str]
+SPECKS = "specks, such as slips of the mouse, are dropped"
+Problem = dict[str, Any]
+"""{kind, message, severity}; `gist` says the same of other images, `parts` are concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,13 +118,15 @@ def _lost(reading: Reading) -> bool:
 def _problems(reading: Reading) -> Iterator[Problem]:
     for found in reading.problems:
         severity = "warning" if found.kind in _HARMLESS else "error"
-        yield _problem(found.kind, found.message, severity)
+        yield _problem(found.kind, found.message, severity, gist=PROBLEMS[found.kind])
     for note in reading.notes:
         yield _problem("note", note, "note")
+    for speck in reading.specks:
+        yield _problem("speck", speck, "note", gist=SPECKS)
 
 
-def _problem(kind: str, message: str, severity: str = "error") -> Problem:
-    return {"kind": kind, "message": message, "severity": severity}
+def _problem(kind: str, message: str, severity: str = "error", **more: Any) -> Problem:
+    return {"kind": kind, "message": message, "severity": severity, **more}
 
 
 def _own_rules(
@@ -156,14 +160,16 @@ def _overlaps(masks: Sequence[Mapping[str, Any]], parts: ObjectParts) -> Iterato
         share = shared / min(areas[a], areas[b])
         one, other = masks[a]["part"], masks[b]["part"]
         same_object = masks[a]["object"] == masks[b]["object"]
-        if share > OVERLAP and same_object and not _nested(one, other, parts):
+        if share > OVERLAP and same_object and not nested(one, other, parts):
             small, large = (one, other) if areas[a] <= areas[b] else (other, one)
             names = parts.part(small).name, parts.part(large).name
-            words = f"{share:.0%} of {names[0]} lies in {names[1]}, and no inclusion is declared"
-            yield _problem("overlap", words, "warning")
+            gist = f"{names[0]} lies in {names[1]}, and no inclusion is declared"
+            words = f"{share:.0%} of {gist}"
+            yield _problem("overlap", words, "warning", gist=gist, parts=[small, large])
 
 
-def _nested(one: str, other: str, parts: ObjectParts) -> bool:
+def nested(one: str, other: str, parts: ObjectParts) -> bool:
+    """Whether one of two parts lies in the other, as declared."""
     return other in _around(one, parts) or one in _around(other, parts)
 
 

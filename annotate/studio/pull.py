@@ -21,6 +21,7 @@ from annotate.studio.client import RefusedError, Studio
 from annotate.studio.ingest import read_export
 from annotate.studio.projects import Key, find_projects
 from annotate.studio.record import Recorder
+from annotate.studio.status import standings
 from annotate.studio.submit import submit_finished
 from annotate.work import Answer, Batch, Flag, Work, open_images, unsettled_discards
 from annotate.work.change import HINTS
@@ -43,6 +44,7 @@ class Pulled:
 
     `tasks` had changed; `answers` of them are new or changed: `masks` images drawn, `discards`
     given up, `broken` not usable. `flags` are new or renewed, `open` are images not done yet.
+    `noted` says that the standing of the round has notes on drawings that look wrong.
     Of a round that was `submitted`, `waiting` discards are to be reviewed before it is sampled.
     `trouble` says why the round could not be read, `hint` what to do.
     """
@@ -58,6 +60,7 @@ class Pulled:
     broken: int = 0
     flags: int = 0
     open: int = 0
+    noted: bool = False
     submitted: bool = False
     waiting: int = 0
     trouble: str | None = None
@@ -76,6 +79,7 @@ class Pulled:
         self.discards += kinds.count("discard")
         self.broken += kinds.count("broken")
         self.flags += sum(not flag.settled for flag in flags)
+        self.noted |= any(one["severity"] == "warning" for a in answers for one in a.problems)
 
 
 def pull(
@@ -222,6 +226,9 @@ class _Round:
         if submit and self.told.trouble is None:
             self.told.submitted = submit_finished(self._work, batch, self._who)
         self.told.state = "submitted" if self.told.submitted else batch.state
+        if self.told.noted or self.told.submitted:
+            (now,) = standings(self._work, [batch.object])
+            self.told.noted = bool(now.undrawn) or any(n.severity != "note" for n in now.notes)
         with self._work.read() as session:
             self.told.open = len(open_images(session, batch))
             if self.told.submitted:

@@ -76,13 +76,14 @@ class Reading:
 
     `masks` come in the vocabulary's order, one for each part and object instance. `discard` is
     the reason if the annotator refused the image (M-07). `problems` are regions that gave no
-    mask; `notes` are things done or seen that need no action.
+    mask; `notes` are things seen that need no action, `specks` says what was dropped as such.
     """
 
     masks: tuple[PartMask, ...] = ()
     discard: str | None = None
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
+    specks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ def read_result(
     """Understand the `result` of one annotation.
 
     Regions of the same part and object instance are united. Blobs of fewer than `min_pixels`
-    pixels of the shown picture are dropped, with a note. Where the shown picture is smaller
+    pixels of the shown picture are dropped, and told. Where the shown picture is smaller
     than the data set's image, masks are enlarged by the nearest pixel centre (`resized`); where
     both have one size, masks are exactly what the annotator saw.
 
@@ -135,13 +136,14 @@ def read_result(
     regions: list[_Region] = []
     problems: list[Problem] = []
     notes: list[str] = []
+    specks: list[str] = []
     groups, single = _grouped(result)
     for id, items in groups.items():
         try:
             regions.append(_region(id, items, parts, shown, unsaid))
         except _RefusedError as refused:
             problems.append(refused.about(id))
-    masks = tuple(_united(regions, parts, _Sheet(size, shown, min_pixels, problems, notes)))
+    masks = tuple(_united(regions, parts, _Sheet(size, shown, min_pixels, problems, specks)))
     discard = None
     for item in single:
         if item.get("type") == "choices" and item.get("from_name") == DISCARD:
@@ -150,7 +152,7 @@ def read_result(
             notes.append(_relation(item, groups, parts))
         else:
             problems.append(_unknown(item))
-    return Reading(masks, discard, tuple(problems), tuple(notes))
+    return Reading(masks, discard, tuple(problems), tuple(notes), tuple(specks))
 
 
 def _grouped(result: list[Any]) -> tuple[dict[str, list[_Item]], list[_Item]]:
@@ -266,7 +268,7 @@ class _Sheet:
     shown: Size
     min_pixels: int
     problems: list[Problem]
-    notes: list[str]
+    specks: list[str]
 
     @property
     def speck_limit(self) -> int:
@@ -309,9 +311,14 @@ def _united(regions: Sequence[_Region], parts: ObjectParts, sheet: _Sheet) -> It
         mask, specks = without_specks(whole, sheet.speck_limit)
         if specks:
             pixels = int(whole.sum() - mask.sum())
-            sheet.notes.append(f"{part}: {specks} specks of {pixels} pixels in all dropped")
+            sheet.specks.append(f"{part}: {_specks(specks, pixels)} dropped")
         if mask.any():
             yield PartMask(part, object, encode(mask), _common(drawn), len(drawn))
+
+
+def _specks(count: int, pixels: int) -> str:
+    size = f"{pixels} pixel" if pixels == 1 else f"{pixels} pixels"
+    return f"1 speck of {size}" if count == 1 else f"{count} specks of {size} in all"
 
 
 def _common(regions: Sequence[_Region]) -> Origin:

@@ -5,17 +5,26 @@ use the same numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import select
 
+from annotate.studio.answers import nested
 from annotate.studio.choose import CLOSED, FOR_GOOD, UNTIL_DELETED
+from annotate.studio.notes import Note, Seen, sum_up
+from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 
-MADE_ANEW = "what was drawn went with its task, and is kept in the exports: draw it in the new one"
+REFUSED = ("discard", "restored")
+MADE_ANEW = {
+    "kind": "made-anew",
+    "message": "what was drawn went with its task, and is kept in the exports: draw it in the "
+    "new one",
+    "severity": "error",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +35,9 @@ class Standing:
     discarded and are to be drawn after all. Masks taken from a model as they came are
     `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
     spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
-    `problems` what else was seen in answers, such as parts drawn over each other (M-02).
+    `problems` what else was seen in answers, such as parts drawn over each other (M-02), and
+    `notes` sum them up, but for images given up. Of a complete round, `undrawn` are the parts
+    drawn in no picture.
     Besides the images there are `checks`, honeypots, of which `checked` are done; their minutes
     count, nothing else of them does.
     """
@@ -52,6 +63,8 @@ class Standing:
     pulled: str | None
     checks: int = 0
     checked: int = 0
+    notes: tuple[Note, ...] = ()
+    undrawn: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """The fields by name."""
@@ -89,7 +102,9 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
-    problems, flagged = [], {flag.task_id for flag in flags}
+    problems: list[Seen] = []
+    flagged, parts = {flag.task_id for flag in flags}, work.vocabulary.object(batch.object)
+    refused, used = set[int](), set[str]()
     tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
         minutes += [answer.minutes] if answer.minutes is not None else []
@@ -97,18 +112,22 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
             checked += answer.kind in DONE
             continue
         kinds[answer.kind] += 1
-        lost = answer.kind not in DONE and answer.task_id != tasks[answer.image_id]
-        words = [MADE_ANEW] if lost else [one["message"] for one in answer.problems]
-        if answer.task_id not in flagged:  # else the flag says it
-            problems += [f"image {answer.image_id}: {one}" for one in words]
+        refused |= {answer.image_id} if answer.kind in REFUSED else set()
+        lost = answer.kind == "broken" and answer.task_id != tasks[answer.image_id]
+        found = [MADE_ANEW] if lost else _problems(answer, parts, told=answer.task_id in flagged)
+        problems += [(answer.image_id, problem) for problem in found]
+        used |= {mask["part"] for mask in answer.masks}
         origins.update(mask.get("origin", "manual") for mask in answer.masks)
+    done, images = sum(kinds[kind] for kind in DONE), len(tasks.keys() - secret)
+    complete = done == images and kinds["masks"] > 0
+    undrawn = [part.name for part in parts.parts if complete and part.id not in used]
     return Standing(
         object=batch.object,
         round=batch.round,
         state=batch.state,
         assignee=batch.assignee,
-        images=len(tasks.keys() - secret),
-        done=sum(kinds[kind] for kind in DONE),
+        images=images,
+        done=done,
         drawn=kinds["masks"],
         discarded=kinds["discard"],
         broken=kinds["broken"],
@@ -119,12 +138,25 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         minutes=sum(minutes),
         minutes_per_image=_mean(minutes),
         flags=tuple(flag.message for flag in flags),
-        problems=tuple(problems),
+        problems=tuple(f"image {image}: {one['message']}" for image, one in problems),
         project_id=batch.project_id,
         pulled=batch.cursor,
         checks=len(tasks.keys() & secret),
         checked=checked,
+        notes=sum_up(
+            [one for one in problems if one[0] not in refused], kinds.total() - len(refused)
+        ),
+        undrawn=tuple(undrawn),
     )
+
+
+def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:
+    """What was seen in an answer, but for errors `told` by a flag, and what is declared by now."""
+    for problem in answer.problems:
+        small, large = problem.get("parts", ("", ""))
+        declared = nested(small, large, parts)
+        if not declared and not (told and problem["severity"] == "error"):
+            yield problem
 
 
 def _mean(values: Sequence[float]) -> float | None:

@@ -54,7 +54,7 @@ def pull(
 def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
     """The result; rounds that could not be read make the command fail after it is told."""
     lines = [_line(one) for one in told if one.tasks or one.flags or one.submitted or one.trouble]
-    if any(one.flags or one.broken for one in told):
+    if any(one.flags or one.broken or one.noted for one in told):
         lines.append(f"in words: partlab studio status {quote(str(folder))}")
     if any(one.waiting for one in told):
         lines.append(f"next: partlab inspect discards {quote(str(folder))}")
@@ -72,6 +72,7 @@ def _line(one: "Pulled") -> str:
     counts = {"drawn": one.masks, "discarded": one.discards, "broken": one.broken}
     counts |= {"new flags": one.flags, "still open": one.open}
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    words += ", see the notes" if one.noted else ""
     name = f"{one.object} r{one.round}"
     if one.trouble:
         return f"{name}  not read: {one.trouble}"
@@ -103,7 +104,12 @@ def status(
             _show(found, folder)
 
 
-_SHOWN = 10  # notes on answers; --json has them all
+_SHOWN = 10  # notes on drawings; --json has them all
+
+
+def _list(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last} are" if others else f"{last} is"
 
 
 def _link(project_id: int | None) -> str | None:
@@ -165,7 +171,9 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
         )
         if one.state == "annotating" and (link := _link(one.project_id)):
             words.append(link)
-        more = len(one.problems) - _SHOWN
-        problems = [*one.problems[:_SHOWN], *([f"and {more} more such notes"] if more > 0 else [])]
-        for message in (*words, *one.flags, *problems):
+        if one.undrawn:
+            words.append(f"{_list(one.undrawn)} drawn in no picture")
+        more = len(one.notes) - _SHOWN
+        notes = [*map(str, one.notes[:_SHOWN]), *([f"and {more} more notes"] if more > 0 else [])]
+        for message in (*words, *one.flags, *notes):
             stdout.print(f"{one.object} r{one.round}: {message}", markup=False)

@@ -289,7 +289,7 @@ def test_specks_are_dropped_and_told() -> None:
     mask[35, 50] = mask[36, 51] = mask[36, 50] = True  # a slip of the mouse, touching by corners
     reading = read(brush(mask))
     assert np.array_equal(only_mask(reading), box(5, 5, 20, 20))
-    assert reading.notes == ("head: 1 specks of 3 pixels in all dropped",)
+    assert reading.specks == ("head: 1 speck of 3 pixels dropped",)
     assert np.array_equal(only_mask(read(brush(mask), min_pixels=3)), mask)
 
 
@@ -298,12 +298,12 @@ def test_specks_are_counted_in_pixels_of_the_shown_picture() -> None:
     mask[35, 50] = True  # 9 pixels once enlarged
     reading = read(brush(mask), size=(180, 120))
     assert area(reading.masks[0].rle) == 9 * 400
-    assert "9 pixels" in reading.notes[0]
+    assert "9 pixels" in reading.specks[0]
 
 
 def test_a_speck_that_belongs_to_another_region_of_the_part_stays() -> None:
     reading = read(brush(box(5, 5, 20, 20)), brush(box(25, 5, 1, 1), id="b"))
-    assert (area(reading.masks[0].rle), reading.notes) == (401, ())
+    assert (area(reading.masks[0].rle), reading.specks) == (401, ())
 
 
 @given(arrays(bool, (12, 15)), st.integers(2, 9))

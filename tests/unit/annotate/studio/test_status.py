@@ -196,3 +196,73 @@ def test_pull_recommends_what_can_be_done(work: Work, commands: FakeTasks) -> No
     told = partlab("studio", "pull", work.folder)
     assert f"next: partlab inspect sample {work.folder} --by WHO" in told
     assert "inspect discards" not in told
+
+
+def notes(work: Work) -> list[str]:
+    return [str(note) for note in standings(work)[0].notes]
+
+
+def test_what_holds_for_many_pictures_is_said_once(
+    work: Work, commands: FakeTasks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """M-02: a rule broken in every picture, and a part nobody drew, stand out."""
+    monkeypatch.setenv("COLUMNS", "80")
+    for task in range(1001, 1012):
+        commands.annotate(task, drawn(RAM, head=HEAD, body=(5, 5, 30, 30)))
+    suggested = [
+        {**region, "origin": "prediction"}
+        for region in drawn(RAM, head=HEAD, horn=HORN, body=(5, 5, 30, 30))
+    ]
+    commands.annotate(1012, [*suggested, refused()])  # given up: nobody drew these
+    second = drawn(RAM, head=(40, 5, 20, 20), body=(40, 5, 20, 30))
+    for region in second:
+        number = {"from_name": "object", "type": "number", "value": {"number": 2}}
+        commands.tasks[1001]["annotations"][0]["result"] += [
+            {**region, "id": f"second{region['id']}"},
+            {**region, "id": f"second{region['id']}", **number},
+        ]
+    told = partlab("studio", "pull", work.folder)
+    assert "11 drawn, 1 discarded, see the notes" in told
+    assert f"in words: partlab studio status {work.folder}" in told  # though it was submitted
+    (ram,) = standings(work)
+    assert len(ram.problems) == 14  # two objects of the first image, suggestions of the last
+    words = "head lies in body, and no inclusion is declared"
+    listed = ", ".join(map(str, range(1, 11)))
+    assert notes(work) == [f"11 of 11 images: {words} (image {listed}, …)"]
+    assert ram.undrawn == ("horn",)
+    shown = partlab("studio", "status", work.folder)
+    assert shown.count("no inclusion is declared") == 1
+    assert "ram r1: horn is drawn in no picture" in shown
+    (row,) = json.loads(partlab("studio", "status", work.folder, json=True))["rounds"]
+    assert row["notes"][0]["images"] == list(range(1, 12))
+    assert row["problems"] == list(ram.problems)
+    inclusions = {"horn": "head", "head": "body"}
+    declared = FARM.replaced([RAM.model_copy(update={"inclusions": inclusions})])
+    work.replace_vocabulary(declared, "lead")
+    assert notes(work) == []
+
+
+def test_a_flag_hides_no_note_and_a_round_under_way_misses_no_part(
+    work: Work, commands: FakeTasks
+) -> None:
+    for task in (1001, 1002):
+        commands.annotate(task, drawn(RAM, head=HEAD, body=(5, 5, 30, 30)))
+    commands.annotate(1002, [], by=3)
+    commands.annotate(1003, drawn(RAM, head=(5, 5, 20, 20), body=(40, 5, 10, 10)))
+    told = partlab("studio", "pull", work.folder)
+    assert "see the notes" in told
+    assert notes(work)[0].startswith("2 of 3 images: head lies in body")
+    assert standings(work)[0].undrawn == ()
+    commands.annotate(1004, drawn(RAM, head=HEAD, horn=HORN, body=BODY))
+    assert "see the notes" not in partlab("studio", "pull", work.folder)  # nothing new to see
+
+
+def test_specks_are_one_line(work: Work, commands: FakeTasks) -> None:
+    for task in (1001, 1002):
+        commands.annotate(task, drawn(RAM, head=HEAD, body=(50, 40, 1, 1)))
+    told = partlab("studio", "pull", work.folder)
+    assert "notes" not in told  # they need nobody
+    assert notes(work) == [
+        "2 of 2 images: specks, such as slips of the mouse, are dropped (image 1, 2)"
+    ]
+    assert standings(work)[0].problems[0] == "image 1: body: 1 speck of 1 pixel dropped"
