@@ -7,7 +7,9 @@ from pathlib import Path
 from shlex import quote
 
 from annotate.studio.environment import environment, python_of
-from annotate.studio.server import DATABASE, login_of, quiet_variables
+from annotate.studio.process import quiet_variables
+from annotate.studio.server import login_of
+from annotate.studio.template import DATABASE
 from annotate.studio.users import checked_email
 from partlab.errors import ConfigError, NotFoundError, StudioError, UnknownNameError
 

@@ -11,7 +11,6 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import socket
 import subprocess
 import time
@@ -25,7 +24,9 @@ from pydantic import Field
 
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.connection import is_loopback
-from annotate.studio.environment import VERSION, cache_folder, environment, python_of
+from annotate.studio.environment import environment
+from annotate.studio.process import last_line, quiet_variables, run_label_studio
+from annotate.studio.template import DATABASE, copy_template, default_template, need_database
 from annotate.studio.users import checked_email
 from partlab.config import Config, load_config
 from partlab.errors import (
@@ -39,25 +40,8 @@ from partlab.files import exclusive, read_lines, replacing
 
 log = logging.getLogger(__name__)
 
-DATABASE = "label_studio.sqlite3"
-COUNT_ONLY_WHAT_CAME = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
-"""Label Studio's own switch: without it, it counts a whole project after every import of
-suggestions, so that a push takes the square of the project's size (ADR 0010)."""
 _LOGIN, _JOURNAL = "login.json", "server.log"
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # where this machine itself finds it
-# Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
-_PROGRAM = """
-import os, sys, threading, time
-parent = int(sys.argv[1])
-def watch():
-    while os.getppid() == parent:
-        time.sleep(0.5)
-    os._exit(1)
-threading.Thread(target=watch, daemon=True).start()
-sys.argv[:2] = ["label-studio"]
-from label_studio.server import main
-main()
-"""
 
 
 class Login(Config):
@@ -93,7 +77,7 @@ class Running:
         """
         code = self.process.wait()
         raise StudioError(
-            f"Label Studio ended by itself (code {code}): {_last_line(self.folder / _JOURNAL)}",
+            f"Label Studio ended by itself (code {code}): {last_line(self.folder / _JOURNAL)}",
             hint=f"the whole story is in {self.folder / _JOURNAL}",
         )
 
@@ -134,7 +118,7 @@ def start_server(
     _check(host, root, allow_remote=allow_remote)
     _need_own_folder(folder)
     if template is not None:
-        _need_database(Path(template))
+        need_database(Path(template))
     if not folder.exists():  # what fails is not to leave a folder behind
         _free(host, port)
         env = environment(env)
@@ -145,12 +129,12 @@ def start_server(
         login = _login(folder, email)  # first of all: it says whose the folder is
         data, extra = folder / "data", dict(settings or {})
         if not (data / DATABASE).exists() and extra.get("DJANGO_DB", "sqlite") == "sqlite":
-            _from_template(data, Path(template) if template else default_template(env))
+            copy_template(data, Path(template) if template else default_template(env))
         port = _free(host, port)
         url = f"http://{_in_url(_EVERYWHERE.get(host, host))}:{port}"
         variables = {**_variables(data, root, url, login, open_to_all=not _is_local(host)), **extra}
         arguments = ["start", "--no-browser", "--internal-host", _in_url(host), "-p", str(port)]
-        with _child(env, arguments, variables, folder / _JOURNAL) as child:
+        with run_label_studio(env, arguments, variables, folder / _JOURNAL) as child:
             _wait_for(url, login, child, folder, patience)
             yield Running(url, login.email, login.password, login.token, child, folder, root)
 
@@ -236,62 +220,6 @@ def read_settings(path: str | Path) -> dict[str, str]:
     return found
 
 
-# -- what the server starts from --------------------------------------------------------------
-
-
-def default_template(env: Path) -> Path:
-    """A folder with a migrated database without users, made once for each version (1 minute)."""
-    folder = cache_folder() / f"label-studio-{VERSION}-template"
-    if not (folder / DATABASE).is_file():
-        with exclusive(folder.with_name(f"{folder.name}.making")):
-            if not (folder / DATABASE).is_file():
-                make_template(env, folder)
-    return folder
-
-
-def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
-    """Make a migrated database in `folder`, which appears only when it is whole.
-
-    Raises:
-        StudioError: Label Studio could not make it; the message has its last line.
-    """
-    log.info("making an empty database of Label Studio, once (about a minute)")
-    scratch = folder.with_name(f"{folder.name}.making") / "data"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    journal = scratch / "log.txt"
-    # Not `--version`, which would go on to start a server.
-    with _child(env, ["version"], quiet_variables(scratch), journal) as child:
-        try:
-            code = child.wait(patience)
-        except subprocess.TimeoutExpired:
-            code = -1
-    if code or not (scratch / DATABASE).is_file():
-        raise StudioError(
-            f"Label Studio could not make its database: {_last_line(journal)}",
-            hint=f"run `{python_of(env)} -m label_studio.server version` to see why",
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    os.replace(scratch / DATABASE, folder / DATABASE)
-    shutil.rmtree(scratch)
-
-
-def _need_database(template: Path) -> None:
-    if not (template / DATABASE).is_file():
-        raise NotFoundError(
-            f"no {DATABASE} in {template}",
-            hint="--template is a folder with a migrated database; leave it out to have one made",
-        )
-
-
-def _from_template(data: Path, template: Path) -> None:
-    """Copy the database alone: every server signs with a secret key of its own."""
-    data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with replacing(data / DATABASE) as scratch:
-        shutil.copyfile(template / DATABASE, scratch)
-
-
 def login_of(folder: Path) -> Login | None:
     """The administrator of the server in a folder; None when it holds none.
 
@@ -315,23 +243,6 @@ def _login(folder: Path, email: str) -> Login:
     return login
 
 
-def quiet_variables(data: Path) -> dict[str, str]:
-    """A clean environment in which nothing is told to anybody."""
-    return {
-        "HOME": str(data),
-        "PATH": "/usr/local/bin:/usr/bin:/bin",
-        "LANG": "C.UTF-8",
-        "LABEL_STUDIO_BASE_DATA_DIR": str(data),
-        "COLLECT_ANALYTICS": "false",
-        "LATEST_VERSION_CHECK": "false",
-        "SENTRY_DSN": "",  # empty switches it off; the default is a real address
-        "FRONTEND_SENTRY_DSN": "",
-        "FEATURE_FLAGS_OFFLINE": "true",
-        COUNT_ONLY_WHAT_CAME: "true",
-        "LOG_LEVEL": "WARNING",
-    }
-
-
 def _variables(
     data: Path, root: Path, url: str, login: Login, *, open_to_all: bool
 ) -> dict[str, str]:
@@ -352,36 +263,6 @@ def _variables(
     }
 
 
-# -- the process ------------------------------------------------------------------------------
-
-
-@contextmanager
-def _child(
-    env: Path, arguments: list[str], variables: Mapping[str, str], journal: Path
-) -> Iterator[subprocess.Popen[bytes]]:
-    """Label Studio as a process; Ctrl-C reaches us first, and then stops it in order."""
-    program = [str(python_of(env)), "-I", "-u", "-X", "utf8", "-c", _PROGRAM, str(os.getpid())]
-    with journal.open("ab") as output:
-        child = subprocess.Popen(
-            [*program, *arguments],
-            env=dict(variables),
-            cwd=journal.parent,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield child
-    finally:
-        child.terminate()
-        try:
-            child.wait(10)
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
-
-
 def _wait_for(
     url: str, login: Login, child: subprocess.Popen[bytes], folder: Path, patience: float
 ) -> None:
@@ -389,7 +270,7 @@ def _wait_for(
     while not _is_up(url):
         if child.poll() is not None:
             raise StudioError(
-                f"Label Studio ended while starting: {_last_line(folder / _JOURNAL)}",
+                f"Label Studio ended while starting: {last_line(folder / _JOURNAL)}",
                 hint=f"the whole story is in {folder / _JOURNAL}",
             )
         if time.monotonic() > until:
@@ -413,10 +294,3 @@ def _is_up(url: str) -> bool:
     with suppress(httpx.HTTPError):
         return httpx.get(f"{url}/health", timeout=10, trust_env=False).status_code == 200
     return False
-
-
-def _last_line(journal: Path) -> str:
-    with suppress(OSError):
-        lines = journal.read_text(encoding="utf-8", errors="replace").split("\n")
-        return next((line.strip()[:300] for line in reversed(lines) if line.strip()), "no message")
-    return "no message"

@@ -21,7 +21,8 @@ from typer.testing import CliRunner
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.environment import environment, find_environment
 from annotate.studio.password import new_password
-from annotate.studio.server import Running, make_template, start_server
+from annotate.studio.server import Running, start_server
+from annotate.studio.template import make_template
 from annotate.studio.users import create_users
 from app.cli.main import app
 from partlab.errors import (
