@@ -463,10 +463,10 @@ def web(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[str]:
 
 
 def test_pictures_may_come_from_a_web_server(make_work: MakeWork, studio: Studio, web: str) -> None:
-    work = make_work(name="farm", image_url=f"{web}/farm/images/")
+    work = make_work(name="zoo", image_url=f"{web}/zoo/images/")
     told = by_object(create(work, studio, annotators=[ANN]))[PEAR.name]
     address = tasks_of(studio, told)[0]["data"]["image"]
-    assert address.startswith(f"{web}/farm/images/Birne")
+    assert address.startswith(f"{web}/zoo/images/Birne")
     image = work.images(PEAR.name)[0]
     assert httpx.get(address).content == shown_picture(work.folder, image).read_bytes()
     assert studio.get("/api/storages/localfiles", project=told.project_id) == []
@@ -484,17 +484,17 @@ def test_pictures_that_browsers_would_not_show(
     make_work: MakeWork, studio: Studio, web: str
 ) -> None:
     with pytest.raises(StudioError, match="browsers show no picture") as caught:
-        create(make_work(name="farm", image_url=f"{web}/farm/images"), studio, annotators=[ANN])
+        create(make_work(name="zoo", image_url=f"{web}/zoo/images"), studio, annotators=[ANN])
     assert f"Access-Control-Allow-Origin: {studio.url}" in str(caught.value.hint)
 
 
 def test_a_mistyped_address_can_be_put_right(
     make_work: MakeWork, studio: Studio, web: str, tmp_path: Path
 ) -> None:
-    work = make_work(name="farm", image_url=f"{web}/from/images")
+    work = make_work(name="zoo", image_url=f"{web}/from/images")
     with pytest.raises(StudioError, match="is not the picture"):
         create(work, studio, annotators=[ANN])
-    right = f"{web}/farm/images"
+    right = f"{web}/zoo/images"
     reopen_work(work.folder, image_url=right, dry_run=True)
     with Work.open(work.folder) as same:
         assert same.settings.image_url == f"{web}/from/images"
