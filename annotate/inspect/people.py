@@ -1,5 +1,6 @@
 """Who inspects: names as they are kept, and slips of the pen found before they count."""
 
+import re
 from difflib import SequenceMatcher
 
 from sqlalchemy import select
@@ -53,7 +54,14 @@ def _known(work: Work) -> list[str]:
 def _is_near(a: str, b: str) -> bool:
     """Whether names, and hosts where both have one, differ by little."""
     (name, _, host), (other, _, elsewhere) = (one.casefold().partition("@") for one in (a, b))
+    if _words(name) == _words(other) and host == elsewhere:
+        return False  # annotator1 and annotator2, a.mueller and m.mueller
     return _alike(name, other) and (not (host and elsewhere) or _alike(host, elsewhere))
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name without numbers and initials."""
+    return [word for word in re.split(r"[\W\d_]+", name) if len(word) > 1]
 
 
 def _alike(a: str, b: str) -> bool:

@@ -140,15 +140,14 @@ def _take_review(
     case = next((c for c in cases if c.image_id == word.image_id), None)
     if case is None or _refused(word, case.annotator, told, "discards"):
         return
-    if word.at < (case.refused_at or ""):
-        told.refused.append(f"{word.where}: the image was refused anew since; look at it again")
-        return
     own = next((one for one in case.reviews if same_person(one.inspector, word.who)), None)
     if own is not None and own.uphold != (word.verdict == UPHOLD):
         before = UPHOLD if own.uphold else RESTORE
         told.refused.append(f"{word.where}: they said {before!r} before, and a review stands")
     elif own is not None:
         told.known += 1
+    elif word.at < (case.refused_at or ""):
+        told.refused.append(f"{word.where}: the image was refused anew since; look at it again")
     elif not case.open:
         told.refused.append(f"{word.where}: the review of this image is closed")
     else:

@@ -42,7 +42,7 @@ def reassign(
     if dry_run:
         return batch, _answers(work, batch, force=force)
     who = str(studio.whoami()["email"])
-    _fetch(work, studio, batch, who)
+    _fetch(work, studio, batch, who, force=force)
     with pulling(work), handing_out(work.folder):
         need_settled(work)
         batch = work.batch(owner)
@@ -60,13 +60,17 @@ def _need_open(batch: Batch, to: str) -> None:
         raise StateError(f"{what} is {to}'s already")
 
 
-def _fetch(work: Work, studio: Studio, batch: Batch, who: str) -> None:
-    """Take in what was drawn so far."""
+def _fetch(work: Work, studio: Studio, batch: Batch, who: str, *, force: bool) -> None:
+    """Take in what was drawn so far; `force` goes on without what cannot be read."""
     if batch.project_id is None or batch.state in OVER:
         return
     for told in pull(work, studio, objects=[batch.object], submit=False, who=who):
-        if told.trouble and told.round == batch.round:
-            raise StudioError(told.trouble, hint=told.hint)
+        if not told.trouble or told.round != batch.round:
+            continue
+        if not force:
+            hint = f"{told.hint}; or go on with --force, without what was not pulled"
+            raise StudioError(told.trouble, hint=hint)
+        log.warning("%s: going on without what was not pulled", told.trouble)
 
 
 def _answers(work: Work, batch: Batch, *, force: bool) -> int:

@@ -143,6 +143,7 @@ class Recorder:
             "kind": "task-gone",
             "message": f"{where}: somebody deleted the task in Label Studio; {what}",
             "at": datetime.now(UTC).isoformat(timespec="microseconds"),
+            "settled": False,  # or a merge would keep that of an earlier one
         }
 
     def _header(

@@ -53,9 +53,8 @@ def named_objects(work: Work, names: Sequence[str] = ()) -> list[str]:
     Raises:
         UnknownNameError: the work has no such category.
     """
-    query = select(Image.object).distinct().order_by(Image.object)
     with work.read() as session:
-        known = list(session.scalars(query))
+        known = sorted(session.scalars(select(Image.object).distinct()))
     for name in names:
         if name not in known:
             raise UnknownNameError("object category", name, known)

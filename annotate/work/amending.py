@@ -3,7 +3,6 @@
 from sqlalchemy import select
 
 from annotate.work.change import PART_GONE, Change, Rules, is_drawn
-from annotate.work.discards import refusal_of, reviews_of
 from annotate.work.tables import About, Answer, CategoryId
 from partlab.errors import StateError
 
@@ -34,8 +33,7 @@ def _migrated(change: Change) -> None:
         )
         if moved != answer.masks:
             answer.masks = [mask for mask in moved if mask["part"]]
-        if (now := updated.get(str(answer.image_id))) is not None:
-            _restamp(change, answer, now)
+        answer.updated_at = updated.get(str(answer.image_id), answer.updated_at)
         words = f"the part {', '.join(lost)} is no longer in the vocabulary: draw it afresh"
         why = (words if lost else None) if redraw is None else redraw.get(str(answer.image_id))
         if why is not None and is_drawn(answer):
@@ -43,14 +41,6 @@ def _migrated(change: Change) -> None:
             answer.kind, batch.state, batch.manifest_hash = "broken", "annotating", None
             problem = {"kind": PART_GONE, "message": why, "severity": "error"}
             answer.problems = [*answer.problems, problem]
-
-
-def _restamp(change: Change, answer: Answer, now: str) -> None:
-    """The same answer at another time; what inspectors said of it, as a refusal, stays said."""
-    reviews = reviews_of(change.session, answer)
-    answer.updated_at = now
-    for review in reviews:
-        review.refusal = refusal_of(answer)
 
 
 @rules("vocabulary")

@@ -10,8 +10,11 @@ from annotate.work.tables import Answer, Batch, DiscardReview, Image
 
 
 def refusal_of(answer: Any) -> str:
-    """Which refusal an answer (or a row with its columns) is; one that comes later is another."""
-    return f"{answer.annotation_id}@{answer.updated_at}"
+    """Which refusal an answer (or a row with its columns) is: one for another reason is another.
+
+    Saving it again is none, or an annotator could so be rid of what an inspector said of it.
+    """
+    return str(answer.reason)
 
 
 def reviews_of(session: Session, answer: Any) -> list[DiscardReview]:
@@ -41,8 +44,7 @@ _REFUSALS = select(
     Answer.round,
     Answer.image_id,
     Answer.kind,
-    Answer.annotation_id,
-    Answer.updated_at,
+    Answer.reason,
 )
 
 

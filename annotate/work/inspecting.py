@@ -84,14 +84,19 @@ def _decided(change: Change) -> None:
 
 @rules("discard-review")
 def _discard_review(change: Change) -> None:
-    """{image_id, uphold, note?, …}: one of two inspectors on a discarded image (Q-04).
+    """{image_id, uphold, reason?, note?, …}: one of two inspectors on a discarded image (Q-04).
 
-    A word is about the refusal that stands now: one that comes after it is reviewed afresh.
+    A word is about the refusal for the reason that stands now: another is reviewed afresh.
     """
     batch, data, who = change.batch("annotating", "submitted"), change.data, change.event.who
     answer = change.find(Answer, data["image_id"])
     if answer is None or answer.kind != "discard":
         raise StateError(f"image {data['image_id']} of {batch.object} is not discarded")
+    if data.get("reason", answer.reason) != answer.reason:
+        raise StateError(
+            f"image {answer.image_id} of {batch.object} was given up anew: {answer.reason}",
+            hint="look at it again",
+        )
     if same_person(who, answer.annotator) or same_person(who, batch.assignee):
         raise StateError(f"{who} discarded image {answer.image_id}; two others must review it")
     reviews = reviews_of(change.session, answer)

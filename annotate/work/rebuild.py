@@ -82,7 +82,7 @@ def _holding_old(folder: Path, settings: WorkSettings, source: Path) -> Iterator
             except BusyError:
                 raise
             except (PartlabError, DBAPIError, sqlite3.Error) as error:
-                log.warning("the old database is of no help: %s", error)
+                log.warning("the old database is of no help: %s", str(error).partition("\n")[0])
         yield
 
 

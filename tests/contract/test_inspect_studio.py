@@ -288,8 +288,13 @@ def test_a_word_on_an_earlier_refusal_is_not_one_on_the_next(
     (opened,) = open_discards(inspection, studio, "ram")
     word = team[INA].submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
     assert read_discards(inspection, studio, "ram").taken == 1
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     anew = answer(work, 3, "discard")
-    anew.updated_at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    anew.updated_at = now
+    pull(work, [anew])
+    assert read_discards(inspection, studio, "ram").known == 1  # it was only saved again
+    anew = answer(work, 3, "discard")
+    anew.updated_at, anew.reason = now, "object too small"
     pull(work, [anew])
     told = read_discards(inspection, studio, "ram")
     assert told.taken == 0

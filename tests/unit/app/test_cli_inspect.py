@@ -13,6 +13,7 @@ from farm import hand_out
 from farm_drawn import begin, submit_drawn
 from typer.testing import CliRunner
 
+from annotate.inspect.people import named
 from annotate.work import Work
 from app.cli.main import app
 
@@ -286,8 +287,11 @@ def test_a_slip_in_a_name_makes_no_second_inspector(folder: Path, run: Run) -> N
     assert "already reviewed" in run(*review, "ivo", code=1)
     assert run(*review, "ivor@example.org", "--new-inspector")["state"] == "final"
     third = ("discards", "ram", "--image", "3", "--uphold", "--by")
-    assert run(*third, "ivor@example.org")["state"] == "waiting"  # known by now
-    assert run(*third, "ben@example.org")["state"] == "final"  # like nobody else
+    run(*third, "inspector1@x.org")
+    assert "already" not in run(*third, "inspector2@x.org", json_=False)  # two by their numbers
+    with Work.open(folder) as work:
+        assert named(work, "ivor@example.org") == "ivor@example.org"  # known by now
+        assert named(work, "ben@example.org") == "ben@example.org"  # like nobody else
 
 
 def test_hours_and_history(run: Run, folder: Path) -> None:

@@ -215,6 +215,25 @@ def test_a_refusal_for_another_reason_is_reviewed_afresh(
     assert work.batch("ram").state == "annotating"
 
 
+def test_a_refusal_saved_again_keeps_what_inspectors_said(
+    inspection: Inspection, work: Work
+) -> None:
+    """Q-04: an annotator cannot be rid of a word by pressing Update."""
+    inspection.review_discard("ram", 2, False, INA)
+    redraw(work, 2, "2026-01-02T00:00:00Z", "low quality")
+    case = inspection.review_discard("ram", 2, False, BEN)
+    assert (case.state, len(case.reviews)) == ("restored", 2)
+
+
+def test_a_word_on_a_reason_that_has_changed_is_not_taken(
+    inspection: Inspection, work: Work
+) -> None:
+    word = {"image_id": 2, "uphold": True, "reason": "low quality"}
+    redraw(work, 2, "2026-01-02T00:00:00Z", "object too small")
+    with pytest.raises(StateError, match="given up anew: object too small"):
+        work.record("discard-review", who=INA, object="ram", data=word)
+
+
 def test_a_round_that_was_given_up_waits_for_nobody(inspection: Inspection, work: Work) -> None:
     inspection.review_discard("ram", 2, True, INA)
     work.record("abandoned", who="lead", object="ram", data={"reason": "left"})

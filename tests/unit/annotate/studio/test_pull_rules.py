@@ -18,7 +18,7 @@ from annotate.studio.reassign import reassign
 from annotate.studio.status import standings
 from annotate.work import Answer, Flag, Work, rebuild_work
 from annotate.work.tables import Image
-from partlab.errors import StateError
+from partlab.errors import StateError, StudioError
 from partlab.files import read_json
 from partlab.masks import decode
 
@@ -119,6 +119,16 @@ def test_what_is_not_pulled_yet_is_not_overlooked_when_a_category_changes_hands(
         ("abandoned", "ann@x.org"),
         ("planned", "ben@x.org"),
     ]
+
+
+def test_a_category_whose_project_is_gone_can_be_handed_over(work: Work, server: FakeTasks) -> None:
+    server.projects.clear()
+    with pytest.raises(StudioError, match="gone") as refused:
+        hand_over(work, server, "ben@x.org")
+    assert "or go on with --force" in str(refused.value.hint)
+    assert work.batch("ram").assignee == "ann@x.org"
+    hand_over(work, server, "ben@x.org", force=True)
+    assert work.batch("ram").assignee == "ben@x.org"
 
 
 def test_a_foreign_edit_leaves_what_was_pulled_before(work: Work, server: FakeTasks) -> None:
