@@ -265,14 +265,20 @@ def test_a_third_review_needs_no_project_of_the_first_two(
     assert inspection.discards("ram")[0].state == "final"
 
 
-def test_a_review_changed_in_label_studio_is_not_swallowed(
-    studio: Studio, work: Work, team: dict[str, Person]
-) -> None:
+def rightly_refused(studio: Studio, work: Work, by: Person) -> tuple[Inspection, Any]:
+    """Image 3 is refused, and a first inspector upholds that in Label Studio; their word."""
     submit_drawn(work, discards=(3,))
     inspection = Inspection(work)
     (opened,) = open_discards(inspection, studio, "ram")
-    word = team[INA].submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
+    word = by.submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
     assert read_discards(inspection, studio, "ram").taken == 1
+    return inspection, word
+
+
+def test_a_review_changed_in_label_studio_is_not_swallowed(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    inspection, word = rightly_refused(studio, work, team[INA])
     team[INA].update(word["id"], said(verdict="draw it after all"))
     told = read_discards(inspection, studio, "ram")
     assert (told.taken, told.known) == (0, 0)
@@ -283,11 +289,7 @@ def test_a_word_on_an_earlier_refusal_is_not_one_on_the_next(
     studio: Studio, work: Work, team: dict[str, Person]
 ) -> None:
     """Q-04: the picture is refused anew, after somebody spoke; they look at it again."""
-    submit_drawn(work, discards=(3,))
-    inspection = Inspection(work)
-    (opened,) = open_discards(inspection, studio, "ram")
-    word = team[INA].submit(tasks(studio, opened)[3], said(verdict="rightly refused"))
-    assert read_discards(inspection, studio, "ram").taken == 1
+    inspection, word = rightly_refused(studio, work, team[INA])
     now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
     anew = answer(work, 3, "discard")
     anew.updated_at = now

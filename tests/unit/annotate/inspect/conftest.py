@@ -1,14 +1,17 @@
-"""A drawn world with true masks, and predictions as bad as a small network's."""
+"""A drawn world with true masks, predictions as bad as a small network's, and a farm."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from farm import start
 from PIL import Image as PillowImage
 from PIL import ImageFilter
 
+from annotate.inspect import service
+from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from partlab.coco import read_coco
 from partlab.masks import BoolMask, decode, encode
@@ -92,3 +95,12 @@ def change() -> Callable[..., Dataset]:
         return replace(dataset, annotations=[a for a in kept if a is not None])
 
     return changed
+
+
+@pytest.fixture
+def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
+    """A farm before anything is handed out; what inspectors see is not drawn."""
+    for name in ("render", "render_sheet"):
+        monkeypatch.setattr(service, name, lambda *_: None)
+    with start(tmp_path / "work") as made:
+        yield made

@@ -1,14 +1,10 @@
 """What a work took (Q-03, Q-04)."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import pytest
-from farm import hand_out, start
+from farm import hand_out
 from farm_drawn import mask, submit_drawn
 
 from annotate.effort import PUBLISHED, Effort
-from annotate.inspect import service
 from annotate.inspect.effort import measure_effort, note_hours
 from annotate.inspect.service import Inspection
 from annotate.studio.status import standings
@@ -16,14 +12,6 @@ from annotate.work import Work
 from partlab.errors import ConfigError, SchemaError
 
 INA, BEN = "ina@x.org", "ben@x.org"
-
-
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    for name in ("render", "render_sheet"):
-        monkeypatch.setattr(service, name, lambda *_: None)
-    with start(tmp_path / "work") as made:
-        yield made
 
 
 def rounds(work: Work) -> None:

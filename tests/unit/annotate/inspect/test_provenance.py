@@ -1,26 +1,13 @@
 """Whether a model had a hand in what people drew (D-05)."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
-from farm import hand_out, pull, start
+from farm import hand_out, pull
 from farm_drawn import drawn, mask, submit_drawn
 
-from annotate.inspect import service
 from annotate.inspect.export import Wanted, build
 from annotate.inspect.service import Inspection
 from annotate.work import Work
 
 ANN, INA = "ann@x.org", "ina@x.org"
-
-
-@pytest.fixture
-def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
-    for name in ("render", "render_sheet"):
-        monkeypatch.setattr(service, name, lambda *_: None)
-    with start(tmp_path / "work") as made:
-        yield made
 
 
 def decide(work: Work, passed: bool = True) -> None:
