@@ -20,7 +20,7 @@ from annotate.checks.splits import SplitCheck
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.masks import Rle, area
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Annotation, Dataset, Finding, Image
 
 
@@ -88,7 +88,6 @@ def check_folder(
     *,
     pictures: bool = True,
     settings: CheckSettings | None = None,
-    progress: Progress = silent,
 ) -> Report:
     """Check one split, or all of them and what they share.
 
@@ -108,7 +107,7 @@ def check_folder(
         if split in (None, name):
             dataset = read_coco(file, lenient=True)
             look = PictureCheck(dataset) if pictures else None
-            found = [*check_dataset(dataset, look, settings, progress)]
+            found = [*check_dataset(dataset, look, settings)]
             found += across(name, dataset, look.by_hash if look else {})
             findings += [replace(finding, file=str(file)) for finding in found]
             images, annotations = (
@@ -122,14 +121,13 @@ def check_dataset(
     dataset: Dataset,
     pictures: PictureCheck | None = None,
     settings: CheckSettings | None = None,
-    progress: Progress = silent,
 ) -> Iterator[Finding]:
     """Every finding of one data set; picture files are read only with `pictures`."""
     settings = settings or CheckSettings()
     yield from record_findings(dataset, human_only=settings.human_only)
     areas = Areas(dataset)
     seen: set[int] = set()
-    for image in progress(dataset.images, "checking", total=len(dataset.images)):
+    for image in track(dataset.images, "checking", total=len(dataset.images)):
         if image.id not in seen:
             yield from _one_image(dataset, image, areas, settings)
         seen.add(image.id)

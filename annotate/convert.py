@@ -9,7 +9,6 @@ from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.files import claim_folder
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
@@ -24,7 +23,6 @@ def import_folder(
     names: Path | None = None,
     pictures: Pictures = Pictures.link,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Raw:
     """Read `path` and write it as our own data set; returns counts of each split.
 
@@ -36,10 +34,10 @@ def import_folder(
     path = Path(path)
     name = format or guess_format(path)
     _require(path, images, names)
-    found = get_format(name).read(Source(path, images, names), progress)
+    found = get_format(name).read(Source(path, images, names))
     out = claim_folder(out, force=force, inputs=[path, images, names])
     for split, dataset in found.items():
-        get_format("coco").write(dataset, out, split, pictures, progress)
+        get_format("coco").write(dataset, out, split, pictures)
     return {"format": name, "out": str(out), "splits": _counts(found)}
 
 
@@ -51,7 +49,6 @@ def export_folder(
     split: str | None = None,
     pictures: Pictures = Pictures.link,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Raw:
     """Write a part data set in another format; returns counts of each split.
 
@@ -75,7 +72,7 @@ def export_folder(
         if dataset.broken and format != "coco":
             log.warning("%d broken records of %s are not carried over", len(dataset.broken), name)
         target = out if format == "coco" or len(chosen) == 1 else out / name
-        layout.write(dataset, target, name, pictures, progress)
+        layout.write(dataset, target, name, pictures)
     return {"format": format, "out": str(out), "splits": counts}
 
 

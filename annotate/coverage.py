@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from annotate.checks.masks import draw
 from annotate.checks.overlaps import coverage
 from partlab.errors import MaskError
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset, Finding
 
 WORST = 10
@@ -48,11 +48,11 @@ class Coverage:
     worst: list[Covered]
 
 
-def measure_coverage(datasets: Sequence[Dataset], progress: Progress = silent) -> Coverage:
+def measure_coverage(datasets: Sequence[Dataset]) -> Coverage:
     """Measure every image whose object is known; masks that cannot be drawn are left out."""
     found: list[Covered] = []
     for dataset in datasets:
-        for image in progress(dataset.images, "measuring coverage", len(dataset.images)):
+        for image in track(dataset.images, "measuring coverage", len(dataset.images)):
             masks = [(a, draw(a, image)) for a in dataset.annotations_of(image)]
             drawn = [(a, rle) for a, rle in masks if not isinstance(rle, Finding)]
             try:

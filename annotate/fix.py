@@ -22,8 +22,8 @@ from partlab.errors import DatasetError, NotFoundError
 from partlab.files import claim_folder
 from partlab.images import image_size
 from partlab.masks import area, bbox
-from partlab.progress import Progress, silent
-from partlab.schema import Annotation, Dataset, Finding, Image, Inclusions
+from partlab.parts import Inclusions
+from partlab.schema import Annotation, Dataset, Finding, Image
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,6 @@ def fix_folder(
     look: bool = True,
     force: bool = False,
     settings: CheckSettings | None = None,
-    progress: Progress = silent,
 ) -> Repair:
     """Write a repaired copy of every split to `out`, then check the copy.
 
@@ -57,9 +56,9 @@ def fix_folder(
     for split, file in splits.items():
         fixed, count = fix_dataset(read_coco(file, lenient=True), look=look, settings=settings)
         repaired += count
-        get_format("coco").write(fixed, out, split, pictures, progress)
+        get_format("coco").write(fixed, out, split, pictures)
     look = look and pictures is not Pictures.none
-    remaining = check_folder(out, pictures=look, settings=settings, progress=progress)
+    remaining = check_folder(out, pictures=look, settings=settings)
     return Repair(repaired, remaining)
 
 

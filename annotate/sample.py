@@ -19,7 +19,7 @@ from partlab.errors import (
 )
 from partlab.files import claim_folder, read_json, sha256_file, write_json
 from partlab.images import IMAGE_SUFFIXES, is_image_name, load_image
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 
 log = logging.getLogger(__name__)
@@ -66,7 +66,6 @@ def sample_images(
     origin_split: str | None = None,
     copy: bool = False,
     force: bool = False,
-    progress: Progress = silent,
 ) -> list[Chosen]:
     """Choose `per_object` images of every object category and write OUT/manifest.json.
 
@@ -84,9 +83,7 @@ def sample_images(
         raise ConfigError(f"cannot choose {per_object} images per object category")
     found = open_images(source, split)
     found.say_others()
-    chosen, unreadable = choose_images(
-        found, per_object, seed=seed, origin_split=origin_split, progress=progress
-    )
+    chosen, unreadable = choose_images(found, per_object, seed=seed, origin_split=origin_split)
     chosen.sort(key=lambda one: (one.object, one.file_name))
     folder = claim_folder(out, force=force, inputs=[source, found.root])
     if copy:
@@ -207,7 +204,6 @@ def choose_images(
     *,
     seed: int = 0,
     origin_split: str | None = None,
-    progress: Progress = silent,
 ) -> tuple[list[Chosen], list[str]]:
     """`wanted` readable images of every category in seeded order, and the unreadable ones.
 
@@ -217,7 +213,7 @@ def choose_images(
     need_enough({name: len(files) for name, files in source.names.items()}, wanted, source.root)
     chosen: list[Chosen] = []
     unreadable: list[str] = []
-    for owner in progress(source.names, "choosing", len(source.names)):
+    for owner in track(source.names, "choosing", len(source.names)):
         one_by_one = in_seeded_order(source, owner, seed=seed, unreadable=unreadable)
         for one in islice(one_by_one, wanted):
             stated = origin_split or one.origin_split

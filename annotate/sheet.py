@@ -19,7 +19,7 @@ from partlab.errors import (
 )
 from partlab.files import write_bytes
 from partlab.images import load_image
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset, Image
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,6 @@ def draw_sheet(
     style: Style = PLAIN,
     columns: int | None = None,
     captions: bool = True,
-    progress: Progress = silent,
 ) -> PillowImage.Image:
     """The chosen images with their masks; an unreadable one becomes an empty cell that says so.
 
@@ -110,7 +109,7 @@ def draw_sheet(
         DatasetError: none of the images can be read; the reason of the first is given.
     """
     pictures, names, problems = [], [], []
-    for dataset, image in progress(chosen, "drawing", len(chosen)):
+    for dataset, image in track(chosen, "drawing", len(chosen)):
         try:
             pictures.append(draw_image(dataset, image, part=part, style=style))
             names.append(image.file_name)

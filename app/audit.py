@@ -7,7 +7,6 @@ from pathlib import Path
 
 from annotate.formats.pictures import Pictures
 from partlab.coco import read_coco
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 
 LOWEST_SCORE = 0.05
@@ -33,9 +32,7 @@ def as_dataset(source: Path, *, pictures: bool) -> Iterator[Path]:
         yield out
 
 
-def found_by(
-    run: str | Path, data: str | Path, split: str | None = None, *, progress: Progress = silent
-) -> Dataset:
+def found_by(run: str | Path, data: str | Path, split: str | None = None) -> Dataset:
     """Every mask the run's network finds, instances apart, down to a low score.
 
     Raises:
@@ -50,7 +47,7 @@ def found_by(
     settings = Settings(thresholds=Thresholds(default=LOWEST_SCORE), unite=False)
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "store"
-        label_images(data, run, store, settings, split=split, workers=0, progress=progress)
+        label_images(data, run, store, settings, split=split, workers=0)
         found = Path(scratch) / "found"
         export_coco(Store.open(store), found, pictures=Pictures.none)
         return read_coco(found / "annotations" / "pseudo.json")

@@ -14,7 +14,6 @@ from annotate.world import WorldConfig, make_world
 from partlab.coco import read_coco
 from partlab.errors import OutputExistsError, PartlabError
 from partlab.files import read_json, write_json
-from partlab.progress import Progress, silent
 from pseudolabel.engine import label_images
 from pseudolabel.report import make_report, write_page
 from pseudolabel.store import Store
@@ -55,7 +54,6 @@ def quickstart(
     *,
     world: WorldConfig = WORLD,
     overrides: list[str] | None = None,
-    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Run the loop in `folder`; returns files, seconds of each step, and the scores.
 
@@ -69,7 +67,7 @@ def quickstart(
     training_config("torchvision", RECIPE, None, overrides or [])  # a typing error costs nothing
     _claim(loop.folder, world, overrides or [])
     seconds: dict[str, float] = {}
-    for number, (name, step) in enumerate(_steps(loop, world, overrides or [], progress), 1):
+    for number, (name, step) in enumerate(_steps(loop, world, overrides or []), 1):
         log.info("%d/5 %s", number, name)
         started = monotonic()
         step()
@@ -103,42 +101,41 @@ def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:
     write_json(mark, wanted)
 
 
-def _steps(loop: Loop, world: WorldConfig, overrides: list[str], progress: Progress) -> list[Any]:
+def _steps(loop: Loop, world: WorldConfig, overrides: list[str]) -> list[Any]:
     return [
-        ("draw a part world", lambda: _draw(loop, world, progress)),
-        ("train a part segmenter", lambda: _train(loop, overrides, progress)),
-        ("evaluate it on held-out images", lambda: _evaluate(loop, progress)),
-        ("pseudo-label the pool", lambda: _label(loop, progress)),
-        ("write the report", lambda: _report(loop, progress)),
+        ("draw a part world", lambda: _draw(loop, world)),
+        ("train a part segmenter", lambda: _train(loop, overrides)),
+        ("evaluate it on held-out images", lambda: _evaluate(loop)),
+        ("pseudo-label the pool", lambda: _label(loop)),
+        ("write the report", lambda: _report(loop)),
     ]
 
 
-def _draw(loop: Loop, world: WorldConfig, progress: Progress) -> None:
+def _draw(loop: Loop, world: WorldConfig) -> None:
     if not (loop.world / "world.json").is_file():
-        make_world(loop.world, world, force=True, progress=progress)
+        make_world(loop.world, world, force=True)
 
 
-def _train(loop: Loop, overrides: list[str], progress: Progress) -> None:
-    train_segmenter(loop.world, loop.run, recipe=RECIPE, overrides=overrides, progress=progress)
+def _train(loop: Loop, overrides: list[str]) -> None:
+    train_segmenter(loop.world, loop.run, recipe=RECIPE, overrides=overrides)
 
 
-def _evaluate(loop: Loop, progress: Progress) -> None:
+def _evaluate(loop: Loop) -> None:
     if not _evaluation(loop).is_file():
-        evaluate_run(loop.run, loop.world, split="heldout", progress=progress)
+        evaluate_run(loop.run, loop.world, split="heldout")
 
 
-def _label(loop: Loop, progress: Progress) -> None:
-    label_images(loop.world / "pool", loop.run, loop.pseudo, progress=progress)
+def _label(loop: Loop) -> None:
+    label_images(loop.world / "pool", loop.run, loop.pseudo)
 
 
-def _report(loop: Loop, progress: Progress) -> None:
+def _report(loop: Loop) -> None:
     found = make_report(
         Store.open(loop.pseudo),
         truth=read_coco(loop.world / "pool-truth.json"),
         human=read_coco(loop.world / "annotations" / "train.json"),
-        progress=progress,
     )
-    write_page(found, loop.pseudo / "report.html", progress)
+    write_page(found, loop.pseudo / "report.html")
 
 
 def _evaluation(loop: Loop) -> Path:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from partlab.errors import NotFoundError, UnknownNameError
+from partlab.parts import Inclusions, Parts
 
 T = TypeVar("T")
 OURS = "partlab"
@@ -155,10 +156,6 @@ class Discard(Record):
     verdicts = Field[list[Raw] | None]("verdicts", ours=True)
 
 
-Inclusions = dict[str, dict[str, str]]
-"""Per object category: inner (smaller) part -> outer (larger) part (M-04)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One defect of a data set, in words a person can act on.
@@ -216,6 +213,11 @@ class Dataset:
         return {category.id: label for label, category in enumerate(self.categories)}
 
     @cached_property
+    def parts(self) -> Parts:
+        """The part categories by label, and the inclusions among them."""
+        return Parts(self.names, self.inclusions)
+
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """`object:part` for each label."""
         return tuple(category.name for category in self.categories)
@@ -228,13 +230,7 @@ class Dataset:
     @cached_property
     def parents(self) -> Mapping[int, int]:
         """Label of an included part -> label of the part around it."""
-        label = {(c.object, c.part): i for i, c in enumerate(self.categories)}
-        return {
-            label[owner, inner]: label[owner, outer]
-            for owner, pairs in self.inclusions.items()
-            for inner, outer in pairs.items()
-            if (owner, inner) in label and (owner, outer) in label
-        }
+        return self.parts.parents
 
     @cached_property
     def _by_image(self) -> Mapping[int, list[Annotation]]:

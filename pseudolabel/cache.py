@@ -16,7 +16,7 @@ from filelock import FileLock
 from partlab.errors import ConfigError, OutputExistsError, PartlabError
 from partlab.files import sha256_json
 from partlab.labelmaps import VERSION, Entry, Header, LabelMaps, read_header, write_label_maps
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from pseudolabel.composite import Source, Vocabulary, composites
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,6 @@ def open_cache(
     *,
     channels: int = 1,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Built:
     """Open the label maps of these sources, making or remaking the file if it is not theirs.
 
@@ -61,7 +60,7 @@ def open_cache(
         counts: Counter[str] = Counter()
         entries = _entries(ordered, header, counts)
         total = sum(len(source) for source in ordered)
-        write_label_maps(path, header, progress(entries, "label maps", total))
+        write_label_maps(path, header, track(entries, "label maps", total))
     return Built(LabelMaps(path), made=True, counts=dict(counts))
 
 

@@ -19,7 +19,8 @@ from partlab.errors import MaskError, SchemaError
 from partlab.files import sha256_file, sha256_json
 from partlab.labelmaps import Composite
 from partlab.masks import from_segmentation
-from partlab.schema import Annotation, Dataset, Image, Inclusions
+from partlab.parts import Inclusions
+from partlab.schema import Annotation, Dataset, Image
 from pseudolabel.store import Row, Store
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from partlab.errors import ConfigError, PartlabError, SchemaError
 from partlab.masks import Rle, area, bbox, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from pseudolabel.inputs import find_inputs, frozen_shards, survey
 from pseudolabel.job import Job, Process, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
@@ -181,7 +181,6 @@ def label_images(
     workers: int = 1,
     device: str | None = None,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Outcome | None:
     """Label every image into the store `out`; the same call again goes on where it stopped.
 
@@ -206,7 +205,7 @@ def label_images(
     with claimed(Path(out), manifest, inputs, process, force=force) as job:
         start, todo = time.monotonic(), job.todo()
         if todo and labeller:
-            _store_rows(job, todo, _rows(job, todo, labeller, workers), progress)
+            _store_rows(job, todo, _rows(job, todo, labeller, workers))
         seconds = time.monotonic() - start
         return Outcome(job.finish(), job.images(todo), seconds) if process.first else None
 
@@ -280,13 +279,13 @@ def _rows(job: Job, todo: list[int], labeller: Labeller, workers: int) -> Iterat
         yield from labeller(batch)
 
 
-def _store_rows(job: Job, todo: list[int], rows: Iterator[Row], progress: Progress) -> None:
+def _store_rows(job: Job, todo: list[int], rows: Iterator[Row]) -> None:
     """Write each shard when its last row has come."""
     total = job.images(todo)
     pace = _Pace(total, job.manifest.images, job.process)
     following = iter(todo)
     shard, done = next(following, -1), list[Row]()
-    for row in progress(rows, "labelling", total=total):
+    for row in track(rows, "labelling", total=total):
         done.append(row)
         pace.step()
         if len(done) == len(job.manifest.span(shard)):

@@ -16,7 +16,7 @@ from annotate.formats.pictures import Pictures, is_safe_name, place
 from partlab.coco import write_coco
 from partlab.errors import DatasetError
 from partlab.files import claim_folder
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Image
 from pseudolabel.store import Row, Store
 
@@ -54,7 +54,6 @@ def export_coco(
     pictures: Pictures = Pictures.link,
     skip_blank: bool = False,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Exported:
     """Write `out/annotations/pseudo.json` and the pictures under `out/images/`.
 
@@ -68,7 +67,7 @@ def export_coco(
     out, ids = _claim(out, store, force), count(1)
 
     def rows() -> Iterator[Row]:
-        return progress(_kept(store, skip_blank), "images", len(store))
+        return track(_kept(store, skip_blank), "images", len(store))
 
     dataset = Dataset(
         _Streamed(lambda: (_image(store, row, _safe_name(row)) for row in rows())),
@@ -90,7 +89,6 @@ def export_prepared(
     pictures: Pictures = Pictures.link,
     skip_blank: bool = False,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Exported:
     """Write the authors' layout; a blank image gets an empty mask and the flag 1 (pseudo).
 
@@ -105,7 +103,7 @@ def export_prepared(
     """
     groups = _by_object(store, skip_blank)
     out, ids, layout = _claim(out, store, force), count(1), get_format("prepared")
-    for positions in progress(groups.values(), "object categories", len(groups)):
+    for positions in track(groups.values(), "object categories", len(groups)):
         rows = [store.row(position) for position in positions]
         dataset = Dataset(
             [_image(store, row, row.file_name) for row in rows],

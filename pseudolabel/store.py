@@ -26,7 +26,7 @@ from partlab.config import Config, validate
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing, sha256_json, write_json
 from partlab.masks import Rle
-from partlab.schema import Inclusions
+from partlab.parts import Inclusions
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from pseudolabel.matching import Matched
 from pseudolabel.store import Store
 from segmenter.ap import mask_ap
@@ -80,11 +80,12 @@ def grid(store: Store, taus: Sequence[float] = GRID) -> list[float]:
 
 
 def sweep(
-    matched: Matched, taus: Sequence[float] = GRID, progress: Progress = silent
+    matched: Matched,
+    taus: Sequence[float] = GRID,
 ) -> list[SweepPoint]:
     """Measure every threshold that is not below the store's own, in rising order."""
     steps = grid(matched.store, taus)
-    return [_point(matched, tau) for tau in progress(steps, "thresholds", len(steps))]
+    return [_point(matched, tau) for tau in track(steps, "thresholds", len(steps))]
 
 
 def _point(matched: Matched, tau: float) -> SweepPoint:

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from partlab.errors import DatasetError, MaskError, PartlabError
 from partlab.images import image_size, load_image
 from partlab.masks import Rle, decode, from_segmentation
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset, Image
 
 log = logging.getLogger(__name__)
@@ -114,13 +114,13 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
         return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen]
 
 
-def check_pictures(data: Dataset, progress: Progress = silent) -> None:
+def check_pictures(data: Dataset) -> None:
     """Look at every picture's header before hours of training, not after.
 
     Raises:
         NotFoundError, DatasetError: a picture is missing, damaged or of another size.
     """
-    for image in progress(data.images, "looking at the pictures", len(data.images)):
+    for image in track(data.images, "looking at the pictures", len(data.images)):
         _fits(image, image_size(data.image_path(image)))
 
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from partlab.config import validate
 from partlab.errors import BackendUnavailableError
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from segmenter.detectron2_settings import Detectron2Config, small
 from segmenter.fit import fit
@@ -42,7 +41,6 @@ class Detectron2Backend:
         val: Dataset | None,
         run: Path,
         config: Any,
-        progress: Progress = silent,
     ) -> None:
         """Train into `run`, or go on with an unfinished run of the same settings."""
         require_detectron2()
@@ -53,7 +51,7 @@ class Detectron2Backend:
             load_pretrained(segmenter.network, config.model.weights)
             return segmenter
 
-        fit(create, train, val, run, config, backend="detectron2", progress=progress)
+        fit(create, train, val, run, config, backend="detectron2")
 
     def load(
         self, run: Path, *, checkpoint: str = "best", device: str | None = None

@@ -15,7 +15,7 @@ from partlab.composite import flatten
 from partlab.config import Config
 from partlab.errors import DatasetError
 from partlab.images import load_image
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset, Image
 from segmenter.ap import ApMeter, ApResult
 from segmenter.composite_metrics import PixelMeter, PixelScores
@@ -58,7 +58,6 @@ def evaluate(
     segmenter: Segmenter,
     data: Dataset,
     settings: EvaluationSettings | None = None,
-    progress: Progress = silent,
 ) -> Evaluation:
     """Run `segmenter` over every image of `data` and compare with its masks.
 
@@ -75,9 +74,9 @@ def evaluate(
     if not data.images:
         raise DatasetError(f"{data.path or 'the data set'} has no images")
     space = LabelSpace.of(segmenter.names, data)
-    for image in progress(data.images, "checking masks", len(data.images)):
+    for image in track(data.images, "checking masks", len(data.images)):
         truth_layers(data, image)
-    return _measure(segmenter, data, space, settings, progress)
+    return _measure(segmenter, data, space, settings)
 
 
 def predict_both(
@@ -114,14 +113,13 @@ def _measure(
     data: Dataset,
     space: LabelSpace,
     settings: EvaluationSettings,
-    progress: Progress,
 ) -> Evaluation:
     without, filtered = (_Meter(data, space, settings) for _ in range(2))
     known = object_labels(segmenter.names)
     no_class = 0
     loaded = _loaded(data, settings.batch_size)
     with lowered_threshold(segmenter, settings.score_threshold):
-        for images, pixels in progress(
+        for images, pixels in track(
             loaded, "evaluating", -(-len(data.images) // settings.batch_size)
         ):
             allowed = [allowed_labels(image, data, known) for image in images]

@@ -10,7 +10,6 @@ from typing import Any
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError
 from partlab.files import read_lines, sha256_file, write_json
-from partlab.progress import Progress, silent
 from partlab.schema import Annotation, Dataset, Image
 from segmenter.ap import Scores
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
@@ -37,7 +36,6 @@ def evaluate_run(
     device: str | None = None,
     limit: int | None = None,
     settings: EvaluationSettings | None = None,
-    progress: Progress = silent,
 ) -> Record:
     """Evaluate a run and write `RUN/evaluation-<data>-<split>.json`; returns what it holds.
 
@@ -65,7 +63,7 @@ def evaluate_run(
             len(unknown), len(truth.names), data, run,
         )  # fmt: skip
     started = monotonic()
-    found = evaluate(segmenter, truth, settings, progress)
+    found = evaluate(segmenter, truth, settings)
     seconds = monotonic() - started
     record: Record = {
         "run": str(run),

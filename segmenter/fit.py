@@ -27,7 +27,7 @@ from torch.utils.data import DataLoader
 from partlab.config import Config
 from partlab.errors import DatasetError, OutputExistsError, PartlabError
 from partlab.files import exclusive, replacing, sha256_file, sha256_json, write_lines
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 from partlab.workers import end_with_parent
 from segmenter.data import (
@@ -126,7 +126,6 @@ def fit(
     config: Any,
     *,
     backend: str,
-    progress: Progress = silent,
 ) -> None:
     """Train what `create(device)` makes into `run`, or go on where a killed run stopped.
 
@@ -138,13 +137,13 @@ def fit(
     here = Process.here()
     with exclusive(run) if here.leads else nullcontext():
         if here.leads:
-            _describe(train, val, run, config, backend, progress)
+            _describe(train, val, run, config, backend)
         if here.world > 1:
             dist.barrier()
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         trainer = _Trainer(create(here.device), train, val, run, config.train, here)
         trainer.resume()
-        trainer.train(progress)
+        trainer.train()
     if here.world > 1:
         dist.destroy_process_group()
 
@@ -155,7 +154,6 @@ def _describe(
     run: Path,
     config: Any,
     backend: str,
-    progress: Progress,
 ) -> None:
     description = {
         "backend": backend,
@@ -176,9 +174,9 @@ def _describe(
         return
     if not train.names:
         raise DatasetError(f"{train.path or 'the data set'} has no part categories")
-    check_pictures(train, progress)
+    check_pictures(train)
     if val is not None:
-        _check_val(val, progress)
+        _check_val(val)
     bad = count_unusable(train)
     if bad:
         log.warning("%d masks cannot be decoded and are left out (partlab data check)", bad)
@@ -186,9 +184,9 @@ def _describe(
     write_run(run, description)
 
 
-def _check_val(val: Dataset, progress: Progress) -> None:
+def _check_val(val: Dataset) -> None:
     """What would stop the first validation, an epoch from now, stops the run at once."""
-    check_pictures(val, progress)
+    check_pictures(val)
     bad = count_unusable(val)
     if bad:
         raise DatasetError(
@@ -247,14 +245,14 @@ class _Trainer:
             trim_metrics(self.run, self.step)
             log.info("going on at step %d of %d", self.step, self.total)
 
-    def train(self, progress: Progress) -> None:
+    def train(self) -> None:
         """Run the remaining steps; an epoch ends with validation and a checkpoint."""
         network = self.segmenter.network
         model = DistributedDataParallel(network) if self.here.world > 1 else network
         started = monotonic()
         what = f"training {self.config.epochs} epochs"
         left = range(self.step, self.total)
-        for _, batch in zip(progress(left, what, len(left)), self._loader(), strict=False):
+        for _, batch in zip(track(left, what, len(left)), self._loader(), strict=False):
             if isinstance(batch, PartlabError):
                 raise batch
             losses = self._update(model, batch)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from partlab.config import Config
 from partlab.masks import Rle
-from partlab.progress import Progress, silent
 from partlab.registry import Registry
 from partlab.schema import Dataset
 
@@ -70,7 +69,6 @@ class Backend(Protocol):
         val: Dataset | None,
         run: Path,
         config: Any,
-        progress: Progress = silent,
     ) -> None:
         """Train into the run folder; called again on an unfinished run it goes on."""
         ...

@@ -14,7 +14,6 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from partlab.config import validate
 from partlab.errors import DatasetError, NotFoundError
 from partlab.masks import Rle, encode_many
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from segmenter.backbone import load_backbone_weights, normalisation
 from segmenter.data import fitted, pad_batch, resize
@@ -170,7 +169,6 @@ class TorchvisionBackend:
         val: Dataset | None,
         run: Path,
         config: Any,
-        progress: Progress = silent,
     ) -> None:
         """Train into `run`, or go on with an unfinished run of the same settings."""
 
@@ -180,7 +178,7 @@ class TorchvisionBackend:
             load_backbone_weights(body, config.model.backbone, config.model.weights)
             return segmenter
 
-        fit(create, train, val, run, config, backend="torchvision", progress=progress)
+        fit(create, train, val, run, config, backend="torchvision")
 
     def load(self, run: Path, *, checkpoint: str = "best", device: str | None = None) -> MaskRCNN:
         """The segmenter of a run folder.

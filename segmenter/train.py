@@ -11,7 +11,6 @@ from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.config import load_config
 from partlab.errors import ConfigError, PartlabError
 from partlab.files import claim_folder, exclusive
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from segmenter.protocol import backends
 from segmenter.runs import best_score
@@ -30,7 +29,6 @@ def train_segmenter(
     config_file: Path | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
-    progress: Progress = silent,
 ) -> dict[str, Any] | None:
     """Train, or go on with an unfinished run; returns what was done.
 
@@ -52,7 +50,7 @@ def train_segmenter(
     leads = os.environ.get("RANK", "0") == "0"
     if leads and (force or not (run / "config.json").exists()):
         _claim(run, force, [data, config_file, train.image_root])
-    engine.fit(train, val, run, config, progress)
+    engine.fit(train, val, run, config)
     if not leads:
         return None
     return {

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 from annotate.formats.pictures import Pictures
 from partlab.errors import NotFoundError
-from partlab.progress import Progress, silent
 from partlab.registry import Registry
 from partlab.schema import Dataset
 
@@ -30,7 +29,7 @@ class Format(Protocol):
         """Whether the path looks like this layout, at a glance."""
         ...
 
-    def read(self, source: Source, progress: Progress = silent) -> dict[str, Dataset]:
+    def read(self, source: Source) -> dict[str, Dataset]:
         """The data sets by split name; broken records are kept in `Dataset.broken`.
 
         Raises:
@@ -45,7 +44,6 @@ class Format(Protocol):
         out: Path,
         split: str,
         pictures: Pictures,
-        progress: Progress = silent,
     ) -> None:
         """Write one split into the existing folder `out`."""
         ...

@@ -7,7 +7,7 @@ from annotate.formats import Source
 from annotate.formats.pictures import Pictures, is_safe_name, place
 from partlab.coco import find_splits, read_coco, with_images_at, write_coco
 from partlab.errors import NotFoundError, SchemaError
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 
 
@@ -23,12 +23,12 @@ class CocoLayout:
         except NotFoundError:
             return False
 
-    def read(self, source: Source, progress: Progress = silent) -> dict[str, Dataset]:
+    def read(self, source: Source) -> dict[str, Dataset]:
         """Every split of the folder."""
         files = find_splits(source.path)
         found = {
             name: read_coco(file, lenient=True)
-            for name, file in progress(files.items(), "reading", total=len(files))
+            for name, file in track(files.items(), "reading", total=len(files))
         }
         if source.images is None:
             return found
@@ -40,7 +40,6 @@ class CocoLayout:
         out: Path,
         split: str,
         pictures: Pictures,
-        progress: Progress = silent,
     ) -> None:
         """`annotations/<split>.json`, and the pictures under `images/`.
 
@@ -48,11 +47,11 @@ class CocoLayout:
             SchemaError: a file name points outside the data set.
         """
         write_coco(dataset, out / "annotations" / f"{split}.json")
-        place(_pairs(dataset, out / "images", progress), pictures)
+        place(_pairs(dataset, out / "images"), pictures)
 
 
-def _pairs(dataset: Dataset, folder: Path, progress: Progress) -> Iterator[tuple[Path, Path]]:
-    for image in progress(dataset.images, "pictures", total=len(dataset.images)):
+def _pairs(dataset: Dataset, folder: Path) -> Iterator[tuple[Path, Path]]:
+    for image in track(dataset.images, "pictures", total=len(dataset.images)):
         if not is_safe_name(image.file_name):
             raise SchemaError(
                 f"image {image.id} has the file name {image.file_name!r}, outside the data set",

@@ -24,7 +24,8 @@ from annotate.formats.pictures import Pictures, place
 from partlab.coco import record_fault, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
-from partlab.progress import Progress, silent
+from partlab.parts import Inclusions
+from partlab.progress import track
 from partlab.schema import (
     OURS,
     Annotation,
@@ -32,7 +33,6 @@ from partlab.schema import (
     Dataset,
     Discard,
     Image,
-    Inclusions,
     Raw,
 )
 
@@ -49,9 +49,9 @@ class PinppLayout:
         """A folder with json/*.json in it."""
         return any((path / "json").glob("*.json"))
 
-    def read(self, source: Source, progress: Progress = silent) -> dict[str, Dataset]:
+    def read(self, source: Source) -> dict[str, Dataset]:
         """The release as one split named `all`."""
-        return {"all": _Reader(source).read(progress)}
+        return {"all": _Reader(source).read()}
 
     def write(
         self,
@@ -59,7 +59,6 @@ class PinppLayout:
         out: Path,
         split: str,
         pictures: Pictures,
-        progress: Progress = silent,
     ) -> None:
         """The four parts of the release; pictures, if wanted, under `images/`.
 
@@ -67,7 +66,7 @@ class PinppLayout:
         """
         folders = object_folders(dataset)
         shares = _shares(dataset)
-        for name, folder in progress(folders.items(), "object categories", total=len(folders)):
+        for name, folder in track(folders.items(), "object categories", total=len(folders)):
             part = _one_object(dataset, name, shares[name])
             write_coco(part, out / "json" / f"{folder}.json")
             place(
@@ -93,13 +92,13 @@ class _Reader:
         self.categories: list[Category] = []
         self.next = dict.fromkeys(("images", "annotations", "categories"), 1)
 
-    def read(self, progress: Progress) -> Dataset:
+    def read(self) -> Dataset:
         files = sorted((self.root / "json").glob("*.json"))
         if not files:
             raise NotFoundError(f"{self.root} has no json/*.json", hint="name the release's folder")
         names = display_names([file.stem for file in files], self._object_names())
         inclusions: Inclusions = {}
-        for file in progress(files, "object categories", total=len(files)):
+        for file in track(files, "object categories", total=len(files)):
             self._one_file(file, names[file.stem])
             if pairs := self._inclusions(file.stem, names[file.stem]):
                 inclusions[names[file.stem]] = pairs

@@ -28,7 +28,7 @@ from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
 from partlab.images import image_size, is_image_name
 from partlab.masks import area, bbox, encode_many, from_segmentation
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
 
 log = logging.getLogger(__name__)
@@ -45,9 +45,9 @@ class PreparedLayout:
         """A folder with seg/."""
         return (path / "seg").is_dir()
 
-    def read(self, source: Source, progress: Progress = silent) -> dict[str, Dataset]:
+    def read(self, source: Source) -> dict[str, Dataset]:
         """The folder as one split named `all`; pictures are needed for file names only."""
-        return {"all": _Reader(source).read(progress)}
+        return {"all": _Reader(source).read()}
 
     def write(
         self,
@@ -55,7 +55,6 @@ class PreparedLayout:
         out: Path,
         split: str,
         pictures: Pictures,
-        progress: Progress = silent,
     ) -> None:
         """Flatten every image, one by one.
 
@@ -67,7 +66,7 @@ class PreparedLayout:
         homes = _homes(dataset, folders)
         dataset = _in_class_order(dataset, folders)
         flags: dict[str, list[str]] = {folder: [] for folder in sorted({*homes.values()})}
-        for image in progress(dataset.images, "masks", total=len(dataset.images)):
+        for image in track(dataset.images, "masks", total=len(dataset.images)):
             folder, name = homes[image.id], Path(image.file_name).name
             save_labels(
                 out / "seg" / folder / f"{stem_of(name)}.png",
@@ -141,11 +140,11 @@ class _Reader:
         self.annotations: list[Annotation] = []
         self.broken: list[Raw] = []
 
-    def read(self, progress: Progress) -> Dataset:
+    def read(self) -> Dataset:
         folders = sorted({path.name for path in self._folders()})
         if not folders:
             raise NotFoundError(f"{self.root} has no seg/<class>/ folders")
-        for folder in progress(folders, "object categories", total=len(folders)):
+        for folder in track(folders, "object categories", total=len(folders)):
             pseudo = self._flags(folder)
             for name in self._names(folder):
                 self._one(folder, name, pseudo.get(name, False))

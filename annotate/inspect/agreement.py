@@ -15,7 +15,7 @@ from typing import Any
 from annotate.inspect.evidence import best_pairs
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset, Image
 
 
@@ -86,7 +86,7 @@ class _Tally:
         )
 
 
-def compare(a: Dataset, b: Dataset, *, progress: Progress = silent) -> Agreement:
+def compare(a: Dataset, b: Dataset) -> Agreement:
     """Compare the masks of the images that are in both data sets.
 
     Raises:
@@ -102,7 +102,7 @@ def compare(a: Dataset, b: Dataset, *, progress: Progress = silent) -> Agreement
     tallies: defaultdict[str, _Tally] = defaultdict(_Tally)
     per_image: dict[str, float] = {}
     broken: list[str] = []
-    for one, other in progress(common, "comparing", len(common)):
+    for one, other in track(common, "comparing", len(common)):
         if (one.width, one.height) != (other.width, other.height):
             raise DatasetError(f"{one.file_name} has another size in {b.path or 'the second'}")
         masks = _masks(a, one, broken), _masks(b, other, broken)

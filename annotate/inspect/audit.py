@@ -26,7 +26,7 @@ import numpy as np
 
 from annotate.inspect.evidence import Drawn, Evidence, Found, Predictions, gather
 from partlab.config import Config
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 
 
@@ -109,8 +109,6 @@ def audit(
     dataset: Dataset,
     predictions: Dataset | None = None,
     settings: AuditSettings | None = None,
-    *,
-    progress: Progress = silent,
 ) -> Audit:
     """Rank the images by how likely their annotations are wrong.
 
@@ -124,7 +122,7 @@ def audit(
     seen = Predictions.of(dataset, predictions)
     evidence = [
         gather(dataset, image, seen)
-        for image in progress(dataset.images, "auditing", len(dataset.images))
+        for image in track(dataset.images, "auditing", len(dataset.images))
     ]
     normal = _Normal.of(evidence, settings)
     suspects = [_judge(one, normal, settings) for one in evidence]

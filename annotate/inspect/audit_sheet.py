@@ -10,7 +10,7 @@ from annotate.draw import Style, contact_sheet
 from annotate.inspect.audit import Suspect
 from annotate.sheet import draw_image
 from partlab.errors import DatasetError, PartlabError
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 
 STYLE = Style(side=288, legend=True)
@@ -21,8 +21,6 @@ def audit_sheet(
     dataset: Dataset,
     predictions: Dataset | None,
     suspects: Sequence[Suspect],
-    *,
-    progress: Progress = silent,
 ) -> PillowImage.Image:
     """Two pictures for each suspect: drawn masks, and found ones with a score of 0.5 or more.
 
@@ -34,7 +32,7 @@ def audit_sheet(
     """
     found = _found(dataset, predictions) if predictions is not None else None
     pictures, captions, unread = [], [], 0
-    for suspect in progress(suspects, "drawing", len(suspects)):
+    for suspect in track(suspects, "drawing", len(suspects)):
         image = dataset.image_by_id[suspect.image_id]
         why = f"{suspect.reasons[0].part}: {suspect.reasons[0].message}" if suspect.reasons else ""
         captions.append(f"{suspect.suspicion:.2f} {suspect.file_name}")

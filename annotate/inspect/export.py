@@ -28,7 +28,7 @@ from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import claim_folder, sha256_file, write_json
 from partlab.masks import area, bbox, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Discard
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,6 @@ def build(
     *,
     round: int | None = None,
     keep_ids: bool = True,
-    progress: Progress = silent,
 ) -> Built:
     """The data set of a work: of each object category the newest accepted round.
 
@@ -85,7 +84,7 @@ def build(
     chosen = {name: batch for name, batch in found.items() if batch is not None}
     names = [name for name in work.vocabulary.names if name in chosen]
     builder = _Builder(work, category_ids(work, keep=keep_ids), wanted)
-    for name in progress(names, "object categories", len(names)):
+    for name in track(names, "object categories", len(names)):
         builder.add(work.vocabulary.object(name), chosen[name])
     left = [batch for batch in work.batches() if batch.object not in names]
     done = {b.object for b in left if b.state == "accepted" and found[b.object] is None}
@@ -269,7 +268,6 @@ def export(
     pictures: Pictures = Pictures.link,
     force: bool = False,
     keep_ids: bool = True,
-    progress: Progress = silent,
 ) -> dict[str, Any]:
     """Write the data set and its manifest; what was written and left out, as counts.
 
@@ -290,12 +288,10 @@ def export(
         }
         found = {name: built for name, built in parts.items() if built.rounds}
     else:
-        found = {"": build(work, wanted, keep_ids=keep_ids, progress=progress)}
+        found = {"": build(work, wanted, keep_ids=keep_ids)}
     _need_something(found, wanted)
     claim_folder(out, force=force, inputs=[work.folder])
-    told = {
-        name: _write(work, built, out / name, pictures, progress) for name, built in found.items()
-    }
+    told = {name: _write(work, built, out / name, pictures) for name, built in found.items()}
     return {"out": str(out), "rounds": told} if by_round else {"out": str(out), **told[""]}
 
 
@@ -314,12 +310,15 @@ def _need_something(found: dict[str, Built], wanted: Wanted) -> None:
 
 
 def _write(
-    work: Work, built: Built, out: Path, how: Pictures, progress: Progress
+    work: Work,
+    built: Built,
+    out: Path,
+    how: Pictures,
 ) -> dict[str, Any]:
     dataset = built.dataset
     file = write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
     records = [*dataset.images, *dataset.discards]
-    missing = place(_pictures(work, records, out, progress), how) if records else 0
+    missing = place(_pictures(work, records, out), how) if records else 0
     counts = {
         "images": len(dataset.images),
         "masks": len(dataset.annotations),
@@ -339,10 +338,12 @@ def _write(
 
 
 def _pictures(
-    work: Work, records: Sequence[Any], out: Path, progress: Progress
+    work: Work,
+    records: Sequence[Any],
+    out: Path,
 ) -> Iterator[tuple[Path, Path]]:
     """(source, target) of every picture."""
-    for record in progress(records, "pictures", len(records)):
+    for record in track(records, "pictures", len(records)):
         if not is_safe_name(record.file_name):
             raise SchemaError(
                 f"image {record.raw['id']} has the file name {record.file_name!r}, outside the "

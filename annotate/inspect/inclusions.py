@@ -17,8 +17,9 @@ from partlab.config import Config
 from partlab.errors import SchemaError
 from partlab.files import write_lines
 from partlab.masks import Rle, area, inside, union
-from partlab.progress import Progress, silent
-from partlab.schema import Dataset, Finding, Image, Inclusions
+from partlab.parts import Inclusions
+from partlab.progress import track
+from partlab.schema import Dataset, Finding, Image
 
 
 class InclusionSettings(Config):
@@ -70,7 +71,6 @@ _Seen = list[tuple[float, int, int]]  # share inside, area of the inner, of the 
 def nestings(
     datasets: Sequence[Dataset],
     settings: InclusionSettings | None = None,
-    progress: Progress = silent,
 ) -> list[Nesting]:
     """Every declared inclusion, and those that the masks suggest, by object category.
 
@@ -79,7 +79,7 @@ def nestings(
     settings = settings or InclusionSettings()
     seen: defaultdict[_Pair, _Seen] = defaultdict(list)
     for dataset in datasets:
-        for image in progress(dataset.images, "looking at masks", len(dataset.images)):
+        for image in track(dataset.images, "looking at masks", len(dataset.images)):
             _look(dataset, image, seen)
     declared = declared_in(datasets)
     found = [_judge(pair, seen.get(pair, []), settings, True) for pair in _pairs(declared)]

@@ -34,7 +34,7 @@ from annotate.work import (
 from annotate.work.change import HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 
 class Inspection:
@@ -55,7 +55,6 @@ class Inspection:
         *,
         plan: str | Plan | None = None,
         suspicion: Mapping[int, float] | None = None,
-        progress: Progress = silent,
     ) -> Desk:
         """Draw the images of a submitted category and render them; asked again, show them again.
 
@@ -82,7 +81,7 @@ class Inspection:
                 hint=HINTS.get(batch.state),
             )
         self._settle(object)
-        self._render(object, progress)
+        self._render(object)
         return self.cards(object)
 
     def _draw(
@@ -112,9 +111,9 @@ class Inspection:
                 session.scalars(query.where(Answer.image_id.not_in(honeypots(batch.object))))
             )
 
-    def _render(self, object: str, progress: Progress) -> None:
+    def _render(self, object: str) -> None:
         batch, rows = self.work.batch(object), self._rows(object)
-        for position, (image, answer) in enumerate(progress(rows, f"drawing {object}", len(rows))):
+        for position, (image, answer) in enumerate(track(rows, f"drawing {object}", len(rows))):
             path = overlay_path(self.work, object, batch.round, position, image.id)
             render(self.work, image, answer, path)
         render_sheet(self.work, rows, overlay_folder(self.work, object, batch.round) / "sheet.png")

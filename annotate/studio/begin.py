@@ -35,7 +35,6 @@ from partlab.errors import (
     UnknownNameError,
 )
 from partlab.files import exclusive, sha256_json
-from partlab.progress import Progress, silent
 from partlab.schema import OURS
 
 log = logging.getLogger(__name__)
@@ -144,7 +143,6 @@ def begin_work(
     per_object: int = 100,
     seed: int = 0,
     known: Known | None = None,
-    progress: Progress = silent,
     **settings: Any,
 ) -> Work:
     """Choose and prepare the pictures and begin the work; cut off, it is begun again.
@@ -163,7 +161,7 @@ def begin_work(
     folder = Path(folder)
     need_own_folder(folder, plan)
     with handing_out(folder):
-        return _begin(folder, plan, name, per_object, seed, known, progress, settings)
+        return _begin(folder, plan, name, per_object, seed, known, settings)
 
 
 def _begin(
@@ -173,15 +171,14 @@ def _begin(
     per_object: int,
     seed: int,
     known: Known | None,
-    progress: Progress,
     settings: dict[str, Any],
 ) -> Work:
-    chosen, _ = choose_images(plan.source, per_object, seed=seed, progress=progress)
+    chosen, _ = choose_images(plan.source, per_object, seed=seed)
     long_side = settings.get("long_side", _default("long_side"))
     rows, secret = rows_of(plan.source, chosen, long_side), []
     if known is not None:
         taken = {one.sha256 for one in chosen}
-        secret = choose_known(known, taken, seed=seed, long_side=long_side, progress=progress)
+        secret = choose_known(known, taken, seed=seed, long_side=long_side)
     rows = _numbered(mixed(rows, secret, seed))
     numbers = {owner: [r.id for r in rows if r.object == owner] for owner in plan.objects}
     begin_pictures(
@@ -190,13 +187,15 @@ def _begin(
     remember_source(folder, plan.source.root, pool=pool_of(plan.images, plan.split))
     if known is not None:
         remember_source(folder, known.dataset.image_root, honeypots=True)
-    prepare_images(folder, rows, long_side, progress)
+    prepare_images(folder, rows, long_side)
     given = {"seed": seed, "per_object": per_object, **settings}
     return Work.create(folder, name, plan.vocabulary, rows, **given)
 
 
 def prepare_images(
-    folder: Path, images: Sequence[Image], long_side: int, progress: Progress = silent
+    folder: Path,
+    images: Sequence[Image],
+    long_side: int,
 ) -> int:
     """Prepare the pictures of a work that are missing; how many.
 
@@ -216,7 +215,7 @@ def prepare_images(
         owners = {image.object for image in due} if secret else ()
         kinds = {o: usual_kind(folder, o, [i.id for i in plain if i.object == o]) for o in owners}
         pictures = [(i.id, i.object, original_picture(folder, i)) for i in due]
-        prepare(folder, pictures, long_side, progress, kinds)
+        prepare(folder, pictures, long_side, kinds)
     return len(missing)
 
 

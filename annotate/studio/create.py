@@ -53,7 +53,7 @@ from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 
 log = logging.getLogger(__name__)
@@ -68,7 +68,6 @@ def create(
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
     refill: bool = False,
-    progress: Progress = silent,
 ) -> list[HandedOut]:
     """Hand out every category that is new or was rejected, and make what is missing in the studio.
 
@@ -83,7 +82,6 @@ def create(
         examples: a part data set or a folder of pictures for the instructions, of new projects
             and of those that are being drawn.
         refill: hand out other pictures in place of those whose discard is final.
-        progress: told of every project.
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
@@ -100,13 +98,13 @@ def create(
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
-        short = refill_rounds(work, who, progress, objects) if refill else {}
+        short = refill_rounds(work, who, objects) if refill else {}
         batches = [batch for batch in work.batches() if batch.object in objects]
         found = find_projects(studio, work)
         new = [b for b in batches if b.state in BEING_DRAWN and (b.object, b.round) not in found]
         need_users(studio, sorted({batch.assignee for batch in new}))
         builder = _Builder(work, studio, who, found, examples)
-        told = [builder.build(batch) for batch in progress(batches, "projects", len(batches))]
+        told = [builder.build(batch) for batch in track(batches, "projects", len(batches))]
         return [with_note(one, annotators, short.get(one.object, "")) for one in told]
 
 

@@ -20,7 +20,7 @@ from partlab.errors import MaskError, NotFoundError, PartlabError
 from partlab.files import sha256_file
 from partlab.images import load_image
 from partlab.masks import from_segmentation
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Category, Dataset
 
 log = logging.getLogger(__name__)
@@ -156,7 +156,6 @@ def choose_known(
     *,
     seed: int,
     long_side: int,
-    progress: Progress = silent,
 ) -> list[Image]:
     """Choose honeypots by the seed, as rows of a work without id and rank.
 
@@ -175,7 +174,7 @@ def choose_known(
             break
         rows |= {
             image.id: known.image(image, taken, long_side)
-            for image in progress(new, "choosing honeypots", len(new))
+            for image in track(new, "choosing honeypots", len(new))
         }
         left = left.subset(i.id for i in left.images if rows.get(i.id, i) is not None)
     found = [row for image in chosen if (row := rows[image.id]) is not None]

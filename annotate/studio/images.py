@@ -22,7 +22,7 @@ from partlab.config import Config, load_config
 from partlab.errors import ConfigError, NotFoundError, PartlabError, SchemaError
 from partlab.files import replacing, write_json
 from partlab.images import image_size, load_image
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 FOLDER, EXAMPLES = "images", "_examples"
 _SOURCES, HONEYPOTS = f"{FOLDER}/sources.json", "honeypots.json"
@@ -204,7 +204,6 @@ def prepare(
     work: Path,
     pictures: Sequence[tuple[int, str, Path]],
     long_side: int,
-    progress: Progress = silent,
     kinds: Mapping[str, str | None] | None = None,
 ) -> list[Size]:
     """Prepare (image id, object, original) for a work; sizes as shown, in the same order.
@@ -215,7 +214,7 @@ def prepare(
         prepare_picture(
             path, work / FOLDER / safe_name(owner), image_id, long_side, (kinds or {}).get(owner)
         )
-        for image_id, owner, path in progress(pictures, "preparing pictures", len(pictures))
+        for image_id, owner, path in track(pictures, "preparing pictures", len(pictures))
     ]
 
 

@@ -32,7 +32,7 @@ from annotate.work.unfinished import marker
 from partlab.errors import StateError, StudioError, UnknownNameError
 from partlab.files import exclusive
 from partlab.masks import area, intersection, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 OPEN = ("planned", "annotating", "submitted")
 OVER = ("rejected", "abandoned")
@@ -100,7 +100,6 @@ def migrate(
     keep_answers: bool = False,
     dry_run: bool = False,
     by: Editor = UNSIGNED,
-    progress: Progress = silent,
 ) -> tuple[Vocabulary, list[Migrated]]:
     """Make `new` the work's vocabulary, with all that follows; the version, and what it touched.
 
@@ -116,7 +115,6 @@ def migrate(
         keep_answers: nothing is drawn again for parts that are new or removed.
         dry_run: count, and change nothing.
         by: who stands in the history.
-        progress: told of every task looked at.
 
     Raises:
         StateError: `new` is not made from the work's vocabulary, lacks an object that is being
@@ -130,11 +128,11 @@ def migrate(
     if target == work.vocabulary and not resumed:
         return target, []
     if not dry_run and not resumed and studio is not None:
-        _fetch(work, studio, target, by, progress)
+        _fetch(work, studio, target, by)
     if dry_run:
         steps = _possible(work, target, keep_answers=keep_answers)
         for step in steps:
-            _count(work, step, studio, progress)
+            _count(work, step, studio)
         return target, [step.told for step in steps]
     with _alone(work):
         steps = _possible(work, target, keep_answers=keep_answers)
@@ -144,7 +142,7 @@ def migrate(
             write_vocabulary(marker(work), target)
         work.vocabulary = target
         for step in steps:
-            _apply(work, studio, step, target, by, progress)
+            _apply(work, studio, step, target, by)
         work.replace_vocabulary(target, by.name)
         marker(work).unlink()
     return target, [step.told for step in steps]
@@ -163,12 +161,12 @@ def _target(work: Work, new: Vocabulary, by: Editor) -> Vocabulary:
     return wanted
 
 
-def _fetch(work: Work, studio: Studio, target: Vocabulary, by: Editor, progress: Progress) -> None:
+def _fetch(work: Work, studio: Studio, target: Vocabulary, by: Editor) -> None:
     """Take in what annotators did so far, while their labels still mean what they read."""
     due = [batch.object for batch in work.batches() if _is_open(batch)]
     due = [name for name in due if name in target.names]
     if due:
-        for told in pull(work, studio, objects=due, submit=False, who=by.name, progress=progress):
+        for told in pull(work, studio, objects=due, submit=False, who=by.name):
             if told.trouble and work.batch(told.object).round == told.round:
                 raise StudioError(told.trouble, hint=told.hint)
 
@@ -259,12 +257,12 @@ def _is_open(batch: Batch) -> bool:
     return batch.project_id is not None and batch.state in OPEN
 
 
-def _count(work: Work, step: _Step, studio: Studio | None, progress: Progress) -> None:
+def _count(work: Work, step: _Step, studio: Studio | None) -> None:
     """What would get new labels, and what the counts of answers do not know yet."""
     if studio is None or not _is_open(step.batch) or step.moves.empty:
         return
     known = _known(work, step.batch)
-    for task in progress(_tasks(studio, step.batch), f"counting {step.batch.object}"):
+    for task in track(_tasks(studio, step.batch), f"counting {step.batch.object}"):
         for kind, _, made in changes(task, task, step.moves.labels, step.parts.names):
             step.told.count(kind, made)
         times = [RawAnnotation.model_validate(one).updated_at for one in task["annotations"]]
@@ -341,7 +339,6 @@ def _apply(
     step: _Step,
     target: Vocabulary,
     by: Editor,
-    progress: Progress,
 ) -> None:
     """Project, annotations, predictions, and then the state; a round that is done stays."""
     batch, told = step.batch, step.told
@@ -353,13 +350,16 @@ def _apply(
             data["config_hash"] = renew_project(work, studio, batch, target.version)
         if not step.moves.empty:
             before = _before(work, batch, target)
-            data["updated"] = _relabel(work, studio, step, before, progress)
+            data["updated"] = _relabel(work, studio, step, before)
     data["redraw"] = dict(step.redraw)
     work.record("migrated", who=by.name, object=batch.object, round=batch.round, data=data)
 
 
 def _relabel(
-    work: Work, studio: Studio, step: _Step, before: Path, progress: Progress
+    work: Work,
+    studio: Studio,
+    step: _Step,
+    before: Path,
 ) -> dict[str, str]:
     """New labels on the server; when drawings were changed by it, by image id.
 
@@ -371,7 +371,7 @@ def _relabel(
     answers = work.answers(step.batch.object, step.batch.round, with_honeypots=True)
     settled = (a for a in answers if is_drawn(a) or a.kind in ("discard", "restored"))
     stored = {a.annotation_id: (a.updated_at, a.image_id) for a in settled}
-    for task in progress(_tasks(studio, step.batch), f"relabelling {step.batch.object}"):
+    for task in track(_tasks(studio, step.batch), f"relabelling {step.batch.object}"):
         while base and base["id"] < task["id"]:
             base = next(kept, {})
         for kind, one, made in changes(task, base, step.moves.labels, step.parts.names):

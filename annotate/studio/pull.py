@@ -28,7 +28,7 @@ from annotate.work.change import HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 __all__ = ["Pulled", "pull", "pulling", "read_export"]
 
@@ -89,7 +89,6 @@ def pull(
     objects: Sequence[str] = (),
     submit: bool = True,
     who: str = "partlab",
-    progress: Progress = silent,
 ) -> list[Pulled]:
     """Fetch what changed since the last pull, and submit rounds that are complete (M-08).
 
@@ -102,7 +101,6 @@ def pull(
         objects: only these object categories; all if none is named.
         submit: whether a complete round is submitted for inspection.
         who: stands in the history.
-        progress: told of every task looked at.
 
     Raises:
         UnknownNameError: no such object category.
@@ -119,7 +117,7 @@ def pull(
         people = {id: email for email, id in studio.users().items()}
         rounds = [_Round(work, studio, batch, people, who) for batch in batches]
         steps = _steps(rounds, there, told, submit=submit)
-        for _ in progress(steps, "pulling", sum(one.size for one in rounds)):
+        for _ in track(steps, "pulling", sum(one.size for one in rounds)):
             pass
     return told
 

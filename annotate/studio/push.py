@@ -27,7 +27,7 @@ from annotate.work.change import DONE, HINTS
 from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 ASKED = 250  # pictures that suggestions are asked for at once
 # One request: a server that `partlab studio up` did not start counts the whole project again
@@ -88,7 +88,6 @@ def push(
     model: str,
     objects: Sequence[str] = (),
     dry_run: bool = False,
-    progress: Progress = silent,
 ) -> list[Pushed]:
     """Send a suggestion for every task that has none of this model, and no answer.
 
@@ -100,7 +99,6 @@ def push(
             one picture gets one suggestion. It stays with every mask that comes of it (D-05).
         objects: only these object categories; all that are being drawn if none is named.
         dry_run: count, and change nothing; `suggest` is not called.
-        progress: told of every task looked at.
 
     Raises:
         ConfigError: the model is called like the masks of an earlier round, such as `r1:who`.
@@ -116,7 +114,7 @@ def push(
         )
     batches = _being_drawn(work, objects)
     total = sum(_count(work, batch) for batch in batches)
-    rows = progress((row for b in batches for row in _rows(work, b)), "pushing", total=total)
+    rows = track((row for b in batches for row in _rows(work, b)), "pushing", total=total)
     with _alone(work):
         need_settled(work)
         who = "" if dry_run else str(studio.whoami()["email"])

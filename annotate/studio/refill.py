@@ -16,7 +16,7 @@ from annotate.studio.begin import prepare_images, rows_of
 from annotate.studio.images import read_pool
 from annotate.work import Batch, Task, Work, final_discards
 from annotate.work.store import IMAGES_PER_EVENT
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 REFILLED = ("planned", "annotating", "submitted")
 OVER_FOR_GOOD = ("sampled", "accepted")
@@ -109,9 +109,7 @@ def _filled_in(work: Work, lack: Lack, source: ImageSource | None) -> Lack:
     return replace(lack, spare=spare, unused=unused)
 
 
-def refill(
-    work: Work, who: str, progress: Progress = silent, objects: Sequence[str] = ()
-) -> dict[str, str]:
+def refill(work: Work, who: str, objects: Sequence[str] = ()) -> dict[str, str]:
     """Bring every round that is being drawn back to its number of pictures; what is still short.
 
     `objects` restricts it to those that are named. The caller keeps other processes from
@@ -122,25 +120,25 @@ def refill(
         DatasetError: a picture that was chosen can no longer be read.
     """
     lacks = find_lacks(work, objects=objects)
-    new = _register(work, [lack for lack in lacks if lack.refilled], who, progress)
+    new = _register(work, [lack for lack in lacks if lack.refilled], who)
     words = {}
     for lack in lacks:
         ids = [*lack.spare, *new.get(lack.object, ())][: lack.missing] if lack.refilled else []
         if ids:
             rows = [image for image in work.images(lack.object) if image.id in ids]
-            prepare_images(work.folder, rows, work.settings.long_side, progress)
+            prepare_images(work.folder, rows, work.settings.long_side)
             work.record("extended", who=who, object=lack.object, data={"images": ids})
         words[lack.object] = lack.in_words(len(ids))
     return {owner: said for owner, said in words.items() if said}
 
 
-def _register(work: Work, lacks: list[Lack], who: str, progress: Progress) -> dict[str, list[int]]:
+def _register(work: Work, lacks: list[Lack], who: str) -> dict[str, list[int]]:
     """Choose pictures that the spare ones do not make up for, and note them as the work's."""
     lacks = [lack for lack in lacks if lack.missing > len(lack.spare) and lack.unused]
     if not lacks:
         return {}
     source = _source(work, [lack.object for lack in lacks])
-    chosen = [one for lack in progress(lacks, "choosing") for one in _next(work, lack, source)]
+    chosen = [one for lack in track(lacks, "choosing") for one in _next(work, lack, source)]
     rows = rows_of(source, chosen, work.settings.long_side)
     everything = work.images(with_honeypots=True)
     newest = max((image.id for image in everything), default=0)

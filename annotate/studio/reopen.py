@@ -15,14 +15,12 @@ from annotate.vocabulary import Vocabulary
 from annotate.work import Task, Work
 from partlab.errors import StateError
 from partlab.files import write_json
-from partlab.progress import Progress, silent
 
 
 def reopen_work(
     folder: str | Path,
     vocabulary: Vocabulary | None = None,
     images: str | Path | None = None,
-    progress: Progress = silent,
     *,
     split: str | None = None,
     honeypots: str | Path | None = None,
@@ -62,7 +60,7 @@ def reopen_work(
         if honeypots is not None:
             remember_source(work.folder, read_known(honeypots).image_root, honeypots=True)
         if images is not None:
-            refresh_pictures(work, images, progress, split=split)
+            refresh_pictures(work, images, split=split)
     return work
 
 
@@ -97,9 +95,7 @@ def _begun_with(work: Work, what: str, before: object, option: str) -> StateErro
     )
 
 
-def refresh_pictures(
-    work: Work, images: str | Path, progress: Progress = silent, *, split: str | None = None
-) -> int:
+def refresh_pictures(work: Work, images: str | Path, *, split: str | None = None) -> int:
     """Note where the originals are now, and prepare pictures that are missing; how many.
 
     Raises:
@@ -110,4 +106,4 @@ def refresh_pictures(
     need_apart(work.folder, root)
     remember_source(work.folder, root, pool=pool_of(images, split))
     rows = work.images(with_honeypots=True)
-    return prepare_images(work.folder, rows, work.settings.long_side, progress)
+    return prepare_images(work.folder, rows, work.settings.long_side)

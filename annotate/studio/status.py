@@ -1,4 +1,4 @@
-"""Where a work stands: each category's state, annotator, progress, faults, help and minutes.
+"""Where a work stands: each category's state, annotator, faults, help and minutes.
 
 Everything comes from the work's state; no server is asked. The commands print it, other rooms
 use the same numbers.

@@ -16,7 +16,7 @@ from annotate.vocabulary.model import ObjectParts, Vocabulary
 from partlab.config import Config
 from partlab.errors import MaskError, UnknownNameError
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import OURS, Dataset, Finding, Image
 
 
@@ -81,13 +81,12 @@ def lint_data(
     vocabulary: Vocabulary,
     splits: Sequence[Dataset],
     settings: MeasureSettings | None = None,
-    progress: Progress = silent,
 ) -> LintReport:
     """The report with what the drawn parts of a data set say about the vocabulary added."""
     settings = settings or MeasureSettings()
     seen: defaultdict[str, _Seen] = defaultdict(_Seen)
     for split in splits:
-        for image in progress(split.images, "measuring", total=len(split.images)):
+        for image in track(split.images, "measuring", total=len(split.images)):
             if (object := split.object_of(image)) is not None:
                 _look(split, image, seen[object])
     problems = [*report.problems, *_foreign(vocabulary, splits)]

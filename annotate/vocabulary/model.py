@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from partlab.config import Config
 from partlab.errors import UnknownNameError
 from partlab.files import sha256_json
-from partlab.schema import Inclusions
+from partlab.parts import Inclusions
 
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""

@@ -20,7 +20,6 @@ from annotate.vocabulary.wordnet import GENERAL as GENERAL_KINDS
 from annotate.vocabulary.wordnet import Lexicon, WordNet, lexicon, read_wordnet
 from partlab.config import Config
 from partlab.errors import ConfigError, DatasetError
-from partlab.progress import Progress, silent
 
 SEEDER = "partlab vocabulary seed"
 
@@ -88,7 +87,6 @@ def seed(
     cache: str | Path | None = None,
     offline: bool = False,
     refresh: bool = False,
-    progress: Progress = silent,
 ) -> Seeding:
     """Propose parts for each category; one without any gets itself as its part (V-04).
 
@@ -122,7 +120,7 @@ def seed(
             refresh=refresh,
             patience=settings.patience,
         ) as endpoint:
-            seeding = sources.seed(list(categories), _wikidata(endpoint, settings, progress))
+            seeding = sources.seed(list(categories), _wikidata(endpoint, settings))
             seeding.requests, seeding.from_cache = endpoint.requests, endpoint.from_cache
             seeding.unanswered = endpoint.unanswered
             return seeding
@@ -131,14 +129,13 @@ def seed(
             answers.close()
 
 
-def _wikidata(endpoint: Endpoint, settings: SeedSettings, progress: Progress) -> Wikidata:
+def _wikidata(endpoint: Endpoint, settings: SeedSettings) -> Wikidata:
     return Wikidata(
         endpoint,
         settings.language,
         settings.inherit,
         settings.part_properties,
         settings.general_classes,
-        progress,
     )
 
 

@@ -25,7 +25,7 @@ from tenacity.wait import wait_exponential
 from annotate.studio.connection import open_http
 from annotate.vocabulary.answers import Answers, Rows
 from partlab.errors import BackendUnavailableError, ConfigError, PartlabError
-from partlab.progress import Progress, silent
+from partlab.progress import track
 
 log = logging.getLogger(__name__)
 
@@ -122,7 +122,9 @@ class Endpoint:
         self._http.close()
 
     def ask(
-        self, question: Question, keys: Sequence[str], progress: Progress = silent
+        self,
+        question: Question,
+        keys: Sequence[str],
     ) -> dict[str, Rows]:
         """The rows about each key (SPARQL terms such as `wd:Q5`), stored ones first.
 
@@ -138,7 +140,7 @@ class Endpoint:
         if missing and self._offline:
             raise self._not_stored(question, missing, len(keys))
         total = -(-len(missing) // self._batch)
-        for batch in progress(self._batches(missing), f"asking for {question.what}", total):
+        for batch in track(self._batches(missing), f"asking for {question.what}", total):
             found |= self._answer(question, batch)
         return found
 

@@ -7,12 +7,11 @@ the thing looks like. It ends at classes so general that their parts (cell, sect
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from annotate.vocabulary.answers import Rows
 from annotate.vocabulary.proposals import Proposal
 from annotate.vocabulary.sparql import ENTITY, Endpoint, Question, literal
-from partlab.progress import Progress, silent
 
 GENERAL = (
     "Q35120",  # entity
@@ -82,7 +81,6 @@ class Wikidata:
     inherit: Sequence[str] = INHERIT
     part_properties: Sequence[str] = PARTS
     general: Sequence[str] = GENERAL
-    progress: Progress = field(default=silent)
 
     @property
     def languages(self) -> tuple[str, ...]:
@@ -216,7 +214,7 @@ class Wikidata:
         return {keys[key]: rows for key, rows in self._ask(what, text, keys).items()}
 
     def _ask(self, what: str, text: str, keys: Iterable[str]) -> dict[str, Rows]:
-        return self.endpoint.ask(Question(what, _PREFIXES + text), list(keys), self.progress)
+        return self.endpoint.ask(Question(what, _PREFIXES + text), list(keys))
 
 
 def _proposal(property: str, part: Item, owner: Item, distance: int) -> Proposal:

@@ -30,8 +30,9 @@ from partlab.config import Config
 from partlab.errors import ConfigError, PartlabError, UnknownNameError
 from partlab.files import claim_folder, write_json
 from partlab.masks import area, bbox, encode_many
-from partlab.progress import Progress, silent
-from partlab.schema import OURS, Annotation, Category, Dataset, Image, Inclusions
+from partlab.parts import Inclusions
+from partlab.progress import track
+from partlab.schema import OURS, Annotation, Category, Dataset, Image
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,6 @@ def make_world(
     config: WorldConfig | None = None,
     *,
     force: bool = False,
-    progress: Progress = silent,
 ) -> dict[str, int]:
     """Draw a part world into a new folder; returns the number of pictures in each split.
 
@@ -83,7 +83,7 @@ def make_world(
         for n in range(counts[split][kind.name])
     ]
     writers = {split: _Writer(folder, split, config) for split in counts}
-    for split, kind, number in progress(plan, "drawing", len(plan)):
+    for split, kind, number in track(plan, "drawing", len(plan)):
         writers[split].add(kind, number)
     totals = {split: writer.write(kinds) for split, writer in writers.items()}
     write_json(folder / "world.json", config.model_dump())  # last: it says the world is whole

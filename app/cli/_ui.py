@@ -3,7 +3,7 @@
 import json as jsonlib
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from partlab.errors import PartlabError
+from partlab.progress import listening
 
 T = TypeVar("T")
 
@@ -50,7 +51,7 @@ class Ui:
         elif text:
             stdout.print(text, markup=False)
 
-    def progress(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
+    def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
         """A bar with rate and time left on stderr; silent when stderr is not a terminal."""
         from rich.progress import (
             BarColumn,
@@ -81,6 +82,9 @@ class Ui:
         with Progress(*columns, console=stderr, disable=not shown, transient=True) as bar:
             yield from bar.track(items, total=total, description=escape(what))
 
+    def event(self, name: str, facts: Mapping[str, Any]) -> None:
+        """Nothing: what is measured is logged in words where it is measured."""
+
 
 @contextmanager
 def reported(json: bool = False) -> Iterator[Ui]:
@@ -88,8 +92,10 @@ def reported(json: bool = False) -> Iterator[Ui]:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
     for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    ui = Ui(json)
     try:
-        yield Ui(json)
+        with listening(ui):
+            yield ui
     except PartlabError as error:
         _complain(error, json)
         raise typer.Exit(error.exit_code) from error

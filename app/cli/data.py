@@ -49,7 +49,7 @@ def make_world(
         values: dict[str, Any] = {"images": images, "pool": pool, "heldout": heldout, "size": size}
         values |= {"seed": seed, "hint": hint, "objects": names}
         config = validate(WorldConfig, values, "the command line")
-        counts = draw(out, config, force=force, progress=ui.progress)
+        counts = draw(out, config, force=force)
         ui.emit(
             {"out": out, "images": counts},
             f"{out}: " + ", ".join(f"{n} {s}" for s, n in counts.items()),
@@ -102,7 +102,7 @@ def stats(
 def _coverage(read: dict[str, Any], ui: Ui) -> dict[str, Any]:
     from annotate.coverage import measure_coverage
 
-    return {name: measure_coverage(datasets, ui.progress) for name, datasets in read.items()}
+    return {name: measure_coverage(datasets) for name, datasets in read.items()}
 
 
 def _print_statistics(found: list[Any], covers: dict[str, Any], *, reference: bool) -> None:
@@ -190,7 +190,6 @@ def sample(
             origin_split=origin,
             copy=copy,
             force=force,
-            progress=ui.progress,
         )
         objects = len({one.object for one in chosen})
         result = {"out": out, "images": len(chosen), "objects": objects}
@@ -235,6 +234,6 @@ def show(
 
         chosen = choose(read_all(data, split), Wish(image, object, part, count, seed))
         style = Style(side=side, legend=legend)
-        sheet = draw_sheet(chosen, part=part, style=style, columns=columns, progress=ui.progress)
+        sheet = draw_sheet(chosen, part=part, style=style, columns=columns)
         save_png(sheet, out, force=force)
         ui.emit({"out": out, "images": len(chosen)}, f"{out}: {len(chosen)} images")

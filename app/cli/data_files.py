@@ -58,7 +58,6 @@ def import_(
             names=names,
             pictures=how,
             force=force,
-            progress=ui.progress,
         )
         ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
 
@@ -88,7 +87,6 @@ def export(
             split=split,
             pictures=how,
             force=force,
-            progress=ui.progress,
         )
         ui.emit(told, _converted(told))
 
@@ -134,9 +132,7 @@ def check(
             report = _fixed(ui, data, fix, split, limit, images, pictures, force)
         else:
             settings = CheckSettings(human_only=human_only)
-            report = check_folder(
-                data, split, pictures=images, settings=settings, progress=ui.progress
-            )
+            report = check_folder(data, split, pictures=images, settings=settings)
             ui.emit(report.as_json(limit or None), _report_text(report, limit))
     if report.errors:
         raise typer.Exit(5)
@@ -157,9 +153,7 @@ def _fixed(
 
     if split is not None:
         raise ConfigError("--fix copies every split", hint="leave out --split")
-    repair = fix_folder(
-        data, out, look=look, pictures=How(pictures), force=force, progress=ui.progress
-    )
+    repair = fix_folder(data, out, look=look, pictures=How(pictures), force=force)
     done = [f"repaired {count} x {kind}" for kind, count in repair.repaired.most_common()]
     text = "\n".join([*(done or ["nothing to repair"]), f"written to {out}; what remains there:"])
     left = repair.remaining

@@ -55,7 +55,6 @@ def export(
                 by_round=by_round,
                 pictures=Pictures(pictures),
                 force=force,
-                progress=ui.progress,
             )
         parts = told.get("rounds") or {"": told}
         lines = [_exported(out / name, counts) for name, counts in parts.items()]
@@ -105,7 +104,7 @@ def inclusions(
         values: dict[str, Any] = {"nested": nested, "share": share, "objects": objects}
         settings = validate(InclusionSettings, values, "the command line")
         datasets = _datasets(source)
-        found = nestings(datasets, settings, ui.progress)
+        found = nestings(datasets, settings)
         files = _write(datasets, found, out, suggested, force) if out else 0
         _tell(found, files, out, ui)
 

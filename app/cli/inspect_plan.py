@@ -135,7 +135,7 @@ def audit(
             drawn, found = _both(ui, folder, split, predictions, segmenter)
             if plant is not None:
                 return _plant(ui, drawn, found, plant)
-            told = rank(drawn, found, progress=ui.progress)
+            told = rank(drawn, found)
             _keep(ui, told, drawn, found, (out, sheet), top)
         ui.emit(told.as_json())
         return _show(ui, audit_tables(told, top, found is not None))
@@ -161,7 +161,7 @@ def _both(
         raise ConfigError("--predictions and --segmenter exclude each other", hint="give one")
     drawn = read_dataset(data, split)
     if segmenter:
-        return drawn, found_by(segmenter, data, split, progress=ui.progress)
+        return drawn, found_by(segmenter, data, split)
     return drawn, read_dataset(predictions) if predictions else None
 
 
@@ -181,7 +181,7 @@ def _keep(
     if out is not None:
         write_json(out, told.as_json())
     if sheet is not None:
-        picture = audit_sheet(drawn, found, told.suspects[:top], progress=ui.progress)
+        picture = audit_sheet(drawn, found, told.suspects[:top])
         save_png(picture, sheet, force=True)
 
 
@@ -215,6 +215,6 @@ def agreement(
         from partlab.coco import find_splits, read_dataset
 
         other = read_dataset(b, split if split in find_splits(b) else None)
-        found = compare(read_dataset(a, split), other, progress=ui.progress)
+        found = compare(read_dataset(a, split), other)
         ui.emit(found.as_json())
         _show(ui, agreement_tables(found, parts))

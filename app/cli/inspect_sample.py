@@ -85,7 +85,7 @@ def _sampled(
     for name in wanted:
         try:
             _not_too_late(inspection, name, chosen, audit)
-            desk = inspection.sample(name, by, plan=chosen, suspicion=scores, progress=ui.progress)
+            desk = inspection.sample(name, by, plan=chosen, suspicion=scores)
         except PartlabError as error:
             faults.append(error)
             continue

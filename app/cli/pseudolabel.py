@@ -100,7 +100,6 @@ def run(
             workers=_workers() if workers is None else workers,
             device=device,
             force=force,
-            progress=ui.progress,
         )
         if done:
             ui.emit(done.result(), done.summary())

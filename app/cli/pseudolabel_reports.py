@@ -72,8 +72,8 @@ def report(
         bounds = load_config(Bounds, None, set_ or [])
         people = _dataset(human) if human else _training_set(opened)
         known = _dataset(truth) if truth else None
-        found = make_report(opened, truth=known, human=people, bounds=bounds, progress=ui.progress)
-        write_page(found, target, ui.progress)
+        found = make_report(opened, truth=known, human=people, bounds=bounds)
+        write_page(found, target)
         ui.emit({"out": str(target), **found.result()}, _report_words(found, target))
 
 
@@ -149,7 +149,6 @@ def export(
             pictures=Pictures(pictures.value),
             skip_blank=skip_blank,
             force=force,
-            progress=ui.progress,
         )
         ui.emit({**asdict(done), "out": str(out), "format": format.value}, _export_words(done))
 
@@ -179,7 +178,7 @@ def cache(
 
         sources: list[Source] = [DatasetSource(_dataset(path)) for path in human or []]
         sources += [StoreSource(_open(path, images)) for path in stores]
-        built = open_cache(out, sources, channels=channels, force=force, progress=ui.progress)
+        built = open_cache(out, sources, channels=channels, force=force)
         counts = {"images": len(built.maps), "parts": len(built.maps.names), **built.counts}
         facts = {"out": str(out), "made": built.made, **counts, "bytes": out.stat().st_size}
         ui.emit(facts, _cache_words(facts))

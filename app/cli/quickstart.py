@@ -28,7 +28,7 @@ def quickstart(
 
         if force and (out / MARK).is_file():  # only ever a folder of its own
             shutil.rmtree(out)
-        found = run(out, overrides=settings, progress=ui.progress)
+        found = run(out, overrides=settings)
         ui.emit(found, _told(found))
 
 

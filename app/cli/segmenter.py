@@ -49,7 +49,6 @@ def train(
             config_file=config,
             overrides=settings or [],
             force=force,
-            progress=ui.progress,
         )
         if summary:
             ui.emit(summary, _told(summary))

@@ -62,7 +62,7 @@ def evaluate(
         settings = load_config(EvaluationSettings, overrides=set or [])
         found = evaluate_run(
             run, data, split=split, checkpoint=checkpoint, device=device, limit=limit,
-            settings=settings, progress=ui.progress,
+            settings=settings,
         )  # fmt: skip
         ui.emit(found, _tables(found, per_part=per_part, reference=reference))
 

@@ -136,7 +136,6 @@ def _go_on(
         asked.folder,
         read_vocabulary(asked.vocabulary) if asked.vocabulary else None,
         asked.images,
-        ui.progress,
         split=asked.split,
         honeypots=honeypots,
         objects=asked.objects,
@@ -171,7 +170,7 @@ def _begin(
         return told
     _check_people(told)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
-    work = begin_work(asked.folder, plan, progress=ui.progress, **settings)
+    work = begin_work(asked.folder, plan, **settings)
     return _hand_out(work, how, ui)
 
 
@@ -227,7 +226,7 @@ def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
     from annotate.studio.create import create as hand_out
 
     with work, Studio.from_env() as studio:
-        return hand_out(work, studio, **how, progress=ui.progress)
+        return hand_out(work, studio, **how)
 
 
 def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unseen: str) -> None:

@@ -45,9 +45,7 @@ def pull(
 
         with Work.open(folder) as work, Studio.from_env() as studio:
             who = str(studio.whoami()["email"])
-            told = fetch(
-                work, studio, objects=objects or (), submit=submit, who=who, progress=ui.progress
-            )
+            told = fetch(work, studio, objects=objects or (), submit=submit, who=who)
         _tell(told, ui, folder)
 
 

@@ -65,7 +65,6 @@ def push(
                 model=source.model,
                 objects=objects or (),
                 dry_run=dry_run,
-                progress=ui.progress,
             )
         result = {"model": source.model, "dry_run": dry_run, "objects": [t.as_json() for t in told]}
         ui.emit(result, _told(told, source.model, work, dry_run=dry_run))

@@ -72,7 +72,7 @@ def lint(
         report = check(found)
         if data is not None:
             how = MeasureSettings(overlap=overlap)
-            report = lint_data(report, found, read_splits(data, split), how, ui.progress)
+            report = lint_data(report, found, read_splits(data, split), how)
         ui.emit(report.as_json(limit or None), lint_text(report, limit))
     if report.count("error"):
         raise typer.Exit(5)

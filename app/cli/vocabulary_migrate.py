@@ -66,7 +66,6 @@ def migrate(
                 keep_answers=keep_answers,
                 dry_run=dry_run,
                 by=Editor(who, "migrate"),
-                progress=ui.progress,
             )
         result: dict[str, Any] = {"version": target.version, "dry_run": dry_run}
         result["objects"] = [one.as_json() for one in told]

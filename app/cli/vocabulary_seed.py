@@ -95,7 +95,6 @@ def seed(
             cache=cache or cache_folder() / "sparql",
             offline=offline,
             refresh=refresh,
-            progress=ui.progress,
         )
         seeding.resolved.duplicates[:0] = twice
         added = _written(seeding, out, update=update, dry_run=dry_run)

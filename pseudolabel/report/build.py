@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from partlab.progress import Progress, silent
 from partlab.schema import Dataset
 from pseudolabel.calibrate import shared_with_training
 from pseudolabel.matching import Matched, match
@@ -94,7 +93,6 @@ def make_report(
     truth: Dataset | None = None,
     human: Dataset | None = None,
     bounds: Bounds | None = None,
-    progress: Progress = silent,
 ) -> Report:
     """Read the store once, people's masks once, and measure against the truth if there is one.
 
@@ -103,8 +101,8 @@ def make_report(
         DatasetError: a shard, or a truth mask, is damaged.
     """
     bounds = bounds or Bounds()
-    found = tally_store(store, progress)
-    other = tally_human(human, progress) if human else None
+    found = tally_store(store)
+    other = tally_human(human) if human else None
     matched = match(store, truth) if truth else None
     ranking, ranked_by = _ranking(found, matched)
     return Report(
@@ -114,14 +112,14 @@ def make_report(
         tuple(found.unreadable),
         str(human.path or "people's masks") if human else None,
         sum(other.readable.values()) if other else 0,
-        _truth(matched, progress) if matched else None,
+        _truth(matched) if matched else None,
         {name: _examples(ranked, bounds.examples) for name, ranked in ranking.items()},
         {position: value for ranked in ranking.values() for value, position in ranked},
         ranked_by,
     )
 
 
-def _truth(matched: Matched, progress: Progress) -> Truth:
+def _truth(matched: Matched) -> Truth:
     shared, known = shared_with_training(matched)
     return Truth(
         str(matched.truth.path or "the truth"),
@@ -130,7 +128,7 @@ def _truth(matched: Matched, progress: Progress) -> Truth:
         known,
         matched.unknown_parts,
         keeps_instances(matched.store),
-        tuple(sweep(matched, progress=progress)),
+        tuple(sweep(matched)),
     )
 
 

@@ -14,7 +14,7 @@ from annotate.draw import Colour, Style, overlay, palette
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import write_text
 from partlab.images import load_image
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from pseudolabel.report.build import Report
 from pseudolabel.report.statistics import ObjectFacts, PartFacts
 from pseudolabel.store import Row, Store
@@ -45,7 +45,7 @@ class Section:
     rows: tuple[tuple[str, tuple[Tile, ...]], ...]  # best, median, worst
 
 
-def write_page(report: Report, out: str | Path, progress: Progress = silent) -> Path:
+def write_page(report: Report, out: str | Path) -> Path:
     """Write the report as one self-contained HTML file, atomically.
 
     Photographs are embedded as JPEG (a PNG of the same overlay is five times as large), charts
@@ -54,7 +54,7 @@ def write_page(report: Report, out: str | Path, progress: Progress = silent) -> 
     shown = _with_pictures(report)
     sections = [
         _section(report, facts, number, facts.name in shown)
-        for number, facts in enumerate(progress(report.objects, "drawing", len(report.objects)))
+        for number, facts in enumerate(track(report.objects, "drawing", len(report.objects)))
     ]
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.lstrip_blocks = True

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from partlab.config import Config
 from partlab.masks import Rle, area, union
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 from pseudolabel.composite import DatasetSource
 from pseudolabel.store import Row, Store
@@ -169,18 +169,18 @@ def _areas(masks: Iterable[tuple[str, Rle]]) -> dict[str, float]:
     }
 
 
-def tally_store(store: Store, progress: Progress = silent) -> StoreTally:
+def tally_store(store: Store) -> StoreTally:
     """Count a whole store."""
     tally = StoreTally()
-    for position, row in enumerate(progress(store.rows(), "reading the store", len(store))):
+    for position, row in enumerate(track(store.rows(), "reading the store", len(store))):
         tally.add_row(position, row, store.names)
     return tally
 
 
-def tally_human(dataset: Dataset, progress: Progress = silent) -> Tally:
+def tally_human(dataset: Dataset) -> Tally:
     """Count a data set made by people; images without any mask say nothing and do not count."""
     tally, source = Tally(), DatasetSource(dataset)
-    for item in progress(source.items(), "reading people's masks", len(source)):
+    for item in track(source.items(), "reading people's masks", len(source)):
         masks = ((dataset.names[layer.label], layer.rle) for layer in item.layers)
         if item.object and item.layers:
             tally.add(item.object, item.size[0] * item.size[1], _areas(masks))

@@ -24,6 +24,7 @@ from partlab.errors import (
     OutputExistsError,
 )
 from partlab.masks import area, bbox, decode, encode
+from partlab.progress import Silent, listening
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.evaluate import evaluate
 from segmenter.protocol import DETECTRON2_INSTALL, backends
@@ -252,19 +253,22 @@ def test_evaluation_runs_on_it(trained: Any, data: Dataset) -> None:
     assert found.with_cf.ap.ap >= found.without_cf.ap.ap - 0.02
 
 
+class _Dies(Silent):
+    def __init__(self, after: int) -> None:
+        self.after = after
+
+    def track(self, items: Iterable[Any], what: str, total: int | None = None) -> Any:
+        return _until(items, self.after)
+
+
 def test_a_killed_run_goes_on_to_the_same_weights(
     engine: Any, run: Path, data: Dataset, tmp_path: Path
 ) -> None:
     for stop in (1, 3):  # before and after the first checkpoint
         again = tmp_path / f"stopped at {stop}"
 
-        def dies(
-            items: Iterable[Any], what: str, total: int | None = None, stop: int = stop
-        ) -> Any:
-            return _until(items, stop)
-
-        with pytest.raises(Stopped):
-            engine.fit(data, again, progress=dies)
+        with pytest.raises(Stopped), listening(_Dies(stop)):
+            engine.fit(data, again)
         engine.fit(data, again)
         one, other = (load_file(folder / "last.safetensors") for folder in (run, again))
         assert one.keys() == other.keys()

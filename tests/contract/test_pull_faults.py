@@ -29,6 +29,7 @@ from annotate.studio.server import Running, start_server
 from annotate.studio.users import create_users
 from annotate.work import Image, Work, rebuild_work
 from partlab.errors import StudioError
+from partlab.progress import Silent, listening
 
 ROOT = Path(__file__).resolve().parents[2]
 RAM = FARM.object("ram")
@@ -168,15 +169,16 @@ def test_two_pulls_at_once(
 
 
 def stopping(moment: int, act: Callable[[], None]) -> Any:
-    """A progress that does something after some tasks."""
+    """Somebody who listens, and does something after some tasks."""
 
-    def progress(items: Any, what: str, total: int | None = None) -> Any:
-        for number, item in enumerate(items):
-            if number == moment:
-                act()
-            yield item
+    class Stopping(Silent):
+        def track(self, items: Any, what: str, total: int | None = None) -> Any:
+            for number, item in enumerate(items):
+                if number == moment:
+                    act()
+                yield item
 
-    return progress
+    return listening(Stopping())
 
 
 def test_the_server_stops_in_the_middle(
@@ -195,8 +197,9 @@ def test_the_server_stops_in_the_middle(
         with (
             Studio(server.url, server.token, pause=0.01) as studio,
             pytest.raises(StudioError, match=r"no Label Studio answers|broke off") as caught,
+            stopping(PAGE + 10, stop),
         ):
-            pull(work, studio, progress=stopping(PAGE + 10, stop))
+            pull(work, studio)
         assert caught.value.exit_code == 4
     assert len(list(work.answers("ram", 1))) == PAGE  # the first handful; the second waited
     with start_server(folder, root=tmp_path, port=port) as server, server.studio() as studio:
@@ -214,8 +217,9 @@ def test_the_token_ends_in_the_middle(
         with (
             Studio(studio_server.url, token, pause=0.01) as connection,
             pytest.raises(StudioError, match="does not accept the token") as caught,
+            stopping(PAGE + 10, lead.end_token),
         ):
-            pull(work, connection, progress=stopping(PAGE + 10, lead.end_token))
+            pull(work, connection)
     assert "legacy token" in str(caught.value)
     assert token not in f"{caught.value} {caught.value.hint}"
     assert len(list(work.answers("ram", 1))) == PAGE

@@ -21,7 +21,7 @@ from partlab.config import Config
 from partlab.errors import DatasetError, NotFoundError
 from partlab.images import load_image
 from partlab.masks import BoolMask, decode, encode, from_segmentation
-from partlab.progress import Progress, silent
+from partlab.progress import track
 from partlab.schema import Dataset
 from segmenter.protocol import Detections, Pixels, backends
 from segmenter.runs import read_run, write_run
@@ -109,11 +109,10 @@ class ColourBackend:
         val: Dataset | None,
         run: Path,
         config: Any,
-        progress: Progress = silent,
     ) -> None:
         """Mean colour under the masks of each part category."""
         seen: list[list[NDArray[np.float64]]] = [[] for _ in train.categories]
-        for image in progress(train.images, "fitting"):
+        for image in track(train.images, "fitting"):
             pixels = load_image(train.image_path(image))
             for each in train.annotations_of(image):
                 rle = from_segmentation(each.segmentation, image.height, image.width)

@@ -33,7 +33,6 @@ from partlab.files import (
     write_json,
     write_lines,
 )
-from partlab.progress import silent
 
 
 def half_write(path: Path) -> None:
@@ -191,7 +190,3 @@ def test_unknown_names_suggest_near_ones() -> None:
     many = UnknownNameError("part", "zzz", [f"{i:02}" for i in range(12)])
     assert str(many.hint).endswith("09 and 2 more")
     assert UnknownNameError("part", "x", []).hint is None
-
-
-def test_silent_progress_passes_everything_on() -> None:
-    assert list(silent(iter([1, 2]), "x", total=2)) == [1, 2]

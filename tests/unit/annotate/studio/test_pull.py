@@ -28,6 +28,7 @@ from partlab.errors import (
     StudioError,
 )
 from partlab.files import exclusive, sha256_json
+from partlab.progress import Silent, listening
 
 RAM = FARM.object("ram")
 PAGE = 4
@@ -543,10 +544,12 @@ def test_a_full_disk_leaves_nothing_half_written(work: Work, server: FakeTasks) 
 def test_progress_counts_every_task(work: Work, server: FakeTasks) -> None:
     seen: list[Any] = []
 
-    def progress(items: Any, what: str, total: int | None = None) -> Any:
-        for item in items:
-            seen.append(what)
-            yield item
-        assert total == len(seen) == 12
+    class Counting(Silent):
+        def track(self, items: Any, what: str, total: int | None = None) -> Any:
+            for item in items:
+                seen.append(what)
+                yield item
+            assert total == len(seen) == 12
 
-    fetch(work, server, progress=progress)
+    with listening(Counting()):
+        fetch(work, server)

@@ -26,6 +26,7 @@ from partlab.errors import (
 )
 from partlab.files import exclusive
 from partlab.masks import encode
+from partlab.progress import Silent, listening
 
 MODEL = "seg-1@0123456789ab"
 RAM = farm.FARM.object("ram")
@@ -322,12 +323,14 @@ def test_a_suggestion_that_became_blank_is_taken_back(work: Work, server: FakeSt
 def test_pictures_stream_through_in_batches(work: Work, server: FakeStudio) -> None:
     model, seen = Model(), []
 
-    def progress(items: Iterable[Any], what: str, total: int | None = None) -> Iterator[Any]:
-        for item in items:
-            seen.append((what, total))
-            yield item
+    class Counting(Silent):
+        def track(self, items: Any, what: str, total: int | None = None) -> Iterator[Any]:
+            for item in items:
+                seen.append((what, total))
+                yield item
 
-    pushed(work, server, model, progress=progress)
+    with listening(Counting()):
+        pushed(work, server, model)
     assert (model.batches, server.sizes) == ([5, 5, 2], [5, 5, 2])
     assert seen == [("pushing", 12)] * 12
 
