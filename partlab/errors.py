@@ -6,6 +6,7 @@ The exit codes are part of the command line's contract: 1 failed, 2 usage, 3 not
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class PartlabError(Exception):
@@ -17,6 +18,16 @@ class PartlabError(Exception):
         super().__init__(message)
         self.message = message
         self.hint = hint
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors travel between processes, whatever their own arguments were."""
+        return _again, (type(self), self.args, self.__dict__)
+
+
+def _again(kind: type[PartlabError], args: tuple[Any, ...], facts: dict[str, Any]) -> PartlabError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class OutputExistsError(PartlabError):

@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from partlab.errors import ConfigError, PartlabError, SchemaError
 from partlab.masks import Rle, area, bbox, union
 from partlab.progress import track
+from partlab.training.process import Process
 from pseudolabel.inputs import find_inputs, frozen_shards, survey
-from pseudolabel.job import Job, Process, claimed, complete, describe
+from pseudolabel.job import Job, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
 from pseudolabel.settings import Settings
 from pseudolabel.store import Row, Status, Store, StoredMask, write_shard
@@ -207,7 +208,7 @@ def label_images(
         if todo and labeller:
             _store_rows(job, todo, _rows(job, todo, labeller, workers))
         seconds = time.monotonic() - start
-        return Outcome(job.finish(), job.images(todo), seconds) if process.first else None
+        return Outcome(job.finish(), job.images(todo), seconds) if process.leads else None
 
 
 @dataclass(frozen=True, slots=True)

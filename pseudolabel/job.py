@@ -5,7 +5,6 @@ files say what is done. Process 0 alone claims the folder and writes the manifes
 """
 
 import logging
-import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ from typing import Any
 
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
 from partlab.files import exclusive, sha256_file, sha256_json
+from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
 from pseudolabel.store import Manifest, Store, is_store, read_manifest, shard_path, write_manifest
@@ -26,36 +26,6 @@ logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds without a sign of life before another process counts as gone
 _OURS = {".lock", ".processes", "inputs.parquet", "shards"}
-
-
-@dataclass(frozen=True, slots=True)
-class Process:
-    """This process among those that share the run, as `torchrun` numbers them."""
-
-    rank: int = 0
-    world: int = 1
-    local_rank: int = 0
-    local_world: int = 1
-
-    @classmethod
-    def current(cls) -> "Process":
-        """Read RANK and WORLD_SIZE (and their LOCAL_ forms) from the environment."""
-        rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
-        local = int(os.environ.get("LOCAL_RANK", rank))
-        return cls(rank, world, local, int(os.environ.get("LOCAL_WORLD_SIZE", world)))
-
-    @property
-    def first(self) -> bool:
-        """Whether this process claims the folder and tells the result."""
-        return self.rank == 0
-
-    def device(self) -> str | None:
-        """One GPU for each process of a machine; None leaves the choice to the backend."""
-        if self.world == 1:
-            return None
-        import torch
-
-        return f"cuda:{self.local_rank % n}" if (n := torch.cuda.device_count()) else None
 
 
 def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manifest:
@@ -173,8 +143,8 @@ def claimed(
     """
     _check_folder(out, Path(manifest.image_root), Path(manifest.run), process, force)
     with ExitStack() as held:
-        held.enter_context(exclusive(out if process.first else _seat(out, process.rank)))
-        if process.first:
+        held.enter_context(exclusive(out if process.leads else _seat(out, process.rank)))
+        if process.leads:
             _begin(out, manifest, inputs, process, force)
         else:
             _until(lambda: _same(out, manifest), "process 0 did not start the run")
@@ -280,7 +250,7 @@ def _sweep(out: Path, manifest: Manifest, process: Process) -> None:
     """Remove what a killed process left half written in this process's share."""
     share = range(process.rank, manifest.shards, process.world)
     paths = [shard_path(out, shard) for shard in share]
-    if process.first:
+    if process.leads:
         paths += [out / "manifest.json", out / "inputs.parquet"]
     scratches = {path.parent for path in paths}
     for scratch in (s for folder in scratches for s in folder.glob(".*.tmp")):

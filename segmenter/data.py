@@ -1,7 +1,7 @@
 """From a part data set to training batches: decode, resize, flip, pad."""
 
-import logging
-import re
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset as TorchDataset
 
-from partlab.errors import DatasetError, MaskError, PartlabError
-from partlab.images import image_size, load_image
-from partlab.masks import Rle, decode, from_segmentation
-from partlab.progress import track
+from partlab.errors import DatasetError, PartlabError
+from partlab.images import load_image
+from partlab.masks import Rle, decode, from_segmentation, union
 from partlab.schema import Dataset, Image
-
-log = logging.getLogger(__name__)
+from segmenter.checks import fits, left_out
 
 Size = tuple[int, int]
 MULTIPLE = 32  # the coarsest backbone stride; padded sides are multiples of it
@@ -26,37 +24,60 @@ MULTIPLE = 32  # the coarsest backbone stride; padded sides are multiples of it
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One training image (3, H, W) uint8, its boxes (N, 4), 1-based labels, masks (N, H, W)."""
+    """One training image (3, H, W) uint8, its boxes (N, 4), 1-based labels, masks (N, H, W).
+
+    `unsure` (H, W) marks where nothing may be learnt as background: crowd regions, and masks
+    over the limit; (0, 0) if there are none.
+    """
 
     pixels: Tensor
     boxes: Tensor
     labels: Tensor
     masks: Tensor
+    unsure: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Augment:
-    """Random horizontal flip and random size; every draw depends on (seed, epoch, image) alone."""
+    """Random horizontal flip and random size; every draw depends on (seed, epoch, image) alone.
+
+    `mirror` are pairs of parts that a flip swaps besides left and right (`Parts.mirrored`).
+    """
 
     flip: float = 0.5
     smallest: float = 0.75
     seed: int = 0
+    mirror: tuple[tuple[str, str], ...] = ()
 
 
 class TrainingSet(TorchDataset[Sample | PartlabError]):
-    """Images of a data set with their usable masks, resized to a long side of `image_size`.
+    """Images of a data set with their masks, resized to a long side of `image_size`.
 
     Index with (epoch, position): the same pair gives the same tensors in any process, so
-    training resumes exactly. Masks that cannot be decoded are left out and counted.
+    training resumes exactly. `unused` are the ids of images to leave out; unless it is given,
+    those with masks that cannot be used, and those without any (`segmenter.checks.left_out`).
+
+    Raises:
+        DatasetError: no images are left.
+        UnknownNameError: a mirrored pair names a part that there is not.
     """
 
-    def __init__(self, data: Dataset, image_size: int, augment: Augment | None, limit: int) -> None:
+    def __init__(
+        self,
+        data: Dataset,
+        image_size: int,
+        augment: Augment | None = None,
+        limit: int = 60,
+        *,
+        unused: frozenset[int] | None = None,
+    ) -> None:
         self.data, self.image_size, self.augment, self.limit = data, image_size, augment, limit
-        self.twins = mirrored_labels(data.names)
-        self.images = [image for image in data.images if data.annotations_of(image)]
+        self.twins = np.array(data.parts.mirrored(augment.mirror if augment else ()), np.int64)
+        unused = left_out(data)[0] if unused is None else unused
+        self.images = [image for image in data.images if image.id not in unused]
         if not self.images:
             raise DatasetError(
-                f"{data.path or 'the data set'} has no image with part masks",
+                f"{data.path or 'the data set'} has no image that can be trained on",
                 hint="check it: partlab data check DATA",
             )
 
@@ -73,7 +94,7 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
     def _load(self, epoch: int, position: int) -> Sample:
         image = self.images[position]
         pixels = load_image(self.data.image_path(image))
-        _fits(image, (pixels.shape[1], pixels.shape[0]))
+        fits(image, (pixels.shape[1], pixels.shape[0]))
         seed = self.augment.seed if self.augment else 0
         random = np.random.default_rng((seed, epoch, position))
         return self._sample(image, pixels, random)
@@ -85,66 +106,36 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
         if self.augment:
             side = round(side * random.uniform(self.augment.smallest, 1.0))
         size = fitted(pixels.shape[:2], side)
-        rles, labels = self._masks(image, random)
+        rles, labels, other = self._masks(image, random)
         masks = torch.from_numpy(_shrink([decode(rle) for rle in rles], size))
+        unsure = _region(other, size)
         scaled = resize(torch.from_numpy(pixels).permute(2, 0, 1), size)
         if self.augment and random.random() < self.augment.flip:
-            scaled, masks, labels = scaled.flip(-1), masks.flip(-1), self.twins[labels]
+            scaled, masks, unsure = scaled.flip(-1), masks.flip(-1), unsure.flip(-1)
+            labels = self.twins[labels]
         keep = masks.flatten(1).sum(1) >= 4  # vanished by shrinking
         masks = masks[keep]
         boxes = boxes_of(masks)
-        return Sample(scaled, boxes, torch.from_numpy(labels)[keep] + 1, masks)
+        return Sample(scaled, boxes, torch.from_numpy(labels)[keep] + 1, masks, unsure)
 
     def _masks(
         self, image: Image, random: np.random.Generator
-    ) -> tuple[list[Rle], NDArray[np.int64]]:
+    ) -> tuple[list[Rle], NDArray[np.int64], list[Rle]]:
+        """Masks to learn with their labels, and the others: crowd regions, over the limit."""
         rles: list[Rle] = []
         labels: list[int] = []
+        other: list[Rle] = []
         for annotation in self.data.annotations_of(image):
-            if annotation.category_id not in self.data.label_of:
-                continue  # counted by `count_unusable`, like what cannot be decoded
-            try:
-                rle = from_segmentation(annotation.segmentation, image.height, image.width)
-            except MaskError as error:
-                log.debug("annotation %s of %s: %s", annotation.id, image.file_name, error)
+            rle = from_segmentation(annotation.segmentation, image.height, image.width)
+            if annotation.iscrowd:
+                other.append(rle)
                 continue
             rles.append(rle)
             labels.append(self.data.label_of[annotation.category_id])
-        chosen = np.sort(random.permutation(len(rles))[: self.limit])
-        return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen]
-
-
-def check_pictures(data: Dataset) -> None:
-    """Look at every picture's header before hours of training, not after.
-
-    Raises:
-        NotFoundError, DatasetError: a picture is missing, damaged or of another size.
-    """
-    for image in track(data.images, "looking at the pictures", len(data.images)):
-        _fits(image, image_size(data.image_path(image)))
-
-
-def _fits(image: Image, size: tuple[int, int]) -> None:
-    if size != (image.width, image.height):
-        raise DatasetError(
-            f"{image.file_name} is {size[0]}x{size[1]} pixels, "
-            f"its record says {image.width}x{image.height}",
-            hint="repair the data set: partlab data check DATA --fix OUT",
-        )
-
-
-def count_unusable(data: Dataset) -> int:
-    """How many masks of the data set cannot be decoded and will be left out."""
-    bad = 0
-    for annotation in data.annotations:
-        image = data.image_by_id.get(annotation.image_id)
-        try:
-            if image is None or annotation.category_id not in data.label_of:
-                raise MaskError("no such image or category")
-            from_segmentation(annotation.segmentation, image.height, image.width)
-        except MaskError:
-            bad += 1
-    return bad
+        order = random.permutation(len(rles))
+        chosen, over = np.sort(order[: self.limit]), order[self.limit :]
+        other += [rles[i] for i in over]
+        return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen], other
 
 
 def fitted(size: Sequence[int], long_side: int) -> Size:
@@ -172,6 +163,12 @@ def _shrink(masks: Sequence[NDArray[np.bool_]], size: Size) -> NDArray[np.uint8]
     return small
 
 
+def _region(rles: Sequence[Rle], size: Size) -> Tensor:
+    if not rles:
+        return torch.zeros((0, 0), dtype=torch.bool)
+    return torch.from_numpy(_shrink([decode(union(rles))], size)[0]).bool()
+
+
 def boxes_of(masks: Tensor) -> Tensor:
     """Tight x1, y1, x2, y2 of non-empty (N, H, W) masks; x2 and y2 lie just outside."""
     boxes = torch.zeros((len(masks), 4))
@@ -179,19 +176,6 @@ def boxes_of(masks: Tensor) -> Tensor:
         rows, columns = mask.any(1).nonzero(), mask.any(0).nonzero()
         box[:] = torch.stack([columns[0, 0], rows[0, 0], columns[-1, 0] + 1, rows[-1, 0] + 1])
     return boxes
-
-
-def mirrored_labels(names: Sequence[str]) -> NDArray[np.int64]:
-    """For each label the one it becomes in a mirrored picture: `left` and `right` change places."""
-    position = {name: label for label, name in enumerate(names)}
-    swap = {"left": "right", "right": "left"}
-
-    def mirror(name: str) -> str:
-        owner, _, part = name.partition(":")
-        part = re.sub(r"\b(left|right)\b", lambda found: swap[found.group()], part)
-        return f"{owner}:{part}"
-
-    return np.array([position.get(mirror(name), label) for label, name in enumerate(names)])
 
 
 def pad_batch(pictures: Sequence[Tensor]) -> tuple[Tensor, list[Size]]:
@@ -250,5 +234,17 @@ def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
             return sample
         good.append(sample)
     pixels, sizes = pad_batch([sample.pixels for sample in good])
-    targets = [{"boxes": s.boxes, "labels": s.labels, "masks": s.masks} for s in good]
+    names = ("boxes", "labels", "masks", "unsure")
+    targets = [{name: getattr(sample, name) for name in names} for sample in good]
     return Batch(pixels, sizes, targets)
+
+
+def fingerprint(data: Dataset) -> str:
+    """Hex SHA-256 of what a data set holds, wherever it lies and however it was chosen."""
+    found = hashlib.sha256()
+    for records in (data.categories, data.images, data.annotations):
+        for record in records:
+            found.update(json.dumps(record.raw, sort_keys=True, default=str).encode())
+        found.update(b"\n")
+    found.update(json.dumps(data.inclusions, sort_keys=True).encode())
+    return found.hexdigest()

@@ -64,13 +64,13 @@ class Detectron2Backend:
             DatasetError: the checkpoint is damaged, or belongs to another run.
         """
         require_detectron2()
+        from partlab.training.checkpoints import load_weights
         from segmenter.detectron2_rcnn import Detectron2MaskRCNN
-        from segmenter.torchvision_backend import load_checkpoint
 
         description = read_run(run)
         config = validate(Detectron2Config, description["config"], str(run / "config.json"))
         segmenter = Detectron2MaskRCNN(description["names"], config.model, device)
-        load_checkpoint(segmenter.network, run, checkpoint)
+        load_weights(segmenter.network, run, checkpoint)
         return segmenter
 
 

@@ -32,9 +32,9 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError, NotFoundError
+from partlab.training.device import pick_device
 from segmenter.category_filter import category_filter
 from segmenter.detectron2_settings import Detectron2ModelConfig
-from segmenter.device import pick_device
 from segmenter.part_rcnn import Found, Size, Targets
 from segmenter.torchvision_backend import MaskRCNN
 

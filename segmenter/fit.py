@@ -1,74 +1,60 @@
-"""The training loop every backend of ours shares: exact resume, AMP, several processes.
+"""How a segmenter is trained: its step, its validation and its identity, on the training kernel.
 
-Nothing random depends on history: the order, the augmentation and the sampling of anchors and
-regions are drawn from (seed, step) alone. So a run that was killed and started again ends
-with the same weights as one that was not, on the same machine.
+The loop itself (exact resume, precision, checkpoints, several processes) is
+`partlab.training.loop`.
 """
 
 import logging
-import math
-import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from time import monotonic
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from pydantic import Field
-from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch import distributed as dist
-from torch.nn.parallel import DistributedDataParallel
-from torch.utils.data import DataLoader
 
-from partlab.config import Config
-from partlab.errors import DatasetError, OutputExistsError, PartlabError
-from partlab.files import exclusive, replacing, sha256_file, sha256_json, write_lines
-from partlab.progress import track
+from partlab.config import Config, deciding, validate
+from partlab.errors import ConfigError, DatasetError
+from partlab.files import exclusive, sha256_file, sha256_json, write_lines
 from partlab.schema import Dataset
-from partlab.workers import end_with_parent
-from segmenter.data import (
-    Augment,
-    Batch,
-    TrainingSet,
-    check_pictures,
-    collate,
-    count_unusable,
-    epoch_batches,
-)
+from partlab.training.batches import Batches
+from partlab.training.device import pick_device
+from partlab.training.identity import refuse_another
+from partlab.training.loop import Loop, Score
+from partlab.training.process import Group, Process
+from partlab.training.runs import read_config
+from partlab.training.settings import LoopConfig
+from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
+from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches, fingerprint
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
-from segmenter.quick_ap import quick_ap
-from segmenter.runs import append_metrics, read_metrics, read_run, trim_metrics, write_run
+from segmenter.quick_ap import found_in, score
+from segmenter.runs import read_run, write_run
 
 log = logging.getLogger(__name__)
 
 
-class TrainConfig(Config):
-    """How long and how fast to train; sizes are per process."""
+class TrainConfig(LoopConfig):
+    """How a segmenter is trained; sizes are per process.
 
-    epochs: int = Field(12, ge=1)
-    batch_size: int = Field(4, ge=1)
-    lr: float = Field(4e-4, gt=0)
+    `mirror` lists pairs of parts that change places in a mirrored picture, besides those that
+    `left` and `right` in their names tell: full names, or bare part names for all objects.
+    """
+
     backbone_lr: float = Field(0.25, ge=0)  # times lr
     weight_decay: float = Field(1e-4, ge=0)
-    warmup_steps: int = Field(200, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
     flip: float = Field(0.5, ge=0, le=1)
+    mirror: tuple[tuple[str, str], ...] = ()
     smallest: float = Field(0.75, gt=0, le=1)
     masks_per_image: int = Field(60, ge=1)
-    seed: int = 0
-    workers: int = Field(1, ge=0)
-    amp: Literal["auto", "bf16", "off"] = "auto"
-    checkpoint_steps: int = Field(200, ge=1)
     val_images: int = Field(120, ge=0)
 
 
 class SegmenterConfig(Config):
-    """Everything that decides a run's weights."""
+    """Everything a run is made with; what decides its weights must not change."""
 
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
@@ -92,32 +78,6 @@ class Trainable(Segmenter, Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Process:
-    """This process among those that `torchrun` started (one of one without it)."""
-
-    rank: int
-    world: int
-    device: str
-
-    @classmethod
-    def here(cls) -> "Process":
-        """Read torchrun's variables and join the group."""
-        world, rank = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
-        cuda = torch.cuda.is_available()
-        device = f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if cuda else "cpu"
-        if cuda:
-            torch.cuda.set_device(device)
-        if world > 1 and not dist.is_initialized():
-            dist.init_process_group("nccl" if cuda else "gloo")
-        return cls(rank, world, device)
-
-    @property
-    def leads(self) -> bool:
-        """Whether this process writes files."""
-        return self.rank == 0
-
-
 def fit(
     create: Callable[[str], Trainable],
     train: Dataset,
@@ -130,256 +90,185 @@ def fit(
     """Train what `create(device)` makes into `run`, or go on where a killed run stopped.
 
     Raises:
-        OutputExistsError: `run` holds a run of other settings or other data.
+        OutputExistsError: `run` holds a run of other settings, other data or another number
+            of processes.
         DatasetError: no masks to train on, or an image that cannot be read.
+        UnknownNameError: `train.mirror` names a part that there is not.
         PartlabError: the loss stays infinite or NaN.
     """
-    here = Process.here()
-    with exclusive(run) if here.leads else nullcontext():
-        if here.leads:
-            _describe(train, val, run, config, backend)
-        if here.world > 1:
-            dist.barrier()
+    here = Process.current()
+    val = val if val is not None and val.images and config.train.val_images else None
+    with ExitStack() as held, here.joined() as group:
+        unused = group.lead(lambda: _begin(held, train, val, run, config, backend))
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
-        trainer = _Trainer(create(here.device), train, val, run, config.train, here)
-        trainer.resume()
-        trainer.train()
-    if here.world > 1:
-        dist.destroy_process_group()
+        segmenter = create(str(pick_device(here.device())))
+        _loop(segmenter, train, val, run, config, group, unused).train()
 
 
-def _describe(
+def _begin(
+    held: ExitStack, train: Dataset, val: Dataset | None, run: Path, config: Any, backend: str
+) -> frozenset[int]:
+    """Lock the run and make it, or see that it is the same; the images that are not used."""
+    held.enter_context(exclusive(run))
+    identity = {
+        "backend": backend,
+        "config": deciding(config),
+        "names": list(train.names),
+        "data": fingerprint(train),
+        "val": fingerprint(val) if val is not None else None,
+        "processes": Process.current().world,
+    }
+    new = read_config(run) is None
+    if not new:
+        refuse_another(run, _identity(read_run(run), config, train), identity)
+    unused, reasons = left_out(train)
+    if new:
+        _look(train, val, config, unused, reasons)
+        used = (image.file_name for image in train.images if image.id not in unused)
+        write_lines(run / "train_images.txt", used)
+        write_run(run, _description(identity, train, val, config))
+    return unused
+
+
+def _look(
+    train: Dataset, val: Dataset | None, config: Any, unused: frozenset[int], reasons: list[str]
+) -> None:
+    if not train.names:
+        raise DatasetError(f"{train.path or 'the data set'} has no part categories")
+    TrainingSet(train, config.model.image_size, _augment(config), unused=unused)
+    check_pictures(train)
+    check_val(val)
+    for sentence in reasons:
+        log.warning(sentence)
+    if config.train.flip:
+        tell_mirrors(train.parts, config.train.mirror)
+
+
+def _description(
+    identity: dict[str, Any], train: Dataset, val: Dataset | None, config: Any
+) -> dict[str, Any]:
+    return {
+        **identity,
+        "config": config.model_dump(mode="json"),
+        "inclusions": train.inclusions,
+        "data": _origin(train, identity["data"]),
+        "val": _origin(val, identity["val"]) if val is not None else None,
+        "torch": torch.__version__,
+    }
+
+
+def _origin(data: Dataset, content: str) -> dict[str, str | None]:
+    """Where a data set lies, which may change, and what it holds, which may not."""
+    path = str(data.path.resolve()) if data.path else None
+    return {"path": path, "fingerprint": content}
+
+
+def _identity(old: dict[str, Any], config: Any, train: Dataset) -> dict[str, Any]:
+    """The identity of a run as its config.json tells it; runs of older versions tell less."""
+    known: dict[str, Any] = {key: old[key] for key in ("backend", "names")}
+    try:
+        known["config"] = deciding(validate(type(config), old["config"], "config.json"))
+    except ConfigError:
+        known["config"] = old["config"]
+    known["data"] = _content(old.get("data") or {}, train)
+    if "val" in old:
+        known["val"] = (old["val"] or {}).get("fingerprint")
+    if "processes" in old:
+        known["processes"] = old["processes"]
+    return known
+
+
+def _content(origin: dict[str, Any], train: Dataset) -> str:
+    """What a run was trained on; older versions noted the hash of the file."""
+    if "fingerprint" in origin:
+        found: str = origin["fingerprint"]
+        return found
+    if train.path is not None:
+        now = sha256_file(train.path)
+    else:
+        records = [[r.raw for r in each] for each in (train.images, train.annotations)]
+        now = sha256_json([records, train.names])
+    return fingerprint(train) if origin.get("sha256") == now else "another"
+
+
+def _loop(
+    segmenter: Trainable,
     train: Dataset,
     val: Dataset | None,
     run: Path,
     config: Any,
-    backend: str,
-) -> None:
-    description = {
-        "backend": backend,
-        "config": config.model_dump(),
-        "names": list(train.names),
-        "inclusions": train.inclusions,
-        "data": _origin(train),
-        "torch": torch.__version__,
-    }
-    if (run / "config.json").exists():
-        old = read_run(run)
-        for key in ("backend", "config", "names", "data"):
-            if _identity(old.get(key)) != _identity(description[key]):
-                raise OutputExistsError(
-                    f"{run} holds a run with another {key}",
-                    hint="choose another --out, or pass --force to replace it",
-                )
-        return
-    if not train.names:
-        raise DatasetError(f"{train.path or 'the data set'} has no part categories")
-    check_pictures(train)
-    if val is not None:
-        _check_val(val)
-    bad = count_unusable(train)
-    if bad:
-        log.warning("%d masks cannot be decoded and are left out (partlab data check)", bad)
-    write_lines(run / "train_images.txt", (image.file_name for image in train.images))
-    write_run(run, description)
+    group: Group,
+    unused: frozenset[int],
+) -> Loop:
+    settings: TrainConfig = config.train
+    data = TrainingSet(
+        train,
+        config.model.image_size,
+        _augment(config),
+        limit=settings.masks_per_image,
+        unused=unused,
+    )
+    model = group.parallel(segmenter.network)
+
+    def step(batch: Batch, _number: int) -> dict[str, Tensor]:
+        targets = [{k: v.to(segmenter.device) for k, v in each.items()} for each in batch.targets]
+        losses: dict[str, Tensor] = model(segmenter.normalised(batch.pixels), batch.sizes, targets)
+        return losses
+
+    return Loop(
+        run=run,
+        config=settings,
+        group=group,
+        network=segmenter.network,
+        optimizer=_optimizer(segmenter.network, settings),
+        batches=_batches(data, settings, group.process, pin=segmenter.device.type == "cuda"),
+        step=step,
+        device=segmenter.device,
+        validate=_validation(segmenter, val, settings, group),
+    )
 
 
-def _check_val(val: Dataset) -> None:
-    """What would stop the first validation, an epoch from now, stops the run at once."""
-    check_pictures(val)
-    bad = count_unusable(val)
-    if bad:
-        raise DatasetError(
-            f"{val.path or 'the validation set'} has {bad} masks that cannot be decoded",
-            hint="see which: partlab data check DATA; repair: partlab data check DATA --fix OUT",
-        )
+def _augment(config: Any) -> Augment:
+    train: TrainConfig = config.train
+    return Augment(train.flip, train.smallest, train.seed, train.mirror)
 
 
-def _origin(data: Dataset) -> dict[str, str | None]:
-    """Where the data set lies, and the hash of its file (or, without one, of its records)."""
-    if data.path is None:
-        records = [[r.raw for r in each] for each in (data.images, data.annotations)]
-        return {"path": None, "sha256": sha256_json([records, data.names])}
-    return {"path": str(data.path.resolve()), "sha256": sha256_file(data.path)}
+def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool) -> Batches:
+    aspects = [image.width / max(image.height, 1) for image in data.images]
 
-
-def _identity(value: Any) -> Any:
-    """What must not change in a run; a data set may move."""
-    return value.get("sha256", value) if isinstance(value, dict) else value
-
-
-class _Trainer:
-    def __init__(
-        self,
-        segmenter: Trainable,
-        train: Dataset,
-        val: Dataset | None,
-        run: Path,
-        config: TrainConfig,
-        here: Process,
-    ) -> None:
-        self.segmenter, self.run, self.config, self.here = segmenter, run, config, here
-        model: Any = getattr(segmenter, "config", None)
-        augment = Augment(config.flip, config.smallest, config.seed)
-        self.data = TrainingSet(train, model.image_size, augment, config.masks_per_image)
-        self.val = _some(val, config.val_images, config.seed)
-        self.optimizer = _optimizer(segmenter.network, config)
-        self.epoch_steps = len(self._batches(0))
-        self.total = self.epoch_steps * config.epochs
-        self.step = 0
-        self.best = -1.0
-        self.bad_steps = 0
-        amp = config.amp == "bf16" or (config.amp == "auto" and segmenter.device.type == "cuda")
-        self.autocast = torch.autocast(segmenter.device.type, torch.bfloat16, enabled=amp)
-
-    def resume(self) -> None:
-        """Take up the newest saved state, if there is one."""
-        file = self.run / "state.pt"
-        if not file.exists():
-            return
-        state = torch.load(file, map_location=self.segmenter.device, weights_only=True)
-        self.segmenter.network.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.step, self.best = state["step"], state["best"]
-        if self.here.leads:
-            trim_metrics(self.run, self.step)
-            log.info("going on at step %d of %d", self.step, self.total)
-
-    def train(self) -> None:
-        """Run the remaining steps; an epoch ends with validation and a checkpoint."""
-        network = self.segmenter.network
-        model = DistributedDataParallel(network) if self.here.world > 1 else network
-        started = monotonic()
-        what = f"training {self.config.epochs} epochs"
-        left = range(self.step, self.total)
-        for _, batch in zip(track(left, what, len(left)), self._loader(), strict=False):
-            if isinstance(batch, PartlabError):
-                raise batch
-            losses = self._update(model, batch)
-            self.step += 1
-            ends_epoch = self.step % self.epoch_steps == 0
-            if self.here.leads and (self.step % 20 == 0 or ends_epoch):
-                self._log(losses, started)
-            if ends_epoch:
-                self._end_epoch()
-            if self.here.leads and (ends_epoch or self.step % self.config.checkpoint_steps == 0):
-                self._save_state()
-
-    def _update(self, model: nn.Module, batch: Batch) -> dict[str, float]:
-        model.train()
-        torch.manual_seed((self.config.seed * 1_000_003 + self.step) * 64 + self.here.rank)
-        rate = learning_rate(self.step, self.total, self.config)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["factor"]
-        device = self.segmenter.device
-        targets = [{k: v.to(device) for k, v in target.items()} for target in batch.targets]
-        with self.autocast:
-            losses = model(self.segmenter.normalised(batch.pixels), batch.sizes, targets)
-        self.optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(torch.stack(list(losses.values())).sum())
-        self._apply()
-        return {name: float(loss.detach()) for name, loss in losses.items()}
-
-    def _apply(self) -> None:
-        norm = nn.utils.clip_grad_norm_(self.segmenter.network.parameters(), self.config.clip_norm)
-        if torch.isfinite(norm):
-            self.bad_steps = 0
-            self.optimizer.step()
-            return
-        self.bad_steps += 1
-        log.warning("step %d: the gradient is not finite; this step is left out", self.step)
-        if self.bad_steps >= 5:
-            raise PartlabError(
-                f"five steps in a row without a finite gradient (step {self.step})",
-                hint=f"lower the learning rate, e.g. --set train.lr={self.config.lr / 4:g}, "
-                "or --set train.amp=off",
-            )
-
-    def _log(self, losses: dict[str, float], started: float) -> None:
-        epoch = (self.step - 1) // self.epoch_steps + 1
-        record = {"step": self.step, "epoch": epoch, "loss": sum(losses.values()), **losses}
-        record["lr"] = self.optimizer.param_groups[-1]["lr"]
-        record["seconds"] = round(monotonic() - started, 1)
-        append_metrics(self.run, record)
-
-    def _end_epoch(self) -> None:
-        if self.here.leads:
-            score = self._validate()
-            self._save_weights("last")
-            if score >= self.best:
-                self.best = score
-                self._save_weights("best")
-        if self.here.world > 1:
-            dist.barrier()
-
-    def _validate(self) -> float:
-        epoch = self.step // self.epoch_steps
-        loss = _mean_loss(self.run, epoch)
-        if self.val is None:
-            log.info("epoch %d of %d: loss %.3f", epoch, self.config.epochs, loss)
-            return float(epoch)  # without validation the latest weights are the best we know
-        ap, ap50 = quick_ap(self.segmenter, self.val)
-        record = {"step": self.step, "epoch": epoch, "val_ap": ap, "val_ap50": ap50}
-        append_metrics(self.run, record)
-        log.info(
-            "epoch %d of %d: loss %.3f, validation AP %.1f AP50 %.1f (with category filter)",
-            epoch, self.config.epochs, loss, 100 * ap, 100 * ap50,
-        )  # fmt: skip
-        return ap50
-
-    def _save_weights(self, name: str) -> None:
-        state = {k: v.contiguous().cpu() for k, v in self.segmenter.network.state_dict().items()}
-        with replacing(self.run / f"{name}.safetensors") as scratch:
-            save_file(state, scratch)
-            scratch.chmod(0o644)  # safetensors lets nobody else read it
-
-    def _save_state(self) -> None:
-        state = {
-            "model": self.segmenter.network.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "step": self.step,
-            "best": self.best,
-        }
-        with replacing(self.run / "state.pt") as scratch:
-            torch.save(state, scratch)
-
-    def _batches(self, epoch: int) -> list[list[int]]:
-        aspects = [image.width / max(image.height, 1) for image in self.data.images]
+    def plan(epoch: int) -> list[list[int]]:
         return epoch_batches(
             aspects,
-            self.config.batch_size,
-            seed=self.config.seed,
+            config.batch_size,
+            seed=config.seed,
             epoch=epoch,
-            rank=self.here.rank,
-            world=self.here.world,
+            rank=here.rank,
+            world=here.world,
         )
 
-    def _keys(self) -> Iterator[list[tuple[int, int]]]:
-        first, skip = divmod(self.step, self.epoch_steps)
-        for epoch in range(first, self.config.epochs):
-            for positions in self._batches(epoch)[skip if epoch == first else 0 :]:
-                yield [(epoch, position) for position in positions]
-
-    def _loader(self) -> Iterable[Batch | PartlabError]:
-        keys: Any = self._keys()  # (epoch, position) pairs, where torch expects integers
-        return DataLoader(
-            self.data,
-            batch_sampler=keys,
-            collate_fn=collate,
-            num_workers=self.config.workers,
-            worker_init_fn=end_with_parent,
-            pin_memory=self.segmenter.device.type == "cuda",
-            generator=torch.Generator().manual_seed(0),
-        )
+    return Batches(data, plan, collate, config.workers, pin)
 
 
-def learning_rate(step: int, total: int, config: TrainConfig) -> float:
-    """Linear warm-up, then a cosine down to 1 % of `lr`."""
-    warmup = min(config.warmup_steps, total // 4)
-    if step < warmup:
-        return config.lr * (step + 1) / warmup
-    done = (step - warmup) / max(total - warmup, 1)
-    return config.lr * (0.01 + 0.99 * (1 + math.cos(math.pi * done)) / 2)
+def _validation(
+    segmenter: Segmenter, val: Dataset | None, config: TrainConfig, group: Group
+) -> Callable[[], Score | None] | None:
+    """Each process predicts its share of the images; the one that leads scores them all."""
+    if val is None:
+        return None
+    chosen = np.random.default_rng(config.seed).permutation(len(val.images))[: config.val_images]
+    some = val.subset(val.images[int(position)].id for position in chosen)
+
+    def validate() -> Score | None:
+        mine = found_in(segmenter, some, group.process.share(list(some.images)))
+        found = group.gather(mine)
+        return _score(*score(some, chain(*found))) if group.process.leads else None
+
+    return validate
+
+
+def _score(ap: float, ap50: float) -> Score:
+    words = f"validation AP {100 * ap:.1f} AP50 {100 * ap50:.1f} (with category filter)"
+    return Score(ap50, {"val_ap": ap, "val_ap50": ap50}, words)
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
@@ -393,17 +282,3 @@ def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
         {"params": [p for p in network.parameters() if id(p) not in body], "factor": 1.0},
     ]
     return torch.optim.AdamW(groups, lr=config.lr, weight_decay=config.weight_decay)
-
-
-def _some(val: Dataset | None, count: int, seed: int) -> Dataset | None:
-    if val is None or not val.images or count == 0:
-        return None
-    chosen = np.random.default_rng(seed).permutation(len(val.images))[:count]
-    return val.subset(val.images[int(position)].id for position in chosen)
-
-
-def _mean_loss(run: Path, epoch: int) -> float:
-    losses: list[float] = [
-        m["loss"] for m in read_metrics(run) if m["epoch"] == epoch and "loss" in m
-    ]
-    return sum(losses) / max(len(losses), 1)

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from partlab.errors import NotFoundError, PartlabError
+from partlab.training.runs import read_metrics
 from segmenter.protocol import backends
-from segmenter.runs import best_score, read_metrics, read_run
+from segmenter.runs import best_score, read_run
 
 _NEEDS = {"torchvision": "torchvision", "detectron2": "detectron2"}
 

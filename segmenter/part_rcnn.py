@@ -19,12 +19,13 @@ from torchvision.models.detection.faster_rcnn import TwoMLPHead
 from torchvision.models.detection.image_list import ImageList
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
-from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
+from torchvision.models.detection.rpn import RPNHead
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image
 
 from partlab.config import Config
 from segmenter.backbone import Pyramid
 from segmenter.category_filter import LabelRule, candidates, category_filter
+from segmenter.unsure import PartRPN, without_unsure
 
 Size = tuple[int, int]
 Targets = list[dict[str, Tensor]]
@@ -125,6 +126,7 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         targets: Targets,
     ) -> dict[str, Tensor]:
         """Classification, box and mask loss of one batch; target labels are 1-based."""
+        proposals = without_unsure(proposals, targets)
         proposals, matched, labels, deltas = self.select_training_samples(proposals, targets)
         vectors = self.box_head(self.box_roi_pool(features, proposals, sizes))
         flat_labels = torch.cat(labels)
@@ -224,7 +226,7 @@ class PartRCNN(nn.Module):
             tuple((4 * stride,) for stride in self.pyramid.strides),
             ((0.5, 1.0, 2.0),) * len(self.pyramid.strides),
         )
-        self.rpn = RegionProposalNetwork(
+        self.rpn = PartRPN(
             anchors,
             RPNHead(config.channels, anchors.num_anchors_per_location()[0]),
             fg_iou_thresh=0.7,

@@ -6,18 +6,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
 
 from partlab.config import validate
-from partlab.errors import DatasetError, NotFoundError
 from partlab.masks import Rle, encode_many
 from partlab.schema import Dataset
+from partlab.training.checkpoints import load_weights
+from partlab.training.device import pick_device
 from segmenter.backbone import load_backbone_weights, normalisation
 from segmenter.data import fitted, pad_batch, resize
-from segmenter.device import pick_device
 from segmenter.fit import SegmenterConfig, TrainConfig, fit
 from segmenter.part_rcnn import Found, ModelConfig, PartRCNN, Size
 from segmenter.protocol import Detections, Pixels
@@ -191,31 +189,8 @@ class TorchvisionBackend:
         where = str(run / "config.json")
         config = validate(SegmenterConfig, description["config"], where)
         segmenter = MaskRCNN(description["names"], config.model, device)
-        load_checkpoint(segmenter.network, run, checkpoint)
+        load_weights(segmenter.network, run, checkpoint)
         return segmenter
-
-
-def load_checkpoint(network: nn.Module, run: Path, checkpoint: str) -> None:
-    """Fill `network` with the weights of a run.
-
-    Raises:
-        NotFoundError: the run has no such checkpoint (yet).
-        DatasetError: the checkpoint is damaged, or belongs to another run.
-    """
-    file = run / f"{checkpoint}.safetensors"
-    if not file.is_file():
-        raise NotFoundError(
-            f"{run} has no checkpoint {file.name}",
-            hint="finish it: run the same `partlab segmenter train` command again",
-        )
-    try:
-        network.load_state_dict(load_file(file))
-    except (SafetensorError, RuntimeError, OSError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise DatasetError(
-            f"{file} is damaged or belongs to another run: {first}",
-            hint="copy the run folder again, or train it again",
-        ) from error
 
 
 backend = TorchvisionBackend()

@@ -1,7 +1,6 @@
 """From a data set on disk to a run folder: what `partlab segmenter train` does."""
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +11,7 @@ from partlab.config import load_config
 from partlab.errors import ConfigError, PartlabError
 from partlab.files import claim_folder, exclusive
 from partlab.schema import Dataset
+from partlab.training.process import Process
 from segmenter.protocol import backends
 from segmenter.runs import best_score
 
@@ -47,7 +47,7 @@ def train_segmenter(
     engine: Any = backends.get(backend)
     config = training_config(backend, recipe, config_file, overrides)
     train, val = _splits(data, split, val_split)
-    leads = os.environ.get("RANK", "0") == "0"
+    leads = Process.current().leads
     if leads and (force or not (run / "config.json").exists()):
         _claim(run, force, [data, config_file, train.image_root])
     engine.fit(train, val, run, config)

@@ -23,8 +23,10 @@ from partlab.errors import (
     PartlabError,
 )
 from partlab.files import exclusive
-from segmenter.data import Augment, TrainingSet, epoch_batches, mirrored_labels, pad_batch
-from segmenter.fit import TrainConfig, learning_rate
+from partlab.parts import Parts
+from partlab.training.schedule import learning_rate
+from segmenter.data import Augment, TrainingSet, epoch_batches, pad_batch
+from segmenter.fit import TrainConfig
 from segmenter.runs import load_segmenter, read_metrics, read_run
 from segmenter.train import train_segmenter
 
@@ -276,7 +278,7 @@ def test_boxes_fit_their_masks_after_resizing_and_flipping(data) -> None:
 
 def test_a_mirrored_picture_swaps_left_and_right() -> None:
     names = ["car:left side", "car:right side", "cat:left ear", "cat:upright", "car:wheel"]
-    assert mirrored_labels(names).tolist() == [1, 0, 2, 3, 4]
+    assert list(Parts.of(names).mirrored()) == [1, 0, 2, 3, 4]
 
 
 @pytest.mark.parametrize("world", [1, 2, 3])

@@ -1,0 +1,76 @@
+"""Run folders: what any training leaves on disk.
+
+runs/…/
+  config.json          what kind of run it is, its settings, and what decided its weights
+  metrics.jsonl        one line per logging step, epoch and validation
+  best.safetensors     weights with the best validation score
+  last.safetensors     weights of the last finished epoch
+  state.pt             what going on needs besides (optimiser, position)
+"""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from partlab.errors import SchemaError
+from partlab.files import read_json, write_json, write_lines
+from partlab.progress import event
+
+
+def read_config(run: Path) -> dict[str, Any] | None:
+    """The config.json of a run folder; None if it is no run (yet).
+
+    Raises:
+        SchemaError: it is not a JSON object.
+    """
+    if not (run / "config.json").is_file():
+        return None
+    found = read_json(run / "config.json")
+    if not isinstance(found, dict):
+        raise SchemaError(f"{run / 'config.json'} does not describe a run")
+    return found
+
+
+def write_config(run: Path, description: dict[str, Any]) -> None:
+    """Write config.json of a new run."""
+    run.mkdir(parents=True, exist_ok=True)
+    write_json(run / "config.json", description)
+
+
+def append_metrics(run: Path, record: dict[str, Any]) -> None:
+    """Add one line to metrics.jsonl, flushed to disk, and tell whoever listens."""
+    with open(run / "metrics.jsonl", "a", encoding="utf-8") as handle:
+        handle.write(json.dumps(record) + "\n")
+        handle.flush()
+        os.fsync(handle.fileno())
+    event("metrics", run=str(run), **record)
+
+
+def read_metrics(run: Path) -> list[dict[str, Any]]:
+    """All lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    try:
+        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    found = []
+    for line in lines:
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            continue
+    return found
+
+
+def trim_metrics(run: Path, step: int) -> None:
+    """Drop what was logged after `step`: those steps are about to be done again."""
+    kept = [record for record in read_metrics(run) if record["step"] <= step]
+    write_lines(run / "metrics.jsonl", (json.dumps(record) for record in kept))
+
+
+def mean_loss(run: Path, epoch: int) -> float:
+    """Mean of the losses logged in an epoch; 0 if there are none."""
+    losses: list[float] = [
+        m["loss"] for m in read_metrics(run) if m["epoch"] == epoch and "loss" in m
+    ]
+    return sum(losses) / max(len(losses), 1)
