@@ -1,7 +1,6 @@
 """N images of each object category, chosen by a seed, with a manifest (requirement D-02)."""
 
 import logging
-import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -17,7 +16,7 @@ from partlab.errors import (
     PartlabError,
     SchemaError,
 )
-from partlab.files import claim_folder, read_json, sha256_file, write_json
+from partlab.files import claim_folder, copy_file, read_json, sha256_file, write_json
 from partlab.images import IMAGE_SUFFIXES, is_image_name, load_image
 from partlab.progress import track
 from partlab.schema import Dataset
@@ -254,11 +253,7 @@ def in_seeded_order(
 
 def _copy(root: Path, target: Path, chosen: Sequence[Chosen]) -> None:
     for one in chosen:
-        try:
-            (target / one.file_name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / one.file_name, target / one.file_name)
-        except OSError as error:
-            raise PartlabError(f"cannot copy {one.file_name}: {error.strerror}") from error
+        copy_file(root / one.file_name, target / one.file_name)
 
 
 def _write_masks(dataset: Dataset, folder: Path, chosen: Sequence[Chosen], *, copied: bool) -> None:

@@ -1,8 +1,10 @@
 """Files that are never half written: save beside, then replace."""
 
+import errno
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -13,31 +15,100 @@ from filelock import FileLock, Timeout
 
 from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
 
+_HINTS = {
+    errno.ENOSPC: "free some space or choose another folder, then run the same command again",
+    errno.EDQUOT: "your quota is used up: free some space or choose another folder",
+    errno.EACCES: "you may not write there: change the folder's rights or choose another folder",
+    errno.EPERM: "you may not write there: change the folder's rights or choose another folder",
+    errno.EROFS: "that disk can only be read: choose a folder on another one",
+    errno.EFBIG: "no file may be that large there (ulimit -f): choose a folder on another disk",
+    errno.ENAMETOOLONG: "choose a shorter name",
+}
+_NAME_BYTES = 200  # of 255; the rest is for what a scratch name adds
+
+
+def cannot_write(path: str | Path, error: OSError, *, doing: str = "write") -> PartlabError:
+    """The error to raise where writing `path` failed: what the system said, and what to do."""
+    said = os.strerror(error.errno) if error.errno else str(error)
+    hint = _HINTS.get(error.errno or 0, "choose another folder")
+    return PartlabError(f"cannot {doing} {path}: {said}", hint=hint)
+
 
 @contextmanager
-def replacing(path: str | Path) -> Iterator[Path]:
+def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     """Yield a scratch path that becomes `path` when the block ends without error.
 
-    A crash at any moment leaves the old file (or none), never a part of the new one.
+    A crash at any moment leaves the old file (or none), never a part of the new one; without
+    `flush` that holds for a killed process, not for a power cut. Any number of threads and
+    processes may write one path; the last one wins.
 
     Raises:
-        PartlabError: the disk is full or the folder cannot be written to.
+        PartlabError: the disk is full or the folder cannot be written to. What else the block
+            raises, such as an OSError of a file it reads, comes out as it is.
     """
     path = Path(path)
-    scratch = path.parent / f".{path.name}.{os.getpid()}.tmp"
+    scratch = path.with_name(f"{_scratch_stem(path)}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield scratch
-        _flush_to_disk(scratch)
-        os.replace(scratch, path)
     except OSError as error:
-        raise PartlabError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="free some space or choose another folder, then run the same command again",
-        ) from error
+        raise cannot_write(path, error) from error
+    try:
+        yield scratch
+        _put_in_place(scratch, path, flush)
+    except Exception as error:
+        if fault := _fault_of_writing(error, scratch):
+            raise cannot_write(path, fault) from error
+        raise
     finally:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
+
+
+def _fault_of_writing(error: Exception, scratch: Path) -> OSError | None:
+    """What kept the scratch file from being written, if that is what the error is about."""
+    if isinstance(error, OSError):
+        # A full disk is told without a name, anything else with it.
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+        return error if full or scratch.name.split(".")[-2] in str(error) else None
+    if isinstance(error, PartlabError):
+        return None
+    # safetensors tells of a full disk in an error of its own, torch not even in that.
+    full = os.strerror(errno.ENOSPC) in str(error) or not _free_bytes(scratch.parent)
+    return OSError(errno.ENOSPC, "") if full else None
+
+
+def _free_bytes(folder: Path) -> int:
+    with suppress(OSError):
+        return shutil.disk_usage(folder).free
+    return 1
+
+
+def is_scratch(path: str | Path) -> bool:
+    """Whether a file is one that `replacing` writes: of a process at work, or of a killed one."""
+    name = Path(path).name
+    return name.startswith(".") and name.endswith(".tmp")
+
+
+def remove_leftovers(paths: Iterable[Path]) -> None:
+    """Remove what killed processes left half written of these files; hold a lock on them."""
+    stems = {path.with_name(_scratch_stem(path)) for path in paths}
+    for folder in {stem.parent for stem in stems}:
+        for file in folder.glob(".*.tmp"):
+            if file.with_name(file.name.rsplit(".", 2)[0]) in stems:
+                file.unlink(missing_ok=True)
+
+
+def _scratch_stem(path: Path) -> str:
+    return "." + os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES])
+
+
+def _put_in_place(scratch: Path, path: Path, flush: bool) -> None:
+    try:
+        if flush:
+            _flush_to_disk(scratch)
+        os.replace(scratch, path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -52,6 +123,28 @@ def write_bytes(path: str | Path, data: bytes) -> None:
     """Write a whole file at once, atomically."""
     with replacing(path) as scratch:
         scratch.write_bytes(data)
+
+
+def copy_file(source: str | Path, target: str | Path, *, link: bool = False) -> None:
+    """Copy a file, atomically; with `link` as a hard link, where the disk can.
+
+    Not waited for until it is on the disk: a power cut may lose what can be copied again.
+
+    Raises:
+        PartlabError: the source cannot be read, or the target not written; the message says which.
+    """
+    with replacing(target, flush=False) as scratch:
+        if link:
+            with suppress(OSError):  # another disk, or a system without links
+                os.link(source, scratch)
+                return
+        try:
+            shutil.copyfile(source, scratch)
+        except OSError as error:
+            if _fault_of_writing(error, scratch):
+                raise
+            said = error.strerror or error
+            raise PartlabError(f"cannot read {source}: {said}", hint="look at that file") from error
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -108,7 +201,7 @@ def claim_folder(
             raise OutputExistsError(
                 f"{path} is or holds the input {needed}", hint="choose another --out"
             )
-    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+    if path.exists() and not (path.is_dir() and all(map(is_scratch, path.iterdir()))):
         if not force:
             raise OutputExistsError(
                 f"{path} already exists and is not empty",
@@ -116,7 +209,7 @@ def claim_folder(
             )
         _spare_works(path)
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return _make_folder(path)
+    return make_folder(path)
 
 
 def _spare_works(path: Path) -> None:
@@ -129,14 +222,16 @@ def _spare_works(path: Path) -> None:
             )
 
 
-def _make_folder(path: Path) -> Path:
+def make_folder(path: Path) -> Path:
+    """Make a folder and those above it, if they are not there.
+
+    Raises:
+        PartlabError: it cannot be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise PartlabError(
-            f"cannot make the folder {path}: {error.strerror or error}",
-            hint="choose another folder",
-        ) from error
+        raise cannot_write(path, error, doing="make the folder") from error
     return path
 
 
@@ -147,7 +242,7 @@ def exclusive(folder: str | Path) -> Iterator[None]:
     Raises:
         BusyError: another process holds it.
     """
-    folder = _make_folder(Path(folder))
+    folder = make_folder(Path(folder))
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         lock.acquire()

@@ -14,7 +14,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from partlab.errors import ConfigError, OutputExistsError, PartlabError
-from partlab.files import sha256_json
+from partlab.files import make_folder, remove_leftovers, sha256_json
 from partlab.labelmaps import VERSION, Entry, Header, LabelMaps, read_header, write_label_maps
 from partlab.progress import track
 from pseudolabel.composite import Source, Vocabulary, composites
@@ -57,6 +57,7 @@ def open_cache(
     with FileLock(_lock_path(path)):
         if not force and _current(path, header.key):
             return Built(LabelMaps(path), made=False)
+        remove_leftovers([path])
         counts: Counter[str] = Counter()
         entries = _entries(ordered, header, counts)
         total = sum(len(source) for source in ordered)
@@ -65,11 +66,7 @@ def open_cache(
 
 
 def _lock_path(path: Path) -> Path:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise PartlabError(f"cannot write {path}: {error.strerror or error}") from error
-    return path.with_name(f".{path.name}.lock")
+    return make_folder(path.parent) / f".{path.name}.lock"
 
 
 def _header(sources: Sequence[Source], channels: int) -> Header:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
-from partlab.files import exclusive, sha256_file, sha256_json
+from partlab.files import exclusive, is_scratch, remove_leftovers, sha256_file, sha256_json
 from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
@@ -185,7 +185,7 @@ def _check_folder(out: Path, images: Path, run: Path, process: Process, force: b
 
 
 def _foreign(path: Path) -> bool:
-    return path.name not in _OURS and not (path.name.startswith(".") and path.suffix == ".tmp")
+    return path.name not in _OURS and not is_scratch(path)
 
 
 def _begin(out: Path, manifest: Manifest, inputs: Inputs, process: Process, force: bool) -> None:
@@ -252,7 +252,4 @@ def _sweep(out: Path, manifest: Manifest, process: Process) -> None:
     paths = [shard_path(out, shard) for shard in share]
     if process.leads:
         paths += [out / "manifest.json", out / "inputs.parquet"]
-    scratches = {path.parent for path in paths}
-    for scratch in (s for folder in scratches for s in folder.glob(".*.tmp")):
-        if scratch.with_name(scratch.name[1:].rsplit(".", 2)[0]) in paths:
-            scratch.unlink(missing_ok=True)
+    remove_leftovers(paths)

@@ -9,7 +9,7 @@ from typing import Any
 from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.config import load_config
 from partlab.errors import ConfigError, PartlabError
-from partlab.files import claim_folder, exclusive
+from partlab.files import claim_folder, exclusive, is_scratch
 from partlab.schema import Dataset
 from partlab.training.process import Process
 from segmenter.protocol import backends
@@ -75,7 +75,7 @@ def training_config(
 def _claim(run: Path, force: bool, inputs: Iterable[Path | None]) -> None:
     """A new run, or one that was killed before it wrote its settings."""
     names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    foreign = {name for name in names if not (name.startswith(".") and name.endswith(".tmp"))}
+    foreign = {name for name in names if not is_scratch(name)}
     if force or not foreign <= {".lock", "train_images.txt"}:
         with exclusive(run) if (run / ".lock").is_file() else nullcontext():
             claim_folder(run, force=force, inputs=inputs)

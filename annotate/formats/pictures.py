@@ -3,12 +3,12 @@
 import filecmp
 import logging
 import os
-import shutil
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path, PurePosixPath
 
 from partlab.errors import PartlabError, SchemaError
+from partlab.files import copy_file, make_folder
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
 
     Raises:
         SchemaError: two pictures would get the same name.
-        PartlabError: the disk is full or the folder cannot be written to.
+        PartlabError: a picture cannot be read, or the folder cannot be written to.
     """
     missing = 0
     if how is Pictures.none:
@@ -53,13 +53,13 @@ def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
 
 def _put(source: Path, target: Path, how: Pictures) -> None:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if how is Pictures.link:
-            os.symlink(source.resolve(), target)
+        if how is Pictures.copy:
+            copy_file(source, target)
         else:
-            shutil.copyfile(source, target)
+            make_folder(target.parent)
+            os.symlink(source.resolve(), target)
     except OSError as error:
         raise PartlabError(
-            f"cannot write {target}: {error.strerror or error}",
-            hint="free some space or choose another folder; --pictures none writes no pictures",
+            f"cannot link {target}: {error.strerror or error}",
+            hint="a disk without links needs --pictures copy; --pictures none writes no pictures",
         ) from error

@@ -6,8 +6,6 @@ Whatever is missing is made, nothing twice; a project that was deleted is made a
 inspectors say there is read back by `annotate.inspect.readback`.
 """
 
-import os
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +22,7 @@ from annotate.studio.projects import add_tasks, description_of, find_projects, t
 from annotate.work import Batch, Work
 from annotate.work.unfinished import need_settled
 from partlab.errors import NotFoundError
-from partlab.files import replacing, sha256_json
+from partlab.files import copy_file, sha256_json
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
 PASS, FAIL = "pass", "fail"
@@ -189,9 +187,5 @@ def _share(work: Work, overlay: Path) -> Path:
     if not overlay.is_file():
         raise NotFoundError(f"there is no {overlay}", hint="run `partlab inspect sample` again")
     if not target.is_file() or target.stat().st_mtime < overlay.stat().st_mtime:
-        with replacing(target) as scratch:
-            try:
-                os.link(overlay, scratch)
-            except OSError:  # another disk, or a system without links
-                shutil.copyfile(overlay, scratch)
+        copy_file(overlay, target, link=True)
     return target

@@ -6,8 +6,6 @@ WORK/images/sources.json                where the originals lie, and where more 
 WORK/honeypots.json                     where the originals of honeypots lie; never shown
 """
 
-import os
-import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -19,8 +17,8 @@ from PIL import Image as PillowImage
 
 from annotate.work import Image, safe_name
 from partlab.config import Config, load_config
-from partlab.errors import ConfigError, NotFoundError, PartlabError, SchemaError
-from partlab.files import replacing, write_json
+from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.files import copy_file, replacing, write_json
 from partlab.images import image_size, load_image
 from partlab.progress import track
 
@@ -52,7 +50,7 @@ def prepare_picture(
     size = image_size(source)
     suffix = _suffix_if_showable(source)
     if suffix and max(size) <= long_side and kind in (None, _kind_of(suffix)):
-        _link(source, folder / f"{image_id:06d}{suffix}")
+        copy_file(source.resolve(), folder / f"{image_id:06d}{suffix}", link=True)
         return size
     picture = PillowImage.fromarray(load_image(source))
     shown = shown_size(size, long_side)
@@ -255,14 +253,3 @@ def _suffix_if_showable(path: Path) -> str | None:
         turned = opened.getexif().get(0x0112, 1) not in (0, 1)
         plain = opened.mode in _PLAIN_MODES and getattr(opened, "n_frames", 1) == 1
         return _SHOWABLE.get(opened.format or "") if plain and not turned else None
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        with replacing(target) as scratch:
-            try:
-                os.link(source.resolve(), scratch)
-            except OSError:  # another disk, or a system without links
-                shutil.copyfile(source, scratch)
-    except OSError as error:
-        raise PartlabError(f"cannot copy {source}: {error.strerror or error}") from error

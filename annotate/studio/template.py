@@ -9,7 +9,7 @@ from pathlib import Path
 from annotate.studio.environment import VERSION, cache_folder, python_of
 from annotate.studio.process import last_line, quiet_variables, run_label_studio
 from partlab.errors import NotFoundError, StudioError
-from partlab.files import exclusive, replacing
+from partlab.files import copy_file, exclusive
 
 log = logging.getLogger(__name__)
 
@@ -70,5 +70,4 @@ def need_database(template: Path) -> None:
 def copy_template(data: Path, template: Path) -> None:
     """Copy the database alone: every server signs with a secret key of its own."""
     data.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with replacing(data / DATABASE) as scratch:
-        shutil.copyfile(template / DATABASE, scratch)
+    copy_file(template / DATABASE, data / DATABASE)

@@ -151,7 +151,8 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
                 hint="`partlab inspect rebuild WORK` makes it again",
             )
         closed = "unable to open" in words or "readonly" in words
-        hint = "its folder must be writable, even to read" if closed else "free some space"
+        hint = "its folder must be writable, even to read" if closed else "look at its disk"
+        hint = "free some space" if "full" in words else hint
         return PartlabError(f"cannot use {where}: {words}", hint=f"{hint}, then try again")
     if isinstance(error, OperationalError):
         return BackendUnavailableError(f"cannot reach the database {where}: {words}")

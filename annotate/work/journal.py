@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from annotate.work.tables import Event
 from partlab.errors import DatasetError, PartlabError, SchemaError
+from partlab.files import cannot_write
 
 
 def catch_up(session: Session, path: Path) -> None:
@@ -42,10 +43,9 @@ def catch_up(session: Session, path: Path) -> None:
                 handle.flush()
                 os.fsync(handle.fileno())
     except OSError as error:
-        raise PartlabError(
-            f"cannot write {path}: {error.strerror or error}",
-            hint="the state itself is safe; free some space, and the next command catches up",
-        ) from error
+        fault = cannot_write(path, error)
+        hint = f"the state itself is safe, and the next command catches up; {fault.hint}"
+        raise PartlabError(fault.message, hint=hint) from error
 
 
 def last_id(path: Path) -> int:

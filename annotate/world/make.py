@@ -27,8 +27,8 @@ from annotate.world.catalogue import KINDS, Kind
 from annotate.world.scene import Hints, Scene, draw_scene
 from partlab.coco import write_coco
 from partlab.config import Config
-from partlab.errors import ConfigError, PartlabError, UnknownNameError
-from partlab.files import claim_folder, write_json
+from partlab.errors import ConfigError, UnknownNameError
+from partlab.files import cannot_write, claim_folder, write_json
 from partlab.masks import area, bbox, encode_many
 from partlab.parts import Inclusions
 from partlab.progress import track
@@ -141,7 +141,7 @@ class _Writer:
             (self.pictures / name).parent.mkdir(parents=True, exist_ok=True)
             (self.pictures / name).write_bytes(data)
         except OSError as error:
-            raise PartlabError(f"cannot write {self.pictures / name}: {error.strerror}") from error
+            raise cannot_write(self.pictures / name, error) from error
         self._note(kind, name, scene, hashlib.sha256(data).hexdigest())
 
     def _note(self, kind: Kind, name: str, scene: Scene, sha256: str) -> None:
