@@ -5,13 +5,13 @@ formats survive a round trip. The classes below only give the known keys names a
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from partlab.errors import NotFoundError, UnknownNameError
+from partlab.errors import MaskError, NotFoundError, UnknownNameError
 from partlab.parts import Inclusions, Parts
 
 T = TypeVar("T")
@@ -198,6 +198,19 @@ class Dataset:
         return found
 
     @cached_property
+    def incomplete(self) -> Mapping[int, str]:
+        """Image id -> the first reason why a mask that somebody drew there cannot be used.
+
+        A record set aside, an unknown category, a mask that cannot be drawn; and an image none
+        of whose masks covers a pixel. Such an image must not train: what is missing on it would
+        be learnt as background. Decodes every mask once.
+        """
+        found: dict[int, str] = {}
+        for image_id, reason in (*_broken_masks(self.broken), *_lost_masks(self)):
+            found.setdefault(image_id, reason)
+        return found
+
+    @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
         """Image for each image id."""
         return {image.id: image for image in self.images}
@@ -293,3 +306,31 @@ class Dataset:
             self.image_root,
             self.top,
         )
+
+
+def _broken_masks(broken: Iterable[Raw]) -> Iterator[tuple[int, str]]:
+    """(image id, reason) of the annotations set aside that still say where they belong."""
+    for entry in broken:
+        record = entry.get("record")
+        if isinstance(record, dict) and type(image_id := record.get("image_id")) is int:
+            yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
+
+
+def _lost_masks(data: Dataset) -> Iterator[tuple[int, str]]:
+    from partlab.masks import area, from_segmentation  # numpy only where masks are looked at
+
+    for image in data.images:
+        drawn = empty = 0
+        for annotation in data.annotations_of(image):
+            named = f"annotation {annotation.id}"
+            if annotation.category_id not in data.category_by_id:
+                yield image.id, f"{named} has the unknown category {annotation.category_id}"
+                continue
+            try:
+                rle = from_segmentation(annotation.segmentation, image.height, image.width)
+            except MaskError as error:
+                yield image.id, f"{named}: {error.message}"
+                continue
+            drawn, empty = drawn + 1, empty + (area(rle) == 0)
+        if drawn and drawn == empty:
+            yield image.id, "none of its masks covers a pixel"
