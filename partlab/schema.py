@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from partlab.errors import MaskError, NotFoundError, UnknownNameError
-from partlab.parts import Inclusions, Parts
+from partlab.parts import Inclusions, Parts, folded, join_name, split_name
+from partlab.spelling import whole
 
 T = TypeVar("T")
 OURS = "partlab"
@@ -63,7 +64,6 @@ class Category(Record):
     id = Field[int]("id")
     wnid = Field[str | None]("wnid", ours=True)
     qid = Field[str | None]("qid", ours=True)
-    whole_object = Field[bool]("whole_object", ours=True, default=False)
     supercategory = Field[str | None]("supercategory")
 
     @classmethod
@@ -74,20 +74,60 @@ class Category(Record):
 
     @property
     def object(self) -> str:
-        """Name of the object category: the supercategory, else what stands before the colon."""
-        name = str(self.raw.get("name", ""))
-        return str(self.raw.get("supercategory") or name.partition(":")[0])
+        """Name of the object category: what stands before the colon, else the supercategory.
+
+        A supercategory that says no more than that there is none (`none`, PACO's `PART`) does
+        not count; a name that stands alone then is an object itself.
+        """
+        return self._split[0]
 
     @property
     def part(self) -> str:
         """Name of the part within its object."""
-        name = str(self.raw.get("name", ""))
-        return str(self.raw.get("part") or name.removeprefix(f"{self.object}:"))
+        return self._split[1]
 
     @property
     def name(self) -> str:
         """`object:part`, whatever the file calls it."""
-        return f"{self.object}:{self.part}"
+        return join_name(*self._split)
+
+    @property
+    def whole_object(self) -> bool:
+        """Whether its masks show the whole object, by its flag or by its name."""
+        stated: bool | None = self.raw.get(OURS, {}).get("whole_object")
+        return folded(self.object) == folded(self.part) if stated is None else stated
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether the file names neither an object beside it nor that it is a whole one."""
+        name = str(self.raw.get("name", ""))
+        said = "whole_object" in self.raw.get(OURS, {}) or "part" in self.raw or ":" in name
+        return not said and folded(self._super or name) == folded(name)
+
+    @property
+    def _super(self) -> str:
+        stated = self.raw.get("supercategory")
+        known = isinstance(stated, str) and folded(stated) not in _NO_OBJECT
+        return str(stated) if known else ""
+
+    @property
+    def _split(self) -> tuple[str, str]:
+        name, owner = str(self.raw.get("name", "")), self._super
+        if owner and self.raw.get("part"):  # both stated, as in our own files
+            return owner, str(self.raw["part"])
+        if owner and name.startswith(f"{owner}:"):
+            return owner, name.removeprefix(f"{owner}:")
+        if ":" in name:
+            return split_name(name)
+        return owner or name, str(self.raw.get("part") or name)
+
+
+_NO_OBJECT = frozenset(
+    ("", "n a", "common objects", "none", "null", "nan", "undefined", "unknown", "default", "root")
+    + ("object", "objects", "part", "parts", "thing", "things", "background")
+)
+BACKGROUND = frozenset({"background", "bg"})
+"""Folded names of categories that are neither object nor part."""
 
 
 class Image(Record):
@@ -312,7 +352,7 @@ def _broken_masks(broken: Iterable[Raw]) -> Iterator[tuple[int, str]]:
     """(image id, reason) of the annotations set aside that still say where they belong."""
     for entry in broken:
         record = entry.get("record")
-        if isinstance(record, dict) and type(image_id := record.get("image_id")) is int:
+        if isinstance(record, dict) and type(image_id := whole(record.get("image_id"))) is int:
             yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
 
 
