@@ -105,7 +105,7 @@ def check_folder(
     images = annotations = 0
     for name, file in splits.items():
         if split in (None, name):
-            dataset = read_coco(file, lenient=True)
+            dataset = read_coco(file, as_is=True)
             look = PictureCheck(dataset) if pictures else None
             found = [*check_dataset(dataset, look, settings)]
             found += across(name, dataset, look.by_hash if look else {})

@@ -67,7 +67,7 @@ def export_folder(
     out = claim_folder(out, force=force, inputs=[path])
     counts: Raw = {}
     for name, file in chosen.items():
-        dataset = read_coco(file, lenient=True)
+        dataset = read_coco(file)
         counts |= _counts({name: dataset})
         if dataset.broken and format != "coco":
             log.warning("%d broken records of %s are not carried over", len(dataset.broken), name)

@@ -54,7 +54,7 @@ def fix_folder(
     splits, out = find_splits(path), claim_folder(out, force=force, inputs=[path])
     repaired: Counter[str] = Counter()
     for split, file in splits.items():
-        fixed, count = fix_dataset(read_coco(file, lenient=True), look=look, settings=settings)
+        fixed, count = fix_dataset(read_coco(file, as_is=True), look=look, settings=settings)
         repaired += count
         get_format("coco").write(fixed, out, split, pictures)
     look = look and pictures is not Pictures.none

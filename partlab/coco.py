@@ -8,15 +8,19 @@ gives the same bytes for any file that Python's json module wrote without indent
 
 import gc
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing
+from partlab.objects import parts_only, require_names, require_objects
+from partlab.progress import track
+from partlab.records import LISTS, Records, read_records
 from partlab.schema import (
     OURS,
     Annotation,
@@ -28,17 +32,9 @@ from partlab.schema import (
     Record,
 )
 
+log = logging.getLogger(__name__)
+
 _STYLE = "_style"  # how the file was spelled; kept in `Dataset.top`, never written
-_RECORDS: dict[str, type[Record]] = {
-    "images": Image,
-    "annotations": Annotation,
-    "categories": Category,
-}
-_REQUIRED: dict[str, dict[str, type]] = {
-    "images": {"id": int, "file_name": str, "width": int, "height": int},
-    "annotations": {"id": int, "image_id": int, "category_id": int},
-    "categories": {"id": int, "name": str},
-}
 
 
 def find_splits(path: str | Path) -> dict[str, Path]:
@@ -63,51 +59,115 @@ def find_splits(path: str | Path) -> dict[str, Path]:
     return found
 
 
-def read_dataset(path: str | Path, split: str | None = None, *, lenient: bool = False) -> Dataset:
-    """Read one split of a data set folder, or one COCO file; `lenient` as in `read_coco`.
+def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
+    """Read one split of a data set folder, or one COCO file, as `read_coco` does.
 
     Raises:
         NotFoundError: no data set there, or no such split, or several and none was named.
-        SchemaError: a record lacks what COCO requires; the message names file and record.
+        SchemaError: as `read_coco`.
     """
     splits = find_splits(path)
     if split is None and len(splits) == 1:
-        return read_coco(next(iter(splits.values())), lenient=lenient)
+        return read_coco(next(iter(splits.values())))
     if split not in splits:
         asked = f"no split {split!r}" if split else "several splits"
         lead = "its splits" if split else "choose one with --split"
         raise NotFoundError(f"{asked} in {path}", hint=f"{lead}: {', '.join(splits)}")
-    return read_coco(splits[split], lenient=lenient)
+    return read_coco(splits[split])
 
 
-def read_coco(path: str | Path, *, lenient: bool = False) -> Dataset:
+def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
     """Read one COCO file; unknown keys are kept (see the module's promise).
 
-    A record without what COCO requires is an error; `lenient` sets such records aside instead
-    (`Dataset.broken`), so that a check can name them all and nothing is lost.
+    Records spelled as other tools do are read (see `partlab.records`), sizes that are not stated
+    come from the pictures, and what cannot be read is set aside (`Dataset.broken`): each of the
+    three is said in one line. `as_is` is for those who check or mend a file: no picture is
+    opened, and categories may lack an object or share a name.
+
+    Raises:
+        NotFoundError: there is no such file.
+        SchemaError: it is no COCO file, or one of its lists has no record that can be read; or
+            its categories name no object, or two of them share a name.
     """
     path = Path(path)
     with _collector_paused():
         loaded: Raw = read_json(path, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{path} is not a COCO file: its top level is not an object")
-        broken: list[Raw] | None = [] if lenient else None
-        lists = {name: _records(loaded, name, path, broken) for name in _RECORDS}
+        found = read_records(lists_of(loaded, path))
         ours = _our_top(loaded, path)
-    if broken:
-        loaded[OURS] = {**ours, "broken": [*ours.get("broken", []), *broken]}
-    top = {key: None if key in _RECORDS else value for key, value in loaded.items()}
+    _tell(path, found)
+    if found.broken:
+        loaded[OURS] = {**ours, "broken": [*ours.get("broken", []), *found.broken]}
+    top = {key: None if key in LISTS else value for key, value in loaded.items()}
     top[_STYLE] = _style(path)
-    return Dataset(
-        images=lists["images"],
-        annotations=lists["annotations"],
-        categories=lists["categories"],
+    dataset = Dataset(
+        images=[Image(raw) for raw in found.images],
+        annotations=[Annotation(raw) for raw in found.annotations],
+        categories=[Category(raw) for raw in found.categories],
         inclusions={owner: dict(pairs) for owner, pairs in ours.get("inclusions", {}).items()},
         discards=[Discard(raw) for raw in ours.get("discards", [])],
         path=path,
         image_root=_image_root(path, ours.get("images")),
         top=top,
     )
+    dataset = parts_only(dataset)
+    if as_is:
+        return dataset
+    require_objects(dataset)
+    require_names(dataset)
+    return with_sizes(dataset)
+
+
+def lists_of(loaded: Raw, path: Path) -> dict[str, list[Any]]:
+    """The three lists of a COCO file.
+
+    Raises:
+        SchemaError: one of them is not there.
+    """
+    for name in LISTS:
+        if not isinstance(loaded.get(name), list):
+            raise SchemaError(f"{path} is not a COCO file: it has no list {name!r}")
+    return {name: loaded[name] for name in LISTS}
+
+
+def _tell(path: Path, found: Records) -> None:
+    for name in LISTS:
+        lost = [entry for entry in found.broken if entry["list"] == name]
+        if lost and not getattr(found, name):
+            raise SchemaError(
+                f"{path}: none of its {len(lost)} {name} can be read: "
+                f"{name}[{lost[0]['position']}] {lost[0]['reason']}",
+                hint="repair the file, or write it again with the tool it came from",
+            )
+    if found.broken:
+        few = len(found.broken)
+        log.warning("%s: %d records cannot be read: %s", path, few, found.first_fault)
+    if found.respelled:
+        what = "%s: %d records are not spelled as COCO has it and were read all the same: %s"
+        log.info(what, path, len(found.respelled), found.respelled[0])
+
+
+def with_sizes(dataset: Dataset) -> Dataset:
+    """The same data set, sizes that its images do not state read from the pictures' headers."""
+    unsized = [image for image in dataset.images if min(image.width, image.height) < 1]
+    if not unsized:
+        return dataset
+    from partlab.images import image_size  # numpy and Pillow only where pictures are opened
+
+    seen: dict[int, Image] = {}
+    for image in track(unsized, "reading sizes", total=len(unsized)):
+        with suppress(NotFoundError, DatasetError):
+            width, height = image_size(dataset.image_path(image))
+            seen[id(image)] = image.changed(width=width, height=height)
+    left = [image.file_name for image in unsized if id(image) not in seen]
+    where = dataset.path or "the data set"
+    if seen:
+        log.info("%s: %d images state no size; it was read from the pictures", where, len(seen))
+    if left:
+        what = "%s: %d images state no size and have no readable picture: %s"
+        log.warning(what, where, len(left), left[0])
+    return replace(dataset, images=[seen.get(id(image), image) for image in dataset.images])
 
 
 @contextmanager
@@ -122,41 +182,6 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _records(loaded: Raw, name: str, path: Path, broken: list[Raw] | None) -> list[Any]:
-    found = loaded.get(name)
-    if not isinstance(found, list):
-        raise SchemaError(f"{path} is not a COCO file: it has no list {name!r}")
-    kind, required = _RECORDS[name], list(_REQUIRED[name].items())
-    whole = []
-    for position, raw in enumerate(found):
-        fault = _fault(raw, required)
-        if not fault:
-            whole.append(kind(raw))
-        elif broken is None:
-            raise SchemaError(
-                f"{path}: {name}[{position}] {fault}", hint="repair that record, or remove it"
-            )
-        else:
-            broken.append({"list": name, "position": position, "reason": fault, "record": raw})
-    return whole
-
-
-def record_fault(name: str, raw: Any) -> str | None:
-    """What one raw record of the list `name` lacks to be read, in words, or None."""
-    return _fault(raw, list(_REQUIRED[name].items()))
-
-
-def _fault(raw: Any, required: list[tuple[str, type]]) -> str | None:
-    if type(raw) is not dict:
-        return "is not an object"
-    for key, wanted in required:
-        if type(raw.get(key)) is not wanted:
-            return f"has no {key!r} of type {wanted.__name__}"
-    if OURS in raw and type(raw[OURS]) is not dict:
-        return f"has a {OURS!r} that is not an object"
-    return None
-
-
 def _our_top(loaded: Raw, path: Path) -> Raw:
     ours: Raw = loaded.get(OURS) or {}
     inclusions = ours.get("inclusions", {}) if isinstance(ours, dict) else None
@@ -168,9 +193,13 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
             f"{path}: the inclusions under {OURS!r} are not of the form object: {{inner: outer}}"
         )
     discards = ours.get("discards", [])
-    if not isinstance(discards, list) or any(_fault(raw, []) for raw in discards):
+    if not isinstance(discards, list) or not all(map(_is_record, discards)):
         raise SchemaError(f"{path}: the discards under {OURS!r} are not a list of objects")
     return ours
+
+
+def _is_record(raw: Any) -> bool:
+    return type(raw) is dict and type(raw.get(OURS, {})) is dict
 
 
 def _image_root(path: Path, stated: Any) -> Path:
@@ -183,6 +212,7 @@ def _image_root(path: Path, stated: Any) -> Path:
 def _style(path: Path) -> Raw:
     with open(path, "rb") as handle:
         head = handle.read(4096)
+        head = head.decode(json.detect_encoding(head), "ignore").encode()
         handle.seek(0, 2)
         handle.seek(max(handle.tell() - 2, 0))
         newline = handle.read().endswith(b"\n")
@@ -208,13 +238,13 @@ def _chunks(dataset: Dataset) -> Iterator[str]:
     style = top.pop(_STYLE, {"compact": False, "newline": True, "ascii": False})
     comma, colon = (",", ":") if style["compact"] else (", ", ": ")
     encode = json.JSONEncoder(ensure_ascii=style["ascii"], separators=(comma, colon)).encode
-    for name in _RECORDS:
+    for name in LISTS:
         top.setdefault(name, None)
     _put_ours(top, dataset)
     yield "{"
     for position, (key, value) in enumerate(top.items()):
         yield (comma if position else "") + encode(key) + colon
-        if key in _RECORDS:
+        if key in LISTS:
             yield from _list_chunks(getattr(dataset, key), encode, comma)
         else:
             yield encode(value)
@@ -240,4 +270,4 @@ def _put_ours(top: Raw, dataset: Dataset) -> None:
 
 def with_images_at(dataset: Dataset, folder: str | Path) -> Dataset:
     """The same data set, its pictures looked for under another folder."""
-    return replace(dataset, image_root=Path(folder))
+    return with_sizes(replace(dataset, image_root=Path(folder)))

@@ -3,7 +3,10 @@
 `counts` is the compressed ASCII string; `size` is (height, width).
 """
 
+import base64
+import re
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TypedDict
 
 import numpy as np
@@ -11,6 +14,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco_mask
 
 from partlab.errors import MaskError
+from partlab.spelling import spelled
 
 BoolMask = NDArray[np.bool_]
 
@@ -57,17 +61,27 @@ def decode_many(rles: Sequence[Rle]) -> BoolMask:
 def from_segmentation(segmentation: Any, height: int, width: int) -> Rle:
     """Run lengths of a COCO segmentation: polygon lists, uncompressed or compressed RLE.
 
+    Polygons and run lengths spelled otherwise (see `spelled`) are read too. A piece of fewer
+    than 3 points covers nothing, so beside drawable ones it is passed over.
+
     Raises:
-        MaskError: empty, a polygon with an odd count or under 3 points, or a wrong size.
+        MaskError: empty, a polygon with an odd count, no polygon with 3 points, a wrong size.
     """
+    if min(height, width) < 1:
+        raise MaskError(f"its image has the size {width} x {height}")
+    segmentation = spelled(segmentation)
     if isinstance(segmentation, dict):
         return _from_rle(segmentation, height, width)
-    if not isinstance(segmentation, list) or not segmentation:
+    if not isinstance(segmentation, list):
+        what = "missing" if segmentation is None else "neither a list nor an object"
+        raise MaskError(f"the segmentation is {what}")
+    if not segmentation:
         raise MaskError("the segmentation is empty")
-    for polygon in segmentation:
+    pieces = drawable(segmentation)
+    for polygon in pieces or segmentation:
         if fault := polygon_fault(polygon):
             raise MaskError(FAULTS[fault])
-    return _text(coco_mask.merge(coco_mask.frPyObjects(segmentation, height, width)))
+    return _text(coco_mask.merge(coco_mask.frPyObjects(pieces, height, width)))
 
 
 _FAR = 100_000.0  # pixels; pycocotools takes memory in proportion to a polygon's length
@@ -79,13 +93,18 @@ FAULTS = {
 }
 
 
+def drawable(polygons: list[Any]) -> list[Any]:
+    """The polygons without stray pieces: those of 2 points or fewer, which cover no pixel."""
+    return [p for p in polygons if not (isinstance(p, list) and len(p) < 5)]
+
+
 def polygon_fault(polygon: Any) -> str | None:
     """What keeps one COCO polygon from being drawn (a key of FAULTS), or None.
 
     pycocotools must never see a NaN or a huge coordinate: it would eat all memory.
     """
     if not isinstance(polygon, list):
-        return "few_points"
+        return "not_a_number"
     try:
         points = np.asarray(polygon)
     except ValueError:
@@ -103,8 +122,8 @@ def polygon_fault(polygon: Any) -> str | None:
 
 def _from_rle(segmentation: dict[str, Any], height: int, width: int) -> Rle:
     size, counts = segmentation.get("size"), segmentation.get("counts")
-    if not isinstance(size, list) or size != [height, width]:
-        raise MaskError(f"the mask has size {size}, the image {[height, width]}")
+    if size != [height, width]:
+        raise MaskError(_size_fault(size, height, width))
     if isinstance(counts, list):
         whole = all(type(run) is int and run >= 0 for run in counts)
         if not whole or sum(counts) != height * width:
@@ -114,8 +133,26 @@ def _from_rle(segmentation: dict[str, Any], height: int, width: int) -> Rle:
         raise MaskError("the run lengths are neither a list nor a string")
     rle = _text({"size": size, "counts": counts})
     if not _fills(rle["counts"], height * width):
-        raise MaskError("the run lengths do not add up to the image size")
+        raise MaskError(_counts_fault(rle["counts"], height * width))
     return rle
+
+
+def _size_fault(size: Any, height: int, width: int) -> str:
+    if size == [width, height]:
+        return f"the mask has the size {size}, that is width, height; COCO writes height, width"
+    return f"the mask has size {size}, the image {[height, width]}"
+
+
+def _counts_fault(counts: str, pixels: int) -> str:
+    """Why run lengths in a string do not fill the image, as far as one can see it."""
+    if re.fullmatch(r"b(['\"]).*\1", counts, re.DOTALL):
+        return "the run lengths are Python's b'...' written as text; they need .decode()"
+    if "\\\\" in counts and _fills(counts.replace("\\\\", "\\"), pixels):
+        return "the run lengths have each backslash twice"
+    with suppress(ValueError):
+        if _fills(base64.b64decode(counts, validate=True).decode("ascii"), pixels):
+            return "the run lengths are base64 of COCO's string"
+    return "the run lengths do not add up to the image size"
 
 
 def _fills(counts: str, pixels: int) -> bool:

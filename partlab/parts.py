@@ -5,6 +5,7 @@ A data set, a segmenter and a vocabulary each have one `Parts`. A label is a 0-b
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +18,7 @@ Inclusions = dict[str, dict[str, str]]
 """Per object category: inner (smaller) part -> outer (larger) part (M-04)."""
 
 _SIDES = {"left": "right", "right": "left"}
+_BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W_]+")
 
 
@@ -29,6 +31,11 @@ def split_name(name: str) -> tuple[str, str]:
 def join_name(owner: str, part: str) -> str:
     """`object:part`."""
     return f"{owner}:{part}"
+
+
+def folded(name: str) -> str:
+    """The name without what a reader does not hear: case, underscores, hyphens, spaces."""
+    return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def walk_out(start: T, outer_of: Mapping[T, T]) -> tuple[T, ...]:

@@ -7,7 +7,7 @@ formats survive a round trip. The classes below only give the known keys names a
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,9 @@ from typing import Any, Generic, Self, TypeVar
 
 import orjson
 
-from partlab.errors import NotFoundError, UnknownNameError
-from partlab.parts import Inclusions, Parts
+from partlab.errors import MaskError, NotFoundError, UnknownNameError
+from partlab.parts import Inclusions, Parts, folded, join_name, split_name
+from partlab.spelling import whole
 
 T = TypeVar("T")
 OURS = "partlab"
@@ -67,7 +68,6 @@ class Category(Record):
     id = Field[int]("id")
     wnid = Field[str | None]("wnid", ours=True)
     qid = Field[str | None]("qid", ours=True)
-    whole_object = Field[bool]("whole_object", ours=True, default=False)
     supercategory = Field[str | None]("supercategory")
 
     @classmethod
@@ -78,20 +78,60 @@ class Category(Record):
 
     @property
     def object(self) -> str:
-        """Name of the object category: the supercategory, else what stands before the colon."""
-        name = str(self.raw.get("name", ""))
-        return str(self.raw.get("supercategory") or name.partition(":")[0])
+        """Name of the object category: what stands before the colon, else the supercategory.
+
+        A supercategory that says no more than that there is none (`none`, PACO's `PART`) does
+        not count; a name that stands alone then is an object itself.
+        """
+        return self._split[0]
 
     @property
     def part(self) -> str:
         """Name of the part within its object."""
-        name = str(self.raw.get("name", ""))
-        return str(self.raw.get("part") or name.removeprefix(f"{self.object}:"))
+        return self._split[1]
 
     @property
     def name(self) -> str:
         """`object:part`, whatever the file calls it."""
-        return f"{self.object}:{self.part}"
+        return join_name(*self._split)
+
+    @property
+    def whole_object(self) -> bool:
+        """Whether its masks show the whole object, by its flag or by its name."""
+        stated: bool | None = self.raw.get(OURS, {}).get("whole_object")
+        return folded(self.object) == folded(self.part) if stated is None else stated
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether the file names neither an object beside it nor that it is a whole one."""
+        name = str(self.raw.get("name", ""))
+        said = "whole_object" in self.raw.get(OURS, {}) or "part" in self.raw or ":" in name
+        return not said and folded(self._super or name) == folded(name)
+
+    @property
+    def _super(self) -> str:
+        stated = self.raw.get("supercategory")
+        known = isinstance(stated, str) and folded(stated) not in _NO_OBJECT
+        return str(stated) if known else ""
+
+    @property
+    def _split(self) -> tuple[str, str]:
+        name, owner = str(self.raw.get("name", "")), self._super
+        if owner and self.raw.get("part"):  # both stated, as in our own files
+            return owner, str(self.raw["part"])
+        if owner and name.startswith(f"{owner}:"):
+            return owner, name.removeprefix(f"{owner}:")
+        if ":" in name:
+            return split_name(name)
+        return owner or name, str(self.raw.get("part") or name)
+
+
+_NO_OBJECT = frozenset(
+    ("", "n a", "common objects", "none", "null", "nan", "undefined", "unknown", "default", "root")
+    + ("object", "objects", "part", "parts", "thing", "things", "background")
+)
+BACKGROUND = frozenset({"background", "bg"})
+"""Folded names of categories that are neither object nor part."""
 
 
 class Image(Record):
@@ -199,6 +239,19 @@ class Dataset:
     def broken(self) -> Sequence[Raw]:
         """Records set aside while reading: which list or file, reason, and the record itself."""
         found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken", [])
+        return found
+
+    @cached_property
+    def incomplete(self) -> Mapping[int, str]:
+        """Image id -> the first reason why a mask that somebody drew there cannot be used.
+
+        A record set aside, an unknown category, a mask that cannot be drawn; and an image none
+        of whose masks covers a pixel. Such an image must not train: what is missing on it would
+        be learnt as background. Decodes every mask once.
+        """
+        found: dict[int, str] = {}
+        for image_id, reason in (*_broken_masks(self.broken), *_lost_masks(self)):
+            found.setdefault(image_id, reason)
         return found
 
     @cached_property
@@ -320,3 +373,31 @@ def _canonical(value: Any) -> bytes:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS | orjson.OPT_SERIALIZE_NUMPY)
     except TypeError:  # numbers beyond 64 bits, broken surrogates, keys that are no strings
         return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _broken_masks(broken: Iterable[Raw]) -> Iterator[tuple[int, str]]:
+    """(image id, reason) of the annotations set aside that still say where they belong."""
+    for entry in broken:
+        record = entry.get("record")
+        if isinstance(record, dict) and type(image_id := whole(record.get("image_id"))) is int:
+            yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
+
+
+def _lost_masks(data: Dataset) -> Iterator[tuple[int, str]]:
+    from partlab.masks import area, from_segmentation  # numpy only where masks are looked at
+
+    for image in data.images:
+        drawn = empty = 0
+        for annotation in data.annotations_of(image):
+            named = f"annotation {annotation.id}"
+            if annotation.category_id not in data.category_by_id:
+                yield image.id, f"{named} has the unknown category {annotation.category_id}"
+                continue
+            try:
+                rle = from_segmentation(annotation.segmentation, image.height, image.width)
+            except MaskError as error:
+                yield image.id, f"{named}: {error.message}"
+                continue
+            drawn, empty = drawn + 1, empty + (area(rle) == 0)
+        if drawn and drawn == empty:
+            yield image.id, "none of its masks covers a pixel"

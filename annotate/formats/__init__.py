@@ -15,11 +15,19 @@ from partlab.schema import Dataset
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What to read: a file or folder, and what the layout itself may lack."""
+    """What to read: a file or folder, and what the layout itself may lack.
+
+    `names` is a list of part categories for layouts that store numbers only, or a table
+    (.csv: category, object, part) that says what each category of the source is.
+    """
 
     path: Path
     images: Path | None = None  # folder the file names are relative to, if not the layout's own
-    names: Path | None = None  # list of part categories, for layouts that store numbers only
+    names: Path | None = None
+    object: str | None = None  # object of the categories that name none
+    background: frozenset[int] | None = None  # values of label maps that are no part
+    offset: int = 0  # what to add to a label map's values to get the ids in `names`
+    unite: bool = False  # categories of one name become one
 
 
 class Format(Protocol):

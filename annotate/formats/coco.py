@@ -5,7 +5,7 @@ from pathlib import Path
 
 from annotate.formats import Source
 from annotate.formats.pictures import Pictures, is_safe_name, place
-from partlab.coco import find_splits, read_coco, with_images_at, write_coco
+from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.progress import track
 from partlab.schema import Dataset
@@ -27,12 +27,14 @@ class CocoLayout:
         """Every split of the folder."""
         files = find_splits(source.path)
         found = {
-            name: read_coco(file, lenient=True)
+            name: read_coco(file, as_is=True)
             for name, file in track(files.items(), "reading", total=len(files))
         }
-        if source.images is None:
-            return found
-        return {name: with_images_at(dataset, source.images) for name, dataset in found.items()}
+        root = source.images
+        return {
+            name: with_sizes(dataset) if root is None else with_images_at(dataset, root)
+            for name, dataset in found.items()
+        }
 
     def write(
         self,

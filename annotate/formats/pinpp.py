@@ -21,11 +21,12 @@ from typing import Any
 from annotate.formats import Source
 from annotate.formats.names import WNID, display_names, object_folders
 from annotate.formats.pictures import Pictures, place
-from partlab.coco import record_fault, write_coco
+from partlab.coco import lists_of, with_sizes, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
 from partlab.parts import Inclusions
 from partlab.progress import track
+from partlab.records import read_records
 from partlab.schema import (
     OURS,
     Annotation,
@@ -87,6 +88,7 @@ class _Reader:
         self.root = source.path
         self.images_at = source.images or self.root / "images"
         self.broken: list[Raw] = []
+        self.respelled = 0
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.categories: list[Category] = []
@@ -105,15 +107,19 @@ class _Reader:
         discards = self._discards(names)
         if self.broken:
             log.warning("%d records cannot be read; they are kept aside", len(self.broken))
-        return Dataset(
-            self.images,
-            self.annotations,
-            self.categories,
-            inclusions,
-            discards,
-            self.root,
-            self.images_at,
-            {OURS: self._top()},
+        if self.respelled:
+            log.info("%d records not spelled as COCO has it were read all the same", self.respelled)
+        return with_sizes(
+            Dataset(
+                self.images,
+                self.annotations,
+                self.categories,
+                inclusions,
+                discards,
+                self.root,
+                self.images_at,
+                {OURS: self._top()},
+            )
         )
 
     def _top(self) -> Raw:
@@ -127,7 +133,7 @@ class _Reader:
         loaded = read_json(file, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{file} is not a COCO file: its top level is not an object")
-        raws = {kind: self._whole(loaded, kind, file) for kind in self.next}
+        raws = self._lists(loaded, file)
         new = {kind: self._new_ids(raws[kind], kind) for kind in ("images", "categories")}
         wnid = {"wnid": file.stem} if WNID.fullmatch(file.stem) else {}
         only = {"whole_object": True} if len(raws["categories"]) == 1 else {}
@@ -149,18 +155,13 @@ class _Reader:
             }
             self.annotations.append(Annotation(raw))
 
-    def _whole(self, loaded: Raw, kind: str, file: Path) -> list[Raw]:
-        """The records of one list that can be represented; the others are set aside."""
-        found = loaded.get(kind)
-        if not isinstance(found, list):
-            raise SchemaError(f"{file} is not a COCO file: it has no list {kind!r}")
-        whole = []
-        for position, raw in enumerate(found):
-            if fault := record_fault(kind, raw):
-                self._set_aside(f"json/{file.name} {kind}", position, fault, raw)
-            else:
-                whole.append(raw)
-        return whole
+    def _lists(self, loaded: Raw, file: Path) -> dict[str, list[Raw]]:
+        """The records that can be read, by list; the others are set aside."""
+        found = read_records(lists_of(loaded, file))
+        for entry in found.broken:
+            self.broken.append({**entry, "list": f"json/{file.name} {entry['list']}"})
+        self.respelled += len(found.respelled)
+        return {kind: getattr(found, kind) for kind in self.next}
 
     def _set_aside(self, where: str, position: int, reason: str, record: Any) -> None:
         entry = {"list": where, "position": position, "reason": reason, "record": record}

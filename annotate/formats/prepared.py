@@ -22,13 +22,13 @@ from PIL import Image as PillowImage
 from annotate.formats import Source
 from annotate.formats.names import WNID, object_folders
 from annotate.formats.pictures import Pictures, place
-from partlab.coco import record_fault
 from partlab.composite import Layer, flatten
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
 from partlab.images import image_size, is_image_name
 from partlab.masks import area, bbox, encode_many, from_segmentation
 from partlab.progress import track
+from partlab.records import read_records
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
 
 log = logging.getLogger(__name__)
@@ -243,11 +243,11 @@ def _read_names(path: Path) -> Raw:
     raws = table.get("categories")
     if not isinstance(raws, list) or not raws:
         raise SchemaError(f"{path} has no list 'categories'")
-    for position, raw in enumerate(raws):
-        if fault := record_fault("categories", raw):
-            raise SchemaError(f"{path}: categories[{position}] {fault}")
+    found = read_records({"categories": raws})
+    if found.broken:
+        raise SchemaError(f"{path}: {found.first_fault}")
     ours = table.get(OURS) or {}
-    return {**ours, "categories": raws}
+    return {**ours, "categories": found.categories}
 
 
 def _plain_category(position: int, name: str, part: str) -> Raw:

@@ -11,6 +11,7 @@ from annotate.vocabulary.names import name_key
 from annotate.vocabulary.parse import parse
 from partlab.coco import find_splits, read_coco
 from partlab.errors import UnknownNameError
+from partlab.objects import require_objects
 from partlab.schema import OURS, Dataset
 
 _WHAT = ("added", "removed", "renamed", "merged", "split", "inclusions_added", "inclusions_removed")
@@ -89,7 +90,11 @@ def read_splits(path: str | Path, split: str | None = None) -> list[Dataset]:
     splits = find_splits(path)
     if split is not None and split not in splits:
         raise UnknownNameError(f"split of {path}", split, splits)
-    return [read_coco(file, lenient=True) for name, file in splits.items() if split in (None, name)]
+    chosen = [file for name, file in splits.items() if split in (None, name)]
+    found = [read_coco(file, as_is=True) for file in chosen]  # lint tells of two names alike
+    for dataset in found:
+        require_objects(dataset)
+    return found
 
 
 def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:

@@ -1,11 +1,11 @@
 """When two part names are the same name: case, spaces, signs between words, plural."""
 
-import re
 import unicodedata
 from collections.abc import Container, Iterable
 from itertools import chain, count
 
-_BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
+from partlab.parts import folded as folded
+
 _IRREGULAR = {
     "feet": "foot",
     "teeth": "tooth",
@@ -25,11 +25,6 @@ LONGEST = 80
 def tidy(name: str) -> str:
     """The name as it is shown: NFC, one space between words, none at the ends."""
     return " ".join(unicodedata.normalize("NFC", name).split())
-
-
-def folded(name: str) -> str:
-    """The name without what a reader does not hear: case, underscores, hyphens, spaces."""
-    return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip()
 
 
 def fault_of(name: str) -> str | None:

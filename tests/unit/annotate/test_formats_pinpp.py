@@ -297,7 +297,7 @@ def test_pictures_follow_when_their_folder_is_named(pinpp: Path, tmp_path: Path)
     (photos / RAM).mkdir(parents=True)
     (photos / RAM / f"{RAM}_1.JPEG").write_bytes(b"jpeg")
     import_folder(pinpp, tmp_path / "ours", images=photos, pictures=Pictures.copy)
-    dataset = read_dataset(tmp_path / "ours", lenient=True)
+    dataset = read_dataset(tmp_path / "ours")
     placed = [dataset.image_path(i).is_file() for i in dataset.images]
     assert placed.count(True) == 1
 

@@ -76,7 +76,7 @@ def test_defaults() -> None:
     """D-05: what says nothing was made by hand; human masks have score 1."""
     bare = Annotation({"id": 1})
     assert (bare.provenance, bare.score, bare.iscrowd) == ("human", 1.0, 0)
-    assert Category({"id": 1, "name": "x"}).whole_object is False
+    assert Category({"id": 1, "name": "goose:beak"}).whole_object is False
     assert Discard({"file_name": "x", "partlab": {"reason": "dark"}}).reason == "dark"
 
 
@@ -93,7 +93,32 @@ def test_defaults() -> None:
         ({"name": "ram:head", "supercategory": "ram"}, "ram:head"),
         ({"name": "bakery"}, "bakery:bakery"),
         ({}, ":"),
+        ({"name": "cat:head", "supercategory": "animal"}, "cat:head"),
+        ({"name": "mug:handle", "supercategory": "PART"}, "mug:handle"),
+        ({"name": "mug", "supercategory": "OBJECT"}, "mug:mug"),
+        ({"name": "head", "supercategory": "none"}, "head:head"),
+        ({"name": "head", "supercategory": "_background_"}, "head:head"),
+        ({"name": "head", "supercategory": 5}, "head:head"),
+        ({"name": "a:b:head", "supercategory": "a:b"}, "a:b:head"),
     ],
 )
 def test_category_names(raw: dict[str, object], name: str) -> None:
     assert Category(raw).name == name
+
+
+@pytest.mark.parametrize(
+    ("raw", "whole", "alone"),
+    [
+        ({"name": "mug", "supercategory": "OBJECT"}, True, True),
+        ({"name": "mug", "supercategory": "mug"}, True, True),
+        ({"name": "mug:mug"}, True, False),
+        ({"name": "flatworm:body", "partlab": {"whole_object": True}}, True, False),
+        ({"name": "mug", "partlab": {"whole_object": False}}, False, False),
+        ({"name": "mug:rim", "supercategory": "PART"}, False, False),
+        ({"name": "rim", "supercategory": "mug"}, False, False),
+    ],
+)
+def test_whole_objects_and_names_that_stand_alone(
+    raw: dict[str, object], whole: bool, alone: bool
+) -> None:
+    assert (Category(raw).whole_object, Category(raw).stands_alone) == (whole, alone)

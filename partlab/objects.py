@@ -1,0 +1,101 @@
+"""Which categories of a data set are parts of an object, and which two are one and the same.
+
+A file of another tool may name parts without objects, list the root of its labels or the
+background among them, or have `head` and `Head`. Nothing is guessed: roots and background go, and
+for the rest a reader refuses and says the way out.
+"""
+
+import logging
+from collections.abc import Iterable
+from dataclasses import replace
+
+from partlab.errors import SchemaError
+from partlab.parts import folded
+from partlab.schema import BACKGROUND, Category, Dataset
+
+log = logging.getLogger(__name__)
+
+
+def parts_only(dataset: Dataset) -> Dataset:
+    """The data set without background and without roots that are only others' supercategory."""
+    used = {annotation.category_id for annotation in dataset.annotations}
+    above = {c.supercategory for c in dataset.categories if isinstance(c.supercategory, str)}
+    ground = [c for c in dataset.categories if c.stands_alone and folded(c.object) in BACKGROUND]
+    roots = [
+        c
+        for c in dataset.categories
+        if c.stands_alone and c.object in above - {c.supercategory} and c.id not in used
+    ]
+    if not (ground or roots):
+        return dataset
+    gone = {category.id for category in (*ground, *roots)}
+    kept = [a for a in dataset.annotations if a.category_id not in gone]
+    where, names = dataset.path or "the data set", _named([*ground, *roots])
+    log.info("%s: left out, because they are no parts: %s", where, names)
+    if lost := len(dataset.annotations) - len(kept):
+        log.warning("%s: %d masks of the background are left out", where, lost)
+    categories = [c for c in dataset.categories if c.id not in gone]
+    return replace(dataset, annotations=kept, categories=categories)
+
+
+def without_object(categories: Iterable[Category]) -> list[Category]:
+    """Categories of which nothing says whose part they are, nor that they are an object."""
+    categories = list(categories)
+    owners = {folded(c.object) for c in categories if not c.stands_alone}
+    return [c for c in categories if c.stands_alone and folded(c.object) not in owners]
+
+
+def name_key(category: Category) -> tuple[str, str]:
+    """Equal for categories that a person would call by one name: `head`, `Head`."""
+    return folded(category.object), folded(category.part)
+
+
+def same_names(categories: Iterable[Category]) -> list[list[Category]]:
+    """The categories that share a name with another one, together."""
+    groups: dict[tuple[str, str], list[Category]] = {}
+    for category in categories:
+        groups.setdefault(name_key(category), []).append(category)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+def require_objects(dataset: Dataset) -> None:
+    """Refuse a data set whose categories do not say whose parts they are.
+
+    Raises:
+        SchemaError: some do not; the hint is how to say it once.
+    """
+    if found := without_object(dataset.categories):
+        few, total = len(found), len(dataset.categories)
+        which = "its categories" if few == total else f"{few} of {total} categories"
+        raise SchemaError(
+            f"{_where(dataset)}: {which} do not say which object they are a part of: "
+            f"{_named(found)}",
+            hint=f"say it once: partlab data import {_where(dataset)} --object NAME --out OUT; "
+            "for several objects --dry-run writes a table to edit and pass with --names",
+        )
+
+
+def require_names(dataset: Dataset) -> None:
+    """Refuse a data set with two categories of one name.
+
+    Raises:
+        SchemaError: there are some; the hint is how to make them one.
+    """
+    if found := same_names(dataset.categories):
+        named = " and ".join(f"{c.id} ({c.name})" for c in found[0])
+        more = f", and so do those of {len(found) - 1} other names" if len(found) > 1 else ""
+        raise SchemaError(
+            f"{_where(dataset)}: the categories {named} share one name{more}",
+            hint=f"make them one: partlab data import {_where(dataset)} --unite --out OUT; "
+            "or give each its own name",
+        )
+
+
+def _where(dataset: Dataset) -> str:
+    return str(dataset.path or "the data set")
+
+
+def _named(categories: list[Category]) -> str:
+    names = [str(category.raw.get("name", "")) for category in categories]
+    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
+    return ", ".join(names[:8]) + more
