@@ -198,6 +198,12 @@ class Dataset:
         return found
 
     @cached_property
+    def incomplete_images(self) -> frozenset[int]:
+        """Ids of images of which a mask without pixels was taken away (`partlab.dropped`)."""
+        dropped = (self.top.get(OURS) or {}).get("dropped", [])
+        return frozenset(entry["record"]["image_id"] for entry in dropped)
+
+    @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
         """Image for each image id."""
         return {image.id: image for image in self.images}
