@@ -75,14 +75,12 @@ def _opened(path: str | Path) -> Iterator[PillowImage.Image]:
 
 def _how_large(error: Exception) -> str:
     """Pillow says it in words of its own, which frighten people."""
-    pixels = re.search(r"\d+", str(error))
-    limit = 2 * (PillowImage.MAX_IMAGE_PIXELS or 0)
-    has = f"it has {_million(int(pixels.group()))} pixels" if pixels else "it has too many pixels"
-    return f"{has}, more than the {_million(limit)} that partlab reads"
-
-
-def _million(pixels: int) -> str:
-    return f"{pixels / 1e6:,.0f} million" if pixels >= 1e6 else f"{pixels:,}"
+    found = re.search(r"\d+", str(error))
+    pixels, limit = int(found.group()) if found else 0, 2 * (PillowImage.MAX_IMAGE_PIXELS or 0)
+    return (
+        f"it has {pixels} pixels ({pixels / 1e6:,.0f} megapixels), and partlab reads up to {limit} "
+        f"({limit / 1e6:,.0f})"
+    )
 
 
 def _rgb(picture: PillowImage.Image) -> PillowImage.Image:
