@@ -202,6 +202,12 @@ class Dataset:
         return found
 
     @cached_property
+    def incomplete_images(self) -> frozenset[int]:
+        """Ids of images of which a mask without pixels was taken away (`partlab.dropped`)."""
+        dropped = (self.top.get(OURS) or {}).get("dropped", [])
+        return frozenset(entry["record"]["image_id"] for entry in dropped)
+
+    @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
         """Image for each image id."""
         return {image.id: image for image in self.images}
@@ -224,7 +230,7 @@ class Dataset:
         spelled; a subset has its own. `path` says where a data set came from, never what it is.
         Pictures count by the `sha256` that their records state, not by their bytes.
         """
-        digest = hashlib.sha256(_canonical(self.inclusions))
+        digest = hashlib.sha256(_canonical([self.inclusions, sorted(self.incomplete_images)]))
         for records in (self.categories, self.images, self.annotations):
             digest.update(b"\n")
             for record in records:

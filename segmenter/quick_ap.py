@@ -2,12 +2,17 @@
 
 from partlab.images import load_image
 from partlab.schema import Dataset
+from partlab.truth import usable
 from segmenter.ap import mask_ap
 from segmenter.protocol import Segmenter, object_labels
 
 
 def quick_ap(segmenter: Segmenter, val: Dataset) -> tuple[float, float]:
-    """AP and AP50 (0…1) with the category filter, over all images of `val`."""
+    """AP and AP50 (0…1) with the category filter, over all images of `val`.
+
+    Masks without usable pixels are left out.
+    """
+    val, _ = usable(val)
     allowed = object_labels(segmenter.names)
     category = {label: c.id for label, c in enumerate(val.categories)}
     results = []
