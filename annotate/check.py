@@ -16,6 +16,7 @@ from annotate.checks.overlaps import coverage_findings, overlap_findings
 from annotate.checks.pictures import PictureCheck
 from annotate.checks.records import record_findings
 from annotate.checks.settings import CheckSettings
+from annotate.checks.sizes import Sizes
 from annotate.checks.splits import SplitCheck
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
@@ -129,7 +130,8 @@ def check_dataset(
     seen: set[int] = set()
     for image in track(dataset.images, "checking", total=len(dataset.images)):
         if image.id not in seen:
-            yield from _one_image(dataset, image, areas, settings)
+            sizes = pictures.sizes if pictures else None
+            yield from _one_image(dataset, image, areas, settings, sizes)
         seen.add(image.id)
         if pictures:
             yield from pictures(image)
@@ -137,7 +139,7 @@ def check_dataset(
 
 
 def _one_image(
-    dataset: Dataset, image: Image, areas: Areas, settings: CheckSettings
+    dataset: Dataset, image: Image, areas: Areas, settings: CheckSettings, sizes: Sizes | None
 ) -> Iterator[Finding]:
     drawn: list[tuple[Annotation, Rle]] = []
     for annotation in dataset.annotations_of(image):
@@ -147,6 +149,6 @@ def _one_image(
             continue
         drawn.append((annotation, rle))
         areas.add(annotation.category_id, area(rle))
-        yield from mask_findings(annotation, image, rle, settings)
+        yield from mask_findings(annotation, image, rle, settings, sizes)
     yield from overlap_findings(dataset, image, drawn, settings)
     yield from coverage_findings(dataset, image, drawn, settings)

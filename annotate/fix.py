@@ -1,7 +1,8 @@
 """Repair what can be repaired without losing anything; always into a new data set.
 
-Every change keeps the pixels inside the image and every statement a person made. What is
-left (a broken polygon, an overlap, a doubtful name) stays as it was, for a person to judge.
+Every change keeps the pixels of every mask and every statement a person made: a mask is cut
+only where the picture itself is as large as stated and little lies outside. What is left (a
+broken polygon, an overlap, a doubtful size) stays as it was, for a person to judge.
 """
 
 from collections import Counter
@@ -11,27 +12,31 @@ from pathlib import Path
 from typing import Any
 
 from annotate.check import Report, check_folder
+from annotate.checks.crowds import single_masks
 from annotate.checks.masks import draw, mask_findings
 from annotate.checks.overlaps import same_but_id
-from annotate.checks.pictures import masks_fit
 from annotate.checks.settings import CheckSettings
+from annotate.checks.sizes import Sizes
 from annotate.formats import get_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
-from partlab.errors import DatasetError, NotFoundError
 from partlab.files import claim_folder
-from partlab.images import image_size
 from partlab.masks import area, bbox
 from partlab.parts import Inclusions
-from partlab.schema import Annotation, Dataset, Finding, Image
+from partlab.schema import OURS, Annotation, Dataset, Finding, Image, Raw
+from partlab.truth import holds_no_pixels
 
 
 @dataclass(frozen=True)
 class Repair:
-    """How many records of each kind of defect were repaired, and what is left."""
+    """How many records of each kind of defect were repaired, and what is left.
+
+    `dropped` counts annotations without pixels that were taken away, as asked.
+    """
 
     repaired: Counter[str]
     remaining: Report
+    dropped: int = 0
 
 
 def fix_folder(
@@ -40,12 +45,14 @@ def fix_folder(
     *,
     pictures: Pictures = Pictures.link,
     look: bool = True,
+    drop_unusable: bool = False,
     force: bool = False,
     settings: CheckSettings | None = None,
 ) -> Repair:
     """Write a repaired copy of every split to `out`, then check the copy.
 
-    `look` also opens the picture files, for sizes.
+    `look` also opens the picture files, for sizes. `drop_unusable` takes annotations away that
+    would hold no pixels in an image of any size; the file keeps them under `partlab.dropped`.
 
     Raises:
         OutputExistsError: `out` holds files, and `force` is off.
@@ -53,13 +60,18 @@ def fix_folder(
     """
     splits, out = find_splits(path), claim_folder(out, force=force, inputs=[path])
     repaired: Counter[str] = Counter()
+    dropped = 0
     for split, file in splits.items():
         fixed, count = fix_dataset(read_coco(file, as_is=True), look=look, settings=settings)
         repaired += count
+        if drop_unusable:
+            before = len(fixed.annotations)
+            fixed = without_unusable(fixed)
+            dropped += before - len(fixed.annotations)
         get_format("coco").write(fixed, out, split, pictures)
     look = look and pictures is not Pictures.none
     remaining = check_folder(out, pictures=look, settings=settings)
-    return Repair(repaired, remaining)
+    return Repair(repaired, remaining, dropped)
 
 
 def fix_dataset(
@@ -68,17 +80,51 @@ def fix_dataset(
     """The repaired data set and how many repairs of each kind; the input stays as it is."""
     repaired: Counter[str] = Counter()
     images = list(_without_copies(dataset.images, repaired))
-    images = [_sized(dataset, image, repaired) if look else image for image in images]
+    if look:
+        images = list(_sized(replace(dataset, images=images), repaired))
+    sizes = Sizes(replace(dataset, images=images)) if look else None
     annotations = list(_renumbered(dataset.annotations, repaired))
-    by_id = {image.id: image for image in images}
+    if single_masks(dataset):
+        annotations = [_single(a, repaired) for a in annotations]
+    by_id = _by_id(images)
     settings = settings or CheckSettings()
-    annotations = [_told(a, by_id.get(a.image_id), settings, repaired) for a in annotations]
+    annotations = [_told(a, by_id.get(a.image_id), settings, sizes, repaired) for a in annotations]
     annotations = list(_distinct(annotations, by_id, repaired))
     inclusions = _without_self(dataset.inclusions, repaired)
     return (
         replace(dataset, images=images, annotations=annotations, inclusions=inclusions),
         repaired,
     )
+
+
+def without_unusable(dataset: Dataset) -> Dataset:
+    """The data set without annotations that hold no pixels; `partlab.dropped` keeps them.
+
+    What may hold pixels stays: a mask of another size than its image, or all outside of it.
+    """
+    kept: list[Annotation] = []
+    dropped: list[Raw] = []
+    for position, a in enumerate(dataset.annotations):
+        if holds_no_pixels(a.segmentation):
+            entry = {"list": "annotations", "position": position, "reason": "holds no pixels"}
+            dropped.append({**entry, "record": a.raw})
+        else:
+            kept.append(a)
+    if not dropped:
+        return dataset
+    ours = dict(dataset.top.get(OURS) or {})
+    ours["dropped"] = [*ours.get("dropped", []), *dropped]
+    return replace(dataset, annotations=kept, top={**dataset.top, OURS: ours})
+
+
+def _by_id(images: Iterable[Image]) -> dict[int, Image]:
+    """The image of each id; an id that several hold has none, for nobody knows whose masks."""
+    found: dict[int, Image] = {}
+    shared = set()
+    for image in images:
+        if found.setdefault(image.id, image) is not image:
+            shared.add(image.id)
+    return {id: image for id, image in found.items() if id not in shared}
 
 
 def _without_copies(images: Iterable[Image], repaired: Counter[str]) -> Iterator[Image]:
@@ -92,17 +138,14 @@ def _without_copies(images: Iterable[Image], repaired: Counter[str]) -> Iterator
             yield image
 
 
-def _sized(dataset: Dataset, image: Image, repaired: Counter[str]) -> Image:
-    """The picture's own size, unless EXIF or the masks speak against it."""
-    try:
-        width, height = image_size(dataset.image_path(image))
-    except (NotFoundError, DatasetError):
-        return image
-    stated = image.width, image.height
-    if stated in ((width, height), (height, width)) or not masks_fit(dataset, image, width, height):
-        return image
-    repaired["wrong_image_size"] += 1
-    return image.changed(width=width, height=height)
+def _sized(dataset: Dataset, repaired: Counter[str]) -> Iterator[Image]:
+    """Images with the picture's own size, unless masks speak against it."""
+    sizes = Sizes(dataset)
+    for image in dataset.images:
+        if size := sizes.corrected(image):
+            repaired["wrong_image_size"] += 1
+            image = image.changed(width=size[0], height=size[1])
+        yield image
 
 
 def _renumbered(annotations: Iterable[Annotation], repaired: Counter[str]) -> Iterator[Annotation]:
@@ -118,8 +161,19 @@ def _renumbered(annotations: Iterable[Annotation], repaired: Counter[str]) -> It
         yield annotation
 
 
+def _single(annotation: Annotation, repaired: Counter[str]) -> Annotation:
+    if not annotation.iscrowd:
+        return annotation
+    repaired["crowd_mask"] += 1
+    return annotation.changed(iscrowd=0)
+
+
 def _told(
-    annotation: Annotation, image: Image | None, settings: CheckSettings, repaired: Counter[str]
+    annotation: Annotation,
+    image: Image | None,
+    settings: CheckSettings,
+    sizes: Sizes | None,
+    repaired: Counter[str],
 ) -> Annotation:
     """Area and box as the mask has them; a mask that leaves its image becomes run lengths."""
     rle = draw(annotation, image) if image else None
@@ -130,9 +184,10 @@ def _told(
         "wrong_area": {"area": area(rle)},
         "wrong_bbox": {"bbox": bbox(rle)},
     }
-    for finding in list(mask_findings(annotation, image, rle, settings)):
-        annotation = annotation.changed(**true[finding.kind])
-        repaired[finding.kind] += 1
+    for finding in list(mask_findings(annotation, image, rle, settings, sizes)):
+        if finding.fixable:
+            annotation = annotation.changed(**true[finding.kind])
+            repaired[finding.kind] += 1
     return annotation
 
 

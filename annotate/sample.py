@@ -17,7 +17,7 @@ from partlab.errors import (
     SchemaError,
 )
 from partlab.files import claim_folder, copy_file, read_json, sha256_file, write_json
-from partlab.images import IMAGE_SUFFIXES, is_image_name, load_image
+from partlab.images import is_image_name, is_litter, load_image, not_read
 from partlab.progress import track
 from partlab.schema import Dataset
 
@@ -52,7 +52,7 @@ class ImageSource:
     def say_others(self) -> None:
         """Warn of files that will not be looked at."""
         if self.others:
-            log.warning("%s", _no_pictures(self.others))
+            log.warning("%s", not_read(self.others))
 
 
 def sample_images(
@@ -157,23 +157,14 @@ def _open_folder(source: Path) -> ImageSource:
     }
     names = {owner: list(filter(is_image_name, listed)) for owner, listed in files.items()}
     rest = (n for listed in files.values() for n in listed if not is_image_name(n))
-    others = tuple(name for name in rest if Path(name).name[0] != ".")
+    others = tuple(name for name in rest if not is_litter(name))
     if not any(names.values()):
         hint = "name a folder with one sub-folder for each object category, or a part data set"
         raise NotFoundError(
             f"{source} has no images in sub-folders",
-            hint=f"{_no_pictures(others)}; else {hint}" if others else hint,
+            hint=f"{not_read(others)}; else {hint}" if others else hint,
         )
     return ImageSource(source, names, {}, others=others)
-
-
-def _no_pictures(files: Sequence[str]) -> str:
-    kinds = ", ".join(sorted(suffix.removeprefix(".") for suffix in IMAGE_SUFFIXES))
-    are, them = ("file is", "it") if len(files) == 1 else ("files are", "them")
-    return (
-        f"{len(files)} {are} no picture that partlab reads ({kinds}), first {files[0]}: "
-        f"convert {them}, if photographs"
-    )
 
 
 def need_enough(

@@ -14,6 +14,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
+from partlab.tables import read_text
 
 _HINTS = {
     errno.ENOSPC: "free some space or choose another folder, then run the same command again",
@@ -270,13 +271,8 @@ def sha256_json(value: Any) -> str:
 
 
 def read_lines(path: str | Path) -> list[str]:
-    """The non-empty lines of a UTF-8 text file, stripped."""
-    try:
-        text = Path(path).read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
+    """The non-empty lines of a UTF-8 text file, stripped; errors as `partlab.tables.read_text`."""
+    text = read_text(path)
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -1,9 +1,13 @@
 """The one way a picture becomes pixels, for every room."""
 
+import re
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,52 +30,121 @@ _DAMAGE = (
     EOFError,
     struct.error,
     zlib.error,
-    PillowImage.DecompressionBombError,
 )
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"})
+KINDS = "bmp, jpeg, jpg, png, tif, tiff, webp, jfif, jpe"  # the last two are JPEG
+IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split(", "))
+_LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})  # what systems leave in folders
+
+
+class TooLargeError(DatasetError):
+    """A picture has more pixels than is safe to read; the message says how many."""
 
 
 def load_image(path: str | Path) -> NDArray[np.uint8]:
     """Decode to RGB, shape (height, width, 3), EXIF orientation applied.
 
-    Browsers and Label Studio show the rotated picture, so masks are drawn on it.
-    Grey, palette, CMYK and transparent pictures become RGB; a PNG named .JPEG opens.
+    Browsers and Label Studio show the rotated picture, so masks are drawn on it. Transparent
+    pixels lie on white, as browsers show them. Grey, palette and CMYK pictures become RGB; grey
+    of 16 bits, and of 32 where the values tell their range, is scaled. A PNG named .JPEG opens.
 
     Raises:
         NotFoundError: there is no such file.
-        DatasetError: the file is damaged, truncated or not a picture.
+        TooLargeError: the picture has more pixels than Pillow calls safe, 179 million.
+        DatasetError: the file is damaged, truncated, not a picture, or of a kind whose white
+            nobody can know.
     """
+    with _opened(path) as picture:
+        return np.array(_rgb(ImageOps.exif_transpose(picture)))
+
+
+@contextmanager
+def _opened(path: str | Path) -> Iterator[PillowImage.Image]:
     try:
-        with PillowImage.open(path) as opened:
-            return np.array(_eight_bit(ImageOps.exif_transpose(opened)).convert("RGB"))
+        with PillowImage.open(path) as picture:
+            yield picture
     except FileNotFoundError:
         raise NotFoundError(f"no image {path}") from None
+    except PillowImage.DecompressionBombError as error:
+        raise TooLargeError(
+            f"cannot read image {path}: {_how_large(error)}",
+            hint="make it smaller, or cut it into tiles, and its masks with it",
+        ) from error
     except _DAMAGE as error:
         raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
 
 
-def _eight_bit(picture: PillowImage.Image) -> PillowImage.Image:
-    """Grey of 16 bits scaled down; Pillow itself would cut everything over 255 to white."""
-    if not picture.mode.startswith("I;16"):
-        return picture
-    return PillowImage.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+def _how_large(error: Exception) -> str:
+    """Pillow says it in words of its own, which frighten people."""
+    found = re.search(r"\d+", str(error))
+    pixels, limit = int(found.group()) if found else 0, 2 * (PillowImage.MAX_IMAGE_PIXELS or 0)
+    return (
+        f"it has {pixels} pixels ({pixels / 1e6:,.0f} megapixels), and partlab reads up to {limit} "
+        f"({limit / 1e6:,.0f})"
+    )
+
+
+def _rgb(picture: PillowImage.Image) -> PillowImage.Image:
+    if picture.mode.startswith("I") or picture.mode == "F":
+        return PillowImage.fromarray(_grey(np.asarray(picture), picture.mode)).convert("RGB")
+    if not picture.has_transparency_data:
+        return picture.convert("RGB")
+    clear = picture.convert("RGBA")
+    return PillowImage.alpha_composite(PillowImage.new("RGBA", clear.size, "white"), clear).convert(
+        "RGB"
+    )
+
+
+def _grey(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
+    """Deep grey as 8 bits; Pillow itself would cut everything over 255 to white.
+
+    Whole numbers are taken for 8 bits up to 255, for 16 bits up to 65,535; fractions for
+    shares up to 1.
+    """
+    if mode.startswith("I;16"):
+        return np.asarray(values >> 8, np.uint8)
+    low, high = float(values.min(initial=0)), float(values.max(initial=0))
+    whole = mode == "I" or bool((values == np.floor(values)).all())
+    if low >= 0 and high <= 1 and mode == "F":
+        return np.asarray(np.round(values * 255), np.uint8)
+    if low >= 0 and whole and high <= 65_535:
+        return np.asarray(values if high <= 255 else values // 256, np.uint8)
+    raise ValueError(
+        f"its grey values of 32 bits go from {low:g} to {high:g}, and nothing says which is "
+        "white; save it with 8 or 16 bits"
+    )
 
 
 def image_size(path: str | Path) -> tuple[int, int]:
     """(width, height) as shown, that is after EXIF orientation; reads the header only."""
-    try:
-        with PillowImage.open(path) as opened:
-            turned = opened.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-            return (opened.height, opened.width) if turned else (opened.width, opened.height)
-    except FileNotFoundError:
-        raise NotFoundError(f"no image {path}") from None
-    except _DAMAGE as error:
-        raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
+    with _opened(path) as picture:
+        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
+        return (picture.height, picture.width) if turned else (picture.width, picture.height)
 
 
 def is_image_name(path: str | Path) -> bool:
-    """Whether the file name ends like a picture's."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES
+    """Whether the file name ends like a picture's; `._a.jpg` is no picture but macOS' notes."""
+    return Path(path).suffix.lower() in IMAGE_SUFFIXES and not is_litter(path)
+
+
+def is_litter(path: str | Path) -> bool:
+    """Whether the system left this file: hidden ones, Thumbs.db. Nobody misses it."""
+    name = Path(path).name
+    return name.startswith(".") or name.lower() in _LITTER
+
+
+def not_read(files: Sequence[str], total: int | None = None) -> str:
+    """One sentence on files that are passed over for their names.
+
+    `total` is how many there are, where `files` are only the first of them.
+    """
+    number = len(files) if total is None else total
+    are, them = ("file is", "it") if number == 1 else ("files are", "them")
+    then = f", then {', '.join(files[1:10])}" if len(files) > 1 else ""
+    more = " …" if number > 10 else ""
+    return (
+        f"{number} {are} no picture that partlab reads ({KINDS}), first {files[0]}{then}{more}: "
+        f"convert {them}, if photographs"
+    )
 
 
 def _reason(error: Exception) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Generic, Self, TypeVar
 
 import orjson
 
-from partlab.errors import MaskError, NotFoundError, UnknownNameError
+from partlab.errors import NotFoundError, UnknownNameError
 from partlab.parts import Inclusions, Parts, folded, join_name, split_name
 from partlab.spelling import whole
 
@@ -127,8 +127,8 @@ class Category(Record):
 
 
 _NO_OBJECT = frozenset(
-    ("", "n a", "common objects", "none", "null", "nan", "undefined", "unknown", "default", "root")
-    + ("object", "objects", "part", "parts", "thing", "things", "background")
+    "|n a|common objects|none|null|nan|undefined|unknown|default|root|object|objects|"
+    "part|parts|thing|things|background".split("|")
 )
 BACKGROUND = frozenset({"background", "bg"})
 """Folded names of categories that are neither object nor part."""
@@ -243,16 +243,13 @@ class Dataset:
 
     @cached_property
     def incomplete(self) -> Mapping[int, str]:
-        """Image id -> the first reason why a mask that somebody drew there cannot be used.
+        """Image id -> why something drawn there is in no annotation.
 
-        A record set aside, an unknown category, a mask that cannot be drawn; and an image none
-        of whose masks covers a pixel. Such an image must not train: what is missing on it would
-        be learnt as background. Decodes every mask once.
+        A record was set aside while reading, or a mask without pixels was taken away
+        (`partlab.dropped`). `partlab.truth.incomplete` also looks at the masks themselves.
         """
-        found: dict[int, str] = {}
-        for image_id, reason in (*_broken_masks(self.broken), *_lost_masks(self)):
-            found.setdefault(image_id, reason)
-        return found
+        dropped = (self.top.get(OURS) or {}).get("dropped", [])
+        return dict(reversed([*_lost(self.broken), *_lost(dropped)]))
 
     @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
@@ -277,7 +274,7 @@ class Dataset:
         spelled; a subset has its own. `path` says where a data set came from, never what it is.
         Pictures count by the `sha256` that their records state, not by their bytes.
         """
-        digest = hashlib.sha256(_canonical(self.inclusions))
+        digest = hashlib.sha256(_canonical([self.inclusions, sorted(self.incomplete)]))
         for records in (self.categories, self.images, self.annotations):
             digest.update(b"\n")
             for record in records:
@@ -375,29 +372,9 @@ def _canonical(value: Any) -> bytes:
         return json.dumps(value, sort_keys=True, default=str).encode()
 
 
-def _broken_masks(broken: Iterable[Raw]) -> Iterator[tuple[int, str]]:
-    """(image id, reason) of the annotations set aside that still say where they belong."""
-    for entry in broken:
+def _lost(entries: Iterable[Raw]) -> Iterator[tuple[int, str]]:
+    """(image id, reason) of annotations set aside that still say where they belong."""
+    for entry in entries:
         record = entry.get("record")
         if isinstance(record, dict) and type(image_id := whole(record.get("image_id"))) is int:
             yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
-
-
-def _lost_masks(data: Dataset) -> Iterator[tuple[int, str]]:
-    from partlab.masks import area, from_segmentation  # numpy only where masks are looked at
-
-    for image in data.images:
-        drawn = empty = 0
-        for annotation in data.annotations_of(image):
-            named = f"annotation {annotation.id}"
-            if annotation.category_id not in data.category_by_id:
-                yield image.id, f"{named} has the unknown category {annotation.category_id}"
-                continue
-            try:
-                rle = from_segmentation(annotation.segmentation, image.height, image.width)
-            except MaskError as error:
-                yield image.id, f"{named}: {error.message}"
-                continue
-            drawn, empty = drawn + 1, empty + (area(rle) == 0)
-        if drawn and drawn == empty:
-            yield image.id, "none of its masks covers a pixel"

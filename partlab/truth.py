@@ -7,15 +7,19 @@ Those are left out, counted and named, never an error: one of them must not stop
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
 
 from partlab.composite import Layer
 from partlab.errors import DatasetError, MaskError
-from partlab.masks import Rle, area, from_segmentation, union
+from partlab.masks import Rle, area, decode, encode, from_segmentation, polygon_fault, union
 from partlab.progress import track
 from partlab.schema import Annotation, Dataset, Image
 
-DROP_HINT = "take them away: partlab data check DATA --fix OUT --drop-unusable"
+_DROP = "take such records away: partlab data check DATA --fix OUT --drop-unusable"
+_LOOK = "see all defects: partlab data check DATA"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,7 @@ class LeftOut:
     annotation: Annotation
     image: Image
     reason: str
+    empty: bool = False  # it can be read, and covers no pixel
 
     def __str__(self) -> str:
         where = f"annotation {self.annotation.id} of image {self.image.file_name}"
@@ -35,14 +40,30 @@ class LeftOut:
 class DrawnMasks:
     """The annotations of one image, in file order, each in one of three lists."""
 
+    image: Image
     masks: list[tuple[Annotation, Rle]]
     crowd: list[tuple[Annotation, Rle]]
     left_out: list[LeftOut]
+    complete: bool = True  # False where masks were taken away before: something is not drawn
 
     @property
     def crowd_region(self) -> Rle | None:
         """All pixels of crowd regions: neither background nor part. None without any."""
         return union([rle for _, rle in self.crowd]) if self.crowd else None
+
+    def unknown_region(self) -> Rle | None:
+        """Pixels that are neither background nor part, as far as anybody can tell.
+
+        Crowd regions; and where a mask was left out, or taken away before, all that the other
+        masks do not cover.
+        """
+        regions, size = [rle for _, rle in self.crowd], (self.image.height, self.image.width)
+        if (self.left_out or not self.complete) and min(size) > 0:
+            free = np.ones(size, bool)
+            for _, rle in self.masks:
+                free &= ~decode(rle)
+            regions.append(encode(free))
+        return union(regions) if regions else None
 
 
 def drawn_masks(data: Dataset, image: Image) -> DrawnMasks:
@@ -50,14 +71,18 @@ def drawn_masks(data: Dataset, image: Image) -> DrawnMasks:
 
     Run lengths are of size [image.height, image.width] and hold at least one pixel.
     """
-    found = DrawnMasks([], [], [])
+    complete = image.id not in data.incomplete
+    found = DrawnMasks(image, [], [], [], complete)
     for annotation in data.annotations_of(image):
         try:
             rle = _pixels(data, annotation, image)
         except MaskError as error:
             found.left_out.append(LeftOut(annotation, image, error.message))
             continue
-        (found.crowd if annotation.iscrowd else found.masks).append((annotation, rle))
+        if not area(rle):
+            found.left_out.append(LeftOut(annotation, image, "it covers no pixel", empty=True))
+        else:
+            (found.crowd if annotation.iscrowd else found.masks).append((annotation, rle))
     return found
 
 
@@ -66,15 +91,58 @@ def _pixels(data: Dataset, annotation: Annotation, image: Image) -> Rle:
         raise MaskError(f"there is no category {annotation.category_id}")
     if min(image.width, image.height) < 1:
         raise MaskError(f"its image has the stated size {image.width} x {image.height}")
-    rle = from_segmentation(annotation.segmentation, image.height, image.width)
-    if not area(rle):
-        raise MaskError("the mask covers no pixel")
-    return rle
+    return from_segmentation(annotation.segmentation, image.height, image.width)
 
 
-def layers(data: Dataset, masks: Sequence[tuple[Annotation, Rle]]) -> list[Layer]:
-    """Masks as layers; labels are those of `data.names`, scores those of the annotations."""
-    return [Layer(data.label_of[a.category_id], rle, a.score) for a, rle in masks]
+def holds_no_pixels(segmentation: Any) -> bool:
+    """Whether a segmentation would be no mask in an image of any size."""
+    if isinstance(segmentation, dict):
+        return _no_pixels(segmentation, segmentation.get("size"))
+    pieces = segmentation if isinstance(segmentation, list) else []
+    faults = [(piece, polygon_fault(piece)) for piece in pieces]
+    if any(fault == "far_away" for _, fault in faults):
+        return False
+    good = [np.asarray(piece, float).reshape(-1, 2) for piece, fault in faults if not fault]
+    if not good:
+        return True
+    low = np.floor(np.concatenate(good).min(0))
+    width, height = np.ceil(np.concatenate(good).max(0) - low).astype(int) + 1
+    moved = [(piece - low).ravel().tolist() for piece in good]
+    return bool(max(width, height) < _SIDE and _no_pixels(moved, [int(height), int(width)]))
+
+
+_SIDE = 20_000  # pixels; larger extents hold pixels for sure, and COCO's counts would overflow
+
+
+def _no_pixels(segmentation: Any, size: Any) -> bool:
+    if not isinstance(size, list) or not all(type(side) is int and side > 0 for side in size):
+        return True
+    try:
+        return len(size) != 2 or not area(from_segmentation(segmentation, *size))
+    except MaskError:
+        return True
+
+
+def hint_for(segmentation: Any) -> str:
+    """The command that helps with a mask that cannot be used."""
+    return _DROP if holds_no_pixels(segmentation) else _LOOK
+
+
+def layers(
+    data: Dataset, masks: Sequence[tuple[Annotation, Rle]], *, people_certain: bool = True
+) -> list[Layer]:
+    """Masks as layers; labels are those of `data.names`.
+
+    What people drew has score 1 (B4), or its own score where `people_certain` is off.
+    """
+    return [
+        Layer(data.label_of[a.category_id], rle, 1.0 if people_certain and _human(a) else a.score)
+        for a, rle in masks
+    ]
+
+
+def _human(annotation: Annotation) -> bool:
+    return not str(annotation.provenance).startswith("pseudo:")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +176,32 @@ def count_masks(data: Dataset) -> MaskCount:
 def _each(data: Dataset) -> Iterator[DrawnMasks]:
     for image in track(data.images, "checking masks", len(data.images)):
         yield drawn_masks(data, image)
+
+
+def incomplete(data: Dataset) -> dict[int, str]:
+    """Image id -> the first reason why not all that is drawn there can be used.
+
+    Such an image must not train: what is missing would be learnt as background.
+    """
+    found = dict(data.incomplete)
+    for each in _each(data):
+        if each.left_out:
+            found.setdefault(each.image.id, _short(each.left_out[0]))
+    return {image.id: found[image.id] for image in data.images if image.id in found}
+
+
+def _short(left_out: LeftOut) -> str:
+    return f"annotation {left_out.annotation.id}: {left_out.reason}"
+
+
+def usable(data: Dataset) -> tuple[Dataset, MaskCount]:
+    """The data set without annotations that hold no usable pixels, and what was counted."""
+    count = count_masks(data)
+    if not count.left_out:
+        return data, count
+    gone = {id(one.annotation) for one in count.left_out}
+    kept = [a for a in data.annotations if id(a) not in gone]
+    return replace(data, annotations=kept), count
 
 
 def need_masks(data: Dataset, count: MaskCount) -> None:

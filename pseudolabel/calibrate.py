@@ -19,7 +19,7 @@ from partlab.files import read_lines
 from partlab.schema import Dataset, Image
 from pseudolabel.matching import Matched, Pair
 from pseudolabel.store import Row, Store
-from pseudolabel.sweep import OVERLAP, Counts, grid, lowest_score
+from pseudolabel.sweep import Counts, counted, grid, lowest_score
 from segmenter.runs import read_run
 
 logger = logging.getLogger(__name__)
@@ -153,13 +153,6 @@ def _part(
 
 def _pick(pairs: list[Pair], taus: list[float], goal: Goal, default: float) -> float:
     return max(taus, key=lambda tau: (goal.value(counted(pairs, tau)), -abs(tau - default), -tau))
-
-
-def counted(pairs: Sequence[Pair], tau: float) -> Counts:
-    """Right, kept and true masks of some pairs at one threshold."""
-    kept = [step for pair in pairs if (step := pair.at(tau))]
-    right = sum(step.iou >= OVERLAP for step in kept)
-    return Counts(right, len(kept), sum(pair.truth for pair in pairs))
 
 
 def _held_out(

@@ -15,12 +15,13 @@ from typing import Protocol
 import numpy as np
 
 from partlab.composite import Layer, flatten, stack
-from partlab.errors import MaskError, SchemaError
+from partlab.errors import SchemaError
 from partlab.files import sha256_file, sha256_json
 from partlab.labelmaps import Composite
-from partlab.masks import from_segmentation
+from partlab.masks import Rle, decode
 from partlab.parts import Inclusions
 from partlab.schema import Annotation, Dataset, Image
+from partlab.truth import drawn_masks, layers
 from pseudolabel.store import Row, Store
 
 logger = logging.getLogger(__name__)
@@ -30,13 +31,18 @@ RELEASED_CHANNELS = 9  # of the released trainer's `multi` form (B3)
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One image's layers; `size` is (height, width) in pixels, labels are the source's."""
+    """One image's layers; `size` is (height, width) in pixels, labels are the source's.
+
+    `ignored` are pixels of which nothing is known: crowd regions, or all but the layers where a
+    mask had to be left out.
+    """
 
     file_name: str
     object: str | None
     size: tuple[int, int]
     layers: Sequence[Layer]
     pseudo: bool
+    ignored: Rle | None = None
 
 
 class Source(Protocol):
@@ -77,7 +83,11 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class DatasetSource:
-    """A part data set. Masks that cannot be decoded are left out, with a warning each."""
+    """A part data set.
+
+    A mask without usable pixels is left out, with a warning; what is not drawn in its image is
+    then ignored, as crowd regions are.
+    """
 
     dataset: Dataset
 
@@ -110,25 +120,18 @@ class DatasetSource:
         """The data set's images in file order."""
         for image in self.dataset.images:
             masks = self.dataset.annotations_of(image)
-            layers = [layer for a in masks if (layer := self._layer(image, a))]
+            drawn = drawn_masks(self.dataset, image)
+            for one in drawn.left_out:
+                where = f"annotation {one.annotation.id} of {image.file_name}"
+                logger.warning("%s left out: %s (see: partlab data check)", where, one.reason)
             yield Item(
                 image.file_name,
                 self.dataset.object_of(image),
                 (image.height, image.width),
-                layers,
+                layers(self.dataset, drawn.masks),
                 all(map(_by_network, masks)) if masks else _by_network(image),
+                drawn.unknown_region(),
             )
-
-    def _layer(self, image: Image, annotation: Annotation) -> Layer | None:
-        try:
-            label = self.dataset.label_of[annotation.category_id]
-            rle = from_segmentation(annotation.segmentation, image.height, image.width)
-        except (MaskError, KeyError) as error:
-            reason = error.message if isinstance(error, MaskError) else "unknown category"
-            where = f"annotation {annotation.id} of {image.file_name}"
-            logger.warning("%s left out: %s (see: partlab data check)", where, reason)
-            return None
-        return Layer(label, rle, annotation.score if _by_network(annotation) else 1.0)
 
     def __len__(self) -> int:
         return len(self.dataset.images)
@@ -254,8 +257,11 @@ def compose(
     *,
     pseudo: bool,
     channels: int = 1,
+    ignored: Rle | None = None,
 ) -> Composite:
     """One image's composite mask (P-05); labels are the vocabulary's.
+
+    `ignored` pixels (crowd regions) say nothing: neither background nor a part.
 
     `channels` > 1 gives the `multi` form, in which overlapping parts keep their pixels (B4.6).
     An image in which no part is left is blank: ignored everywhere, not background (B4.7).
@@ -265,6 +271,8 @@ def compose(
         labels = flatten(layers, size, vocabulary.parents)
     else:
         labels = stack(layers, size, vocabulary.parents, channels=channels, pad=ignore)
+    if ignored is not None:
+        labels[..., decode(ignored)] = ignore
     blank = not ((labels > 0) & (labels < ignore)).any()
     if blank:
         labels = np.full_like(labels, ignore)
@@ -278,5 +286,14 @@ def composites(
     vocabulary = vocabulary or Vocabulary.of([source])
     label = vocabulary.relabelled(source)
     for item in source.items():
-        layers = [Layer(label[at.label], at.rle, at.score) for at in item.layers]
-        yield item, compose(layers, item.size, vocabulary, pseudo=item.pseudo, channels=channels)
+        yield (
+            item,
+            compose(
+                [Layer(label[at.label], at.rle, at.score) for at in item.layers],
+                item.size,
+                vocabulary,
+                pseudo=item.pseudo,
+                channels=channels,
+                ignored=item.ignored,
+            ),
+        )

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from partlab.errors import ConfigError, PartlabError, SchemaError
+from partlab.errors import ConfigError, DatasetError, PartlabError, SchemaError
 from partlab.masks import Rle, area, bbox, union
 from partlab.progress import track
 from partlab.training.process import Process
-from pseudolabel.inputs import find_inputs, frozen_shards, survey
+from pseudolabel.inputs import find_inputs, frozen_shards, refuse_unreadable, survey
 from pseudolabel.job import Job, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
 from pseudolabel.settings import Settings
@@ -145,6 +145,22 @@ class Outcome:
     store: Store
     images: int
     seconds: float
+    passed_over: int = 0  # files beside the pictures that are none by their names
+
+    def refuse_nothing_read(self) -> None:
+        """A header may be whole and the rest damaged.
+
+        Raises:
+            DatasetError: not one picture of the store could be read; the first is named.
+        """
+        if self.store.manifest.counts["unreadable"] < len(self.store):
+            return
+        first = next(iter(self.store.rows(["file_name", "reason"])))
+        raise DatasetError(
+            f"none of the {len(self.store)} pictures can be read; the first is "
+            f"{first.file_name}: {first.reason}",
+            hint=f"get the pictures again; {self.store.path} holds nothing and can be removed",
+        )
 
     def result(self) -> dict[str, Any]:
         """The facts, for `--json`."""
@@ -154,6 +170,7 @@ class Outcome:
             "images": len(self.store),
             **self.store.manifest.counts,
             "images_this_run": self.images,
+            "files_passed_over": self.passed_over,
             "seconds": round(self.seconds, 1),
             "images_per_second": round(speed, 2),
         }
@@ -190,7 +207,8 @@ def label_images(
 
     Raises:
         NotFoundError: no images, no run, or an object category the segmenter does not know.
-        DatasetError: images without a known class, damaged inputs, a damaged checkpoint.
+        DatasetError: images without a known class, damaged inputs, a damaged checkpoint, or not
+            one picture that can be read.
         OutputExistsError: `out` holds something else, or labels made in another way.
         BusyError: another run is writing to `out`.
     """
@@ -199,6 +217,7 @@ def label_images(
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None
     found = survey(inputs, objects, need_class=need_class)
+    refuse_unreadable(inputs)
     manifest = describe(run, settings, found, inputs.root)
     labeller = None
     if force or not complete(Path(out), manifest):
@@ -208,7 +227,11 @@ def label_images(
         if todo and labeller:
             _store_rows(job, todo, _rows(job, todo, labeller, workers))
         seconds = time.monotonic() - start
-        return Outcome(job.finish(), job.images(todo), seconds) if process.leads else None
+        if not process.leads:
+            return None
+        done = Outcome(job.finish(), job.images(todo), seconds, inputs.others.total)
+        done.refuse_nothing_read()
+        return done
 
 
 @dataclass(frozen=True, slots=True)

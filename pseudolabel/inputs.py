@@ -3,13 +3,14 @@
 import csv
 import hashlib
 import json
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +18,11 @@ import pyarrow.parquet as pq
 from partlab.coco import read_dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
-from partlab.images import IMAGE_SUFFIXES, is_image_name
+from partlab.images import KINDS, image_size, is_image_name, is_litter, not_read
+from partlab.tables import list_delimiter, open_text
 from pseudolabel.store import ObjectSource
+
+logger = logging.getLogger(__name__)
 
 _SCHEMA = pa.schema(
     [
@@ -28,6 +32,7 @@ _SCHEMA = pa.schema(
         pa.field("object_source", pa.string()),
     ]
 )
+_ENDINGS = ", ".join(f".{kind}" for kind in KINDS.split(", "))
 _HEADERS = {"path", "file", "file_name", "filename", "image"}
 
 
@@ -41,6 +46,29 @@ class Entry:
     object_source: ObjectSource | None = None
 
 
+@dataclass
+class PassedOver:
+    """Files beside the pictures that are none by their names, as the last listing met them."""
+
+    first: list[str] = field(default_factory=list)
+    total: int = 0
+
+    def clear(self) -> None:
+        """Before a listing begins."""
+        self.first.clear()
+        self.total = 0
+
+    def add(self, name: str) -> None:
+        """Note one; only the first few names are kept."""
+        self.total += 1
+        if self.total <= 10:
+            self.first.append(name)
+
+    def sentence(self) -> str | None:
+        """How many and which, for people; None without any."""
+        return not_read(self.first, self.total) if self.total else None
+
+
 @dataclass(frozen=True)
 class Inputs:
     """Images below `root`; iterating reads the listing anew, always in the same order."""
@@ -49,6 +77,7 @@ class Inputs:
     listing: Callable[[], Iterator[tuple[str, str | None]]]
     source: ObjectSource
     classes: Path | None = None
+    others: "PassedOver" = field(default_factory=lambda: PassedOver())
 
     def __iter__(self) -> Iterator[Entry]:
         stated = read_classes(self.classes) if self.classes else {}
@@ -77,7 +106,8 @@ def find_inputs(
     if _is_dataset(images):
         return _dataset_inputs(images, split, classes)
     if images.is_dir():
-        return Inputs(images, lambda: _walk(images), "folder", classes)
+        others = PassedOver()
+        return Inputs(images, lambda: _walk(images, others), "folder", classes, others)
     if not images.is_file():
         raise NotFoundError(
             f"no images at {images}: there is no such folder or file",
@@ -103,8 +133,9 @@ def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inpu
     return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:
+def _walk(folder: Path, others: PassedOver) -> Iterator[tuple[str, str | None]]:
     """Pictures below a folder, sorted folder by folder; links are followed, loops are not."""
+    others.clear()
 
     def below(place: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
         here = (place.stat().st_dev, place.stat().st_ino)
@@ -117,6 +148,8 @@ def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:
                 yield from below(place / name, above | {here})
             elif is_image_name(name):
                 yield place / name
+            elif not is_litter(name):
+                others.add((place / name).relative_to(folder).as_posix())
 
     for path in below(folder, frozenset()):
         parts = path.relative_to(folder).parts
@@ -126,9 +159,14 @@ def _walk(folder: Path) -> Iterator[tuple[str, str | None]]:
 def _list(file: Path) -> Iterator[tuple[str, str | None]]:
     root = file.parent
     for name, object in _pairs(file):
-        path = Path(name)
+        path = Path(_with_slashes(name, root))
         inside = path.is_absolute() and path.is_relative_to(root)
         yield (path.relative_to(root) if inside else path).as_posix(), object
+
+
+def _with_slashes(name: str, root: Path) -> str:
+    """A path as Windows writes it, unless a file here is really called so."""
+    return name if "\\" not in name or (root / name).is_file() else name.replace("\\", "/")
 
 
 def read_classes(file: Path) -> dict[str, str]:
@@ -140,23 +178,25 @@ def read_classes(file: Path) -> dict[str, str]:
                 f"{file}: entry {line} ({name}) names no object category",
                 hint="write path,object on each line",
             )
-        stated[Path(name).as_posix()] = object
+        stated[Path(name).as_posix()] = stated[Path(name.replace("\\", "/")).as_posix()] = object
     return stated
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str | None]]:
-    try:
-        with open(file, encoding="utf-8-sig", newline="") as handle:
-            yield from _records(handle)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SchemaError(
-            f"{file} is not a list of images: {error}",
-            hint="a list file is UTF-8 text with path or path,object on each line",
-        ) from error
+    with open_text(file) as handle:
+        head = list(islice(handle, 20))
+        delimiter = list_delimiter([line.rstrip("\r\n") for line in head])
+        try:
+            yield from _records(csv.reader(chain(head, handle), delimiter=delimiter))
+        except csv.Error as error:
+            raise SchemaError(
+                f"{file} is not a list of images: {error}",
+                hint="a list file is UTF-8 text with path or path,object on each line",
+            ) from error
 
 
-def _records(handle: TextIO) -> Iterator[tuple[str, str | None]]:
-    for position, cells in enumerate(csv.reader(handle)):
+def _records(rows: Iterable[list[str]]) -> Iterator[tuple[str, str | None]]:
+    for position, cells in enumerate(rows):
         values = [cell.strip() for cell in cells]
         header = position == 0 and bool(values) and values[0].lower() in _HEADERS
         if values and values[0] and not header:
@@ -186,16 +226,39 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
             classless, first = classless + 1, first or entry.path
         elif entry.object not in objects:
             unknown[entry.object] += 1
+    passed_over = inputs.others.sentence()
     if not digest.images:
         raise NotFoundError(
-            f"no images in {inputs.root}",
-            hint=f"pictures end in {', '.join(sorted(IMAGE_SUFFIXES))}",
+            f"no images in {inputs.root}", hint=passed_over or f"pictures end in {_ENDINGS}"
         )
+    if passed_over:
+        logger.warning("%s", passed_over)
     if need_class and unknown:
         raise _unknown_objects(unknown, objects)
     if need_class and classless:
         raise _classless(first, classless, digest.images)
     return Survey(digest.images, digest.hexdigest())
+
+
+def refuse_unreadable(inputs: Inputs) -> None:
+    """See that at least one picture can be opened, before any work.
+
+    Raises:
+        DatasetError: none can; the first is named, with the reason.
+    """
+    first: PartlabError | None = None
+    count = 0
+    for entry in inputs:
+        try:
+            image_size(inputs.root / entry.path)
+            return
+        except PartlabError as error:
+            first, count = first or error, count + 1
+    if first:
+        raise DatasetError(
+            f"none of the {count} pictures can be read; the first: {first.message}",
+            hint=first.hint or "paths in a list are relative to the folder that the list lies in",
+        )
 
 
 def _unknown_objects(unknown: Counter[str], objects: Collection[str]) -> PartlabError:

@@ -1,18 +1,17 @@
 """What each score threshold would give, where the truth is known (requirement B4.1)."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from partlab.progress import track
-from pseudolabel.matching import Matched
+from pseudolabel.matching import Matched, Pair
 from pseudolabel.store import Store
 from segmenter.ap import mask_ap
 
 logger = logging.getLogger(__name__)
 
 GRID = tuple(round(0.05 * step, 2) for step in range(1, 20))  # .05, .10 … .95
-OVERLAP = 0.5  # IoU from which a mask counts as right
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +42,8 @@ class Counts:
 class SweepPoint:
     """One threshold. AP, AP50 (0…1) are of masks united per part and image.
 
-    Precision and recall count over all parts together, a mask being right at IoU >= 0.5;
+    Precision and recall count over all parts together, a mask being right at IoU >= 0.5 and
+    left aside where half of it lies in a crowd region;
     `coverage` is the share of images that keep at least one mask.
     """
 
@@ -105,7 +105,11 @@ def _point(matched: Matched, tau: float) -> SweepPoint:
 
 def count(matched: Matched, tau: float) -> Counts:
     """Right, kept and true masks of all parts together at one threshold."""
-    steps = [(pair.truth, pair.at(tau)) for pair in matched.pairs]
-    right = sum(step is not None and step.iou >= OVERLAP for _, step in steps)
-    kept = sum(step is not None for _, step in steps)
-    return Counts(right, kept, sum(truth for truth, _ in steps))
+    return counted(matched.pairs, tau)
+
+
+def counted(pairs: Iterable[Pair], tau: float) -> Counts:
+    """Right, kept and true masks of some pairs at one threshold; what is ignored is not kept."""
+    steps = [(pair.truth, pair.at(tau)) for pair in pairs]
+    kept = [step for _, step in steps if step is not None and not step.ignored]
+    return Counts(sum(step.right for step in kept), len(kept), sum(truth for truth, _ in steps))

@@ -4,6 +4,7 @@ pycocotools visits every category of every image, so its time and memory grow wi
 product; hotcoco (Rust) visits only the pairs that hold something. Source: P-07, H-03.
 """
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, bbox, from_segmentation
 from partlab.schema import Annotation, Dataset, Image
+from partlab.truth import hint_for
 
 Result = dict[str, Any]  # COCO's result record: image_id, category_id, segmentation, score
 
@@ -105,12 +107,8 @@ class ApMeter:
         )
 
     def _known(self, annotation: Annotation, image: Image) -> Result:
+        refuse_unknown_category(annotation, image, self._truth)
         where = f"annotation {annotation.id} of image {image.file_name}"
-        if annotation.category_id not in self._names:
-            raise DatasetError(
-                f"{where} has the unknown category {annotation.category_id}",
-                hint="see all defects: partlab data check DATA",
-            )
         rle = _decoded(annotation.segmentation, image, where)
         self._count += 1
         return {
@@ -119,8 +117,7 @@ class ApMeter:
             "image_id": image.id,
             "category_id": annotation.category_id,
             "segmentation": rle,
-            # COCO takes the file's word for the area range
-            "area": float(area(rle) if annotation.area is None else annotation.area),
+            "area": _stated_area(annotation, rle),
             "bbox": bbox(rle),
             "iscrowd": int(bool(annotation.iscrowd)),
         }
@@ -154,8 +151,10 @@ class ApMeter:
 def mask_ap(truth: Dataset, results: Iterable[Result], max_dets: int = 100) -> ApResult:
     """Mask AP of COCO results over all images of a data set, found in or not.
 
-    Equal to pycocotools to 1e-6 on the same detections. A truth mask that cannot be decoded
-    is an error, not skipped: the figure would silently belong to another data set.
+    Equal to pycocotools to 1e-6 on the same detections: a crowd region is no target, and what
+    is found in it counts neither as right nor as wrong. A truth mask that cannot be decoded is
+    an error, not skipped: the figure would silently belong to another data set. Take such masks
+    away first, and say so: `partlab.truth.usable`.
 
     Raises:
         MaskError: a mask of either side cannot be decoded; the message names it.
@@ -172,14 +171,18 @@ def mask_ap(truth: Dataset, results: Iterable[Result], max_dets: int = 100) -> A
     return meter.result()
 
 
-def truth_mask(annotation: Annotation, image: Image) -> Rle:
-    """Run lengths of a truth mask.
+def refuse_unknown_category(annotation: Annotation, image: Image, data: Dataset) -> None:
+    """A category that the file does not list is no mask to leave out: its ids are in disorder.
 
     Raises:
-        MaskError: it cannot be decoded; the message names annotation and image.
+        DatasetError: the annotation has one; the message names it.
     """
-    where = f"annotation {annotation.id} of image {image.file_name}"
-    return _decoded(annotation.segmentation, image, where)
+    if annotation.category_id not in data.label_of:
+        raise DatasetError(
+            f"annotation {annotation.id} of image {image.file_name} has the unknown category "
+            f"{annotation.category_id}",
+            hint="see all defects: partlab data check DATA",
+        )
 
 
 def mean_known(values: Iterable[float | None]) -> float | None:
@@ -188,14 +191,18 @@ def mean_known(values: Iterable[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
+def _stated_area(annotation: Annotation, rle: Rle) -> float:
+    """COCO takes the file's word for the area range; without one the mask's own."""
+    stated = annotation.area
+    known = isinstance(stated, int | float) and math.isfinite(stated)
+    return float(stated if known and stated is not None else area(rle))
+
+
 def _decoded(segmentation: Any, image: Image, where: str) -> Rle:
     try:
         return from_segmentation(segmentation, image.height, image.width)
     except MaskError as error:
-        raise MaskError(
-            f"{where}: {error.message}",
-            hint="repair it first: partlab data check DATA --fix",
-        ) from error
+        raise MaskError(f"{where}: {error.message}", hint=hint_for(segmentation)) from error
 
 
 def _scores(precision: NDArray[np.float64]) -> Scores:

@@ -4,12 +4,12 @@ import json
 import logging
 from collections.abc import Sequence, Sized
 
-from partlab.errors import DatasetError, MaskError
+from partlab.errors import DatasetError
 from partlab.images import image_size
-from partlab.masks import area, from_segmentation
 from partlab.parts import Parts, split_name
 from partlab.progress import track
-from partlab.schema import Annotation, Dataset, Image
+from partlab.schema import Dataset, Image
+from partlab.truth import count_masks, incomplete, need_masks
 
 log = logging.getLogger(__name__)
 
@@ -47,28 +47,10 @@ def check_val(val: Dataset | None) -> None:
     if val is None:
         return
     check_pictures(val)
-    bad = sum(_fault(val, annotation) is not None for annotation in val.annotations)
-    if bad:
-        raise DatasetError(
-            f"{val.path or 'the validation set'} has {bad} masks that cannot be decoded",
-            hint="see which: partlab data check DATA; repair: partlab data check DATA --fix OUT",
-        )
-    refuse_all_crowd(val)
-
-
-def refuse_all_crowd(data: Dataset) -> None:
-    """Crowd regions are no targets, so a data set of nothing else teaches and measures nothing.
-
-    Raises:
-        DatasetError: all masks are crowd regions.
-    """
-    if data.annotations and all(annotation.iscrowd for annotation in data.annotations):
-        raise DatasetError(
-            f"all {len(data.annotations)} masks of {data.path or 'the data set'} are crowd "
-            "regions (iscrowd 1), which are neither learnt nor measured",
-            hint="if they are parts of objects, as in files of CVAT: "
-            "partlab data check DATA --fix OUT",
-        )
+    count = count_masks(val)
+    need_masks(val, count)
+    if words := count.sentence():
+        log.warning("validation: %s", words)
 
 
 def left_out(data: Dataset) -> tuple[frozenset[int], list[str]]:
@@ -81,8 +63,8 @@ def left_out(data: Dataset) -> tuple[frozenset[int], list[str]]:
     Raises:
         DatasetError: all masks are crowd regions.
     """
-    refuse_all_crowd(data)
-    broken = _incomplete(data)
+    need_masks(data, count_masks(data))
+    broken = incomplete(data)
     bare = {i.id for i in data.images if not data.annotations_of(i)} - broken.keys()
     crowd = {
         image.id
@@ -105,38 +87,6 @@ def left_out(data: Dataset) -> tuple[frozenset[int], list[str]]:
 
 def _images(found: Sized) -> str:
     return f"{len(found)} image is" if len(found) == 1 else f"{len(found)} images are"
-
-
-def _incomplete(data: Dataset) -> dict[int, str]:
-    """Image id -> why not all that is drawn in it can be used."""
-    found: dict[int, str] = {}
-    for each in data.broken:
-        raw = each["record"]
-        image = raw.get("image_id") if isinstance(raw, dict) else None
-        if each["list"] == "annotations" and isinstance(image, int) and image in data.image_by_id:
-            found.setdefault(image, f"annotations[{each['position']}] {each['reason']}")
-    for annotation in data.annotations:
-        fault = _fault(data, annotation) or _empty(data, annotation)
-        if fault and annotation.image_id in data.image_by_id:
-            found.setdefault(annotation.image_id, f"annotation {annotation.id}: {fault}")
-    return found
-
-
-def _fault(data: Dataset, annotation: Annotation) -> str | None:
-    image = data.image_by_id.get(annotation.image_id)
-    if image is None or annotation.category_id not in data.label_of:
-        return "no such image or category"
-    try:
-        from_segmentation(annotation.segmentation, image.height, image.width)
-    except MaskError as error:
-        return error.message
-    return None
-
-
-def _empty(data: Dataset, annotation: Annotation) -> str | None:
-    image = data.image_by_id[annotation.image_id]
-    rle = from_segmentation(annotation.segmentation, image.height, image.width)
-    return None if annotation.iscrowd or area(rle) else "the mask has no pixels"
 
 
 def tell_mirrors(parts: Parts, pairs: Sequence[tuple[str, str]]) -> None:

@@ -7,12 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.composite import BACKGROUND
+from partlab.masks import BoolMask
 
 
 @dataclass(frozen=True, slots=True)
 class PixelScores:
     """Shares in 0…1 over all pixels of all images; None where there is nothing to compare.
 
+    Pixels of crowd regions count nowhere.
     `pixel_accuracy` counts every pixel, background too. `foreground_pixel_accuracy` counts
     only pixels that are some part in the truth, so painting too much costs nothing there.
     `miou` is the mean over background and every part that occurs in the truth,
@@ -38,8 +40,15 @@ class PixelMeter:
         self._found = np.zeros(labels + 1, np.int64)
         self._truth = np.zeros(labels + 1, np.int64)
 
-    def update(self, found: NDArray[np.int32], truth: NDArray[np.int32]) -> None:
-        """Compare two label maps of one image, shape (height, width)."""
+    def update(
+        self,
+        found: NDArray[np.int32],
+        truth: NDArray[np.int32],
+        ignored: BoolMask | None = None,
+    ) -> None:
+        """Compare two label maps of one image, shape (height, width); `ignored` pixels not."""
+        if ignored is not None:
+            found, truth = found[~ignored], truth[~ignored]
         size = len(self._truth)
         self._common += np.bincount(truth[found == truth], minlength=size)
         self._found += np.bincount(found.ravel(), minlength=size)

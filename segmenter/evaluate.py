@@ -15,9 +15,11 @@ from partlab.composite import flatten
 from partlab.config import Config
 from partlab.errors import DatasetError
 from partlab.images import load_image
+from partlab.masks import BoolMask
 from partlab.progress import track
 from partlab.schema import Dataset, Image
-from segmenter.ap import ApMeter, ApResult
+from partlab.truth import MaskCount, need_masks, usable
+from segmenter.ap import ApMeter, ApResult, refuse_unknown_category
 from segmenter.composite_metrics import PixelMeter, PixelScores
 from segmenter.label_space import LabelSpace, truth_layers
 from segmenter.protocol import Detections, Pixels, Segmenter, object_labels
@@ -52,6 +54,7 @@ class Evaluation:
     images: int
     images_without_class: int  # neither stated nor told by their parts: not filtered
     missing_parts: tuple[str, ...]  # in the truth, unknown to the segmenter: their AP is 0
+    masks: MaskCount  # how many of the truth's masks were measured, and which were left out
 
 
 def evaluate(
@@ -63,20 +66,24 @@ def evaluate(
 
     Parts are matched by name (`object:part`). The filter allows the parts of the image's
     object category; of an image that states none, those of every object drawn in it.
+    Crowd regions are ignored, as COCO does; masks without usable pixels are left out and named.
     Memory does not grow with the images but for COCO's match records.
 
     Raises:
-        DatasetError: no images, none of the parts known, or a picture that does not fit.
-        MaskError: a truth mask cannot be decoded (found before the network runs).
+        DatasetError: no images, no masks to measure against, none of the parts known, or a
+            picture that does not fit; all but the last before the network runs.
         NotFoundError: a picture is missing.
     """
     settings = settings or EvaluationSettings()
     if not data.images:
         raise DatasetError(f"{data.path or 'the data set'} has no images")
     space = LabelSpace.of(segmenter.names, data)
-    for image in track(data.images, "checking masks", len(data.images)):
-        truth_layers(data, image)
-    return _measure(segmenter, data, space, settings)
+    for image in data.images:
+        for annotation in data.annotations_of(image):
+            refuse_unknown_category(annotation, image, data)
+    data, masks = usable(data)
+    need_masks(data, masks)
+    return _measure(segmenter, data, space, settings, masks)
 
 
 def predict_both(
@@ -113,6 +120,7 @@ def _measure(
     data: Dataset,
     space: LabelSpace,
     settings: EvaluationSettings,
+    masks: MaskCount,
 ) -> Evaluation:
     without, filtered = (_Meter(data, space, settings) for _ in range(2))
     known = object_labels(segmenter.names)
@@ -126,13 +134,12 @@ def _measure(
             no_class += allowed.count(None)
             found = predict_both(segmenter, pixels, allowed)
             for image, all_parts, own_parts in zip(images, *found, strict=True):
-                truth = flatten(
-                    truth_layers(data, image), (image.height, image.width), data.parents
-                )
-                without.update(image, all_parts, truth)
-                filtered.update(image, own_parts, truth)
+                drawn = truth_layers(data, image)
+                truth = flatten(drawn.layers, (image.height, image.width), data.parents)
+                for meter, own in ((without, all_parts), (filtered, own_parts)):
+                    meter.update(image, own, truth, drawn.ignored_pixels)
     return Evaluation(
-        without.result(), filtered.result(), len(data.images), no_class, space.missing
+        without.result(), filtered.result(), len(data.images), no_class, space.missing, masks
     )
 
 
@@ -144,10 +151,17 @@ class _Meter:
         self._pixels = PixelMeter(space.size)
         self._count = 0
 
-    def update(self, image: Image, found: Detections, truth: NDArray[np.int32]) -> None:
+    def update(
+        self,
+        image: Image,
+        found: Detections,
+        truth: NDArray[np.int32],
+        ignored: BoolMask | None,
+    ) -> None:
         self._ap.update(image, self._space.results(found, image))
         layers = self._space.layers(found, self._threshold)
-        self._pixels.update(flatten(layers, (image.height, image.width), self._parents), truth)
+        flat = flatten(layers, (image.height, image.width), self._parents)
+        self._pixels.update(flat, truth, ignored)
         self._count += len(found)
 
     def result(self) -> Measured:

@@ -11,6 +11,7 @@ from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError
 from partlab.files import read_lines, sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
+from partlab.truth import drawn_masks
 from segmenter.ap import Scores
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
 from segmenter.runs import load_segmenter, read_run
@@ -18,6 +19,7 @@ from segmenter.runs import load_segmenter, read_run
 log = logging.getLogger(__name__)
 
 Record = dict[str, Any]
+_Drawn = list[tuple[Image, Annotation]]
 CHECKPOINTS = ("best", "last")
 DEFAULT_SPLIT = "val"
 TABLE_5 = {  # published for other data and another network; never ours
@@ -89,15 +91,22 @@ def evaluate_run(
 def describe(found: Evaluation, truth: Dataset) -> Record:
     """An evaluation as JSON: overall, per object category and per part, both ways."""
     ways = {"without_cf": found.without_cf, "with_cf": found.with_cf}
+    drawn = list(_masks(truth))
     overall = {way: _overall(measured) for way, measured in ways.items()}
     return {
         "images": found.images,
         "images_without_class": found.images_without_class,
         "missing_parts": list(found.missing_parts),
+        "masks": found.masks.masks,
+        "crowd_regions": found.masks.crowd,
+        "masks_left_out": [
+            {"annotation_id": one.annotation.id, "image": one.image.file_name, "reason": one.reason}
+            for one in found.masks.left_out
+        ],
         **overall,
         "difference": _difference(overall["without_cf"], overall["with_cf"]),
-        "per_object": _per_object(ways, truth),
-        "per_part": _per_part(ways, truth),
+        "per_object": _per_object(ways, truth, drawn),
+        "per_part": _per_part(ways, truth, drawn),
     }
 
 
@@ -126,6 +135,13 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
         warnings.append(
             f"{len(found.missing_parts)} parts of the data set are unknown to this run and "
             f"count as AP 0: {names}{' …' if len(found.missing_parts) > 5 else ''}"
+        )
+    if sentence := found.masks.sentence():
+        warnings.append(f"{sentence} (all of them: partlab data check)")
+    if found.masks.crowd:
+        warnings.append(
+            f"{found.masks.crowd} masks are crowd regions (iscrowd 1): what is found there counts "
+            "neither as right nor as wrong"
         )
     if found.images_without_class:
         warnings.append(
@@ -167,8 +183,8 @@ def _difference(without: Record, filtered: Record) -> Record:
     }
 
 
-def _per_object(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
-    pairs = [(_owner(a, truth), image.id) for image, a in _masks(truth)]
+def _per_object(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> list[Record]:
+    pairs = [(_owner(a, truth), image.id) for image, a in drawn]
     masks = Counter(owner for owner, _ in pairs)
     images = Counter(owner for owner, _ in set(pairs))
     return [
@@ -182,8 +198,8 @@ def _per_object(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
     ]
 
 
-def _per_part(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
-    masks = Counter(annotation.category_id for _, annotation in _masks(truth))
+def _per_part(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> list[Record]:
+    masks = Counter(annotation.category_id for _, annotation in drawn)
     return [
         {
             "object": category.object,
@@ -203,7 +219,8 @@ def _per_part(ways: Mapping[str, Measured], truth: Dataset) -> list[Record]:
 
 
 def _masks(truth: Dataset) -> Iterator[tuple[Image, Annotation]]:
-    return ((image, a) for image in truth.images for a in truth.annotations_of(image))
+    """The masks that count: neither crowd regions nor what has no usable pixels."""
+    return ((image, a) for image in truth.images for a, _ in drawn_masks(truth, image).masks)
 
 
 def _owner(annotation: Annotation, truth: Dataset) -> str:

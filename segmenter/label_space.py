@@ -6,8 +6,10 @@ from typing import Self
 
 from partlab.composite import Layer
 from partlab.errors import DatasetError
+from partlab.masks import BoolMask, Rle, decode
 from partlab.schema import Dataset, Image
-from segmenter.ap import Result, truth_mask
+from partlab.truth import drawn_masks, layers
+from segmenter.ap import Result, refuse_unknown_category
 from segmenter.protocol import Detections
 
 
@@ -73,23 +75,29 @@ class LabelSpace:
         ]
 
 
-def truth_layers(data: Dataset, image: Image) -> list[Layer]:
-    """The human masks of one image.
+@dataclass(frozen=True, slots=True)
+class TrueLayers:
+    """The human masks of one image, and its crowd regions: pixels that say nothing."""
+
+    layers: list[Layer]
+    ignored: Rle | None
+
+    @property
+    def ignored_pixels(self) -> BoolMask | None:
+        """Shape (height, width); None where every pixel counts."""
+        return None if self.ignored is None else decode(self.ignored)
+
+
+def truth_layers(data: Dataset, image: Image) -> TrueLayers:
+    """The human masks of one image; those without usable pixels are left out.
 
     Raises:
-        MaskError: a mask cannot be decoded; the message names it.
         DatasetError: an annotation has a category that the data set does not list.
     """
-    layers = []
     for annotation in data.annotations_of(image):
-        if annotation.category_id not in data.label_of:
-            raise DatasetError(
-                f"annotation {annotation.id} of image {image.file_name} has the unknown "
-                f"category {annotation.category_id}",
-                hint="see all defects: partlab data check DATA",
-            )
-        layers.append(Layer(data.label_of[annotation.category_id], truth_mask(annotation, image)))
-    return layers
+        refuse_unknown_category(annotation, image, data)
+    drawn = drawn_masks(data, image)
+    return TrueLayers(layers(data, drawn.masks), drawn.crowd_region)
 
 
 def _few(names: Sequence[str]) -> str:

@@ -4,12 +4,17 @@ from collections.abc import Iterable, Sequence
 
 from partlab.images import load_image
 from partlab.schema import Dataset, Image
+from partlab.truth import usable
 from segmenter.ap import Result, mask_ap
 from segmenter.protocol import Segmenter, object_labels
 
 
 def quick_ap(segmenter: Segmenter, val: Dataset) -> tuple[float, float]:
-    """AP and AP50 (0…1) with the category filter, over all images of `val`."""
+    """AP and AP50 (0…1) with the category filter, over all images of `val`.
+
+    Masks without usable pixels are left out.
+    """
+    val, _ = usable(val)
     return score(val, found_in(segmenter, val, val.images))
 
 

@@ -49,7 +49,8 @@ def without_unsure(
 def _matches(boxes: Tensor, parts: Tensor) -> Tensor:
     if not len(parts):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    return box_iou(boxes, parts.to(boxes.dtype)).amax(1) >= 0.5
+    best: Tensor = box_iou(boxes, parts.to(boxes.dtype)).amax(1)
+    return best >= 0.5
 
 
 class PartRPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has no types

@@ -49,7 +49,7 @@ def _kinds(*rows: tuple[Any, ...]) -> dict[str, Kind]:
     return {row[0]: Kind(*row) for row in rows}
 
 
-_REDRAW = "draw the mask again, or remove the annotation"
+_REDRAW = "draw the mask again, or take it away: --fix OUT --drop-unusable"
 _RELINK = "correct the id, or remove the record"
 _RENAME = "give each its own name"
 
@@ -66,7 +66,19 @@ KINDS = _kinds(
     ("unsafe_file_name", ERROR, "a file name points outside the data set", "rename the file"),
     ("bad_size", ERROR, "an image's stated width or height is not positive", "state its real size"),
     ("bad_score", ERROR, "a score is not a number from 0 to 1", "state the score, or remove it"),
-    ("crowd", ERROR, "iscrowd is set, which changes the average precision", "set iscrowd to 0"),
+    (
+        "crowd",
+        WARNING,
+        "a crowd region: no target in training, ignored in average precision and label maps",
+        "leave it so if it covers many things at once; if it is one part, set iscrowd to 0",
+    ),
+    (
+        "crowd_mask",
+        ERROR,
+        "a single mask says iscrowd 1, as CVAT writes brush masks: nothing would learn from it",
+        "run with --fix, which sets 0",
+        True,
+    ),
     (
         "unknown_provenance",
         WARNING,
@@ -137,7 +149,12 @@ KINDS = _kinds(
     ("not_a_number", ERROR, "a polygon holds NaN, infinity or no numbers", _REDRAW),
     ("out_of_bounds", WARNING, "a polygon reaches out of its image", "run with --fix", True),
     ("corrupt_rle", ERROR, "run lengths cannot be decoded", _REDRAW),
-    ("wrong_mask_size", ERROR, "the mask has another size than its image", _REDRAW),
+    (
+        "wrong_mask_size",
+        ERROR,
+        "the mask has another size than its image",
+        "set the image's size right, or draw the mask again",
+    ),
     ("empty_mask", ERROR, "a mask covers no pixel", _REDRAW),
     ("wrong_area", WARNING, "the stated area disagrees with the mask", "run with --fix", True),
     ("wrong_bbox", WARNING, "the stated box disagrees with the mask", "run with --fix", True),
@@ -178,7 +195,14 @@ KINDS = _kinds(
         "exif_rotated",
         ERROR,
         "the stated size is the one before the picture's EXIF rotation",
-        "see whether the masks fit the picture as a browser shows it, then turn the record",
+        "see whether the masks fit the picture as a browser shows it: partlab data show; then "
+        "exchange width and height of the record",
+    ),
+    (
+        "picture_too_large",
+        ERROR,
+        "a picture has more pixels than partlab reads",
+        "make it smaller, or cut it into tiles, and its masks with it",
     ),
     ("duplicate_picture", WARNING, "two images are the same file contents", "keep one of them"),
     # splits

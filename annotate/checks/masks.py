@@ -4,10 +4,9 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from annotate.checks.kinds import KINDS
 from annotate.checks.settings import CheckSettings
+from annotate.checks.sizes import Sizes, beyond, mostly_inside
 from partlab.errors import MaskError
 from partlab.masks import FAULTS, Rle, area, bbox, from_segmentation, polygon_fault
 from partlab.schema import Annotation, Finding, Image
@@ -39,13 +38,24 @@ def _fault_kind(segmentation: Any, image: Image) -> str:
 
 
 def mask_findings(
-    annotation: Annotation, image: Image, rle: Rle, settings: CheckSettings
+    annotation: Annotation,
+    image: Image,
+    rle: Rle,
+    settings: CheckSettings,
+    sizes: Sizes | None = None,
 ) -> Iterator[Finding]:
-    """Bounds, stated area and stated box of a mask that can be drawn."""
+    """Bounds, stated area and stated box of a mask that can be drawn.
+
+    Only `sizes` can tell whether what lies outside may be cut off; without it nothing may. Area
+    and box of a mask that may not be cut are not looked at: its pixels are not known.
+    """
     polygons = annotation.segmentation if isinstance(annotation.segmentation, list) else None
-    if polygons and (beyond := _beyond(polygons, image)) > settings.bounds_pixels:
-        what = f"reaches {beyond:.1f} px out of the image"
-        yield KINDS["out_of_bounds"].at(what, image=image, annotation=annotation)
+    far = beyond(polygons, image.width, image.height)
+    if far > settings.bounds_pixels:
+        doubt = _doubt(annotation, image, rle, sizes)
+        yield _out_of_bounds(annotation, image, far, doubt)
+        if doubt:
+            return
     true_area, true_box = area(rle), bbox(rle)
     if annotation.area is not None:
         edge = settings.area_edge * (true_box[2] + true_box[3]) if polygons else 0.5
@@ -60,11 +70,30 @@ def mask_findings(
             yield KINDS["wrong_bbox"].at(what, image=image, annotation=annotation)
 
 
-def _beyond(polygons: list[list[float]], image: Image) -> float:
-    points = np.concatenate([np.asarray(polygon, float) for polygon in polygons])
-    across, down = points[::2], points[1::2]
-    sides = -across.min(), across.max() - image.width, -down.min(), down.max() - image.height
-    return float(max(sides))
+def _out_of_bounds(
+    annotation: Annotation, image: Image, far: float, doubt: tuple[str, str] | None
+) -> Finding:
+    what, hint = f"reaches {far:.1f} px out of the image", None
+    if doubt:
+        what, hint = f"{what}; not cut: {doubt[0]}", doubt[1]
+    return KINDS["out_of_bounds"].at(
+        what, image=image, annotation=annotation, fixable=not doubt, hint=hint
+    )
+
+
+def _doubt(
+    annotation: Annotation, image: Image, rle: Rle, sizes: Sizes | None
+) -> tuple[str, str] | None:
+    """Why what lies outside must not be cut off, and what to do; None where it may."""
+    if not mostly_inside(annotation, rle):
+        return "most of it lies outside", "see whether it belongs to this picture, or draw it again"
+    if sizes is None:
+        return "the picture was not looked at", "run without --no-images"
+    if sizes.agree(image):
+        return None
+    if sizes.doubtful(image):
+        return "the image's size is in doubt", "set the size, or the image's id, right first"
+    return "the picture cannot be read", "put the picture there, then run with --fix"
 
 
 def _corners(box: Any) -> list[Any]:

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from PIL import Image as PillowImage
 
 from annotate.checks.kinds import KINDS
+from annotate.checks.sizes import Sizes
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import sha256_file
-from partlab.images import load_image
-from partlab.masks import from_segmentation
+from partlab.images import TooLargeError, load_image
 from partlab.schema import Dataset, Finding, Image
 
 
@@ -16,7 +16,7 @@ class PictureCheck:
     """Checks pictures one by one; remembers only the hashes of their contents."""
 
     def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
+        self.dataset, self.sizes = dataset, Sizes(dataset)
         self.by_hash: dict[str, Image] = {}
 
     def __call__(self, image: Image) -> Iterator[Finding]:
@@ -26,6 +26,9 @@ class PictureCheck:
             height, width = load_image(path).shape[:2]
         except NotFoundError:
             yield KINDS["missing_image"].at(f"there is no {path}", image=image)
+            return
+        except TooLargeError as error:
+            yield KINDS["picture_too_large"].at(error.message, image=image)
             return
         except DatasetError as error:
             yield KINDS["corrupt_image"].at(error.message, image=image)
@@ -41,23 +44,9 @@ class PictureCheck:
         stated = f"stated {image.width} x {image.height}, the picture is {width} x {height}"
         with PillowImage.open(self.dataset.image_path(image)) as opened:
             unrotated = opened.size
-        if unrotated == (image.width, image.height):
-            return KINDS["exif_rotated"].at(f"{stated} as shown", image=image)
-        fits = masks_fit(self.dataset, image, width, height)
-        return KINDS["wrong_image_size"].at(stated, image=image, fixable=fits)
-
-
-def masks_fit(dataset: Dataset, image: Image, width: int, height: int) -> bool:
-    """Whether every mask of the image can be drawn at this size without leaving it."""
-    for annotation in dataset.annotations_of(image):
-        segmentation = annotation.segmentation
-        try:
-            from_segmentation(segmentation, height, width)
-        except DatasetError:
-            return False
-        if isinstance(segmentation, list):
-            across = max(max(polygon[::2]) for polygon in segmentation)
-            down = max(max(polygon[1::2]) for polygon in segmentation)
-            if across > width or down > height:
-                return False
-    return True
+        kind = "exif_rotated" if unrotated == (image.width, image.height) else "wrong_image_size"
+        right = self.sizes.corrected(image) is not None
+        what = f"{stated} as shown" if kind == "exif_rotated" else stated
+        what += "" if right else "; the masks do not tell which is right"
+        hint = "run with --fix: the masks fit only the picture as shown" if right else None
+        return KINDS[kind].at(what, image=image, fixable=right, hint=hint)

@@ -5,6 +5,7 @@ from collections import Counter, defaultdict
 from collections.abc import Hashable, Iterable, Iterator
 from typing import Any
 
+from annotate.checks.crowds import crowd_findings
 from annotate.checks.kinds import KINDS
 from annotate.formats.pictures import is_safe_name
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding
@@ -24,6 +25,7 @@ def record_findings(dataset: Dataset, *, human_only: bool = False) -> Iterator[F
     yield from _duplicates(dataset)
     yield from _images(dataset)
     yield from _annotations(dataset)
+    yield from crowd_findings(dataset)
     yield from _discards(dataset)
     yield from _categories(dataset)
     yield from _counts(dataset)
@@ -106,8 +108,6 @@ def _annotations(dataset: Dataset) -> Iterator[Finding]:
         if a.category_id not in dataset.category_by_id:
             what = f"there is no category {a.category_id}"
             yield KINDS["unknown_category"].at(what, image=image, annotation=a)
-        if a.iscrowd:
-            yield KINDS["crowd"].at("iscrowd is set", image=image, annotation=a)
         score = a.score
         if isinstance(score, bool) or not isinstance(score, int | float) or not 0 <= score <= 1:
             yield KINDS["bad_score"].at(f"score {score!r}", image=image, annotation=a)

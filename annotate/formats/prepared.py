@@ -22,14 +22,15 @@ from PIL import Image as PillowImage
 from annotate.formats import Source
 from annotate.formats.names import WNID, object_folders
 from annotate.formats.pictures import Pictures, place
-from partlab.composite import Layer, flatten
+from partlab.composite import flatten
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
 from partlab.images import image_size, is_image_name
-from partlab.masks import area, bbox, encode_many, from_segmentation
+from partlab.masks import area, bbox, decode, encode_many
 from partlab.progress import track
 from partlab.records import read_records
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
+from partlab.truth import drawn_masks, hint_for, layers
 
 log = logging.getLogger(__name__)
 
@@ -56,28 +57,38 @@ class PreparedLayout:
         split: str,
         pictures: Pictures,
     ) -> None:
-        """Flatten every image, one by one.
+        """Flatten every image, one by one; everything is looked at before anything is written.
+
+        Crowd regions get the id K + 1, which says nothing of a pixel; `parts.json` names it.
 
         Raises:
-            SchemaError: an image has no object category, or two would share a mask file.
+            SchemaError: an image has no object category, is not as large as stated, or two
+                would share a mask file.
             MaskError: a mask cannot be drawn; the message names file, image and annotation.
         """
         folders = object_folders(dataset)
         homes = _homes(dataset, folders)
+        for image in track(dataset.images, "looking", total=len(dataset.images)):
+            _refuse_unusable(dataset, image)
         dataset = _in_class_order(dataset, folders)
+        crowd, ignore = any(a.iscrowd for a in dataset.annotations), len(dataset.categories) + 1
         flags: dict[str, list[str]] = {folder: [] for folder in sorted({*homes.values()})}
         for image in track(dataset.images, "masks", total=len(dataset.images)):
             folder, name = homes[image.id], Path(image.file_name).name
             save_labels(
                 out / "seg" / folder / f"{stem_of(name)}.png",
-                flatten(_layers(dataset, image), (image.height, image.width), dataset.parents),
-                len(dataset.categories),
+                _label_map(dataset, image, ignore),
+                ignore if crowd else len(dataset.categories),
             )
             place([(dataset.image_path(image), out / "img" / folder / name)], pictures)
             flags[folder].append(f"{folder}/{name} {int(_is_pseudo(dataset, image))}")
         for folder, lines in flags.items():
             write_lines(out / "whether_pseudo" / f"{folder}.txt", lines)
-        write_json(out / NAMES, _names_table(dataset, folders))
+        table = _names_table(dataset, folders)
+        if crowd:
+            table[OURS]["ignore"] = ignore
+            log.warning("crowd regions have the id %d: neither background nor a part", ignore)
+        write_json(out / NAMES, table)
         log.info(
             "%d masks are now one label per pixel: this layout keeps neither the instances of a "
             "part nor what lies under another (coco and pinpp do)",
@@ -139,6 +150,7 @@ class _Reader:
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.broken: list[Raw] = []
+        self.ignored: list[str] = []
 
     def read(self) -> Dataset:
         folders = sorted({path.name for path in self._folders()})
@@ -150,6 +162,12 @@ class _Reader:
                 self._one(folder, name, pseudo.get(name, False))
         if self.broken:
             log.warning("%d records cannot be read; they are kept aside", len(self.broken))
+        if self.ignored:
+            log.warning(
+                "%d pictures hold pixels to ignore (crowd regions), first %s: no mask says that "
+                "of them now",
+                *(len(self.ignored), self.ignored[0]),
+            )
         ours: Raw = {"origin": {"format": "prepared", "masks": len(self.annotations)}}
         return Dataset(
             self.images,
@@ -208,6 +226,9 @@ class _Reader:
 
     def _layers(self, image: Image, labels: NDArray[np.int32], pseudo: bool) -> None:
         present = np.unique(labels[labels > 0])
+        if (ignore := self.table.get("ignore")) in present:
+            self.ignored.append(image.file_name)
+            present = present[present != ignore]
         ours = {"provenance": _PSEUDO} if pseudo else {}
         for part in present:  # one at a time: a picture with many parts stays small in memory
             (rle,) = encode_many((labels == part)[None])
@@ -294,18 +315,33 @@ def _in_class_order(dataset: Dataset, folders: dict[str, str]) -> Dataset:
     )
 
 
-def _layers(dataset: Dataset, image: Image) -> list[Layer]:
-    layers = []
-    for a in dataset.annotations_of(image):
-        where = f"annotation {a.id} of image {image.id} ({image.file_name})"
-        if a.category_id not in dataset.label_of:
-            raise MaskError(f"{where} has an unknown category", hint="run: partlab data check")
-        try:
-            rle = from_segmentation(a.segmentation, image.height, image.width)
-        except MaskError as error:
-            raise MaskError(f"{where}: {error.message}", hint="run: partlab data check") from error
-        layers.append(Layer(dataset.label_of[a.category_id], rle, a.score))
-    return layers
+def _refuse_unusable(dataset: Dataset, image: Image) -> None:
+    for one in drawn_masks(dataset, image).left_out:
+        if one.empty:  # nothing to paint, and so nothing lost
+            continue
+        where = f"annotation {one.annotation.id} of image {image.id} ({image.file_name})"
+        hint = hint_for(one.annotation.segmentation)
+        raise MaskError(f"{where}: {one.reason}", hint=hint)
+    try:
+        shown = image_size(dataset.image_path(image))
+    except (NotFoundError, DatasetError):
+        return
+    if shown != (image.width, image.height):
+        raise SchemaError(
+            f"image {image.id} ({image.file_name}) is {shown[0]} x {shown[1]} pixels as shown, its "
+            f"record says {image.width} x {image.height}: its mask would not fit the picture",
+            hint="set the size right: partlab data check DATA --fix OUT does where the masks "
+            "tell, and says where they do not",
+        )
+
+
+def _label_map(dataset: Dataset, image: Image, ignore: int) -> NDArray[np.int32]:
+    drawn = drawn_masks(dataset, image)
+    size = image.height, image.width
+    labels = flatten(layers(dataset, drawn.masks, people_certain=False), size, dataset.parents)
+    if region := drawn.crowd_region:
+        labels[decode(region)] = ignore
+    return labels
 
 
 def _is_pseudo(dataset: Dataset, image: Image) -> bool:

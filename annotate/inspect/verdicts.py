@@ -11,12 +11,12 @@ from annotate.inspect.desk import Card, Desk
 from annotate.inspect.service import Inspection
 from partlab.errors import (
     ConfigError,
-    NotFoundError,
     PartlabError,
     SchemaError,
     UnknownNameError,
 )
 from partlab.files import write_text
+from partlab.tables import read_text, rows_of
 
 COLUMNS = ("image", "file_name", "verdict", "reason", "note")
 _WORDS = {"pass": True, "p": True, "ok": True, "yes": True, "1": True, "true": True}
@@ -77,23 +77,14 @@ def write_table(desk: Desk, path: Path) -> None:
 
 
 def read_table(path: Path) -> list[Ruling]:
-    """The lines that have a verdict (pass or fail); comma or semicolon, as spreadsheets write it.
+    """The lines that have a verdict (pass or fail); comma, semicolon or tab, as spreadsheets do.
 
     Raises:
         NotFoundError: there is no such file.
         SchemaError: it is no CSV with the columns image and verdict, has no verdict, one that is
             neither, or two for an image.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}") from None
-    except UnicodeDecodeError as error:
-        raise SchemaError(
-            f"{path} is not UTF-8 text: {error.reason}", hint="save it as CSV in UTF-8"
-        ) from error
-    head = text.partition("\n")[0]
-    rows = csv.DictReader(io.StringIO(text), delimiter=";" if ";" in head else ",", strict=True)
+    rows = rows_of(read_text(path), strict=True)
     try:
         return _rulings(path, rows)
     except csv.Error as error:

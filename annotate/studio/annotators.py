@@ -1,17 +1,16 @@
 """Who draws what: whole object categories, one annotator each (M-05)."""
 
 import csv
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from partlab.errors import (
     ConfigError,
     DatasetError,
-    NotFoundError,
     SchemaError,
     UnknownNameError,
 )
+from partlab.tables import read_text, rows_of
 
 Annotators = list[str] | Mapping[str, str]
 """Emails for round robin, or the email for each object category."""
@@ -20,7 +19,7 @@ Annotators = list[str] | Mapping[str, str]
 def read_annotators(given: str) -> Annotators:
     """Emails by comma, or object -> email from a CSV file with the columns object and email.
 
-    Comma or semicolon, as spreadsheets write it.
+    Comma, semicolon or tab, as spreadsheets write it.
 
     Raises:
         SchemaError: the file has not these columns, or says one object twice.
@@ -33,13 +32,9 @@ def read_annotators(given: str) -> Annotators:
             raise ConfigError("nobody is named by --annotators", hint="name at least one email")
         return emails
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        delimiter = ";" if ";" in text.partition("\n")[0] else ","
-        rows = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
-    except FileNotFoundError:
-        raise NotFoundError(f"no file {path}") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise SchemaError(f"{path} is not a CSV file in UTF-8: {error}") from error
+        rows = list(rows_of(read_text(path)))
+    except csv.Error as error:
+        raise SchemaError(f"{path} is not a CSV file: {error}") from error
     found: dict[str, str] = {}
     for number, row in enumerate(rows, 2):
         owner, email = (str(row.get(key) or "").strip() for key in ("object", "email"))

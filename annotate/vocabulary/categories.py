@@ -17,6 +17,7 @@ from pathlib import Path
 from annotate.vocabulary.names import folded, tidy
 from annotate.vocabulary.proposals import part_name
 from partlab.errors import NotFoundError, SchemaError
+from partlab.tables import read_text
 
 _WNID = re.compile(r"n\d{8}")
 _SYNSET = re.compile(r"\d{8}-n")
@@ -73,7 +74,7 @@ def _lines(source: str) -> list[str]:
     if source == "-":
         text = sys.stdin.read()
     elif _is_file(source):
-        text = _text(Path(source))
+        text = read_text(Path(source))
     elif re.search(r"[\\/]|\.(txt|csv|tsv|lst|list|md|json|ya?ml)$", source):
         raise NotFoundError(
             f"no file {source}",
@@ -90,13 +91,6 @@ def _is_file(source: str) -> bool:
         return Path(source).is_file()
     except (OSError, ValueError):  # a list too long to be a file name
         return False
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
 
 
 def _is_head(line: str) -> bool:

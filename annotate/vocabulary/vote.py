@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from fractions import Fraction
-from io import StringIO
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,6 +21,7 @@ from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key, tidy
 from annotate.vocabulary.proposals import part_name
 from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.tables import read_text, rows_of
 
 Tie = Literal["keep", "drop", "ask"]
 Decision = Literal["listed", "added", "removed", "not added", "tie", "no quorum"]
@@ -100,16 +100,9 @@ def read_ballots(path: str | Path) -> tuple[list[Ballot], list[str]]:
         SchemaError: not a CSV with these columns.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise NotFoundError(f"no ballots {path}") from None
-    except UnicodeDecodeError as error:
-        raise SchemaError(f"{path} is not UTF-8 text: {error.reason}") from error
-    first = text.partition("\n")[0]
-    delimiter = max(",;\t", key=first.count)
-    lines = StringIO(text, newline="")
-    table = csv.DictReader(lines, delimiter=delimiter, skipinitialspace=True)
+    if not path.exists():
+        raise NotFoundError(f"no ballots {path}")
+    table = rows_of(read_text(path))
     heads = [str(name).strip().lower() for name in table.fieldnames or ()]
     if missing := [name for name in _COLUMNS if name not in heads]:
         raise SchemaError(

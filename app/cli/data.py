@@ -229,11 +229,17 @@ def show(
     """
     with reported(json) as ui:
         from annotate.draw import Style
-        from annotate.sheet import Wish, choose, draw_sheet, save_png
+        from annotate.sheet import Wish, choose, make_sheet, save_png
         from annotate.statistics import read_all
 
         chosen = choose(read_all(data, split), Wish(image, object, part, count, seed))
         style = Style(side=side, legend=legend)
-        sheet = draw_sheet(chosen, part=part, style=style, columns=columns)
-        save_png(sheet, out, force=force)
-        ui.emit({"out": out, "images": len(chosen)}, f"{out}: {len(chosen)} images")
+        sheet = make_sheet(chosen, part=part, style=style, columns=columns)
+        save_png(sheet.picture, out, force=force)
+        told = {
+            "out": out,
+            "images": len(chosen),
+            "unreadable": sheet.unreadable,
+            "masks_not_drawn": sheet.not_drawn,
+        }
+        ui.emit(told, "\n".join([f"{out}: {len(chosen)} images", *sheet.notes()]))

@@ -110,6 +110,10 @@ def check(
         Path | None,
         typer.Option(metavar="OUT", help="Write a copy with the safe repairs, and check that."),
     ] = None,
+    drop_unusable: Annotated[
+        bool,
+        typer.Option("--drop-unusable", help="With --fix: take away masks that hold no pixels."),
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="Examples of each kind; 0 for all.")] = 3,
     human_only: Annotated[
         bool, typer.Option("--human-only", help="A mask that a model helped with is an error.")
@@ -126,10 +130,14 @@ def check(
         from annotate.check import check_folder
         from annotate.checks.settings import CheckSettings
 
+        if drop_unusable and not fix:
+            raise ConfigError("--drop-unusable changes files", hint="say where to: --fix OUT")
         if fix and human_only:
             raise ConfigError("--fix cannot mend what --human-only finds", hint="use one of them")
         if fix is not None:
-            report = _fixed(ui, data, fix, split, limit, images, pictures, force)
+            report = _fixed(
+                ui, data, fix, split, limit, images, pictures, force, drop_unusable=drop_unusable
+            )
         else:
             settings = CheckSettings(human_only=human_only)
             report = check_folder(data, split, pictures=images, settings=settings)
@@ -147,18 +155,25 @@ def _fixed(
     look: bool,
     pictures: Pictures,
     force: bool,
+    *,
+    drop_unusable: bool,
 ) -> "Report":
     from annotate.fix import fix_folder
     from annotate.formats.pictures import Pictures as How
 
     if split is not None:
         raise ConfigError("--fix copies every split", hint="leave out --split")
-    repair = fix_folder(data, out, look=look, pictures=How(pictures), force=force)
+    repair = fix_folder(
+        data, out, look=look, drop_unusable=drop_unusable, pictures=How(pictures), force=force
+    )
     done = [f"repaired {count} x {kind}" for kind, count in repair.repaired.most_common()]
+    if drop_unusable:
+        done.append(f"took away {repair.dropped} masks that hold no pixels (partlab.dropped)")
     text = "\n".join([*(done or ["nothing to repair"]), f"written to {out}; what remains there:"])
     left = repair.remaining
     result = {
         "repaired": dict(repair.repaired),
+        "dropped": repair.dropped,
         "out": out,
         "remaining": left.as_json(limit or None),
     }

@@ -28,6 +28,8 @@ class Truth:
     trained_on: int  # of those, in the segmenter's training set
     training_known: bool  # whether that could be found out
     unknown_parts: tuple[str, ...]  # in the truth only: left out
+    left_out: str | None  # masks without usable pixels: how many, why
+    crowd_regions: int  # count neither as right nor as wrong
     exact: bool  # instances kept apart, so each threshold is exactly what a run would give
     sweep: tuple[SweepPoint, ...]
 
@@ -127,6 +129,8 @@ def _truth(matched: Matched) -> Truth:
         shared,
         known,
         matched.unknown_parts,
+        matched.masks.sentence(),
+        matched.masks.crowd,
         keeps_instances(matched.store),
         tuple(sweep(matched)),
     )

@@ -11,6 +11,7 @@ from partlab.errors import MaskError
 from partlab.masks import area, decode, encode, from_segmentation
 from partlab.schema import Annotation, Category, Dataset, Image
 from partlab.spelling import spelled, whole
+from partlab.truth import incomplete
 
 HEIGHT, WIDTH = 24, 30
 FLAT = [3, 4, 23, 4, 23, 14, 3, 14]
@@ -106,7 +107,9 @@ def test_images_whose_masks_were_dropped_are_known() -> None:
     lost = {"list": "annotations", "position": 8, "reason": "has no id", "record": {"image_id": 1}}
     top = {"partlab": {"broken": [lost, {"list": "images", "record": "x"}]}}
     data = Dataset(images, annotations, [Category.new(1, "cat", "head")], top=top)
-    assert sorted(data.incomplete) == [1, 2, 3, 4]
-    assert "annotation 3" in data.incomplete[2]
-    assert "fewer than 3 points" in data.incomplete[2]
+    assert data.incomplete == {1: "annotations[8] has no id"}
+    found = incomplete(data)
+    assert list(found) == [1, 2, 3, 4, 5]
+    assert "annotation 3" in found[2]
+    assert "fewer than 3 points" in found[2]
     assert area(from_segmentation(annotations[-1].segmentation, HEIGHT, WIDTH)) == TRUE.sum()
