@@ -127,8 +127,8 @@ class Category(Record):
 
 
 _NO_OBJECT = frozenset(
-    "|n a|common objects|none|null|nan|undefined|unknown|default|root|object|objects|"
-    "part|parts|thing|things|background".split("|")
+    {"", "n a", "none", "null", "nan", "undefined", "unknown", "default", "root", "background"}
+    | {"object", "objects", "common objects", "part", "parts", "thing", "things"}
 )
 BACKGROUND = frozenset({"background", "bg"})
 """Folded names of categories that are neither object nor part."""
@@ -314,14 +314,15 @@ class Dataset:
 
     def object_of(self, image: Image) -> str | None:
         """The image's object category: as stated, else the one its parts belong to."""
+        owners = self.objects_of(image)
+        return owners[0] if len(owners) == 1 else None
+
+    def objects_of(self, image: Image) -> tuple[str, ...]:
+        """The object categories in an image: the stated one, else those its parts belong to."""
         if image.object is not None:
-            return image.object
-        owners = {
-            self.category_by_id[a.category_id].object
-            for a in self.annotations_of(image)
-            if a.category_id in self.category_by_id
-        }
-        return owners.pop() if len(owners) == 1 else None
+            return (image.object,)
+        ids = {a.category_id for a in self.annotations_of(image)} & self.category_by_id.keys()
+        return tuple(sorted({self.category_by_id[id].object for id in ids}))
 
     def image_path(self, image: Image) -> Path:
         """Where the picture lies on this machine."""

@@ -1,12 +1,17 @@
 """Mask AP while training: the number that picks the best checkpoint."""
 
+import logging
 from collections.abc import Iterable, Sequence
 
 from partlab.images import load_image
 from partlab.schema import Dataset, Image
 from partlab.truth import usable
 from segmenter.ap import Result, mask_ap
-from segmenter.protocol import Segmenter, object_labels
+from segmenter.label_space import results
+from segmenter.objects import objects_shown
+from segmenter.protocol import Segmenter
+
+log = logging.getLogger(__name__)
 
 
 def quick_ap(segmenter: Segmenter, val: Dataset) -> tuple[float, float]:
@@ -20,22 +25,16 @@ def quick_ap(segmenter: Segmenter, val: Dataset) -> tuple[float, float]:
 
 def found_in(segmenter: Segmenter, val: Dataset, images: Sequence[Image]) -> list[Result]:
     """What the segmenter finds in some images of `val`, as COCO results."""
-    allowed = object_labels(segmenter.names)
-    category = {label: c.id for label, c in enumerate(val.categories)}
-    results = []
+    labels = segmenter.parts.matched(val.parts)
+    objects = {image.id: objects_shown(image, val, segmenter.parts) for image in images}
+    if unknown := sum(each is None for each in objects.values()):
+        log.info("%d validation images without a known object category: not filtered", unknown)
+    found: list[Result] = []
     for image in images:
-        labels = allowed.get(val.object_of(image) or "")
-        found = segmenter.predict([load_image(val.image_path(image))], [labels])[0]
-        results += [
-            {
-                "image_id": image.id,
-                "category_id": category[int(label)],
-                "segmentation": rle,
-                "score": float(score),
-            }
-            for label, rle, score in zip(found.labels, found.masks, found.scores, strict=True)
-        ]
-    return results
+        pixels = load_image(val.image_path(image))
+        (detections,) = segmenter.predict([pixels], [objects[image.id]])
+        found += results(detections, image, val, labels)
+    return found
 
 
 def score(val: Dataset, results: Iterable[Result]) -> tuple[float, float]:
