@@ -79,7 +79,7 @@ class Backend(Protocol):
 
 
 backends = Registry("segmenter backend", "partlab.segmenters")
-backends.register("torchvision", "segmenter.torchvision_backend:backend")
+backends.register("torchvision", "segmenter.later:torchvision")
 backends.register("detectron2", "segmenter.detectron2_backend:backend")
 
 

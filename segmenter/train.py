@@ -44,9 +44,9 @@ def train_segmenter(
         BusyError: another process is training into `run`.
         BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
     """
+    train, val = _splits(data, split, val_split)  # first: an error in it need not wait for torch
     engine: Any = backends.get(backend)
     config = training_config(backend, recipe, config_file, overrides)
-    train, val = _splits(data, split, val_split)
     leads = os.environ.get("RANK", "0") == "0"
     if leads and (force or not (run / "config.json").exists()):
         _claim(run, force, [data, config_file, train.image_root])
