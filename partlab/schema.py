@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
-from partlab.errors import NotFoundError, UnknownNameError
+from partlab.errors import NotFoundError
 from partlab.parts import Inclusions, Parts
 
 T = TypeVar("T")
@@ -264,10 +264,7 @@ class Dataset:
         Raises:
             UnknownNameError: the data set has no such object category.
         """
-        labels = [i for i, c in enumerate(self.categories) if c.object == object]
-        if not labels:
-            raise UnknownNameError("object category", object, self.objects)
-        return labels
+        return list(self.parts.labels_of(object))
 
     def find_image(self, file_name: str) -> Image:
         """The image of this file name.
