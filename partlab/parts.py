@@ -104,6 +104,20 @@ class Parts:
                 raise UnknownNameError("object category", owner, self.objects)
         return tuple(label for owner in objects for label in self.by_object[owner])
 
+    def called(self, name: str) -> tuple[int, ...]:
+        """Labels of the part `object:part`, or of all parts called so: `head`.
+
+        Raises:
+            UnknownNameError: there is no such part; near names are suggested.
+        """
+        if name in self.label:
+            return (self.label[name],)
+        found = tuple(at for at, full in enumerate(self.names) if split_name(full)[1] == name)
+        if not found:
+            bare = (split_name(full)[1] for full in self.names)
+            raise UnknownNameError("part category", name, {*self.names, *bare})
+        return found
+
     @cached_property
     def parents(self) -> Mapping[int, int]:
         """Label of an included part -> label of the part around it."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Generic, Self, TypeVar
 
 from partlab.errors import NotFoundError
@@ -17,6 +18,8 @@ from partlab.parts import Inclusions, Parts
 T = TypeVar("T")
 OURS = "partlab"
 Raw = dict[str, Any]
+_SHORT = Repr()
+_SHORT.maxstring = 60
 
 
 class Field(Generic[T]):
@@ -36,6 +39,12 @@ class Record:
     """One JSON object of a COCO file."""
 
     raw: Raw
+
+    def __repr__(self) -> str:
+        """The plain values; a mask would fill the screen."""
+        plain = [(k, v) for k, v in self.raw.items() if isinstance(v, str | int | float)]
+        shown = (f"{key}={_SHORT.repr(value)}" for key, value in plain[:6])
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def changed(self, **values: Any) -> Self:
         """A copy with these fields set (by their Python names); the original stays as it is."""
@@ -191,6 +200,11 @@ class Dataset:
     image_root: Path = Path()
     top: Raw = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.images):,} images, {len(self.annotations):,} masks"
+        parts = f"{len(self.categories):,} parts of {len(self.objects):,} objects"
+        return f"Dataset({self.path or 'in memory'}, {counts}, {parts})"
+
     @property
     def broken(self) -> Sequence[Raw]:
         """Records set aside while reading: which list or file, reason, and the record itself."""
@@ -276,6 +290,16 @@ class Dataset:
             if image.file_name == file_name:
                 return image
         raise NotFoundError(f"no image {file_name} in {self.path or 'the data set'}")
+
+    def find_id(self, image_id: int) -> Image:
+        """The image of this id.
+
+        Raises:
+            NotFoundError: the data set has none.
+        """
+        if image_id not in self.image_by_id:
+            raise NotFoundError(f"no image with id {image_id} in {self.path or 'the data set'}")
+        return self.image_by_id[image_id]
 
     def subset(self, image_ids: Iterable[int]) -> "Dataset":
         """The same data set with only these images and their masks."""

@@ -41,6 +41,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        best = f", best score {self.scores[0]:.2f}" if len(self) else ""
+        return f"Detections({len(self)} masks{best})"
+
 
 class Segmenter(Protocol):
     """A trained network that finds part masks."""
