@@ -259,14 +259,15 @@ class Dataset:
 
     def object_of(self, image: Image) -> str | None:
         """The image's object category: as stated, else the one its parts belong to."""
+        owners = self.objects_of(image)
+        return owners[0] if len(owners) == 1 else None
+
+    def objects_of(self, image: Image) -> tuple[str, ...]:
+        """The object categories in an image: the stated one, else those its parts belong to."""
         if image.object is not None:
-            return image.object
-        owners = {
-            self.category_by_id[a.category_id].object
-            for a in self.annotations_of(image)
-            if a.category_id in self.category_by_id
-        }
-        return owners.pop() if len(owners) == 1 else None
+            return (image.object,)
+        ids = {a.category_id for a in self.annotations_of(image)} & self.category_by_id.keys()
+        return tuple(sorted({self.category_by_id[id].object for id in ids}))
 
     def image_path(self, image: Image) -> Path:
         """Where the picture lies on this machine."""

@@ -17,13 +17,14 @@ from numpy.typing import NDArray
 
 from partlab.errors import ConfigError, PartlabError, SchemaError
 from partlab.masks import Rle, area, bbox, union
+from partlab.parts import Parts
 from partlab.progress import track
 from pseudolabel.inputs import find_inputs, frozen_shards, survey
 from pseudolabel.job import Job, Process, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
 from pseudolabel.settings import Settings
 from pseudolabel.store import Row, Status, Store, StoredMask, write_shard
-from segmenter.protocol import Detections, Pixels, Segmenter, object_labels
+from segmenter.protocol import Detections, Pixels, Segmenter
 from segmenter.runs import load_segmenter, read_run
 
 logger = logging.getLogger(__name__)
@@ -43,17 +44,20 @@ def predict_batch(
     `object_source` is "classifier"). A class without parts gives a blank row with the reason.
     """
     batch = _classified(batch, classify) if classify else batch
-    labels = object_labels(segmenter.names)
     filtered = settings.category_filter
     ready = [
         (sample.entry, sample.pixels)
         for sample in batch
-        if sample.pixels is not None and (sample.entry.object in labels or not filtered)
+        if sample.pixels is not None
+        and (sample.entry.object in segmenter.parts.by_object or not filtered)
     ]
-    allowed = [labels[entry.object or ""] if filtered else None for entry, _ in ready]
-    found = segmenter.predict([pixels for _, pixels in ready], allowed) if ready else []
+    floor = settings.thresholds.of(segmenter.names)
+    found = segmenter.predict(
+        [pixels for _, pixels in ready],
+        [entry.object if filtered else None for entry, _ in ready],
+        threshold=float(floor.min(initial=1.0)),
+    )
     by_id = {entry.image_id: each for (entry, _), each in zip(ready, found, strict=True)}
-    floor = settings.thresholds.of(tuple(segmenter.names))
     return [
         _row(sample, by_id.get(sample.entry.image_id), floor, settings.unite) for sample in batch
     ]
@@ -68,16 +72,6 @@ def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
         else replace(s, entry=replace(s.entry, object=None, object_source=None))
         for s in batch
     ]
-
-
-def _ask_for_no_less(segmenter: Segmenter, settings: Settings) -> None:
-    """Let the network keep just the scores that are kept here, where it has such a setting.
-
-    Its own threshold would silently cut lower ones, and masks below ours would be drawn in vain.
-    """
-    if hasattr(segmenter, "score_threshold"):
-        floor = settings.thresholds.of(tuple(segmenter.names))
-        segmenter.score_threshold = float(floor.min(initial=1.0))
 
 
 def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32], united: bool) -> Row:
@@ -194,7 +188,7 @@ def label_images(
         BusyError: another run is writing to `out`.
     """
     settings, run, process = settings or Settings(), Path(run), Process.current()
-    objects = object_labels(read_run(run)["names"])
+    objects = Parts.of(read_run(run)["names"]).objects
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None
     found = survey(inputs, objects, need_class=need_class)
@@ -250,13 +244,12 @@ class Labeller:
                 f"the checkpoint {settings.checkpoint!r} of {run} cannot be loaded: {error}",
                 hint="copy the run again, or train it again",
             ) from error
-        _ask_for_no_less(segmenter, settings)
         if settings.classifier is None:
             return cls(segmenter, settings)
         from pseudolabel.classifier import load_classifier
 
-        objects = object_labels(segmenter.names)
-        return cls(segmenter, settings, load_classifier(settings.classifier, objects, device))
+        classify = load_classifier(settings.classifier, segmenter.objects, device)
+        return cls(segmenter, settings, classify)
 
 
 def _check_device(device: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from partlab.config import validate
 from partlab.errors import BackendUnavailableError
+from partlab.parts import Parts
 from partlab.schema import Dataset
 from segmenter.detectron2_settings import Detectron2Config, small
 from segmenter.fit import fit
@@ -47,7 +48,8 @@ class Detectron2Backend:
         from segmenter.detectron2_rcnn import Detectron2MaskRCNN, load_pretrained
 
         def create(device: str) -> "Detectron2MaskRCNN":
-            segmenter = Detectron2MaskRCNN(train.names, config.model, device)
+            amp = config.train.amp
+            segmenter = Detectron2MaskRCNN(train.parts, config.model, device, amp=amp)
             load_pretrained(segmenter.network, config.model.weights)
             return segmenter
 
@@ -65,11 +67,13 @@ class Detectron2Backend:
         """
         require_detectron2()
         from segmenter.detectron2_rcnn import Detectron2MaskRCNN
-        from segmenter.torchvision_backend import load_checkpoint
+        from segmenter.torchvision_backend import load_checkpoint, predicting
 
         description = read_run(run)
         config = validate(Detectron2Config, description["config"], str(run / "config.json"))
-        segmenter = Detectron2MaskRCNN(description["names"], config.model, device)
+        parts = Parts.of(description["names"], description.get("inclusions"))
+        model: Any = config.model
+        segmenter = Detectron2MaskRCNN(parts, model, device, amp=predicting(config.train.amp))
         load_checkpoint(segmenter.network, run, checkpoint)
         return segmenter
 

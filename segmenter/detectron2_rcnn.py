@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from detectron2.checkpoint import DetectionCheckpointer
 from detectron2.layers import ShapeSpec
@@ -32,11 +33,11 @@ from detectron2.utils.events import EventStorage
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError, NotFoundError
+from partlab.masks import BoolMask
 from segmenter.category_filter import category_filter
 from segmenter.detectron2_settings import Detectron2ModelConfig
-from segmenter.device import pick_device
 from segmenter.part_rcnn import Found, Size, Targets
-from segmenter.torchvision_backend import MaskRCNN
+from segmenter.torchvision_backend import Labels, MaskRCNN
 
 LEVELS = ["p2", "p3", "p4", "p5"]
 STRIDES = [4, 8, 16, 32, 64]
@@ -45,38 +46,40 @@ STRIDES = [4, 8, 16, 32, 64]
 class PartOutputLayers(FastRCNNOutputLayers):  # type: ignore[misc]  # detectron2 has no types
     """Box head output with the category filter on the full vectors, before threshold and NMS."""
 
-    allowed: Sequence[Sequence[int] | None] | None = None  # per image, for one prediction
     label_rule = "argmax"
 
-    def predict_probs(self, predictions: Any, proposals: list[Instances]) -> list[Tensor]:
-        """Filtered probabilities (R, K + 1) per image; the last column is background."""
-        found = super().predict_probs(predictions, proposals)
-        filters = self.allowed or [None] * len(found)
-        return [
-            torch.cat([category_filter(p[:, :-1].float(), allowed), p[:, -1:].float()], dim=1)
-            for p, allowed in zip(found, filters, strict=True)
-        ]
+    def select(
+        self,
+        predictions: Any,
+        proposals: list[Instances],
+        allowed: Sequence[Labels],
+        *,
+        threshold: float,
+    ) -> list[tuple[Instances, Tensor]]:
+        """Each image's detections under its own filter, and the proposals they come from.
 
-    def inference(
-        self, predictions: Any, proposals: list[Instances]
-    ) -> tuple[list[Instances], list[Tensor]]:
-        """detectron2's, keeping each detection's whole probability vector (N, K)."""
+        As detectron2's `inference`, but nothing is kept in the network between two calls, and
+        each detection has its whole probability vector (N, K) with it.
+        """
         boxes = self.predict_boxes(predictions, proposals)
         vectors = self.predict_probs(predictions, proposals)
-        kept = [
-            self._one(box, vector, proposal.image_size)
-            for box, vector, proposal in zip(boxes, vectors, proposals, strict=True)
+        return [
+            self._one(box, filtered(vector, own), proposal.image_size, threshold)
+            for box, vector, proposal, own in zip(boxes, vectors, proposals, allowed, strict=True)
         ]
-        return [instances for instances, _ in kept], [rows for _, rows in kept]
 
-    def _one(self, boxes: Tensor, vectors: Tensor, size: Size) -> tuple[Instances, Tensor]:
+    def _one(
+        self, boxes: Tensor, vectors: Tensor, size: Size, threshold: float
+    ) -> tuple[Instances, Tensor]:
         finite = torch.isfinite(boxes).all(dim=1) & torch.isfinite(vectors).all(dim=1)
         boxes, vectors = boxes[finite].float(), vectors[finite]
+        # detectron2 wants scores above the threshold, we from it up; never a score of 0.
+        below = max(float(np.nextafter(np.float32(threshold), np.float32(-1))), 0.0)
         instances, rows = fast_rcnn_inference_single_image(
             boxes,
             self._ranked(vectors),
             size,
-            self.test_score_thresh,
+            below,
             self.test_nms_thresh,
             self.test_topk_per_image,
         )
@@ -90,6 +93,12 @@ class PartOutputLayers(FastRCNNOutputLayers):  # type: ignore[misc]  # detectron
         best = torch.zeros_like(vectors)
         labels = vectors[:, :-1].argmax(dim=1, keepdim=True)
         return best.scatter_(1, labels, vectors.gather(1, labels))
+
+
+def filtered(vectors: Tensor, allowed: Labels) -> Tensor:
+    """The category filter on vectors (R, K + 1) whose last column, background, stays."""
+    parts = category_filter(vectors[:, :-1].float(), allowed)
+    return torch.cat([parts, vectors[:, -1:].float()], dim=1)
 
 
 class PartMaskHead(MaskRCNNConvUpsampleHead):  # type: ignore[misc]
@@ -119,28 +128,22 @@ class PartMaskHead(MaskRCNNConvUpsampleHead):  # type: ignore[misc]
 class PartROIHeads(StandardROIHeads):  # type: ignore[misc]
     """detectron2's heads, asked for one image's detections under its own filter."""
 
-    @property
-    def score_thresh(self) -> float:
-        """Weaker detections are not reported."""
-        return float(self.box_predictor.test_score_thresh)
-
-    @score_thresh.setter
-    def score_thresh(self, threshold: float) -> None:
-        self.box_predictor.test_score_thresh = threshold
-
     def find(
         self,
         features: dict[str, Tensor],
         proposals: list[Instances],
         sizes: list[Size],
-        allowed: Sequence[Sequence[int] | None],
+        allowed: Sequence[Labels],
+        *,
+        threshold: float,
     ) -> list[Found]:
-        """Detections of each image under its own category filter."""
-        self.box_predictor.allowed = allowed
-        try:
-            found, _ = self(None, features, proposals)
-        finally:
-            self.box_predictor.allowed = None
+        """Detections of each image under its own category filter, from `threshold` up."""
+        maps = [features[name] for name in self.box_in_features]
+        vectors = self.box_head(self.box_pooler(maps, [each.proposal_boxes for each in proposals]))
+        kept = self.box_predictor.select(
+            self.box_predictor(vectors), proposals, allowed, threshold=threshold
+        )
+        found = self.forward_with_given_boxes(features, [instances for instances, _ in kept])
         return [
             Found(
                 each.pred_boxes.tensor,
@@ -188,24 +191,23 @@ class Detectron2RCNN(nn.Module):
 class Detectron2MaskRCNN(MaskRCNN):
     """A trained part segmenter; resizing, batching and both-ways prediction are shared."""
 
-    network: Any
+    config: Any
 
-    def __init__(
-        self, names: Sequence[str], config: Detectron2ModelConfig, device: str | None = None
-    ) -> None:
-        self.names = tuple(names)
-        self.config: Any = config
-        self.device = pick_device(device)
-        mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # detectron2's, for RGB
-        self.mean, self.std = (
-            torch.tensor(values, device=self.device)[:, None, None] for values in (mean, std)
-        )
-        self.network = Detectron2RCNN(len(self.names), config).to(self.device)
+    def build(self) -> Detectron2RCNN:
+        """The network; called once."""
+        return Detectron2RCNN(len(self.parts), self.config)
 
-    def paste(self, masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
-        """Mask probabilities (N, m, m) put into their boxes: bool (N, height, width)."""
-        pasted: Tensor = paste_masks_in_image(masks, boxes, size, threshold=0.5)
-        return pasted
+    def colours(self) -> tuple[Sequence[float], Sequence[float]]:
+        """detectron2's mean and standard deviation, for RGB in 0…1."""
+        mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+        return [value / 255 for value in mean], [value / 255 for value in std]
+
+    def paste(self, mask: Tensor, box: Tensor, size: Size) -> BoolMask:
+        """Mask probabilities (m, m) put into their box (4,): (height, width)."""
+        whole: BoolMask = paste_masks_in_image(mask[None], box[None], size, threshold=0.5)[
+            0
+        ].numpy()
+        return whole
 
 
 def load_pretrained(network: nn.Module, weights: str) -> None:

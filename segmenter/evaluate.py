@@ -1,11 +1,8 @@
 """Measure a segmenter with and without the category filter in one pass (P-07, H-03)."""
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +12,14 @@ from partlab.composite import flatten
 from partlab.config import Config
 from partlab.errors import DatasetError
 from partlab.images import load_image
+from partlab.parts import Parts
 from partlab.progress import track
 from partlab.schema import Dataset, Image
 from segmenter.ap import ApMeter, ApResult
 from segmenter.composite_metrics import PixelMeter, PixelScores
-from segmenter.label_space import LabelSpace, truth_layers
-from segmenter.protocol import Detections, Pixels, Segmenter, object_labels
-
-log = logging.getLogger(__name__)
+from segmenter.label_space import joined, layers, missing_parts, results, truth_layers
+from segmenter.objects import objects_shown
+from segmenter.protocol import Detections, Pixels, Segmenter
 
 
 class EvaluationSettings(Config):
@@ -61,8 +58,8 @@ def evaluate(
 ) -> Evaluation:
     """Run `segmenter` over every image of `data` and compare with its masks.
 
-    Parts are matched by name (`object:part`). The filter allows the parts of the image's
-    object category; of an image that states none, those of every object drawn in it.
+    Parts are matched by name (`object:part`). The filter allows the parts of the object
+    categories that `segmenter.objects.objects_shown` tells of an image.
     Memory does not grow with the images but for COCO's match records.
 
     Raises:
@@ -73,81 +70,46 @@ def evaluate(
     settings = settings or EvaluationSettings()
     if not data.images:
         raise DatasetError(f"{data.path or 'the data set'} has no images")
-    space = LabelSpace.of(segmenter.names, data)
+    joint = joined(data, segmenter.parts)
     for image in track(data.images, "checking masks", len(data.images)):
         truth_layers(data, image)
-    return _measure(segmenter, data, space, settings)
-
-
-def predict_both(
-    segmenter: Segmenter, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None]
-) -> tuple[list[Detections], list[Detections]]:
-    """Detections without and with the category filter.
-
-    A backend that has a method `predict_both` runs its backbone only once for the two.
-    """
-    shared: Any = getattr(segmenter, "predict_both", None)
-    if shared is not None:
-        without, filtered = shared(images, allowed)
-        return without, filtered
-    return segmenter.predict(images), segmenter.predict(images, allowed)
-
-
-def allowed_labels(
-    image: Image, data: Dataset, known: Mapping[str, Sequence[int]]
-) -> Sequence[int] | None:
-    """Labels that the category filter leaves to an image, or None if its class is unknown.
-
-    `known` maps object categories to the segmenter's labels; a class that the segmenter does
-    not know leaves nothing.
-    """
-    if image.object is not None:
-        return known.get(image.object, [])
-    ids = {annotation.category_id for annotation in data.annotations_of(image)}
-    owners = sorted({data.category_by_id[id].object for id in ids})
-    return [label for owner in owners for label in known.get(owner, [])] if owners else None
+    return _measure(segmenter, data, joint, settings)
 
 
 def _measure(
-    segmenter: Segmenter,
-    data: Dataset,
-    space: LabelSpace,
-    settings: EvaluationSettings,
+    segmenter: Segmenter, data: Dataset, joint: Parts, settings: EvaluationSettings
 ) -> Evaluation:
-    without, filtered = (_Meter(data, space, settings) for _ in range(2))
-    known = object_labels(segmenter.names)
+    labels = segmenter.parts.matched(joint)
+    without, filtered = (_Meter(data, joint, labels, settings) for _ in range(2))
     no_class = 0
     loaded = _loaded(data, settings.batch_size)
-    with lowered_threshold(segmenter, settings.score_threshold):
-        for images, pixels in track(
-            loaded, "evaluating", -(-len(data.images) // settings.batch_size)
-        ):
-            allowed = [allowed_labels(image, data, known) for image in images]
-            no_class += allowed.count(None)
-            found = predict_both(segmenter, pixels, allowed)
-            for image, all_parts, own_parts in zip(images, *found, strict=True):
-                truth = flatten(
-                    truth_layers(data, image), (image.height, image.width), data.parents
-                )
-                without.update(image, all_parts, truth)
-                filtered.update(image, own_parts, truth)
-    return Evaluation(
-        without.result(), filtered.result(), len(data.images), no_class, space.missing
-    )
+    for images, pixels in track(loaded, "evaluating", -(-len(data.images) // settings.batch_size)):
+        objects = [objects_shown(image, data, segmenter.parts) for image in images]
+        no_class += objects.count(None)
+        found = segmenter.predict_both(pixels, objects, threshold=settings.score_threshold)
+        for image, all_parts, own_parts in zip(images, *found, strict=True):
+            truth = flatten(truth_layers(data, image), (image.height, image.width), data.parents)
+            without.update(image, all_parts, truth)
+            filtered.update(image, own_parts, truth)
+    missing = missing_parts(data, segmenter.parts)
+    return Evaluation(without.result(), filtered.result(), len(data.images), no_class, missing)
 
 
 class _Meter:
-    def __init__(self, data: Dataset, space: LabelSpace, settings: EvaluationSettings) -> None:
-        self._space, self._threshold = space, settings.composite_threshold
-        self._parents = data.parents
+    def __init__(
+        self, data: Dataset, joint: Parts, labels: Mapping[int, int], settings: EvaluationSettings
+    ) -> None:
+        self._data, self._labels = data, labels
+        self._threshold = settings.composite_threshold
         self._ap = ApMeter(data, settings.max_dets)
-        self._pixels = PixelMeter(space.size)
+        self._pixels = PixelMeter(len(joint))
         self._count = 0
 
     def update(self, image: Image, found: Detections, truth: NDArray[np.int32]) -> None:
-        self._ap.update(image, self._space.results(found, image))
-        layers = self._space.layers(found, self._threshold)
-        self._pixels.update(flatten(layers, (image.height, image.width), self._parents), truth)
+        self._ap.update(image, results(found, image, self._data, self._labels))
+        kept = layers(found, self._threshold, self._labels)
+        size = (image.height, image.width)
+        self._pixels.update(flatten(kept, size, self._data.parents), truth)
         self._count += len(found)
 
     def result(self) -> Measured:
@@ -171,21 +133,3 @@ def _loaded(data: Dataset, size: int) -> Iterator[tuple[list[Image], list[Pixels
         for start in range(0, len(data.images), size):
             images = list(data.images[start : start + size])
             yield images, list(pool.map(load, images))
-
-
-@contextmanager
-def lowered_threshold(segmenter: Any, threshold: float) -> Iterator[None]:
-    """Let a segmenter report weaker detections for a while.
-
-    Backends whose segmenter has no attribute `score_threshold` keep their own; that is said.
-    """
-    before = getattr(segmenter, "score_threshold", None)
-    if before is None:
-        log.warning("this backend decides itself how weak a detection may be")
-        yield
-        return
-    segmenter.score_threshold = threshold
-    try:
-        yield
-    finally:
-        segmenter.score_threshold = before

@@ -56,8 +56,8 @@ def evaluate_run(
             f"a run has no checkpoint {checkpoint!r}", hint=f"choose {' or '.join(CHECKPOINTS)}"
         )
     segmenter = load_segmenter(run, checkpoint=checkpoint, device=device)
-    unknown = set(truth.names) - set(segmenter.names)
-    if unknown and len(unknown) < len(truth.names):  # all unknown is an error of `evaluate`
+    unknown = truth.parts.label.keys() - segmenter.parts.label.keys()
+    if unknown and len(unknown) < len(truth.parts.label):  # all unknown is an error of `evaluate`
         log.warning(
             "%d of %d part categories of %s are unknown to %s: is it the right data set?",
             len(unknown), len(truth.names), data, run,

@@ -8,6 +8,7 @@ full probability vector, before thresholding and NMS.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log2
 from typing import Literal
 
 import torch
@@ -21,6 +22,7 @@ from torchvision.models.detection.mask_rcnn import MaskRCNNHeads
 from torchvision.models.detection.roi_heads import RoIHeads, project_masks_on_boxes
 from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image
+from torchvision.ops.poolers import initLevelMapper
 
 from partlab.config import Config
 from segmenter.backbone import Pyramid
@@ -86,13 +88,24 @@ class PartMaskHead(nn.Module):
         return logits + self.bias[chosen, None, None]
 
 
+def roi_pool(strides: Sequence[int], side: int) -> MultiScaleRoIAlign:
+    """Pools regions from maps "0", "1", … of these strides to (side, side).
+
+    Left alone, torchvision guesses the scales from the first batch it sees, from sizes without
+    padding against maps with it, and keeps the guess for every later batch.
+    """
+    pool = MultiScaleRoIAlign([str(level) for level in range(len(strides))], side, 2)
+    pool.scales = [1 / stride for stride in strides]
+    pool.map_levels = initLevelMapper(int(log2(strides[0])), int(log2(strides[-1])))
+    return pool
+
+
 class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
     """Box and mask heads; sampling and matching are torchvision's."""
 
     def __init__(self, pyramid: Pyramid, parts: int, config: ModelConfig) -> None:
-        levels = [str(level) for level in range(len(pyramid.strides) - 1)]
         super().__init__(
-            box_roi_pool=MultiScaleRoIAlign(levels, 7, 2),
+            box_roi_pool=roi_pool(pyramid.strides[:-1], 7),
             box_head=TwoMLPHead(pyramid.channels * 49, config.box_features),
             box_predictor=None,
             fg_iou_thresh=0.5,
@@ -103,7 +116,7 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
             score_thresh=config.score_threshold,
             nms_thresh=config.nms_threshold,
             detections_per_img=config.detections,
-            mask_roi_pool=MultiScaleRoIAlign(levels, 14, 2),
+            mask_roi_pool=roi_pool(pyramid.strides[:-1], 14),
         )
         self.classify = nn.Linear(config.box_features, parts + 1)  # column 0: background
         self.regress = nn.Linear(config.box_features, 4)
@@ -170,26 +183,33 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
         proposals: list[Tensor],
         sizes: list[Size],
         allowed: Sequence[Sequence[int] | None],
+        *,
+        threshold: float,
     ) -> list[Found]:
-        """Detections of each image under its own category filter."""
+        """Detections of each image under its own category filter, from `threshold` up."""
         counts = [len(boxes) for boxes in proposals]
         vectors = self.box_head(self.box_roi_pool(features, proposals, sizes))
         probabilities = self.classify(vectors).float().softmax(-1)[:, 1:].split(counts)
         boxes = self.box_coder.decode(self.regress(vectors).float(), proposals)
         boxes = boxes.reshape(-1, 4).split(counts)  # of no proposals torchvision makes shape (0,)
         kept = [
-            self._select(*each) for each in zip(boxes, probabilities, sizes, allowed, strict=True)
+            self._select(*each, threshold=threshold)
+            for each in zip(boxes, probabilities, sizes, allowed, strict=True)
         ]
         masks = self._masks(features, [k[0] for k in kept], [k[1] for k in kept], sizes)
         return [Found(*k, mask) for k, mask in zip(kept, masks, strict=True)]
 
     def _select(
-        self, boxes: Tensor, probabilities: Tensor, size: Size, allowed: Sequence[int] | None
+        self,
+        boxes: Tensor,
+        probabilities: Tensor,
+        size: Size,
+        allowed: Sequence[int] | None,
+        *,
+        threshold: float,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         filtered = category_filter(probabilities, allowed)
-        rows, labels, scores = candidates(
-            filtered, rule=self.label_rule, threshold=self.score_thresh
-        )
+        rows, labels, scores = candidates(filtered, rule=self.label_rule, threshold=threshold)
         boxes = clip_boxes_to_image(boxes[rows], size)
         wide = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)
         rows, labels, scores, boxes = rows[wide], labels[wide], scores[wide], boxes[wide]

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from partlab.config import Config
 from partlab.masks import Rle
+from partlab.parts import Parts
 from partlab.registry import Registry
 from partlab.schema import Dataset
+from segmenter.objects import Objects
 
 Pixels = NDArray[np.uint8]
 
@@ -47,19 +49,99 @@ class Detections:
 
 
 class Segmenter(Protocol):
-    """A trained network that finds part masks."""
+    """A trained network that finds part masks; predicting leaves no trace in it.
 
-    names: tuple[str, ...]  # `object:part` for each label
+    What it finds in an image follows from that image and the arguments alone: not from the
+    images beside or before it, nor from what another thread asks of it at the same time. (On a
+    GPU the last bits of scores may depend on how many images of one shape are beside it.)
+    """
+
+    @property
+    def parts(self) -> Parts:
+        """The part categories it knows, by label, and the inclusions among them."""
+        ...
+
+    @property
+    def config(self) -> Config:
+        """The settings of its network."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for each label."""
+        ...
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The object categories it knows."""
+        ...
 
     def predict(
-        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None] | None = None
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects] | None = None,
+        *,
+        threshold: float | None = None,
     ) -> list[Detections]:
         """Find parts in RGB images (height, width, 3), which may differ in size.
 
-        `allowed[i]` lists the labels image i may have: the category filter (P-02), applied to
-        the full probability vector before thresholding and NMS. None: all labels.
+        `objects[i]` says what image i may show: the category filter (P-02), applied to the
+        full probability vector before thresholding and NMS. Detections that score lower than
+        `threshold` are not reported; None: the threshold of its settings.
+
+        Raises:
+            UnknownNameError: it does not know such an object category.
         """
         ...
+
+    def predict_both(
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects],
+        *,
+        threshold: float | None = None,
+    ) -> tuple[list[Detections], list[Detections]]:
+        """What `predict` finds without and with the category filter."""
+        ...
+
+
+class SegmenterBase:
+    """What a segmenter may inherit: all that follows from its `parts` and its `predict`."""
+
+    parts: Parts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for each label."""
+        return self.parts.names
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The object categories it knows."""
+        return self.parts.objects
+
+    def predict(
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects] | None = None,
+        *,
+        threshold: float | None = None,
+    ) -> list[Detections]:
+        """See `Segmenter.predict`."""
+        raise NotImplementedError
+
+    def predict_both(
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects],
+        *,
+        threshold: float | None = None,
+    ) -> tuple[list[Detections], list[Detections]]:
+        """The two ways one after the other; networks that can share their work do so."""
+        return (
+            self.predict(images, threshold=threshold),
+            self.predict(images, objects, threshold=threshold),
+        )
 
 
 class Backend(Protocol):
@@ -85,11 +167,3 @@ class Backend(Protocol):
 backends = Registry("segmenter backend", "partlab.segmenters")
 backends.register("torchvision", "segmenter.later:torchvision")
 backends.register("detectron2", "segmenter.detectron2_backend:backend")
-
-
-def object_labels(names: Sequence[str]) -> dict[str, list[int]]:
-    """Labels of each object category, from names of the form `object:part`."""
-    labels: dict[str, list[int]] = {}
-    for label, name in enumerate(names):
-        labels.setdefault(name.split(":", 1)[0], []).append(label)
-    return labels

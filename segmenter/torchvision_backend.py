@@ -1,128 +1,185 @@
 """The default backend: Mask R-CNN of torchvision's pieces on a timm backbone."""
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from threading import Lock
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torchvision.models.detection.roi_heads import paste_masks_in_image
+from torchvision.models.detection.roi_heads import (
+    expand_boxes,
+    expand_masks,
+    paste_mask_in_image,
+)
 
 from partlab.config import validate
 from partlab.errors import DatasetError, NotFoundError
-from partlab.masks import Rle, encode_many
+from partlab.masks import BoolMask, encode
+from partlab.parts import Parts
 from partlab.schema import Dataset
 from segmenter.backbone import load_backbone_weights, normalisation
-from segmenter.data import fitted, pad_batch, resize
+from segmenter.data import MULTIPLE, fitted, pad_batch, resize
 from segmenter.device import pick_device
 from segmenter.fit import SegmenterConfig, TrainConfig, fit
+from segmenter.objects import Objects, allowed_each
 from segmenter.part_rcnn import Found, ModelConfig, PartRCNN, Size
-from segmenter.protocol import Detections, Pixels
+from segmenter.protocol import Detections, Pixels, SegmenterBase
 from segmenter.runs import read_run
 
-PASTE_PIXELS = 1 << 26  # masks of huge images are pasted a few at a time
-Paste = Callable[[Tensor, Tensor, Size], Tensor]
+Amp = Literal["auto", "bf16", "off"]
+Labels = Sequence[int] | None
+Paste = Callable[[Tensor, Tensor, Size], BoolMask]
 
 
-class MaskRCNN:
-    """A trained part segmenter (the `Segmenter` protocol)."""
+class MaskRCNN(SegmenterBase):
+    """A trained part segmenter (the `Segmenter` protocol).
+
+    `amp` says how exactly it computes: "off" in float32, "bf16" in bfloat16 where that is
+    enough, "auto" the latter on a GPU only.
+    """
 
     def __init__(
-        self, names: Sequence[str], config: ModelConfig, device: str | None = None
+        self,
+        parts: Parts,
+        config: ModelConfig,
+        device: str | None = None,
+        *,
+        amp: Amp = "auto",
     ) -> None:
-        self.names = tuple(names)
+        self.parts = parts
         self.config = config
         self.device = pick_device(device)
-        mean, std = normalisation(config.backbone)
+        self.mixed = amp == "bf16" or (amp == "auto" and self.device.type == "cuda")
+        mean, std = self.colours()
         self.mean, self.std = (
             torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)
         )
-        self.network = PartRCNN(len(self.names), config).to(self.device)
+        self.network = self.build().to(self.device).eval()
+        self._turn = Lock()  # some backbones keep features in themselves while they compute
+
+    def build(self) -> Any:
+        """The network; called once."""
+        return PartRCNN(len(self.parts), self.config)
+
+    def colours(self) -> tuple[Sequence[float], Sequence[float]]:
+        """Mean and standard deviation that the network's pictures have, of RGB in 0…1."""
+        return normalisation(self.config.backbone)
 
     def normalised(self, batch: Tensor) -> Tensor:
         """Device tensor the network wants, from (B, 3, H, W) uint8."""
         return (batch.to(self.device, non_blocking=True).float() - self.mean) / self.std
 
-    @property
-    def score_threshold(self) -> float:
-        """Weaker detections are not reported; may be set, as evaluation does."""
-        return float(self.network.roi_heads.score_thresh)
-
-    @score_threshold.setter
-    def score_threshold(self, threshold: float) -> None:
-        self.network.roi_heads.score_thresh = threshold
-
     def predict(
-        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None] | None = None
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects] | None = None,
+        *,
+        threshold: float | None = None,
     ) -> list[Detections]:
         """Find part masks; see `Segmenter.predict`."""
-        return self._predict(images, [allowed or [None] * len(images)])[0]
+        allowed = allowed_each(self.parts, objects, len(images))
+        return [found for (found,) in self._predict(images, [(a,) for a in allowed], threshold)]
 
     def predict_both(
-        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None]
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects],
+        *,
+        threshold: float | None = None,
     ) -> tuple[list[Detections], list[Detections]]:
         """Without and with the category filter; backbone and proposals are computed once."""
-        without, filtered = self._predict(images, [[None] * len(images), allowed])
-        return without, filtered
+        allowed = allowed_each(self.parts, objects, len(images))
+        both = self._predict(images, [(None, own) for own in allowed], threshold)
+        return [without for without, _ in both], [filtered for _, filtered in both]
 
     @torch.inference_mode()
     def _predict(
-        self, images: Sequence[Pixels], filters: Sequence[Sequence[Sequence[int] | None]]
+        self, images: Sequence[Pixels], ways: Sequence[Sequence[Labels]], threshold: float | None
     ) -> list[list[Detections]]:
-        if not images:
-            return [[] for _ in filters]
-        self.network.eval()
+        """For each image what is found in it in each of its ways (labels it may have)."""
+        if self.network.training:  # between two steps of a training
+            self.network.eval()
+        floor = self.config.score_threshold if threshold is None else threshold
         sizes = [(int(image.shape[0]), int(image.shape[1])) for image in images]
-        small = [
-            resize(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), self._fit(size))
-            for image, size in zip(images, sizes, strict=True)
-        ]
-        batch, shapes = pad_batch(small)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda"):
+        shapes = [fitted(size, self.config.image_size) for size in sizes]
+        found: dict[int, list[Detections]] = {}
+        for group in groups(shapes, alone=self.device.type == "cpu"):
+            small = [_resized(images[i], shapes[i]) for i in group]
+            filters = zip(*(ways[i] for i in group), strict=True)
+            for i, *each in zip(group, *self._find(small, list(filters), floor), strict=True):
+                found[i] = [detections(f, shapes[i], sizes[i], self.paste) for f in each]
+        return [found[i] for i in range(len(images))]
+
+    def _find(
+        self, pictures: Sequence[Tensor], filters: Sequence[Sequence[Labels]], threshold: float
+    ) -> list[list[Found]]:
+        """Detections of pictures of one padded shape, under one filter after the other."""
+        batch, shapes = pad_batch(pictures)
+        mixed = torch.autocast(self.device.type, torch.bfloat16, enabled=self.mixed)
+        with self._turn, mixed:
             features, proposals, _ = self.network.propose(self.normalised(batch), shapes)
-            found = [
-                self.network.roi_heads.find(features, proposals, shapes, each) for each in filters
+            return [
+                self.network.roi_heads.find(features, proposals, shapes, each, threshold=threshold)
+                for each in filters
             ]
-        return [
-            [
-                detections(f, shape, size, self.paste)
-                for f, shape, size in zip(one, shapes, sizes, strict=True)
-            ]
-            for one in found
-        ]
 
-    def paste(self, masks: Tensor, boxes: Tensor, size: Size) -> Tensor:
-        """Mask probabilities (N, m, m) put into their boxes: bool (N, height, width)."""
-        pasted: Tensor = paste_masks_in_image(masks[:, None], boxes, size)
-        return pasted[:, 0] > 0.5
+    def paste(self, mask: Tensor, box: Tensor, size: Size) -> BoolMask:
+        """Mask probabilities (m, m) put into their box (4,): (height, width)."""
+        return pasted(mask, box, size)
 
-    def _fit(self, size: Size) -> Size:
-        return fitted(size, self.config.image_size)
+
+def groups(shapes: Sequence[Size], *, alone: bool) -> list[list[int]]:
+    """Which images go through the network together: those of one padded shape.
+
+    So none is padded for another's sake, which would change what is found at its borders. On a
+    CPU each goes `alone`: that is as fast there, and libraries add in another order when there
+    are more, so that only then scores are the same to the last bit whatever is beside them.
+    """
+    if alone:
+        return [[position] for position in range(len(shapes))]
+    found: defaultdict[Size, list[int]] = defaultdict(list)
+    for position, (height, width) in enumerate(shapes):
+        found[-(-height // MULTIPLE), -(-width // MULTIPLE)].append(position)
+    return list(found.values())
+
+
+def _resized(image: Pixels, shape: Size) -> Tensor:
+    return resize(torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1), shape)
 
 
 def detections(found: Found, shape: Size, size: Size, paste: Paste) -> Detections:
-    """Bring detections from network resolution `shape` to the image's own `size`."""
+    """Bring detections from network resolution `shape` to the image's own `size`.
+
+    One mask at a time is spread over the image: 60 masks of 12 megapixels are 720 MB.
+    """
     scale = torch.tensor([size[1] / shape[1], size[0] / shape[0]] * 2)
-    boxes = found.boxes.float().cpu() * scale
+    boxes, masks = found.boxes.float().cpu() * scale, found.masks.cpu()
     return Detections(
         boxes.numpy(),
         found.labels.cpu().numpy(),
         found.scores.cpu().numpy(),
         found.probabilities.cpu().numpy(),
-        _pasted(found.masks.cpu(), boxes, size, paste),
+        [encode(paste(mask, box, size)) for mask, box in zip(masks, boxes, strict=True)],
     )
 
 
-def _pasted(masks: Tensor, boxes: Tensor, size: Size, paste: Paste) -> list[Rle]:
-    step = max(PASTE_PIXELS // (size[0] * size[1]), 1)
-    rles: list[Rle] = []
-    for start in range(0, len(masks), step):
-        part = slice(start, start + step)
-        rles += encode_many(paste(masks[part], boxes[part], size).numpy())
-    return rles
+def pasted(mask: Tensor, box: Tensor, size: Size) -> BoolMask:
+    """torchvision's `paste_masks_in_image` for one mask, taking memory for its box alone."""
+    padded, scale = expand_masks(mask[None, None], padding=1)
+    (whole,) = expand_boxes(box[None], scale).to(torch.int64)
+    left, top, right, bottom = whole.tolist()
+    x, y = min(max(left, 0), size[1]), min(max(top, 0), size[0])
+    width, height = max(min(right + 1, size[1]) - x, 0), max(min(bottom + 1, size[0]) - y, 0)
+    shifted = whole - torch.tensor([x, y, x, y])
+    inside = paste_mask_in_image(padded[0, 0], shifted, height, width) > 0.5
+    placed = np.zeros(size, bool)
+    placed[y : y + height, x : x + width] = inside.numpy()
+    return placed
 
 
 def light() -> SegmenterConfig:
@@ -173,7 +230,7 @@ class TorchvisionBackend:
         """Train into `run`, or go on with an unfinished run of the same settings."""
 
         def create(device: str) -> MaskRCNN:
-            segmenter = MaskRCNN(train.names, config.model, device)
+            segmenter = MaskRCNN(train.parts, config.model, device, amp=config.train.amp)
             body = segmenter.network.pyramid.body
             load_backbone_weights(body, config.model.backbone, config.model.weights)
             return segmenter
@@ -190,9 +247,18 @@ class TorchvisionBackend:
         description = read_run(run)
         where = str(run / "config.json")
         config = validate(SegmenterConfig, description["config"], where)
-        segmenter = MaskRCNN(description["names"], config.model, device)
+        parts = Parts.of(description["names"], description.get("inclusions"))
+        segmenter = MaskRCNN(parts, config.model, device, amp=predicting(config.train.amp))
         load_checkpoint(segmenter.network, run, checkpoint)
         return segmenter
+
+
+def predicting(amp: Amp) -> Amp:
+    """How exactly a run that was trained so predicts: bfloat16 on a GPU, never where it was off.
+
+    On a CPU it may be slower than float32, and a run may have been trained elsewhere.
+    """
+    return "off" if amp == "off" else "auto"
 
 
 def load_checkpoint(network: nn.Module, run: Path, checkpoint: str) -> None:

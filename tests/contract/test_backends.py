@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ import pytest
 from PIL import Image as PillowImage
 from safetensors.torch import load_file, save_file
 
-from partlab.config import load_config
+from partlab.config import Config, load_config
 from partlab.errors import (
     BackendUnavailableError,
     ConfigError,
     DatasetError,
     NotFoundError,
     OutputExistsError,
+    UnknownNameError,
 )
 from partlab.masks import area, bbox, decode, encode
 from partlab.progress import Silent, listening
@@ -118,8 +120,12 @@ def run(engine: Any, data: Dataset, tmp_path_factory: pytest.TempPathFactory) ->
 @pytest.fixture(scope="module")
 def trained(run: Path) -> Any:
     segmenter: Any = load_segmenter(run, device="cpu")
-    segmenter.score_threshold = 0.0  # so that a barely trained network says something
     return segmenter
+
+
+def _found(trained: Any, images: Any, objects: Any = None, threshold: float = 0.0) -> Any:
+    """What is found from a low score up: a barely trained network says little else."""
+    return trained.predict(images, objects, threshold=threshold)
 
 
 def _pixels(data: Dataset, count: int = 3) -> list[Any]:
@@ -156,7 +162,7 @@ def test_both_checkpoints_load(run: Path) -> None:
 def test_detections_are_well_formed(trained: Any, data: Dataset) -> None:
     """Boxes and masks in pixels of the image as given, best first, one vector each."""
     images = _pixels(data)
-    for pixels, found in zip(images, trained.predict(images), strict=True):
+    for pixels, found in zip(images, _found(trained, images), strict=True):
         height, width = pixels.shape[:2]
         count = len(found)
         assert count > 0
@@ -176,7 +182,7 @@ def test_detections_are_well_formed(trained: Any, data: Dataset) -> None:
 
 
 def test_masks_lie_in_their_boxes(trained: Any, data: Dataset) -> None:
-    found = trained.predict(_pixels(data, 1))[0]
+    found = _found(trained, _pixels(data, 1))[0]
     for mask, (left, top, right, bottom) in zip(found.masks, found.boxes, strict=True):
         ys, xs = np.nonzero(decode(mask))
         if len(ys):
@@ -195,15 +201,16 @@ def test_no_images_and_tiny_images(trained: Any) -> None:
 def test_the_filter_leaves_no_foreign_part(trained: Any, data: Dataset) -> None:
     """P-02: never a foreign part, its probability is 0, nothing is renormalised."""
     images = _pixels(data)
-    allowed = [[2, 3], [0], []]
-    for own, found in zip(allowed, trained.predict(images, allowed), strict=True):
+    objects = ["dog", ["cat"], ()]
+    allowed = [[2, 3], [0, 1], []]
+    for own, found in zip(allowed, _found(trained, images, objects), strict=True):
         foreign = [label for label in range(len(NAMES)) if label not in own]
         assert set(found.labels.tolist()) <= set(own)
         assert (found.probabilities[:, foreign] == 0).all()
         assert (found.scores > 0).all()
         assert bool(len(found)) == bool(own)
-    free = trained.predict(images)
-    everything = trained.predict(images, [range(len(NAMES)), None, [0, 1, 2, 3]])
+    free = _found(trained, images)
+    everything = _found(trained, images, [("dog", "cat"), None, {"cat", "dog"}])
     for one, other in zip(free, everything, strict=True):
         np.testing.assert_array_equal(one.scores, other.scores)
         np.testing.assert_array_equal(one.labels, other.labels)
@@ -212,37 +219,98 @@ def test_the_filter_leaves_no_foreign_part(trained: Any, data: Dataset) -> None:
 def test_filtered_scores_are_the_unfiltered_probabilities(trained: Any, data: Dataset) -> None:
     """Each vector with the filter is one without it, foreign columns zeroed."""
     images = _pixels(data, 1)
-    trained.score_threshold = 0.0
-    own = [0, 1]
-    filtered = trained.predict(images, [own])[0].probabilities
-    free = trained.predict(images)[0].probabilities.copy()
+    filtered = _found(trained, images, ["cat"])[0].probabilities
+    free = _found(trained, images)[0].probabilities.copy()
     free[:, 2:] = 0
     gaps = np.abs(filtered[:, None] - free[None]).max(2).min(1)
     assert np.median(gaps) < 1e-6  # NMS may keep another of two overlapping boxes
 
 
 def test_both_ways_at_once_are_the_two_ways(trained: Any, data: Dataset) -> None:
-    if not hasattr(trained, "predict_both"):
-        pytest.skip("this backend predicts the two ways one after the other")
-    images, allowed = _pixels(data), [[0, 1], [2, 3], [0, 1]]
-    for found, alone in zip(
-        trained.predict_both(images, allowed),
-        (trained.predict(images), trained.predict(images, allowed)),
-        strict=True,
-    ):
-        for one, other in zip(found, alone, strict=True):
-            np.testing.assert_array_equal(one.scores, other.scores)
-            assert one.masks == other.masks
+    images, objects = _pixels(data), ["cat", "dog", None]
+    for threshold in (None, 0.0):
+        both = trained.predict_both(images, objects, threshold=threshold)
+        free = trained.predict(images, threshold=threshold)
+        filtered = trained.predict(images, objects, threshold=threshold)
+        for found, alone in zip(both, (free, filtered), strict=True):
+            assert _same(found, alone)
 
 
 def test_the_threshold_cuts_weak_detections(trained: Any, data: Dataset) -> None:
+    """An argument of one call, which the next knows nothing of; its own without one."""
     images = _pixels(data, 1)
-    scores = trained.predict(images)[0].scores
-    trained.score_threshold = middle = float(np.median(scores))
-    try:
-        assert (trained.predict(images)[0].scores >= middle).all()
-    finally:
-        trained.score_threshold = 0.0
+    (free,) = _found(trained, images)
+    middle = float(np.median(free.scores))
+    (kept,) = _found(trained, images, threshold=middle)
+    np.testing.assert_array_equal(kept.scores, free.scores[free.scores >= np.float32(middle)])
+    assert _same(_found(trained, images), [free])
+    own = float(trained.config.score_threshold)
+    assert _same(trained.predict(images), _found(trained, images, threshold=own))
+
+
+def test_it_tells_what_it_knows(trained: Any, data: Dataset) -> None:
+    assert trained.names == trained.parts.names == NAMES
+    assert trained.objects == ("cat", "dog")
+    assert isinstance(trained.config, Config)
+    with pytest.raises(UnknownNameError, match="unknown object category 'dgo'") as error:
+        trained.predict(_pixels(data, 2), ["cat", "dgo"])
+    assert "dog" in str(error.value.hint)
+    with pytest.raises(ConfigError, match="of 2 images were asked for, 1 given"):
+        trained.predict(_pixels(data, 2), "cat")
+    with pytest.raises(ConfigError, match="of 2 images were asked for, 3 given"):
+        trained.predict_both(_pixels(data, 2), ["cat"] * 3)
+
+
+def _same(found: Any, other: Any) -> bool:
+    """Whether two lists of detections are the same to the last bit."""
+    return len(found) == len(other) and all(
+        np.array_equal(one.boxes, two.boxes)
+        and np.array_equal(one.labels, two.labels)
+        and np.array_equal(one.scores, two.scores)
+        and np.array_equal(one.probabilities, two.probabilities)
+        and one.masks == two.masks
+        for one, two in zip(found, other, strict=True)
+    )
+
+
+def _odd_shapes() -> list[Any]:
+    """Pictures whose shapes differ in every way: a network is easily led astray by the first."""
+    rng = np.random.default_rng(5)
+    sizes = [(627, 1200), (96, 96), (40, 500), (500, 40), (97, 64), (1, 1), (33, 31)]
+    return [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+
+
+def test_a_prediction_follows_from_its_picture_alone(run: Path, data: Dataset) -> None:
+    """Not from what came before, nor from the pictures beside it, their order or number."""
+    pictures = [*_odd_shapes(), *_pixels(data)]
+    alone = [
+        _found(load_segmenter(run, device="cpu"), [picture], [("cat", "dog")])[0]
+        for picture in pictures
+    ]
+    rng = np.random.default_rng(1)
+    for _ in range(4):
+        segmenter = load_segmenter(run, device="cpu")
+        order = rng.permutation(len(pictures)).tolist()
+        while order:
+            batch = [order.pop() for _ in range(min(int(rng.integers(1, 6)), len(order)))]
+            objects = [("cat", "dog")] * len(batch)
+            found = _found(segmenter, [pictures[i] for i in batch], objects)
+            assert _same(found, [alone[i] for i in batch])
+
+
+def test_threads_with_other_wishes_do_not_meet(trained: Any, data: Dataset) -> None:
+    """Other thresholds and filters at the same time: each gets what it gets alone."""
+    pictures = [*_pixels(data), *_odd_shapes()]
+    wishes = [("cat", 0.0), (None, 0.0), ("dog", 0.3), ((), 0.0), (("dog", "cat"), 0.15)]
+
+    def answer(wish: tuple[Any, float]) -> Any:
+        owner, threshold = wish
+        return _found(trained, pictures, [owner] * len(pictures), threshold)
+
+    alone = [answer(wish) for wish in wishes]
+    with ThreadPoolExecutor(len(wishes)) as pool:
+        together = list(pool.map(answer, wishes * 2))
+    assert all(_same(one, two) for one, two in zip(together, alone * 2, strict=True))
 
 
 def test_evaluation_runs_on_it(trained: Any, data: Dataset) -> None:

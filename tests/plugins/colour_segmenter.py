@@ -2,7 +2,7 @@
 
 It learns one colour per part category and finds the connected columns of that colour. Parts of
 different object categories may share a colour, so the category filter matters; and its scores
-depend in the fifth digit on the other images of the batch, as a padded network's do.
+depend in the fifth digit on the other images of the batch, as a network's on a GPU may.
 """
 
 import os
@@ -21,9 +21,11 @@ from partlab.config import Config
 from partlab.errors import DatasetError, NotFoundError
 from partlab.images import load_image
 from partlab.masks import BoolMask, decode, encode, from_segmentation
+from partlab.parts import Parts
 from partlab.progress import track
 from partlab.schema import Dataset
-from segmenter.protocol import Detections, Pixels, backends
+from segmenter.objects import Objects, allowed_each
+from segmenter.protocol import Detections, Pixels, SegmenterBase, backends
 from segmenter.runs import read_run, write_run
 
 TOLERANCE = 24
@@ -35,23 +37,33 @@ INCLUSIONS = {"cat": {"ear": "head"}, "car": {"wheel": "body"}}
 
 
 class ColourConfig(Config):
-    """Nothing to set."""
+    """All there is to set."""
+
+    score_threshold: float = 0.0
 
 
-class ColourSegmenter:
-    def __init__(self, names: Sequence[str], colours: NDArray[np.float32]) -> None:
-        self.names, self.colours = tuple(names), colours
+class ColourSegmenter(SegmenterBase):
+    def __init__(self, parts: Parts | Sequence[str], colours: NDArray[np.float32]) -> None:
+        self.parts = parts if isinstance(parts, Parts) else Parts.of(parts)
+        self.config, self.colours = ColourConfig(), colours
         self.pause = float(os.environ.get("COLOUR_SEGMENTER_PAUSE", 0))
 
     def predict(
-        self, images: Sequence[Pixels], allowed: Sequence[Sequence[int] | None] | None = None
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects] | None = None,
+        *,
+        threshold: float | None = None,
     ) -> list[Detections]:
         time.sleep(self.pause * len(images))
+        allowed = allowed_each(self.parts, objects, len(images))
+        floor = self.config.score_threshold if threshold is None else threshold
         wobble = 1 - 1e-5 * (sum(sum(image.shape) for image in images) % 97)
-        filters = allowed or [None] * len(images)
-        return [self._find(i, f, wobble) for i, f in zip(images, filters, strict=True)]
+        return [self._find(i, own, wobble, floor) for i, own in zip(images, allowed, strict=True)]
 
-    def _find(self, image: Pixels, allowed: Sequence[int] | None, wobble: float) -> Detections:
+    def _find(
+        self, image: Pixels, allowed: Sequence[int] | None, wobble: float, floor: float
+    ) -> Detections:
         found = []
         for colour in np.unique(self.colours, axis=0):
             near = np.abs(image.astype(np.float32) - colour).max(2) < TOLERANCE
@@ -62,6 +74,7 @@ class ColourSegmenter:
                 vector[[label for label in range(len(own)) if label not in allowed]] = 0
             if vector.any():
                 found += [_one(mask, vector, wobble) for mask in _instances(near)]
+        found = [each for each in found if each[1].max() >= np.float32(floor)]
         found.sort(key=lambda each: -float(each[1].max()))
         return _detections(found, len(self.names))
 
@@ -123,11 +136,13 @@ class ColourBackend:
     def load(
         self, run: Path, *, checkpoint: str = "best", device: str | None = None
     ) -> ColourSegmenter:
+        described = read_run(run)
+        parts = Parts.of(described["names"], described.get("inclusions"))
         file = run / f"{checkpoint}.safetensors"
         if not file.is_file():
             raise NotFoundError(f"{run} has no checkpoint {file.name}")
         try:
-            return ColourSegmenter(read_run(run)["names"], load_file(file)["colours"])
+            return ColourSegmenter(parts, load_file(file)["colours"])
         except SafetensorError as error:
             raise DatasetError(f"{file} is damaged: {error}") from error
 

@@ -8,12 +8,12 @@ from safetensors.torch import save_file
 
 from partlab.errors import DatasetError
 from partlab.images import load_image
+from partlab.parts import Parts
 from pseudolabel.engine import label_images, unite
 from pseudolabel.settings import Settings, Thresholds
 from pseudolabel.store import Store
 from segmenter.fit import SegmenterConfig
 from segmenter.part_rcnn import ModelConfig
-from segmenter.protocol import object_labels
 from segmenter.runs import load_segmenter, write_run
 from segmenter.torchvision_backend import MaskRCNN
 
@@ -39,7 +39,9 @@ def run(tmp_path_factory):
     config = SegmenterConfig(model=TINY).model_dump(mode="json")
     described = {"backend": "torchvision", "config": config, "inclusions": INCLUSIONS}
     write_run(place, described | {"names": list(NAMES)})
-    save_file(MaskRCNN(NAMES, TINY, "cpu").network.state_dict(), place / "best.safetensors")
+    save_file(
+        MaskRCNN(Parts.of(NAMES), TINY, "cpu").network.state_dict(), place / "best.safetensors"
+    )
     return place
 
 
@@ -74,12 +76,11 @@ def test_rows_are_what_the_segmenter_alone_finds(run, drawings, tmp_path):
     """One image a batch: nothing but the union and the threshold stands between."""
     single = ALL.model_copy(update={"batch_size": 1})
     store = label_images(drawings, run, tmp_path / "out", single, workers=0, device="cpu").store
-    segmenter, labels = load_segmenter(run, device="cpu"), object_labels(NAMES)
-    segmenter.score_threshold = 0.0
+    segmenter = load_segmenter(run, device="cpu")
     for row in store.rows():
         if row.status != "unreadable":
             pixels = load_image(store.image_path(row))
-            (found,) = segmenter.predict([pixels], [labels[row.object]])
+            (found,) = segmenter.predict([pixels], [row.object], threshold=0.0)
             assert row.masks == unite(found, ALL.thresholds.of(NAMES))
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from partlab.errors import ConfigError, NotFoundError
+from partlab.parts import Parts
 from segmenter.detectron2_settings import Detectron2ModelConfig
 
 pytest.importorskip("detectron2", reason="detectron2 is not installed (partlab doctor)")
@@ -22,6 +23,7 @@ from segmenter.detectron2_rcnn import (
     Detectron2MaskRCNN,
     Detectron2RCNN,
     PartMaskHead,
+    filtered,
     load_pretrained,
 )
 
@@ -100,39 +102,43 @@ def _proposals(count: int) -> Instances:
     return found
 
 
+def _select(layers: Any, predictions: Any, proposals: Any, allowed: Any = (None, None)) -> Any:
+    """Detections of both images, and their rows."""
+    return zip(*layers.select(predictions, proposals, allowed, threshold=0.0), strict=True)
+
+
 @pytest.mark.parametrize("loss", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("rule", ["argmax", "multi"])
 def test_the_filter_zeroes_foreign_columns_only(loss: str, rule: str) -> None:
     """P-02 on the full vectors; allowed columns and background stay exactly as they were."""
     layers, predictions, proposals = _layers(loss=loss, label_rule=rule)
     free = layers.predict_probs(predictions, proposals)
-    layers.allowed = [[3, 30], None]
-    filtered = layers.predict_probs(predictions, proposals)
+    allowed = [[3, 30], None]
+    kept = [filtered(vectors, own) for vectors, own in zip(free, allowed, strict=True)]
     own = torch.tensor([3, 30, PARTS])
-    assert torch.equal(filtered[0][:, own], free[0][:, own])
+    assert torch.equal(kept[0][:, own], free[0][:, own])
     foreign = [label for label in range(PARTS) if label not in (3, 30)]
-    assert filtered[0][:, foreign].abs().max() == 0
-    assert torch.equal(filtered[1], free[1])
-    found, rows = layers.inference(predictions, proposals)
+    assert kept[0][:, foreign].abs().max() == 0
+    assert torch.equal(kept[1], free[1])
+    found, rows = _select(layers, predictions, proposals, allowed)
     assert set(found[0].pred_classes.tolist()) == {3, 30}
-    assert torch.equal(found[0].probabilities, filtered[0][rows[0], :-1])
+    assert torch.equal(found[0].probabilities, kept[0][rows[0], :-1])
     picked = found[0].probabilities.gather(1, found[0].pred_classes[:, None])[:, 0]
     assert torch.equal(found[0].scores, picked)
 
 
 def test_argmax_gives_a_row_one_label_and_multi_several() -> None:
     layers, predictions, proposals = _layers(label_rule="argmax")
-    _, rows = layers.inference(predictions, proposals)
+    _, rows = _select(layers, predictions, proposals)
     assert len(set(rows[0].tolist())) == len(rows[0])
     layers, predictions, proposals = _layers(label_rule="multi")
-    _, rows = layers.inference(predictions, proposals)
+    _, rows = _select(layers, predictions, proposals)
     assert len(set(rows[0].tolist())) < len(rows[0])
 
 
 def test_rows_without_an_own_part_are_dropped() -> None:
     layers, predictions, proposals = _layers()
-    layers.allowed = [[], [5]]
-    found, _ = layers.inference(predictions, proposals)
+    found, _ = _select(layers, predictions, proposals, [[], [5]])
     assert len(found[0]) == 0
     assert set(found[1].pred_classes.tolist()) == {5}
 
@@ -140,7 +146,7 @@ def test_rows_without_an_own_part_are_dropped() -> None:
 def test_rows_that_are_not_finite_do_not_shift_the_vectors() -> None:
     layers, (scores, deltas), proposals = _layers()
     scores[0] = float("nan")
-    found, _ = layers.inference((scores, deltas), proposals)
+    found, _ = _select(layers, (scores, deltas), proposals)
     picked = found[0].probabilities.gather(1, found[0].pred_classes[:, None])[:, 0]
     assert torch.equal(found[0].scores, picked)
 
@@ -155,7 +161,9 @@ def test_rows_that_are_not_finite_do_not_shift_the_vectors() -> None:
 )
 def test_every_setting_trains_and_predicts(changes: dict[str, Any]) -> None:
     torch.manual_seed(0)
-    segmenter = Detectron2MaskRCNN(["cat:head", "cat:tail"], TINY.model_copy(update=changes), "cpu")
+    segmenter = Detectron2MaskRCNN(
+        Parts.of(["cat:head", "cat:tail"]), TINY.model_copy(update=changes), "cpu"
+    )
     masks = torch.zeros(2, 64, 64, dtype=torch.uint8)
     masks[0, 5:30, 5:30], masks[1, 30:60, 20:60] = 1, 1
     boxes = torch.tensor([[5.0, 5, 30, 30], [20, 30, 60, 60]])

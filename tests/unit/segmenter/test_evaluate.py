@@ -14,15 +14,18 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from partlab.coco import write_coco
+from partlab.config import Config
 from partlab.errors import DatasetError, MaskError, NotFoundError
 from partlab.files import write_lines
 from partlab.masks import decode, encode
+from partlab.parts import Parts
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.ap import mask_ap
 from segmenter.composite_metrics import PixelMeter
 from segmenter.evaluate import EvaluationSettings, evaluate
 from segmenter.evaluation_file import evaluate_run
-from segmenter.protocol import Detections, object_labels
+from segmenter.objects import allowed_each
+from segmenter.protocol import Detections, SegmenterBase
 
 PARTS = ("cat:head", "cat:tail", "dog:head", "dog:tail")
 SIZE = (48, 60)  # height, width
@@ -53,30 +56,33 @@ def _dataset(folder: Path, images: Sequence[tuple[str | None, dict[str, Box]]]) 
     return replace(data, path=folder / "annotations" / "val.json")
 
 
-class Scripted:
+class Scripted(SegmenterBase):
     """Finds what the script says for the picture whose pixels all have the value `number`.
 
     `script[number]` lists (box, {part name: probability}).
     """
 
-    score_threshold = 0.3
+    config = Config()
 
     def __init__(self, script: dict[int, Any], names: Sequence[str] = PARTS) -> None:
-        self.names, self.script = tuple(names), script
+        self.parts, self.script = Parts.of(names), script
         self.calls: list[Any] = []
 
-    def predict(self, images: Sequence[Any], allowed: Any = None) -> list[Detections]:
-        self.calls.append((len(images), allowed, self.score_threshold))
-        filters = allowed or [None] * len(images)
-        return [self._one(int(i[0, 0, 0]), f) for i, f in zip(images, filters, strict=True)]
+    def predict(
+        self, images: Sequence[Any], objects: Any = None, *, threshold: float | None = None
+    ) -> list[Detections]:
+        self.calls.append((len(images), objects, threshold))
+        allowed = allowed_each(self.parts, objects, len(images))
+        floor = 0.3 if threshold is None else threshold
+        return [self._one(int(i[0, 0, 0]), a, floor) for i, a in zip(images, allowed, strict=True)]
 
-    def _one(self, number: int, allowed: Sequence[int] | None) -> Detections:
+    def _one(self, number: int, allowed: Sequence[int] | None, floor: float) -> Detections:
         found = []
         for box, wanted in self.script.get(number, []):
             vector = np.array([wanted.get(name, 0.0) for name in self.names], np.float32)
             if allowed is not None:
                 vector[[i for i in range(len(vector)) if i not in allowed]] = 0
-            if vector.max() > 0 and vector.max() >= self.score_threshold:
+            if vector.max() > 0 and vector.max() >= floor:
                 found.append((box, vector))
         found.sort(key=lambda each: -each[1].max())
         vectors = np.array([v for _, v in found], np.float32).reshape(-1, len(self.names))
@@ -173,10 +179,9 @@ def test_ap_is_that_of_the_detections_whatever_the_batches(pets: Dataset) -> Non
         for n in (1, 2, 3, 4)
     }
     segmenter = Scripted(script)
-    segmenter.score_threshold = 0.0
     results = []
     for image in pets.images:
-        found = segmenter.predict([np.full((1, 1, 1), image.id)])[0]
+        found = segmenter.predict([np.full((1, 1, 1), image.id)], threshold=0.0)[0]
         for label, rle, score in zip(found.labels, found.masks, found.scores, strict=True):
             id = pets.categories[int(label)].id
             results.append({"image_id": image.id, "category_id": id, "segmentation": rle})
@@ -228,8 +233,7 @@ def test_the_known_class_is_stated_or_told_by_the_masks(tmp_path: Path) -> None:
     )
     segmenter = Scripted({})
     found = evaluate(segmenter, data, EvaluationSettings(batch_size=5))
-    labels = object_labels(PARTS)
-    assert segmenter.calls[-1][1] == [labels["cat"], labels["dog"], [0, 1, 2, 3], None, []]
+    assert segmenter.calls[-1][1] == [("cat",), ("dog",), ("cat", "dog"), None, ()]
     assert found.images_without_class == 1
 
 
@@ -239,18 +243,20 @@ def test_weak_detections_count_for_ap_but_not_in_the_composite(pets: Dataset) ->
     found = evaluate(segmenter, pets)
     assert found.without_cf.ap.per_category[30].ap == _close(1)
     assert found.without_cf.pixels.foreground_pixel_accuracy == 0.0
-    assert segmenter.score_threshold == 0.3  # given back
     assert {call[2] for call in segmenter.calls} == {0.001}
     assert evaluate(segmenter, pets, EvaluationSettings(score_threshold=0.1)).with_cf.ap.ap == 0.0
 
 
 def test_a_backend_may_share_its_backbone(pets: Dataset) -> None:
     class Sharing(Scripted):
-        def predict_both(self, images: Sequence[Any], allowed: Any) -> Any:
-            self.shared = getattr(self, "shared", 0) + len(images)
-            return Scripted.predict(self, images), Scripted.predict(self, images, allowed)
+        shared = 0
 
-        def predict(self, images: Sequence[Any], allowed: Any = None) -> list[Detections]:
+        def predict_both(self, images: Sequence[Any], objects: Any, **more: Any) -> Any:
+            self.shared += len(images)
+            alone = Scripted.predict
+            return alone(self, images, **more), alone(self, images, objects, **more)
+
+        def predict(self, *args: Any, **more: Any) -> list[Detections]:
             raise AssertionError("the shared way was not taken")
 
     segmenter = Sharing(_perfect(pets))

@@ -89,8 +89,8 @@ def test_a_run_folder_holds_what_it_promises(data, tmp_path) -> None:
     assert [m["epoch"] for m in read_metrics(run) if "val_ap50" in m] == [1, 2]
     segmenter = load_segmenter(run)
     picture = np.zeros((40, 60, 3), np.uint8)
-    free, kept = segmenter.predict_both([picture], [[3]])
-    assert set(kept[0].labels.tolist()) <= {3}
+    free, kept = segmenter.predict_both([picture], ["car"])
+    assert set(kept[0].labels.tolist()) <= set(segmenter.parts.by_object["car"])
     assert all(rle["size"] == [40, 60] for rle in free[0].masks)
 
 

@@ -75,8 +75,8 @@ def test_the_filter_acts_inside_the_head(scene, rule) -> None:
     images, sizes, _ = scene
     with torch.inference_mode():
         features, proposals, _ = network.propose(images, sizes)
-        free = network.roi_heads.find(features, proposals, sizes, [None, None])
-        kept = network.roi_heads.find(features, proposals, sizes, [[1, 4], [5]])
+        free = network.roi_heads.find(features, proposals, sizes, [None, None], threshold=0.0)
+        kept = network.roi_heads.find(features, proposals, sizes, [[1, 4], [5]], threshold=0.0)
     assert set(kept[0].labels.tolist()) <= {1, 4}
     assert set(kept[1].labels.tolist()) == {5}
     assert torch.equal(kept[1].scores, kept[1].probabilities[:, 5])
@@ -157,6 +157,6 @@ def test_an_image_without_proposals_has_no_detections(scene) -> None:
     with torch.inference_mode():
         features, _, _ = network.propose(images, sizes)
         nothing = [torch.zeros(0, 4)] * 2
-        found = network.roi_heads.find(features, nothing, sizes, [None, [1]])
+        found = network.roi_heads.find(features, nothing, sizes, [None, [1]], threshold=0.0)
     assert [len(each.labels) for each in found] == [0, 0]
     assert found[0].masks.shape[0] == 0
