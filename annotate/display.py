@@ -7,6 +7,7 @@
 The picture shows itself in a notebook; `.save("file.png")` keeps it.
 """
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, overlay
-from annotate.sheet import Wish, choose, draw_image, draw_sheet
+from annotate.sheet import Wish, choose, make_sheet
 from partlab.composite import Layer
 from partlab.errors import ConfigError
 from partlab.images import load_image
@@ -83,10 +84,12 @@ def show(
     (`head` or `ram:head`) leaves out all others.
 
     Raises:
-        NotFoundError: no such image in the data set, or its picture is missing.
+        NotFoundError: no such image in the data set, or no such picture.
         UnknownNameError: no such part.
-        DatasetError: the picture is damaged.
-        ConfigError: masks without the names of their parts.
+        DatasetError: a picture is damaged, or none of a data set's can be read.
+        ConfigError: masks without the names of their parts, or of another picture or segmenter.
+
+    What of a data set cannot be drawn is told by a Python warning.
     """
     if isinstance(source, Dataset):
         return _of_dataset(source, what, part, style)
@@ -98,6 +101,7 @@ def show(
     known = parts if isinstance(parts, Parts) else Parts.of(parts)
     pixels = source if isinstance(source, np.ndarray) else load_image(source)
     layers = list(what) if isinstance(what, Sequence) else _layers(what)
+    _check(layers, pixels.shape[:2], known)
     wanted = range(len(known)) if part is None else known.called(part)
     kept = [layer for layer in layers if layer.label in wanted]
     return overlay(pixels, kept, known.names, parents=known.parents, style=style)
@@ -106,12 +110,34 @@ def show(
 def _of_dataset(data: Dataset, what: Any, part: str | None, style: Style) -> PillowImage.Image:
     if part is not None:
         data.parts.called(part)
-    if what is None:
-        return draw_sheet(choose([data], Wish(part=part)), part=part, style=style)
-    image = data.find_image(what) if isinstance(what, str) else what
-    if isinstance(image, int):
-        image = data.find_id(image)
-    return draw_image(data, image, part=part, style=style)
+    chosen = choose([data], Wish(part=part)) if what is None else [(data, _image(data, what))]
+    sheet = make_sheet(chosen, part=part, style=style)
+    for note in sheet.notes():
+        warnings.warn(note, stacklevel=3)
+    return sheet.picture
+
+
+def _image(data: Dataset, what: Image | str | int) -> Image:
+    if isinstance(what, Image):
+        return what
+    return data.find_image(what) if isinstance(what, str) else data.find_id(what)
+
+
+def _check(layers: Sequence[Layer], size: tuple[int, ...], parts: Parts) -> None:
+    """Masks of another picture or of another segmenter would be left out without a word."""
+    for layer in layers:
+        height, width = layer.rle["size"]
+        if (height, width) != size:
+            raise ConfigError(
+                f"a mask of {width} x {height} pixels does not belong to a picture of "
+                f"{size[1]} x {size[0]}",
+                hint="show masks on the picture they were found in, at the same size",
+            )
+        if not 0 <= layer.label < len(parts):
+            raise ConfigError(
+                f"a mask has the label {layer.label}, and there are {len(parts)} parts",
+                hint="give the parts of the segmenter that found it",
+            )
 
 
 def _layers(found: Found) -> list[Layer]:

@@ -2,7 +2,7 @@
 
 import io
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,15 +12,17 @@ from PIL import Image as PillowImage
 from annotate.draw import PLAIN, Style, contact_sheet, layers_of, overlay
 from partlab.errors import (
     DatasetError,
+    MaskError,
     NotFoundError,
     OutputExistsError,
     PartlabError,
     UnknownNameError,
 )
 from partlab.files import write_bytes
-from partlab.images import load_image
+from partlab.images import image_size, load_image
+from partlab.masks import area, from_segmentation
 from partlab.progress import track
-from partlab.schema import Dataset, Image
+from partlab.schema import Annotation, Dataset, Image
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +95,25 @@ def _is(dataset: Dataset, label: int, part: str) -> bool:
     return part in (dataset.names[label], dataset.categories[label].part)
 
 
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A drawn sheet, and what is missing on it: file names, and sentences that name masks."""
+
+    picture: PillowImage.Image
+    unreadable: list[str]
+    not_drawn: list[str]
+
+    def notes(self) -> list[str]:
+        """What is missing, a line for each kind, for people."""
+        lines = []
+        if self.unreadable:
+            lines.append(f"{len(self.unreadable)} pictures cannot be read")
+        if self.not_drawn:
+            were = "mask was" if len(self.not_drawn) == 1 else "masks were"
+            lines.append(f"{len(self.not_drawn)} {were} not drawn, first {self.not_drawn[0]}")
+        return lines
+
+
 def draw_sheet(
     chosen: Sequence[tuple[Dataset, Image]],
     *,
@@ -108,21 +129,67 @@ def draw_sheet(
     Raises:
         DatasetError: none of the images can be read; the reason of the first is given.
     """
-    pictures, names, problems = [], [], []
+    return make_sheet(chosen, part=part, style=style, columns=columns, captions=captions).picture
+
+
+def make_sheet(
+    chosen: Sequence[tuple[Dataset, Image]],
+    *,
+    part: str | None = None,
+    style: Style = PLAIN,
+    columns: int | None = None,
+    captions: bool = True,
+) -> Sheet:
+    """As `draw_sheet`, and which pictures and masks are not on it.
+
+    Raises:
+        DatasetError: none of the images can be read; the reason of the first is given.
+    """
+    pictures: list[PillowImage.Image] = []
+    names: list[str] = []
+    unreadable: list[str] = []
+    not_drawn: list[str] = []
+    problem: PartlabError | None = None
     for dataset, image in track(chosen, "drawing", len(chosen)):
         try:
             pictures.append(draw_image(dataset, image, part=part, style=style))
             names.append(image.file_name)
+            not_drawn += _undrawn(dataset, image, part)
         except PartlabError as error:
             log.warning("%s", error.message)
-            problems.append(error)
+            problem = problem or error
+            unreadable.append(image.file_name)
             pictures.append(PillowImage.new("RGB", (style.side, style.side), (226, 228, 232)))
             names.append(f"unreadable: {image.file_name}")
-    if problems and len(problems) == len(chosen):
-        raise DatasetError(f"no image can be read: {problems[0].message}")
-    if len(pictures) == 1:
-        return pictures[0]
-    return contact_sheet(pictures, names if captions else None, columns)
+    if problem and len(unreadable) == len(chosen):
+        raise DatasetError(f"no image can be read: {problem.message}", hint=problem.hint)
+    single = len(pictures) == 1
+    sheet = pictures[0] if single else contact_sheet(pictures, names if captions else None, columns)
+    return Sheet(sheet, unreadable, not_drawn)
+
+
+def _undrawn(dataset: Dataset, image: Image, part: str | None) -> Iterator[str]:
+    """The masks of an image that `draw_image` leaves out, and why."""
+    size = image_size(dataset.image_path(image))
+    for a in dataset.annotations_of(image):
+        label = dataset.label_of.get(a.category_id)
+        if part is not None and (label is None or not _is(dataset, label, part)):
+            continue
+        if reason := _why_not(a, image, size, known=label is not None):
+            yield f"annotation {a.id} of {image.file_name}: {reason}"
+
+
+def _why_not(a: Annotation, image: Image, size: tuple[int, int], *, known: bool) -> str | None:
+    if not known:
+        return f"there is no category {a.category_id}"
+    if size != (image.width, image.height):
+        stated = f"its record says {image.width} x {image.height}"
+        return f"the picture is {size[0]} x {size[1]} as shown, {stated}"
+    try:
+        covers = area(from_segmentation(a.segmentation, image.height, image.width))
+    except MaskError as error:
+        return error.message
+    return None if covers else "it covers no pixel"
 
 
 def draw_image(

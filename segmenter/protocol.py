@@ -110,6 +110,10 @@ class SegmenterBase:
 
     parts: Parts
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.parts):,} parts of {len(self.parts.objects):,} objects"
+        return f"{type(self).__name__}({counts})"
+
     @property
     def names(self) -> tuple[str, ...]:
         """`object:part` for each label."""
