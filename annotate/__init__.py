@@ -1,1 +1,39 @@
 """People: formats, checks, statistics, samples, and the procedural part world."""
+
+from typing import TYPE_CHECKING
+
+from partlab.lazy import room
+
+if TYPE_CHECKING:
+    from annotate.check import check_dataset, check_folder
+    from annotate.convert import export_folder, import_folder
+    from annotate.display import show
+    from annotate.draw import Style
+    from annotate.split import split_dataset
+    from annotate.world import WorldConfig, make_world
+
+__all__ = [
+    "Style",
+    "WorldConfig",
+    "check_dataset",
+    "check_folder",
+    "export_folder",
+    "import_folder",
+    "make_world",
+    "show",
+    "split_dataset",
+]
+__getattr__, __dir__ = room(
+    __name__,
+    {
+        "Style": "annotate.draw",
+        "WorldConfig": "annotate.world",
+        "check_dataset": "annotate.check",
+        "check_folder": "annotate.check",
+        "export_folder": "annotate.convert",
+        "import_folder": "annotate.convert",
+        "make_world": "annotate.world",
+        "show": "annotate.display",
+        "split_dataset": "annotate.split",
+    },
+)

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from packaging.requirements import Requirement
 
 from partlab.errors import PartlabError
+from segmenter.later import compiler_later
 from segmenter.protocol import DETECTRON2_INSTALL
 
 State = Literal["present", "missing", "broken"]
@@ -136,7 +137,9 @@ def _names() -> Found:
 def _torch() -> Found:
     if find_spec("torch") is None:
         return "missing", "", "pip install torch torchvision"
-    torch, vision = import_module("torch"), import_module("torchvision")
+    torch = import_module("torch")
+    with compiler_later():
+        vision = import_module("torchvision")
     device = "CUDA" if torch.cuda.is_available() else "CPU"
     threads = f"{torch.get_num_threads()} CPU threads"
     found = f"torch {torch.__version__}, torchvision {vision.__version__}, {device}, {threads}"

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.masks import BoolMask, Rle, area, decode
+from partlab.parts import walk_out
 
 BACKGROUND = 0
 
@@ -42,18 +43,11 @@ def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int
         best[layer.label] = max(rank, best.get(layer.label, rank))
 
     def key(position: int) -> tuple[_Rank, int, _Rank]:
-        around = _ancestors(layers[position].label, parents)
+        around = walk_out(layers[position].label, parents)
         ranks = [best[label] for label in around if label in best]
         return max([own[position], *ranks]), len(around), own[position]
 
     return sorted(range(len(layers)), key=key)
-
-
-def _ancestors(label: int, parents: Mapping[int, int]) -> list[int]:
-    chain: list[int] = []
-    while (label := parents.get(label, -1)) >= 0 and label not in chain:
-        chain.append(label)
-    return chain
 
 
 def flatten(

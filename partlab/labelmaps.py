@@ -172,6 +172,10 @@ class LabelMaps:
         self._labels, self._names = self._table["labels"], self._table["file_name"]
         self._codec = pa.Codec("zstd")
 
+    def __repr__(self) -> str:
+        known = f"{len(self):,} images, {len(self.names):,} parts"
+        return f"LabelMaps({self.path}, {known} of {len(self.objects):,} objects)"
+
     def __getstate__(self) -> Path:
         return self.path
 

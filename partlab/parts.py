@@ -6,14 +6,14 @@ A data set, a segmenter and a vocabulary each have one `Parts`. A label is a 0-b
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
 
 from partlab.errors import ConfigError, SchemaError, UnknownNameError
 
-T = TypeVar("T", int, str)
+T = TypeVar("T", bound=Hashable)
 Inclusions = dict[str, dict[str, str]]
 """Per object category: inner (smaller) part -> outer (larger) part (M-04)."""
 
@@ -44,6 +44,24 @@ def walk_out(start: T, outer_of: Mapping[T, T]) -> tuple[T, ...]:
     while (around := outer_of.get(found[-1])) is not None and around not in found:
         found.append(around)
     return tuple(found[1:])
+
+
+def related(a: T, b: T, outer_of: Mapping[T, T]) -> bool:
+    """Whether one of two parts lies in the other, maybe through others."""
+    return b in walk_out(a, outer_of) or a in walk_out(b, outer_of)
+
+
+def circles(outer_of: Mapping[T, T]) -> list[tuple[T, ...]]:
+    """Inclusions that lead back to where they began, each once, the first part again at the end."""
+    found: list[tuple[T, ...]] = []
+    done: set[T] = set()
+    for start in outer_of:
+        path: tuple[T, ...] = (start, *walk_out(start, outer_of))
+        back: T | None = outer_of.get(path[-1])
+        if back is not None and not done & set(path):
+            found.append((*path[path.index(back) :], back))
+        done.update(path)
+    return found
 
 
 @dataclass(frozen=True)
@@ -92,6 +110,20 @@ class Parts:
             if owner not in self.by_object:
                 raise UnknownNameError("object category", owner, self.objects)
         return tuple(label for owner in objects for label in self.by_object[owner])
+
+    def called(self, name: str) -> tuple[int, ...]:
+        """Labels of the part `object:part`, or of all parts called so: `head`.
+
+        Raises:
+            UnknownNameError: there is no such part; near names are suggested.
+        """
+        if name in self.label:
+            return (self.label[name],)
+        found = tuple(at for at, full in enumerate(self.names) if split_name(full)[1] == name)
+        if not found:
+            bare = (split_name(full)[1] for full in self.names)
+            raise UnknownNameError("part category", name, {*self.names, *bare})
+        return found
 
     @cached_property
     def parents(self) -> Mapping[int, int]:

@@ -11,17 +11,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from reprlib import Repr
 from typing import Any, Generic, Self, TypeVar
 
 import orjson
 
-from partlab.errors import NotFoundError, UnknownNameError
+from partlab.errors import NotFoundError
 from partlab.parts import Inclusions, Parts, folded, join_name, split_name
 from partlab.spelling import whole
 
 T = TypeVar("T")
 OURS = "partlab"
 Raw = dict[str, Any]
+_SHORT = Repr()
+_SHORT.maxstring = 60
 
 
 class Field(Generic[T]):
@@ -41,6 +44,12 @@ class Record:
     """One JSON object of a COCO file."""
 
     raw: Raw
+
+    def __repr__(self) -> str:
+        """The plain values; a mask would fill the screen."""
+        plain = [(k, v) for k, v in self.raw.items() if isinstance(v, str | int | float)]
+        shown = (f"{key}={_SHORT.repr(value)}" for key, value in plain[:6])
+        return f"{type(self).__name__}({', '.join(shown)})"
 
     def changed(self, **values: Any) -> Self:
         """A copy with these fields set (by their Python names); the original stays as it is."""
@@ -235,6 +244,11 @@ class Dataset:
     image_root: Path = Path()
     top: Raw = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.images):,} images, {len(self.annotations):,} masks"
+        parts = f"{len(self.categories):,} parts of {len(self.objects):,} objects"
+        return f"Dataset({self.path or 'in memory'}, {counts}, {parts})"
+
     @property
     def broken(self) -> Sequence[Raw]:
         """Records set aside while reading: which list or file, reason, and the record itself."""
@@ -334,10 +348,7 @@ class Dataset:
         Raises:
             UnknownNameError: the data set has no such object category.
         """
-        labels = [i for i, c in enumerate(self.categories) if c.object == object]
-        if not labels:
-            raise UnknownNameError("object category", object, self.objects)
-        return labels
+        return list(self.parts.labels_of(object))
 
     def find_image(self, file_name: str) -> Image:
         """The image of this file name.
@@ -349,6 +360,16 @@ class Dataset:
             if image.file_name == file_name:
                 return image
         raise NotFoundError(f"no image {file_name} in {self.path or 'the data set'}")
+
+    def find_id(self, image_id: int) -> Image:
+        """The image of this id.
+
+        Raises:
+            NotFoundError: the data set has none.
+        """
+        if image_id not in self.image_by_id:
+            raise NotFoundError(f"no image with id {image_id} in {self.path or 'the data set'}")
+        return self.image_by_id[image_id]
 
     def subset(self, image_ids: Iterable[int]) -> "Dataset":
         """The same data set with only these images and their masks."""

@@ -92,6 +92,10 @@ class Row:
     reason: str | None = None
     masks: tuple[StoredMask, ...] = ()
 
+    def __repr__(self) -> str:
+        about = f"{self.file_name}, {self.object}, {self.status}, {len(self.masks)} masks"
+        return f"Row({self.image_id}: {about})"
+
 
 class Manifest(Config):
     """What made a store. `config` holds the settings that change content, `counts` its size."""
@@ -231,6 +235,10 @@ class Store:
                 manifest.images,
             )
         return store
+
+    def __repr__(self) -> str:
+        made = f"{len(self):,} images" + ("" if self.finished else f" of {self.manifest.images:,}")
+        return f"Store({self.path}, {made}, {len(self.names):,} parts, made by {self.manifest.run})"
 
     @property
     def finished(self) -> bool:

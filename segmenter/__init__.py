@@ -1,1 +1,43 @@
 """A network finds parts: backends, training, the category filter, evaluation."""
+
+from typing import TYPE_CHECKING
+
+from partlab.lazy import room
+
+if TYPE_CHECKING:
+    from segmenter.evaluate import EvaluationSettings
+    from segmenter.evaluation_file import evaluate_run
+    from segmenter.fit import SegmenterConfig, TrainConfig
+    from segmenter.listing import list_runs
+    from segmenter.part_rcnn import ModelConfig
+    from segmenter.protocol import Detections, Segmenter
+    from segmenter.runs import load_segmenter
+    from segmenter.train import train_segmenter
+
+__all__ = [
+    "Detections",
+    "EvaluationSettings",
+    "ModelConfig",
+    "Segmenter",
+    "SegmenterConfig",
+    "TrainConfig",
+    "evaluate_run",
+    "list_runs",
+    "load_segmenter",
+    "train_segmenter",
+]
+__getattr__, __dir__ = room(
+    __name__,
+    {
+        "Detections": "segmenter.protocol",
+        "EvaluationSettings": "segmenter.evaluate",
+        "ModelConfig": "segmenter.part_rcnn",
+        "Segmenter": "segmenter.protocol",
+        "SegmenterConfig": "segmenter.fit",
+        "TrainConfig": "segmenter.fit",
+        "evaluate_run": "segmenter.evaluation_file",
+        "list_runs": "segmenter.listing",
+        "load_segmenter": "segmenter.runs",
+        "train_segmenter": "segmenter.train",
+    },
+)

@@ -20,12 +20,13 @@ def list_backends() -> list[dict[str, str]]:
     ]
 
 
-def list_runs(folder: Path) -> list[dict[str, Any]]:
+def list_runs(folder: str | Path) -> list[dict[str, Any]]:
     """The run folders directly under `folder` (or `folder` itself), by name.
 
     Raises:
         NotFoundError: there is no such folder.
     """
+    folder = Path(folder)
     if not folder.is_dir():
         raise NotFoundError(f"no folder {folder}", hint="name the folder that holds your runs")
     places = [folder, *sorted(folder.iterdir())]

@@ -43,6 +43,10 @@ class Detections:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __repr__(self) -> str:
+        best = f", best score {self.scores[0]:.2f}" if len(self) else ""
+        return f"Detections({len(self)} masks{best})"
+
 
 class Segmenter(Protocol):
     """A trained network that finds part masks; predicting leaves no trace in it.
@@ -106,6 +110,10 @@ class SegmenterBase:
 
     parts: Parts
 
+    def __repr__(self) -> str:
+        counts = f"{len(self.parts):,} parts of {len(self.parts.objects):,} objects"
+        return f"{type(self).__name__}({counts})"
+
     @property
     def names(self) -> tuple[str, ...]:
         """`object:part` for each label."""
@@ -161,5 +169,5 @@ class Backend(Protocol):
 
 
 backends = Registry("segmenter backend", "partlab.segmenters")
-backends.register("torchvision", "segmenter.torchvision_backend:backend")
+backends.register("torchvision", "segmenter.later:torchvision")
 backends.register("detectron2", "segmenter.detectron2_backend:backend")

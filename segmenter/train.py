@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from partlab.coco import find_splits, read_coco, read_dataset
-from partlab.config import load_config
+from partlab.config import Config, load_config
 from partlab.errors import ConfigError, PartlabError
 from partlab.files import claim_folder, exclusive, is_scratch
 from partlab.schema import Dataset
@@ -19,14 +19,15 @@ log = logging.getLogger(__name__)
 
 
 def train_segmenter(
-    data: Path,
-    run: Path,
+    data: str | Path,
+    run: str | Path,
     *,
     split: str = "train",
     val_split: str = "val",
     backend: str = "torchvision",
     recipe: str | None = None,
-    config_file: Path | None = None,
+    config: Config | None = None,
+    config_file: str | Path | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
 ) -> dict[str, Any] | None:
@@ -35,28 +36,32 @@ def train_segmenter(
     Under `torchrun` only the first process touches the folder and returns; the others wait for
     it in `fit`, and return None.
 
-    Settings: the backend's defaults or `recipe` < `config_file` < `overrides` (`a.b=c`).
+    Settings: the backend's defaults, its `recipe` or `config` < `config_file` < `overrides`
+    (`a.b=c`).
 
     Raises:
         NotFoundError: no data set, or no such split.
-        ConfigError: an unknown setting or recipe.
+        ConfigError: an unknown setting or recipe, a recipe and a config, another backend's config.
         OutputExistsError: `run` holds something else, or the data.
         BusyError: another process is training into `run`.
         BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
     """
+    data, run = Path(data), Path(run)
+    train, val = _splits(data, split, val_split)  # first: an error in it need not wait for torch
     engine: Any = backends.get(backend)
-    config = training_config(backend, recipe, config_file, overrides)
-    train, val = _splits(data, split, val_split)
+    if recipe and config:
+        raise ConfigError("a recipe and a config were given", hint="leave one of them out")
+    settings = training_config(backend, recipe or config, config_file, overrides)
     leads = Process.current().leads
     if leads and (force or not (run / "config.json").exists()):
-        _claim(run, force, [data, config_file, train.image_root])
-    engine.fit(train, val, run, config)
+        _claim(run, force, [data, _path(config_file), train.image_root])
+    engine.fit(train, val, run, settings)
     if not leads:
         return None
     return {
         "run": str(run),
         "backend": backend,
-        "epochs": config.train.epochs,
+        "epochs": settings.train.epochs,
         "images": len(train.images),
         "parts": len(train.names),
         "best_val_ap50": best_score(run),
@@ -64,12 +69,25 @@ def train_segmenter(
 
 
 def training_config(
-    backend: str, recipe: str | None, config_file: Path | None, overrides: Sequence[str]
+    backend: str,
+    base: str | Config | None,
+    config_file: str | Path | None,
+    overrides: Sequence[str],
 ) -> Any:
-    """The settings a training would use; see `train_segmenter` for their order and errors."""
+    """The settings a training would use; `base` is a recipe or a config of the backend's own.
+
+    See `train_segmenter` for their order and errors.
+    """
     engine: Any = backends.get(backend)
-    base = _recipe(engine, recipe) if recipe else None
-    return load_config(engine.settings, config_file, overrides, base=base)
+    if isinstance(base, Config) and not isinstance(base, engine.settings):
+        kinds = type(base).__name__, engine.settings.__name__
+        raise ConfigError(f"a {kinds[0]} was given, the backend {backend!r} takes a {kinds[1]}")
+    values = _recipe(engine, base) if isinstance(base, str) else base.model_dump() if base else None
+    return load_config(engine.settings, config_file, overrides, base=values)
+
+
+def _path(given: str | Path | None) -> Path | None:
+    return None if given is None else Path(given)
 
 
 def _claim(run: Path, force: bool, inputs: Iterable[Path | None]) -> None:

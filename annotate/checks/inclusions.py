@@ -6,6 +6,7 @@ from statistics import median
 
 from annotate.checks.kinds import KINDS
 from annotate.checks.settings import CheckSettings
+from partlab.parts import circles
 from partlab.schema import Dataset, Finding
 
 
@@ -32,21 +33,9 @@ def inclusion_findings(
                 if enough and median(small) > median(large):
                     what = f"{link}: median {median(small):.0f} px against {median(large):.0f}"
                     yield KINDS["inclusion_swapped"].at(what, category=label[owner, inner])
-        for circle in _circles(pairs):
-            yield KINDS["inclusion_cycle"].at(f"{owner}: {' -> '.join(circle)}")
-
-
-def _circles(pairs: Mapping[str, str]) -> Iterator[list[str]]:
-    done: set[str] = set()
-    for start in pairs:
-        path: list[str] = []
-        at = start
-        while at in pairs and at not in done and at not in path:
-            path.append(at)
-            at = pairs[at]
-        if at in path and len(path) - path.index(at) > 1:
-            yield [*path[path.index(at) :], at]
-        done.update(path)
+        for circle in circles(pairs):
+            if len(circle) > 2:  # in itself: said above
+                yield KINDS["inclusion_cycle"].at(f"{owner}: {' -> '.join(circle)}")
 
 
 class Areas:

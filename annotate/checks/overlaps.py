@@ -1,6 +1,6 @@
 """Rules on the masks of one image together: overlaps (M-02), copies, coverage (M-01)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from partlab.masks import (
     iou,
     union,
 )
+from partlab.parts import related
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding, Image
 
 _WHOLE = frozenset({"object", "whole", "whole object"})
@@ -83,16 +84,7 @@ def _allowed(dataset: Dataset, a: Annotation, b: Annotation) -> bool:
     if any(category is None or is_whole(category) for category in categories):
         return True
     labels = [dataset.label_of[x.category_id] for x in (a, b)]
-    return labels[1] in _around(labels[0], dataset.parents) or labels[0] in _around(
-        labels[1], dataset.parents
-    )
-
-
-def _around(label: int, parents: Mapping[int, int]) -> set[int]:
-    seen: set[int] = set()
-    while (label := parents.get(label, -1)) >= 0 and label not in seen:
-        seen.add(label)
-    return seen
+    return related(labels[0], labels[1], dataset.parts.parents)
 
 
 def is_whole(category: Category) -> bool:

@@ -15,6 +15,7 @@ from typing import Any
 from annotate.inspect.evidence import best_pairs
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
+from partlab.parts import split_name
 from partlab.progress import track
 from partlab.schema import Dataset, Image
 
@@ -182,7 +183,7 @@ def _seen(tally: _Tally) -> bool:
 def _by_object(tallies: Mapping[str, _Tally]) -> dict[str, list[_Tally]]:
     groups: defaultdict[str, list[_Tally]] = defaultdict(list)
     for name, tally in sorted(tallies.items()):
-        groups[name.split(":", 1)[0]].append(tally)
+        groups[split_name(name)[0]].append(tally)
     return groups
 
 

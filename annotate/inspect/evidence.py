@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, from_segmentation, iou, union
+from partlab.parts import split_name
 from partlab.schema import Annotation, Dataset, Image
 
 
@@ -108,7 +109,7 @@ def gather(dataset: Dataset, image: Image, seen: Predictions) -> Evidence:
         found = [
             mask
             for mask in _readable(seen.dataset, predicted, None, size=(image.height, image.width))
-            if owner is None or mask.name.split(":", 1)[0] == owner
+            if owner is None or split_name(mask.name)[0] == owner
         ]
         _compare(evidence, masks, found, seen.known)
     return evidence

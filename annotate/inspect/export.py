@@ -28,6 +28,7 @@ from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import claim_folder, sha256_file, write_json
 from partlab.masks import area, bbox, union
+from partlab.parts import join_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Discard
 
@@ -177,7 +178,7 @@ class _Builder:
         for mask in answer.masks:
             together.setdefault((mask["part"], mask["object"]), []).append(mask)
         known = [key for id in parts.ids for key in sorted(together) if key[0] == id]
-        self.gone.update(f"{parts.name}:{key[0]}" for key in set(together) - set(known))
+        self.gone.update(join_name(parts.name, key[0]) for key in set(together) - set(known))
         for part, instance in known:
             masks = together[part, instance]
             rle = masks[0]["rle"] if len(masks) == 1 else union([mask["rle"] for mask in masks])

@@ -4,7 +4,7 @@ Key and value are always inner part -> outer part, by name, as data sets keep th
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
@@ -17,7 +17,7 @@ from partlab.config import Config
 from partlab.errors import SchemaError
 from partlab.files import write_lines
 from partlab.masks import Rle, area, inside, union
-from partlab.parts import Inclusions
+from partlab.parts import Inclusions, merged, related
 from partlab.progress import track
 from partlab.schema import Dataset, Finding, Image
 
@@ -75,29 +75,23 @@ def nestings(
     """Every declared inclusion, and those that the masks suggest, by object category.
 
     Masks that cannot be drawn are left out (`partlab data check` finds them).
+
+    Raises:
+        SchemaError: two data sets put one part into different parts.
     """
     settings = settings or InclusionSettings()
     seen: defaultdict[_Pair, _Seen] = defaultdict(list)
     for dataset in datasets:
         for image in track(dataset.images, "looking at masks", len(dataset.images)):
             _look(dataset, image, seen)
-    declared = declared_in(datasets)
+    declared = merged(dataset.inclusions for dataset in datasets)
     found = [_judge(pair, seen.get(pair, []), settings, True) for pair in _pairs(declared)]
     for pair, cases in seen.items():
-        if not _related(declared.get(pair[0], {}), pair[1], pair[2]):
+        if not related(pair[1], pair[2], declared.get(pair[0], {})):
             one = _judge(pair, cases, settings, False)
             if one.both >= settings.objects and one.share >= settings.share:
                 found.append(one)
     return sorted(found, key=lambda one: (one.object, one.state == "suggested", one.inner))
-
-
-def declared_in(datasets: Sequence[Dataset]) -> Inclusions:
-    """The inclusions that the data sets declare, together."""
-    merged: Inclusions = {}
-    for dataset in datasets:
-        for owner, pairs in dataset.inclusions.items():
-            merged[owner] = {**merged.get(owner, {}), **pairs}
-    return merged
 
 
 def _pairs(declared: Inclusions) -> list[_Pair]:
@@ -134,27 +128,15 @@ def _judge(pair: _Pair, cases: _Seen, settings: InclusionSettings, declared: boo
     return Nesting(*pair, state, len(cases), nested, within, small, large)
 
 
-def _related(pairs: Mapping[str, str], inner: str, outer: str) -> bool:
-    """Whether one lies in the other by what is declared, maybe through further parts."""
-    return outer in _around(pairs, inner) or inner in _around(pairs, outer)
-
-
-def _around(pairs: Mapping[str, str], part: str) -> list[str]:
-    chain: list[str] = []
-    while (part := pairs.get(part, "")) and part not in chain:
-        chain.append(part)
-    return chain
-
-
 def with_suggested(declared: Inclusions, found: Sequence[Nesting]) -> Inclusions:
     """The declared inclusions and the suggested ones; of two outer parts the smaller."""
-    merged = {owner: dict(pairs) for owner, pairs in declared.items()}
+    together = {owner: dict(pairs) for owner, pairs in declared.items()}
     suggested = [one for one in found if one.state == "suggested"]
     for one in sorted(suggested, key=lambda one: one.outer_area):
-        pairs = merged.setdefault(one.object, {})
-        if not _related(pairs, one.inner, one.outer):
+        pairs = together.setdefault(one.object, {})
+        if not related(one.inner, one.outer, pairs):
             pairs.setdefault(one.inner, one.outer)
-    return merged
+    return together
 
 
 def write_including(datasets: Sequence[Dataset], inclusions: Inclusions, folder: Path) -> int:

@@ -116,13 +116,13 @@ def draw_masks(
     """A picture with the masks of one answer; parts keep their colours in all pictures."""
     label = {id: position for position, id in enumerate(parts.ids)}
     layers = [Layer(label[m["part"]], m["rle"]) for m in masks if m["part"] in label]
-    parents = {label[inner]: label[outer] for inner, outer in parts.inclusions.items()}
-    names = [f"{parts.name}:{name}" for name in parts.names]
-    return overlay(pixels, layers, names, parents=parents, colours=_palette(parts), style=style)
+    own = parts.categories
+    tints = _palette(parts)
+    return overlay(pixels, layers, own.names, parents=own.parents, colours=tints, style=style)
 
 
 def _palette(parts: ObjectParts) -> list[Colour]:
-    return palette([f"{parts.name}:{name}" for name in parts.names])
+    return palette(parts.categories.names)
 
 
 def _colours(parts: ObjectParts) -> list[tuple[str, Colour]]:

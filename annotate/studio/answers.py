@@ -12,6 +12,7 @@ from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
 from annotate.work.change import PART_GONE
 from partlab.masks import Rle, area, iou, union
+from partlab.parts import related
 
 OVERLAP = 0.05  # share of the smaller of two parts
 UNKNOWN_MODEL = "unknown"
@@ -170,13 +171,4 @@ def _overlaps(masks: Sequence[Mapping[str, Any]], parts: ObjectParts) -> Iterato
 
 def nested(one: str, other: str, parts: ObjectParts) -> bool:
     """Whether one of two parts lies in the other, as declared."""
-    return other in _around(one, parts) or one in _around(other, parts)
-
-
-def _around(part: str, parts: ObjectParts) -> list[str]:
-    """The parts a part lies in; inclusions never go in a circle."""
-    found = []
-    while (outer := parts.inclusions.get(part)) is not None:
-        found.append(outer)
-        part = outer
-    return found
+    return related(one, other, parts.inclusions)

@@ -135,8 +135,7 @@ def example_pictures(
     if isinstance(source, Path):
         files = sorted((source / parts.name).glob("*"))
         return [_picture(path) for path in files if is_image_name(path)][:count]
-    names = {f"{parts.name}:{part.name}" for part in parts.parts}
-    if not names & set(source.names):
+    if not parts.categories.matched(source.parts):
         return []
     tints = _tints(source, parts)
     ranked = sorted(source.images, key=lambda image: (-_richness(source, image, tints), image.id))
@@ -159,9 +158,8 @@ def _picture(path: Path) -> PillowImage.Image:
 
 def _tints(source: Dataset, parts: ObjectParts) -> dict[int, Colour]:
     """Colour for each label of the data set that is a part of this object."""
-    own = palette([f"{parts.name}:{part.name}" for part in parts.parts])
-    by_name = {f"{parts.name}:{p.name}": c for p, c in zip(parts.parts, own, strict=True)}
-    return {i: by_name[name] for i, name in enumerate(source.names) if name in by_name}
+    own = palette(parts.categories.names)
+    return {theirs: own[at] for at, theirs in parts.categories.matched(source.parts).items()}
 
 
 def _layers(source: Dataset, image: Image, tints: Mapping[int, Colour]) -> list[Layer]:
@@ -180,7 +178,7 @@ def _drawn(source: Dataset, image: Image, tints: Mapping[int, Colour]) -> Pillow
         load_image(source.image_path(image)),
         _layers(source, image, tints),
         source.names,
-        parents=source.parents,
+        parents=source.parts.parents,
         style=_LOOK,
         colours=[tints.get(i, (0, 0, 0)) for i in range(len(source.names))],
     )

@@ -38,7 +38,7 @@ Colour = tuple[int, int, int]
 
 def colours(parts: ObjectParts) -> list[str]:
     """A colour for each part, as `#rrggbb`, the same as in every overlay of the object."""
-    found: list[Colour] = palette([f"{parts.name}:{part.name}" for part in parts.parts])
+    found: list[Colour] = palette(parts.categories.names)
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in found]
 
 

@@ -17,10 +17,10 @@ from annotate.vocabulary.model import (
     Part,
     Source,
     Vocabulary,
-    circle_of,
 )
 from annotate.vocabulary.names import LONGEST, fault_of, folded, tidy
 from partlab.errors import ConfigError, UnknownNameError
+from partlab.parts import circles
 
 
 @dataclass(frozen=True)
@@ -338,8 +338,8 @@ def include_part(
     if old.inclusions.get(ids[0]) == ids[1]:
         raise ConfigError(f"in {object}, {inner} lies in {outer} already")
     inclusions = old.inclusions | dict([ids])
-    if circle := circle_of(inclusions):
-        words = " in ".join(old.part(id).name for id in circle)
+    if found := circles(inclusions):
+        words = " in ".join(old.part(id).name for id in found[0])
         raise ConfigError(
             f"the inclusions of {object} would go in a circle: {words}",
             hint="name the inner part first, as in: include ram horn head",

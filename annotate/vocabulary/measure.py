@@ -16,6 +16,7 @@ from annotate.vocabulary.model import ObjectParts, Vocabulary
 from partlab.config import Config
 from partlab.errors import MaskError, UnknownNameError
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
+from partlab.parts import walk_out
 from partlab.progress import track
 from partlab.schema import OURS, Dataset, Finding, Image
 
@@ -148,11 +149,11 @@ def _judged(parts: ObjectParts, seen: _Seen, settings: MeasureSettings) -> Itera
         if pair.images < settings.images or first not in ids or second not in ids:
             continue
         small, large = (first, second) if pair.first <= pair.second else (second, first)
-        if _lies_in(parts, ids[large], ids[small]):
+        if ids[small] in walk_out(ids[large], parts.inclusions):
             yield RULES["swapped_inclusion"].at(
                 parts.name, f"{large} is declared in {small}, but is larger on average"
             )
-        elif not _lies_in(parts, ids[small], ids[large]):
+        elif ids[large] not in walk_out(ids[small], parts.inclusions):
             mean = pair.overlap / pair.images
             if mean > settings.overlap:
                 yield RULES["overlap"].at(
@@ -172,10 +173,3 @@ def _judged(parts: ObjectParts, seen: _Seen, settings: MeasureSettings) -> Itera
             f"the parts cover {np.mean(seen.covers):.0%} of the object (mean of "
             f"{len(seen.covers)} images; worst {seen.worst}, {min(seen.covers):.0%})",
         )
-
-
-def _lies_in(parts: ObjectParts, inner: str, outer: str) -> bool:
-    """Whether an inclusion is declared, maybe through others."""
-    while (inner := parts.inclusions.get(inner, "")) and inner != outer:
-        pass
-    return bool(inner)

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from partlab.config import Config
 from partlab.errors import UnknownNameError
 from partlab.files import sha256_json
-from partlab.parts import Inclusions
+from partlab.parts import Inclusions, Parts, circles, join_name, merged
 
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""
@@ -61,9 +61,9 @@ class ObjectParts(Config):
                         f"object {self.name!r}: the inclusion {inner} = {outer} names "
                         f"{part!r}, which is not the id of one of its parts"
                     )
-        if circle := circle_of(self.inclusions):
+        if found := circles(self.inclusions):
             raise ValueError(
-                f"object {self.name!r}: the inclusions go in a circle: {' in '.join(circle)}"
+                f"object {self.name!r}: the inclusions go in a circle: {' in '.join(found[0])}"
             )
         return self
 
@@ -76,6 +76,14 @@ class ObjectParts(Config):
     def names(self) -> tuple[str, ...]:
         """Part names, in the order of the file."""
         return tuple(part.name for part in self.parts)
+
+    @property
+    def categories(self) -> Parts:
+        """The part categories `object:part`, labelled in the order of the file."""
+        name = {part.id: part.name for part in self.parts}
+        pairs = {name[inner]: name[outer] for inner, outer in self.inclusions.items()}
+        names = tuple(join_name(self.name, part.name) for part in self.parts)
+        return Parts(names, {self.name: pairs} if pairs else {})
 
     @property
     def whole_object(self) -> bool:
@@ -102,17 +110,6 @@ class ObjectParts(Config):
         if key not in parts:
             raise UnknownNameError(f"part of {self.name}", key, parts)
         return parts[key]
-
-
-def circle_of(pairs: Mapping[str, str]) -> list[str]:
-    """Keys that lead back to themselves, the first again at the end; empty if there are none."""
-    for start in pairs:
-        seen = [start]
-        while (following := pairs.get(seen[-1])) is not None:
-            seen.append(following)
-            if following in seen[:-1]:
-                return seen[seen.index(following) :]
-    return []
 
 
 class Change(Config):
@@ -157,14 +154,7 @@ class Vocabulary(Config):
     @property
     def inclusions(self) -> Inclusions:
         """Per object category: inner part name -> outer part name, as data sets keep it."""
-        return {
-            one.name: {
-                one.part(inner).name: one.part(outer).name
-                for inner, outer in one.inclusions.items()
-            }
-            for one in self.objects
-            if one.inclusions
-        }
+        return merged(one.categories.inclusions for one in self.objects)
 
     @property
     def hash(self) -> str:

@@ -7,6 +7,7 @@ from annotate.vocabulary.edit import Editor, new_id, used_ids
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import folded, free_name, name_key
 from annotate.vocabulary.proposals import NO_PARTS, whole_object
+from partlab.parts import join_name
 
 
 @dataclass
@@ -42,7 +43,7 @@ def updated(old: Vocabulary, proposed: Vocabulary, by: Editor) -> Updated:
             grown, made = _grown(old, one, fresh, used, by)
             objects.append(grown)
             changes += made
-            told.parts += [f"{one.name}:{part.name}" for part in fresh]
+            told.parts += [join_name(one.name, part.name) for part in fresh]
     if objects:
         told.vocabulary = old.replaced(objects, *changes)
     return told

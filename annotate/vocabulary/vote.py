@@ -21,6 +21,7 @@ from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key, tidy
 from annotate.vocabulary.proposals import part_name
 from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.parts import join_name, walk_out
 from partlab.tables import read_text, rows_of
 
 Tie = Literal["keep", "drop", "ask"]
@@ -201,7 +202,8 @@ def _tally(
         voter = ballot.voter.casefold()
         if (again := votes.setdefault(about, {}).get(voter)) is not None:
             changed = "" if again == ballot.yes else ", changing it"
-            notes.append(f"{ballot.voter} voted twice on {parts.name}:{ballot.part}{changed}")
+            part = join_name(parts.name, ballot.part)
+            notes.append(f"{ballot.voter} voted twice on {part}{changed}")
         votes[about][voter] = ballot.yes
         name = part_name(ballot.part) if isinstance(about, str) else ballot.part
         spelled.setdefault(about, Counter())[name] += 1
@@ -319,12 +321,10 @@ def _applied(
 
 def _rebuilt(old: ObjectParts, parts: list[Part], gone: set[str]) -> ObjectParts:
     inclusions = {}
-    for inner in old.inclusions:
-        outer = old.inclusions[inner]
-        while outer in gone and outer in old.inclusions:  # what lay in it lies in what is around
-            outer = old.inclusions[outer]
-        if inner not in gone and outer not in gone:
-            inclusions[inner] = outer
+    for inner in old.inclusions:  # what lay in a part that is gone lies in what is around that
+        left = [outer for outer in walk_out(inner, old.inclusions) if outer not in gone]
+        if left and inner not in gone:
+            inclusions[inner] = left[0]
     return old.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 

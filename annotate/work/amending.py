@@ -5,6 +5,7 @@ from sqlalchemy import select
 from annotate.work.change import PART_GONE, Change, Rules, is_drawn
 from annotate.work.tables import About, Answer, CategoryId
 from partlab.errors import StateError
+from partlab.parts import join_name
 
 rules = Rules()
 
@@ -57,7 +58,7 @@ def _categories(change: Change) -> None:
         taken = select(CategoryId).where(CategoryId.id == number)
         if change.session.get(CategoryId, (owner, part)) or change.session.scalar(taken):
             raise StateError(
-                f"the category number of {owner}:{part} was given by another process",
+                f"the category number of {join_name(owner, part)} was given by another process",
                 hint="run the same command again",
             )
         change.session.add(CategoryId(object=owner, part=part, id=number))

@@ -13,6 +13,7 @@ from typing import Literal
 import numpy as np
 
 from annotate.world.shapes import Outline, blob, box, ellipse, tube
+from partlab.parts import join_name
 
 Rng = np.random.Generator
 Ink = Literal["paint", "shade", "dark", "light"]
@@ -403,5 +404,5 @@ def twins() -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for kind in KINDS:
         for part in kind.parts:
-            found.setdefault(part.look, []).append(f"{kind.name}:{part.name}")
+            found.setdefault(part.look, []).append(join_name(kind.name, part.name))
     return {look: parts for look, parts in found.items() if len(parts) > 1}

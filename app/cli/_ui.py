@@ -2,11 +2,15 @@
 
 import json as jsonlib
 import logging
+import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -94,7 +98,7 @@ def reported(json: bool = False) -> Iterator[Ui]:
         logging.getLogger(noisy).setLevel(logging.WARNING)
     ui = Ui(json)
     try:
-        with listening(ui):
+        with listening(ui), _slow_import_told():
             yield ui
     except PartlabError as error:
         _complain(error, json)
@@ -108,6 +112,38 @@ def reported(json: bool = False) -> Iterator[Ui]:
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None
+
+
+class _Teller:
+    """Finds torch as everybody does, and says a line when it begins to load."""
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        if name != "torch":
+            return None
+        spec = PathFinder.find_spec(name, path, target)
+        if spec and spec.loader:
+            load: Any = spec.loader
+            load.exec_module = partial(_told_then, load.exec_module)
+        return spec
+
+
+def _told_then(load: Callable[[ModuleType], None], module: ModuleType) -> None:
+    if os.environ.get("RANK", "0") == "0":
+        stderr.print("loading torch, which takes some seconds …")
+    load(module)
+
+
+@contextmanager
+def _slow_import_told() -> Iterator[None]:
+    """A line before the first import of torch: nobody should look at an empty screen for it."""
+    teller = _Teller()
+    if "torch" not in sys.modules:
+        sys.meta_path.insert(0, teller)
+    try:
+        yield
+    finally:
+        if teller in sys.meta_path:
+            sys.meta_path.remove(teller)
 
 
 def _complain(error: PartlabError, json: bool) -> None:

@@ -116,10 +116,11 @@ def _datasets(source: Path) -> list["Dataset"]:
 
 
 def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:
-    from annotate.inspect.inclusions import declared_in, with_suggested, write_including
+    from annotate.inspect.inclusions import with_suggested, write_including
     from partlab.files import claim_folder
+    from partlab.parts import merged
 
-    declared = declared_in(datasets)
+    declared = merged(dataset.inclusions for dataset in datasets)
     folder = claim_folder(out, force=force, inputs=[d.path for d in datasets])
     return write_including(
         datasets, with_suggested(declared, found) if suggested else declared, folder

@@ -1,6 +1,5 @@
 """The `partlab` program: puts the command groups together."""
 
-from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -71,6 +70,8 @@ def root(
 ) -> None:
     """Options that belong to no command."""
     if show_version:
+        from importlib.metadata import version  # a tenth of a second that no command needs
+
         print(f"partlab {version('partlab')}")
         raise typer.Exit
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from partlab.errors import ConfigError, SchemaError, UnknownNameError
-from partlab.parts import Parts, merged, mirror_name, split_name, walk_out
+from partlab.parts import Parts, circles, merged, mirror_name, related, split_name, walk_out
 
 CAR = Parts.of(["car:left_mirror", "car:right_mirror", "car:hood", "dog:left ear", "dog:tail"])
 
@@ -41,6 +41,19 @@ def test_inclusions_become_parents_and_ancestors_by_label() -> None:
 def test_a_circle_of_inclusions_is_walked_once() -> None:
     assert walk_out("a", {"a": "b", "b": "c", "c": "a"}) == ("b", "c")
     assert walk_out(1, {1: 1}) == ()
+
+
+def test_two_parts_are_related_when_one_lies_in_the_other_maybe_through_others() -> None:
+    around = {"eye": "head", "head": "body", "wing": "body"}
+    assert related("eye", "body", around)
+    assert related("body", "eye", around)
+    assert not related("eye", "wing", around)
+
+
+def test_each_circle_is_found_once_and_not_what_only_leads_into_it() -> None:
+    assert circles({"eye": "head", "head": "body"}) == []
+    assert circles({"x": "a", "a": "b", "b": "a", "y": "x"}) == [("a", "b", "a")]
+    assert circles({"a": "a", "p": "q", "q": "p"}) == [("a", "a"), ("p", "q", "p")]
 
 
 def test_matching_is_by_name() -> None:
