@@ -150,9 +150,10 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
             beta=1 / 9,
             reduction="sum",
         )
+        logits, count = self.classify(vectors).float(), max(flat_labels.numel(), 1)
         return {
-            "classifier": F.cross_entropy(self.classify(vectors).float(), flat_labels),
-            "box": box / max(flat_labels.numel(), 1),
+            "classifier": F.cross_entropy(logits, flat_labels, reduction="sum") / count,
+            "box": box / count,
             "mask": self._mask_loss(features, proposals, sizes, matched, labels, targets),
         }
 

@@ -9,7 +9,7 @@ from typing import Any
 from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.config import Config, load_config
 from partlab.errors import ConfigError, PartlabError
-from partlab.files import claim_folder, exclusive, is_scratch
+from partlab.files import claim_folder, exclusive, is_scratch, read_lines
 from partlab.schema import Dataset
 from partlab.training.process import Process
 from segmenter.protocol import backends
@@ -62,10 +62,16 @@ def train_segmenter(
         "run": str(run),
         "backend": backend,
         "epochs": settings.train.epochs,
-        "images": len(train.images),
+        "images": _trained_on(run, train),
         "parts": len(train.names),
         "best_val_ap50": best_score(run),
     }
+
+
+def _trained_on(run: Path, train: Dataset) -> int:
+    """How many images it saw, where the backend says so: some may have been left out."""
+    listed = run / "train_images.txt"
+    return len(read_lines(listed)) if listed.is_file() else len(train.images)
 
 
 def training_config(

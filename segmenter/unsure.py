@@ -26,7 +26,8 @@ def covered(boxes: Tensor, region: Tensor) -> Tensor:
     x1, x2 = (boxes[:, at].round().long().clamp(0, width) for at in (0, 2))
     y1, y2 = (boxes[:, at].round().long().clamp(0, height) for at in (1, 3))
     inside = sums[y2, x2] - sums[y1, x2] - sums[y2, x1] + sums[y1, x1]
-    return inside / ((x2 - x1) * (y2 - y1)).clamp(min=1)
+    share: Tensor = inside / ((x2 - x1) * (y2 - y1)).clamp(min=1)
+    return share
 
 
 def is_unsure(boxes: Tensor, region: Tensor | None) -> Tensor:
@@ -49,8 +50,8 @@ def without_unsure(
 def _matches(boxes: Tensor, parts: Tensor) -> Tensor:
     if not len(parts):
         return torch.zeros(len(boxes), dtype=torch.bool, device=boxes.device)
-    best: Tensor = box_iou(boxes, parts.to(boxes.dtype)).amax(1)
-    return best >= 0.5
+    matched: Tensor = box_iou(boxes, parts.to(boxes.dtype)).amax(1) >= 0.5
+    return matched
 
 
 class PartRPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has no types
@@ -64,3 +65,18 @@ class PartRPN(RegionProposalNetwork):  # type: ignore[misc]  # torchvision has n
         for labels, boxes, target in zip(found[0], anchors, targets, strict=True):
             labels[(labels == 0) & is_unsure(boxes, target.get("unsure"))] = -1
         return found
+
+    def compute_loss(
+        self,
+        objectness: Tensor,
+        pred_bbox_deltas: Tensor,
+        labels: list[Tensor],
+        regression_targets: list[Tensor],
+    ) -> tuple[Tensor, Tensor]:
+        """torchvision's, and 0 instead of NaN where no anchor is either part or background."""
+        if not torch.cat(labels).ge(0).any():
+            return objectness.sum() * 0, pred_bbox_deltas.sum() * 0
+        losses: tuple[Tensor, Tensor] = super().compute_loss(
+            objectness, pred_bbox_deltas, labels, regression_targets
+        )
+        return losses

@@ -13,13 +13,8 @@ def uses_bf16(device: torch.device, amp: Amp) -> bool:
 
 
 def autocast(device: torch.device, amp: Amp) -> torch.autocast:
-    """The precision of everything inside, forward passes and losses.
-
-    Cast weights are not kept between passes: a first pass without gradients (an attack's, an
-    average's) would leave copies behind that give the second none.
-    """
-    on = uses_bf16(device, amp)
-    return torch.autocast(device.type, torch.bfloat16, enabled=on, cache_enabled=False)
+    """The precision of everything inside, forward passes and losses."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(device, amp))
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -132,6 +132,8 @@ class Loop:
             return
         try:
             self.network.load_state_dict(state["model"])
+            if (rank := self.group.process.rank) and state.get("buffers"):
+                self.network.load_state_dict(state["buffers"][rank - 1], strict=False)
             self.optimizer.load_state_dict(state["optimizer"])
             for name, each in self.kept.items():
                 each.load_state_dict(state["kept"][name])
@@ -197,7 +199,7 @@ class Loop:
             self._log(losses, started)
         if ends_epoch:
             self._end_epoch()
-        if self.leads and (ends_epoch or self.done % self.config.checkpoint_steps == 0):
+        if ends_epoch or self.done % self.config.checkpoint_steps == 0:
             self._save_state()
 
     def _log(self, losses: Mapping[str, Tensor], started: float) -> None:
@@ -237,9 +239,15 @@ class Loop:
         save_weights(self.run, name, (self.weights or self.network).state_dict())
 
     def _save_state(self) -> None:
+        """All come here: between epochs BatchNorm may have counted otherwise in each process."""
+        own = {name: buffer.cpu() for name, buffer in self.network.named_buffers()}
+        buffers = self.group.gather(own)
+        if not self.leads:
+            return
         state = {
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            "buffers": buffers[1:],
             "kept": {name: each.state_dict() for name, each in self.kept.items()},
             "step": self.done,
             "best": self.best,

@@ -4,6 +4,7 @@
 """
 
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -121,16 +122,20 @@ class Group:
         dist.gather_object(value, found, dst=0, group=self.control)
         return found or []
 
-    def parallel(self, network: "nn.Module", **options: Any) -> "nn.Module":
+    def parallel(self, network: "nn.Module", *, one_norm: bool = True) -> "nn.Module":
         """`network` as it is trained: gradients are the mean over all processes.
 
-        Attacks and predictions go through `network` itself, which talks to nobody.
+        Attacks and predictions go through `network` itself, which talks to nobody. Unless
+        `one_norm`, BatchNorm counts in each process apart until an epoch ends; a step that
+        passes twice before it differentiates needs that.
         """
         if self.control is None:
             return network
         from torch.nn.parallel import DistributedDataParallel
 
-        return DistributedDataParallel(network, **options)
+        with warnings.catch_warnings():  # newer torch has another name for it, older not
+            warnings.filterwarnings("ignore", "`broadcast_buffers`", FutureWarning)
+            return DistributedDataParallel(network, broadcast_buffers=one_norm)
 
     def share_buffers(self, network: "nn.Module") -> None:
         """Everybody gets the lead's buffers: BatchNorm counts in each process apart."""
