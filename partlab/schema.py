@@ -122,9 +122,26 @@ class Category(Record):
         return owner or name, str(self.raw.get("part") or name)
 
 
-_NO_OBJECT = frozenset(
-    ("", "n a", "common objects", "none", "null", "nan", "undefined", "unknown", "default", "root")
-    + ("object", "objects", "part", "parts", "thing", "things", "background")
+_NO_OBJECT = frozenset(  # folded
+    [
+        "",
+        "n a",
+        "nan",
+        "none",
+        "null",
+        "undefined",
+        "unknown",
+        "default",
+        "root",
+        "background",
+        "object",
+        "objects",
+        "part",
+        "parts",
+        "thing",
+        "things",
+        "common objects",
+    ]
 )
 BACKGROUND = frozenset({"background", "bg"})
 """Folded names of categories that are neither object nor part."""

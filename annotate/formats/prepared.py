@@ -22,6 +22,8 @@ from PIL import Image as PillowImage
 from annotate.formats import Source
 from annotate.formats.names import WNID, object_folders
 from annotate.formats.pictures import Pictures, place
+from annotate.formats.table import read_table
+from annotate.formats.values import Values
 from partlab.composite import Layer, flatten
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
@@ -30,6 +32,7 @@ from partlab.masks import area, bbox, encode_many, from_segmentation
 from partlab.progress import track
 from partlab.records import read_records
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
+from partlab.spelling import whole
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,9 @@ _GREY_LIMIT, _RGB_LIMIT = 1 << 16, 1 << 24
 
 
 class PreparedLayout:
-    """Format of the authors' prepared data."""
+    """Format of the authors' prepared data; its label maps hold numbers, named by a list."""
+
+    numbers_only = True
 
     def fits(self, path: Path) -> bool:
         """A folder with seg/."""
@@ -133,6 +138,7 @@ class _Reader:
         self.images_at = source.images or self.root / "img"
         self.table = _read_names(source.names or self.root / NAMES)
         self.categories = [Category(raw) for raw in self.table["categories"]]
+        self.values = Values(self.categories, source, self.table.get("background", ()))
         self.object_of_folder = dict(self.table.get("folders", {}))
         for category in self.categories:
             self.object_of_folder.setdefault(category.wnid or category.object, category.object)
@@ -150,6 +156,7 @@ class _Reader:
                 self._one(folder, name, pseudo.get(name, False))
         if self.broken:
             log.warning("%d records cannot be read; they are kept aside", len(self.broken))
+        self.values.tell()
         ours: Raw = {"origin": {"format": "prepared", "masks": len(self.annotations)}}
         return Dataset(
             self.images,
@@ -207,13 +214,13 @@ class _Reader:
             self._layers(image, labels, pseudo)
 
     def _layers(self, image: Image, labels: NDArray[np.int32], pseudo: bool) -> None:
-        present = np.unique(labels[labels > 0])
         ours = {"provenance": _PSEUDO} if pseudo else {}
-        for part in present:  # one at a time: a picture with many parts stays small in memory
-            (rle,) = encode_many((labels == part)[None])
+        # One part at a time: a picture with many parts stays small in memory.
+        for value, category in self.values.parts_in(labels):
+            (rle,) = encode_many((labels == value)[None])
             known = {"bbox": bbox(rle), "area": area(rle), **ours}
             new = len(self.annotations) + 1
-            self.annotations.append(Annotation.new(new, image.id, int(part), rle, **known))
+            self.annotations.append(Annotation.new(new, image.id, category, rle, **known))
 
     def _set_aside(self, where: str, position: int, reason: str, record: Any) -> None:
         entry = {"list": where, "position": position, "reason": reason, "record": record}
@@ -234,6 +241,8 @@ def _read_names(path: Path) -> Raw:
             hint="pass --names FILE: a parts.json, any COCO file of the same categories, or a "
             "text file with one object:part a line, line n for id n",
         )
+    if path.suffix == ".csv":
+        return _from_table(path)
     if path.suffix != ".json":
         named = [line.partition(":") for line in read_lines(path)]
         plain = [_plain_category(i, name, part) for i, (name, _, part) in enumerate(named, 1)]
@@ -252,7 +261,24 @@ def _read_names(path: Path) -> Raw:
 
 def _plain_category(position: int, name: str, part: str) -> Raw:
     wnid = {"wnid": name} if WNID.fullmatch(name) else {}
-    return Category.new(position, name, part or name, **wnid).raw
+    if not part:  # of no known object: whether that will do is seen when all are read
+        return {"id": position, "name": name, **({OURS: wnid} if wnid else {})}
+    return Category.new(position, name, part, **wnid).raw
+
+
+def _from_table(path: Path) -> Raw:
+    """Categories whose ids are the numbers in a table; those without an object are background."""
+    categories, background = [], []
+    for key, (owner, part) in read_table(path).items():
+        value = whole(key)
+        if type(value) is not int:
+            raise SchemaError(f"{path}: the category {key!r} is not a number of the label maps")
+        if not owner:
+            background.append(value)
+            continue
+        flag = {} if part else {"whole_object": True}
+        categories.append(Category.new(value, owner, part or owner, **flag).raw)
+    return {"categories": categories, "background": background}
 
 
 def _homes(dataset: Dataset, folders: dict[str, str]) -> dict[int, str]:
