@@ -15,6 +15,7 @@ from annotate.checks.masks import draw, mask_findings
 from annotate.checks.overlaps import same_but_id
 from annotate.checks.pictures import masks_fit
 from annotate.checks.settings import CheckSettings
+from annotate.checks.spelling import respelled
 from annotate.formats import get_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
@@ -67,6 +68,7 @@ def fix_dataset(
 ) -> tuple[Dataset, Counter[str]]:
     """The repaired data set and how many repairs of each kind; the input stays as it is."""
     repaired: Counter[str] = Counter()
+    dataset = respelled(dataset, repaired, look=look)
     images = list(_without_copies(dataset.images, repaired))
     images = [_sized(dataset, image, repaired) if look else image for image in images]
     annotations = list(_renumbered(dataset.annotations, repaired))
@@ -77,7 +79,7 @@ def fix_dataset(
     inclusions = _without_self(dataset.inclusions, repaired)
     return (
         replace(dataset, images=images, annotations=annotations, inclusions=inclusions),
-        repaired,
+        +repaired,
     )
 
 

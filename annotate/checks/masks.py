@@ -9,7 +9,7 @@ import numpy as np
 from annotate.checks.kinds import KINDS
 from annotate.checks.settings import CheckSettings
 from partlab.errors import MaskError
-from partlab.masks import FAULTS, Rle, area, bbox, from_segmentation, polygon_fault
+from partlab.masks import FAULTS, Rle, area, bbox, drawable, from_segmentation, polygon_fault
 from partlab.schema import Annotation, Finding, Image
 
 _KIND_OF_FAULT = {"far_away": "out_of_bounds"}
@@ -61,7 +61,7 @@ def mask_findings(
 
 
 def _beyond(polygons: list[list[float]], image: Image) -> float:
-    points = np.concatenate([np.asarray(polygon, float) for polygon in polygons])
+    points = np.concatenate([np.asarray(piece, float) for piece in drawable(polygons)])
     across, down = points[::2], points[1::2]
     sides = -across.min(), across.max() - image.width, -down.min(), down.max() - image.height
     return float(max(sides))

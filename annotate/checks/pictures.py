@@ -8,7 +8,7 @@ from annotate.checks.kinds import KINDS
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import sha256_file
 from partlab.images import load_image
-from partlab.masks import from_segmentation
+from partlab.masks import drawable, from_segmentation
 from partlab.schema import Dataset, Finding, Image
 
 
@@ -56,8 +56,8 @@ def masks_fit(dataset: Dataset, image: Image, width: int, height: int) -> bool:
         except DatasetError:
             return False
         if isinstance(segmentation, list):
-            across = max(max(polygon[::2]) for polygon in segmentation)
-            down = max(max(polygon[1::2]) for polygon in segmentation)
+            across = max(max(polygon[::2]) for polygon in drawable(segmentation))
+            down = max(max(polygon[1::2]) for polygon in drawable(segmentation))
             if across > width or down > height:
                 return False
     return True

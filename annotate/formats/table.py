@@ -164,14 +164,21 @@ def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> dict[str, dict[str, 
     return found
 
 
-def united(data: Dataset) -> Dataset:
-    """The data set with the categories of one name made one: the first, with all their masks."""
+def united(data: Dataset, *, exactly: bool = False) -> Dataset:
+    """The data set with the categories of one name made one: the first, with all their masks.
+
+    `exactly` leaves those alone that differ in case or in the signs between words.
+    """
+
+    def key(category: Category) -> tuple[str, str]:
+        return (category.object, category.part) if exactly else name_key(category)
+
     first: dict[tuple[str, str], Category] = {}
     for category in data.categories:
-        first.setdefault(name_key(category), category)
+        first.setdefault(key(category), category)
     if len(first) == len(data.categories):
         return data
-    keepers = [first[name_key(category)] for category in data.categories]
+    keepers = [first[key(category)] for category in data.categories]
     to = {c.id: keeper.id for c, keeper in zip(data.categories, keepers, strict=True)}
     spelled = renamed(data, [(k.object, k.part) for k in keepers])
     merged = [a for a in data.annotations if to.get(a.category_id, a.category_id) != a.category_id]
