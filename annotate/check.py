@@ -141,6 +141,8 @@ def check_dataset(
 def _one_image(
     dataset: Dataset, image: Image, areas: Areas, settings: CheckSettings, sizes: Sizes | None
 ) -> Iterator[Finding]:
+    if min(image.width, image.height) < 1:
+        return  # told once, of the image itself
     drawn: list[tuple[Annotation, Rle]] = []
     for annotation in dataset.annotations_of(image):
         rle = draw(annotation, image)

@@ -17,6 +17,7 @@ from annotate.checks.masks import draw, mask_findings
 from annotate.checks.overlaps import same_but_id
 from annotate.checks.settings import CheckSettings
 from annotate.checks.sizes import Sizes
+from annotate.checks.spelling import respelled
 from annotate.formats import get_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
@@ -79,6 +80,7 @@ def fix_dataset(
 ) -> tuple[Dataset, Counter[str]]:
     """The repaired data set and how many repairs of each kind; the input stays as it is."""
     repaired: Counter[str] = Counter()
+    dataset = respelled(dataset, repaired, look=look)
     images = list(_without_copies(dataset.images, repaired))
     if look:
         images = list(_sized(replace(dataset, images=images), repaired))
@@ -93,7 +95,7 @@ def fix_dataset(
     inclusions = _without_self(dataset.inclusions, repaired)
     return (
         replace(dataset, images=images, annotations=annotations, inclusions=inclusions),
-        repaired,
+        +repaired,
     )
 
 

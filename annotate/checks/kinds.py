@@ -51,7 +51,7 @@ def _kinds(*rows: tuple[Any, ...]) -> dict[str, Kind]:
 
 _REDRAW = "draw the mask again, or take it away: --fix OUT --drop-unusable"
 _RELINK = "correct the id, or remove the record"
-_RENAME = "give each its own name"
+_UNITE = "give each its own name, or run with --fix, which makes them one"
 
 KINDS = _kinds(
     # records
@@ -59,12 +59,36 @@ KINDS = _kinds(
     ("duplicate_image_id", ERROR, "two images share an id", "give each image its own id", True),
     ("duplicate_annotation_id", ERROR, "two annotations share an id", "run with --fix", True),
     ("duplicate_category_id", ERROR, "two categories share an id", "give each its own id"),
-    ("duplicate_category", ERROR, "two categories are the same part of the same object", _RENAME),
+    (
+        "duplicate_category",
+        ERROR,
+        "two categories are the same part of the same object",
+        _UNITE,
+        True,
+    ),
+    (
+        "similar_category",
+        ERROR,
+        "two categories differ only in case, spaces or hyphens",
+        "give each its own name, or make them one: partlab data import DATA --unite --out OUT",
+    ),
+    (
+        "no_object",
+        ERROR,
+        "categories do not say which object they are a part of",
+        "say it once: partlab data import DATA --object NAME --out OUT, or --names TABLE",
+    ),
     ("duplicate_file_name", ERROR, "two images name the same file", "keep one of the records"),
     ("unknown_image", ERROR, "an annotation belongs to no image", _RELINK),
     ("unknown_category", ERROR, "an annotation's category does not exist", _RELINK),
     ("unsafe_file_name", ERROR, "a file name points outside the data set", "rename the file"),
-    ("bad_size", ERROR, "an image's stated width or height is not positive", "state its real size"),
+    (
+        "bad_size",
+        ERROR,
+        "an image's stated width or height is missing or not positive",
+        "run with --fix, which reads it from the picture, or state its real size",
+        True,
+    ),
     ("bad_score", ERROR, "a score is not a number from 0 to 1", "state the score, or remove it"),
     (
         "crowd",
@@ -147,6 +171,13 @@ KINDS = _kinds(
     ("odd_coordinates", ERROR, "a polygon has an odd number of coordinates", _REDRAW),
     ("few_points", ERROR, "a polygon has fewer than 3 points, or there is no mask", _REDRAW),
     ("not_a_number", ERROR, "a polygon holds NaN, infinity or no numbers", _REDRAW),
+    (
+        "stray_piece",
+        WARNING,
+        "a polygon has a piece of one or two points, which covers nothing",
+        "run with --fix, which takes the piece away",
+        True,
+    ),
     ("out_of_bounds", WARNING, "a polygon reaches out of its image", "run with --fix", True),
     ("corrupt_rle", ERROR, "run lengths cannot be decoded", _REDRAW),
     (

@@ -7,8 +7,11 @@ from typing import Any
 
 from annotate.checks.crowds import crowd_findings
 from annotate.checks.kinds import KINDS
+from annotate.checks.spelling import spelling_findings
 from annotate.formats.pictures import is_safe_name
+from partlab.objects import without_object
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding
+from partlab.spelling import whole
 
 PLACEHOLDER = re.compile(
     r"(|\W+|\d+|name|part|category|class|label|object_?name|unnamed|unknown|untitled|placeholder|"
@@ -28,6 +31,7 @@ def record_findings(dataset: Dataset, *, human_only: bool = False) -> Iterator[F
     yield from crowd_findings(dataset)
     yield from _discards(dataset)
     yield from _categories(dataset)
+    yield from spelling_findings(dataset)
     yield from _counts(dataset)
     yield from _annotators(dataset)
     if human_only:
@@ -73,6 +77,7 @@ def _duplicates(dataset: Dataset) -> Iterator[Finding]:
 
 def _images(dataset: Dataset) -> Iterator[Finding]:
     discarded = {discard.raw.get("file_name") for discard in dataset.discards}
+    alone = {category.id for category in without_object(dataset.categories)}
     for image in dataset.images:
         if min(image.width, image.height) < 1:
             what = f"stated size {image.width} x {image.height}"
@@ -83,7 +88,7 @@ def _images(dataset: Dataset) -> Iterator[Finding]:
         excused = image.file_name in discarded or str(image.provenance).startswith("pseudo")
         if not annotations and not excused:
             yield KINDS["no_parts"].at("has no mask and was not discarded", image=image)
-        owners = {a.id: _owner(dataset, a) for a in annotations}
+        owners = {a.id: None if a.category_id in alone else _owner(dataset, a) for a in annotations}
         present = {owner for owner in owners.values() if owner is not None}
         if image.object is None and len(present) > 1:
             what = f"shows parts of {', '.join(sorted(present))}"
@@ -100,9 +105,10 @@ def _owner(dataset: Dataset, annotation: Annotation) -> str | None:
 
 
 def _annotations(dataset: Dataset) -> Iterator[Finding]:
+    lost = _broken_images(dataset)
     for a in dataset.annotations:
         image = dataset.image_by_id.get(a.image_id)
-        if image is None:
+        if image is None and a.image_id not in lost:
             what = f"there is no image {a.image_id}"
             yield KINDS["unknown_image"].at(what, annotation=a)
         if a.category_id not in dataset.category_by_id:
@@ -114,6 +120,12 @@ def _annotations(dataset: Dataset) -> Iterator[Finding]:
         if not isinstance(a.provenance, str) or not PROVENANCE.fullmatch(a.provenance):
             what = f"provenance {a.provenance!r}"
             yield KINDS["unknown_provenance"].at(what, image=image, annotation=a)
+
+
+def _broken_images(dataset: Dataset) -> set[Any]:
+    """Ids of image records set aside: that they are lost is told once, not for each mask."""
+    records = [e.get("record") for e in dataset.broken if str(e.get("list")).endswith("images")]
+    return {whole(record.get("id")) for record in records if isinstance(record, dict)} - {None}
 
 
 def _discards(dataset: Dataset) -> Iterator[Finding]:

@@ -22,6 +22,8 @@ from PIL import Image as PillowImage
 from annotate.formats import Source
 from annotate.formats.names import WNID, object_folders
 from annotate.formats.pictures import Pictures, place
+from annotate.formats.table import read_table
+from annotate.formats.values import Values
 from partlab.composite import flatten
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
@@ -30,6 +32,7 @@ from partlab.masks import area, bbox, decode, encode_many
 from partlab.progress import track
 from partlab.records import read_records
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
+from partlab.spelling import whole
 from partlab.truth import drawn_masks, hint_for, layers
 
 log = logging.getLogger(__name__)
@@ -40,7 +43,9 @@ _GREY_LIMIT, _RGB_LIMIT = 1 << 16, 1 << 24
 
 
 class PreparedLayout:
-    """Format of the authors' prepared data."""
+    """Format of the authors' prepared data; its label maps hold numbers, named by a list."""
+
+    numbers_only = True
 
     def fits(self, path: Path) -> bool:
         """A folder with seg/."""
@@ -144,13 +149,13 @@ class _Reader:
         self.images_at = source.images or self.root / "img"
         self.table = _read_names(source.names or self.root / NAMES)
         self.categories = [Category(raw) for raw in self.table["categories"]]
+        self.values = Values(self.categories, source, self.table)
         self.object_of_folder = dict(self.table.get("folders", {}))
         for category in self.categories:
             self.object_of_folder.setdefault(category.wnid or category.object, category.object)
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.broken: list[Raw] = []
-        self.ignored: list[str] = []
 
     def read(self) -> Dataset:
         folders = sorted({path.name for path in self._folders()})
@@ -162,12 +167,7 @@ class _Reader:
                 self._one(folder, name, pseudo.get(name, False))
         if self.broken:
             log.warning("%d records cannot be read; they are kept aside", len(self.broken))
-        if self.ignored:
-            log.warning(
-                "%d pictures hold pixels to ignore (crowd regions), first %s: no mask says that "
-                "of them now",
-                *(len(self.ignored), self.ignored[0]),
-            )
+        self.values.tell()
         ours: Raw = {"origin": {"format": "prepared", "masks": len(self.annotations)}}
         return Dataset(
             self.images,
@@ -225,16 +225,13 @@ class _Reader:
             self._layers(image, labels, pseudo)
 
     def _layers(self, image: Image, labels: NDArray[np.int32], pseudo: bool) -> None:
-        present = np.unique(labels[labels > 0])
-        if (ignore := self.table.get("ignore")) in present:
-            self.ignored.append(image.file_name)
-            present = present[present != ignore]
         ours = {"provenance": _PSEUDO} if pseudo else {}
-        for part in present:  # one at a time: a picture with many parts stays small in memory
-            (rle,) = encode_many((labels == part)[None])
+        # One part at a time: a picture with many parts stays small in memory.
+        for value, category in self.values.parts_in(labels):
+            (rle,) = encode_many((labels == value)[None])
             known = {"bbox": bbox(rle), "area": area(rle), **ours}
             new = len(self.annotations) + 1
-            self.annotations.append(Annotation.new(new, image.id, int(part), rle, **known))
+            self.annotations.append(Annotation.new(new, image.id, category, rle, **known))
 
     def _set_aside(self, where: str, position: int, reason: str, record: Any) -> None:
         entry = {"list": where, "position": position, "reason": reason, "record": record}
@@ -255,6 +252,8 @@ def _read_names(path: Path) -> Raw:
             hint="pass --names FILE: a parts.json, any COCO file of the same categories, or a "
             "text file with one object:part a line, line n for id n",
         )
+    if path.suffix == ".csv":
+        return _from_table(path)
     if path.suffix != ".json":
         named = [line.partition(":") for line in read_lines(path)]
         plain = [_plain_category(i, name, part) for i, (name, _, part) in enumerate(named, 1)]
@@ -273,7 +272,24 @@ def _read_names(path: Path) -> Raw:
 
 def _plain_category(position: int, name: str, part: str) -> Raw:
     wnid = {"wnid": name} if WNID.fullmatch(name) else {}
-    return Category.new(position, name, part or name, **wnid).raw
+    if not part:  # of no known object: whether that will do is seen when all are read
+        return {"id": position, "name": name, **({OURS: wnid} if wnid else {})}
+    return Category.new(position, name, part, **wnid).raw
+
+
+def _from_table(path: Path) -> Raw:
+    """Categories whose ids are the numbers in a table; those without an object are background."""
+    categories, background = [], []
+    for key, (owner, part) in read_table(path).items():
+        value = whole(key)
+        if type(value) is not int:
+            raise SchemaError(f"{path}: the category {key!r} is not a number of the label maps")
+        if not owner:
+            background.append(value)
+            continue
+        flag = {} if part else {"whole_object": True}
+        categories.append(Category.new(value, owner, part or owner, **flag).raw)
+    return {"categories": categories, "background": background}
 
 
 def _homes(dataset: Dataset, folders: dict[str, str]) -> dict[int, str]:

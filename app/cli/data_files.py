@@ -35,9 +35,29 @@ def import_(
         Path | None, typer.Option(help="Folder of the pictures, if not the format's own.")
     ] = None,
     names: Annotated[
-        Path | None, typer.Option(help="Part categories, for label maps without parts.json.")
+        Path | None,
+        typer.Option(
+            help="Table (.csv: category, object, part) of what each category is; for label maps "
+            "without parts.json also their list of parts."
+        ),
     ] = None,
+    object: Annotated[
+        str | None, typer.Option(help="Object of the categories that name none.")
+    ] = None,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(metavar="N[,N]", help="Label maps: value that is no part (repeatable)."),
+    ] = None,
+    offset: Annotated[
+        int, typer.Option(help="Label maps: what to add to a value to get its part's id.")
+    ] = 0,
+    unite: Annotated[
+        bool, typer.Option("--unite", help="Make categories of one name (head, Head) one.")
+    ] = False,
     pictures: PicturesOpt = "link",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; print a table for --names to edit.")
+    ] = False,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -46,20 +66,25 @@ def import_(
     Example: partlab data import PartImageNetPP --format pinpp --images imagenet --out pinpp
     """
     with reported(json) as ui:
-        from annotate.convert import import_folder
+        from annotate.convert import import_source, propose_names
+        from annotate.formats import Source
         from annotate.formats.pictures import Pictures
+        from annotate.formats.table import as_csv
 
-        how = Pictures(pictures)
-        told = import_folder(
-            source,
-            out,
-            format=format,
-            images=images,
-            names=names,
-            pictures=how,
-            force=force,
-        )
-        ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
+        about = Source(source, images, names, object, _values(background), offset, unite)
+        if dry_run:
+            rows = propose_names(about, format)
+            return ui.emit({"names": rows}, as_csv(rows).rstrip())
+        told = import_source(about, out, format=format, pictures=Pictures(pictures), force=force)
+        return ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
+
+
+def _values(background: list[str] | None) -> frozenset[int] | None:
+    words = [word for text in background or () for word in text.split(",")]
+    try:
+        return frozenset(map(int, words)) if words else None
+    except ValueError:
+        raise ConfigError(f"--background takes numbers, not {','.join(words)!r}") from None
 
 
 def export(

@@ -166,6 +166,15 @@ def second_bed(data: Raw, folder: Path) -> None:
     data["annotations"].append(annotation(98, 3, 6, (30, 45, 36, 60)))
 
 
+def similar_beds(data: Raw, folder: Path) -> None:
+    second_bed(data, folder)
+    data["categories"][-1].update(name="cart:Bed", part="Bed")
+
+
+def without_object(data: Raw, folder: Path) -> None:
+    data["categories"].append({"id": 6, "name": "seat", "supercategory": ""})
+
+
 def same_file(data: Raw, folder: Path) -> None:
     added("images", id=9)(data, folder)
     data["annotations"].append(annotation(98, 9, 3, (0, 0, 9, 9)))
@@ -256,6 +265,8 @@ PLANTS: dict[str, Plant] = {
     "duplicate_annotation_id": duplicate_id,
     "duplicate_category_id": extra_category(id=5),
     "duplicate_category": second_bed,
+    "similar_category": similar_beds,
+    "no_object": without_object,
     "duplicate_file_name": same_file,
     "unknown_image": setting(12, image_id=77),
     "unknown_category": setting(12, category_id=77),
@@ -281,6 +292,7 @@ PLANTS: dict[str, Plant] = {
     "odd_coordinates": setting(11, segmentation=[[1, 1, 20, 1, 20, 20, 1]]),
     "few_points": setting(11, segmentation=[[1, 1, 20, 20]]),
     "not_a_number": setting(11, segmentation=[[1, 1, 20, 1, float("nan"), 20]]),
+    "stray_piece": setting(11, segmentation=[[10, 4, 27, 4, 27, 20, 10, 20], [30, 30, 31, 31]]),
     "out_of_bounds": setting(
         11, segmentation=[[10, 4, 27, 4, 27, 20, 10, 20], [27, 5, 70, 5, 70, 8]]
     ),
@@ -314,6 +326,7 @@ FOLLOWS = {  # what a defect brings along by its nature, not false alarms
     "out_of_bounds": {"wrong_area", "wrong_bbox"},
     "inclusion_cycle": {"inclusion_swapped"},
     "unsafe_file_name": {"missing_image"},
+    "no_object": {"unused_category"},
     "predicted_overlap": {"model_made"},
 }
 
@@ -396,7 +409,7 @@ def moved(data: Raw, kind: str, block: int) -> Raw:
             image["partlab"]["object"] += f" {kind}"
     for category in data["categories"]:
         category["id"] += first
-        category["supercategory"] += f" {kind}"
+        category["supercategory"] += f" {kind}" if category["supercategory"] else ""
     for one in data["annotations"]:
         for key in ("id", "image_id", "category_id"):
             if key in one:

@@ -152,7 +152,55 @@ def test_what_cannot_be_repaired_is_kept_as_it_was(tmp_path: Path) -> None:
 def test_everything_called_fixable_is(tmp_path: Path) -> None:
     tested = {"out_of_bounds", "wrong_area", "wrong_bbox", "duplicate_mask", "inclusion_self"}
     tested |= {"duplicate_annotation_id", "duplicate_image_id", "wrong_image_size"}
+    tested |= {"bad_size", "duplicate_category", "stray_piece"}
     assert {name for name, kind in KINDS.items() if kind.fixable} == tested
+
+
+def test_a_stray_piece_goes_and_no_pixel_with_it(tmp_path: Path) -> None:
+    stray = annotation(1, segmentation=[*SQUARE, [5, 5], [1, 1, 2, 2]])
+    data, repaired, left = fixed(tmp_path, stray)
+    assert (repaired, left) == ({"stray_piece": 1}, set())
+    assert data["annotations"][0]["segmentation"] == SQUARE
+    assert data["annotations"][0]["area"] == stray["area"]
+
+
+def test_sizes_that_are_not_stated_come_from_the_picture(tmp_path: Path) -> None:
+    before = make(tmp_path / "before", annotation(1))
+    path = before / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    sizes = [(image["width"], image["height"]) for image in data["images"]]
+    data["images"][0].update(width=None, height=0)
+    path.write_text(json.dumps(data))
+    assert {f.kind for f in check_folder(before).findings} == {"bad_size"}
+    repair = fix_folder(before, tmp_path / "after")
+    assert repair.repaired == {"bad_size": 1}
+    assert repair.remaining.findings == []
+    after = read_dataset(tmp_path / "after")
+    assert [(image.width, image.height) for image in after.images] == sizes
+
+
+def test_a_lost_image_record_is_told_once(tmp_path: Path) -> None:
+    before = make(tmp_path / "before", annotation(1), annotation(2, image=2))
+    path = before / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    del data["images"][0]["file_name"]
+    path.write_text(json.dumps(data))
+    kinds = [f.kind for f in check_folder(before).findings]
+    assert kinds.count("unreadable_record") == 1
+    assert "unknown_image" not in kinds
+
+
+def test_two_categories_of_one_name_become_one_with_all_masks(tmp_path: Path) -> None:
+    before = make(tmp_path / "before", annotation(1))
+    path = before / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    data["categories"][1] = {**data["categories"][0], "id": data["categories"][1]["id"]}
+    path.write_text(json.dumps(data))
+    repair = fix_folder(before, tmp_path / "after")
+    assert repair.repaired == {"duplicate_category": 1}
+    after = read_dataset(tmp_path / "after")
+    assert len(after.categories) == 1
+    assert {a.category_id for a in after.annotations} == {after.categories[0].id}
 
 
 def test_a_clean_data_set_passes_unchanged(tmp_path: Path) -> None:

@@ -121,10 +121,7 @@ def test_a_new_data_set_is_written_whole(tmp_path: Path) -> None:
         ({"images": [{"id": 1, "width": 5, "height": 4}]}, r"images\[0\] has no 'file_name'"),
         ({"images": [5]}, r"images\[0\] is not an object"),
         ({"annotations": [{"id": [1], "image_id": 1, "category_id": 1}]}, r"'id' \[1\], which is"),
-        (
-            {"annotations": [{"id": True, "image_id": 1, "category_id": 1}]},
-            "'id' true, which is not",
-        ),
+        ({"annotations": [{"id": True, "image_id": 1, "category_id": 1}]}, "'id' true, which"),
         ({"annotations": [{"id": 1, "image_id": 1, "category_id": None}]}, "'category_id' null"),
         ({"annotations": [{"id": 1, "category_id": 1}]}, "has no 'image_id'"),
         ({"categories": [{"id": 1, "name": 7}]}, "'name' 7, which is not text"),
