@@ -38,6 +38,7 @@ from segmenter.category_filter import category_filter
 from segmenter.detectron2_settings import Detectron2ModelConfig
 from segmenter.part_rcnn import Found, Size, Targets
 from segmenter.torchvision_backend import Labels, MaskRCNN
+from segmenter.unsure import is_unsure, learnable
 
 LEVELS = ["p2", "p3", "p4", "p5"]
 STRIDES = [4, 8, 16, 32, 64]
@@ -125,6 +126,20 @@ class PartMaskHead(MaskRCNNConvUpsampleHead):  # type: ignore[misc]
         return own
 
 
+class PartRPN(RPN):  # type: ignore[misc]
+    """detectron2's, but anchors in unsure regions (`segmenter.unsure`) are no negatives."""
+
+    def label_and_sample_anchors(
+        self, anchors: list[Boxes], gt_instances: list[Instances]
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        """Labels of each image's sampled anchors (1 part, 0 background, -1 neither)."""
+        labels, boxes = super().label_and_sample_anchors(anchors, gt_instances)
+        places = Boxes.cat(anchors).tensor
+        for own, instances in zip(labels, gt_instances, strict=True):
+            own[(own == 0) & is_unsure(places, instances._unsure)] = -1
+        return labels, boxes
+
+
 class PartROIHeads(StandardROIHeads):  # type: ignore[misc]
     """detectron2's heads, asked for one image's detections under its own filter."""
 
@@ -178,6 +193,10 @@ class Detectron2RCNN(nn.Module):
         """Training losses of one batch (B, 3, H, W); `sizes` are (height, width) unpadded."""
         with EventStorage():  # detectron2 counts accuracies there; nobody reads them
             features, proposals, losses = self.propose(images, sizes, targets)
+            proposals = [
+                each[learnable(each.proposal_boxes.tensor, target)]
+                for each, target in zip(proposals, targets, strict=True)
+            ]
             _, found = self.roi_heads(None, features, proposals, _instances(targets, sizes))
         return {
             "objectness": losses["loss_rpn_cls"],
@@ -239,6 +258,7 @@ def _instances(targets: Targets, sizes: list[Size]) -> list[Instances]:
         instances.gt_boxes = Boxes(target["boxes"])
         instances.gt_classes = target["labels"] - 1
         instances.gt_masks = BitMasks(target["masks"].bool())
+        instances._unsure = target.get("unsure")  # no field: it has no row for each part
         found.append(instances)
     return found
 
@@ -265,7 +285,7 @@ def _backbone(config: Detectron2ModelConfig) -> nn.Module:
 
 
 def _proposals(config: Detectron2ModelConfig) -> nn.Module:
-    network: nn.Module = RPN(
+    network: nn.Module = PartRPN(
         in_features=[*LEVELS, "p6"],
         head=StandardRPNHead(in_channels=config.channels, num_anchors=3),
         anchor_generator=DefaultAnchorGenerator(

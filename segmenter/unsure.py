@@ -4,7 +4,7 @@ A target may carry `unsure` (H, W), as `segmenter.data` makes it. An anchor or p
 lies mostly in such a region and matches no part must not be learnt as background.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -37,13 +37,17 @@ def is_unsure(boxes: Tensor, region: Tensor | None) -> Tensor:
     return covered(boxes, region) > INSIDE
 
 
+def learnable(boxes: Tensor, target: Mapping[str, Tensor]) -> Tensor:
+    """Which boxes (N,) may be sampled: those not in the unsure region, and those of parts."""
+    return ~is_unsure(boxes, target.get("unsure")) | _matches(boxes, target["boxes"])
+
+
 def without_unsure(
-    proposals: Sequence[Tensor], targets: Sequence[dict[str, Tensor]]
+    proposals: Sequence[Tensor], targets: Sequence[Mapping[str, Tensor]]
 ) -> list[Tensor]:
     """Proposals of each image less those in its unsure region that match no part."""
     return [
-        boxes[~is_unsure(boxes, target.get("unsure")) | _matches(boxes, target["boxes"])]
-        for boxes, target in zip(proposals, targets, strict=True)
+        boxes[learnable(boxes, target)] for boxes, target in zip(proposals, targets, strict=True)
     ]
 
 

@@ -326,7 +326,7 @@ class _Dies(Silent):
         self.after = after
 
     def track(self, items: Iterable[Any], what: str, total: int | None = None) -> Any:
-        return _until(items, self.after)
+        return _until(items, self.after) if what.startswith("training") else iter(items)
 
 
 def test_a_killed_run_goes_on_to_the_same_weights(

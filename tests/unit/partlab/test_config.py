@@ -1,11 +1,12 @@
 """Settings: defaults < file < --set; unknown names are refused with near ones."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
-from partlab.config import Config, load_config
+from partlab.config import SPEED, Config, deciding, load_config, validate
 from partlab.errors import ConfigError, NotFoundError
 
 
@@ -78,3 +79,18 @@ def test_a_json_file_that_is_no_object(tmp_path: Path) -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(ValidationError):
         Outer().steps = 3  # type: ignore[misc]
+
+
+def test_what_decides_speed_is_told_apart_at_any_depth() -> None:
+    class Inner(Config):
+        lr: float = 0.1
+        workers: Annotated[int, SPEED] = Field(1, ge=0)
+
+    class Outer(Config):
+        inner: Inner = Inner()
+        pairs: tuple[tuple[str, str], ...] = (("a", "b"),)
+        shards: Annotated[int, SPEED] = 5
+
+    assert deciding(Outer()) == {"inner": {"lr": 0.1}, "pairs": [["a", "b"]]}
+    with pytest.raises(ConfigError, match="workers"):  # the mark leaves the limits alone
+        validate(Outer, {"inner": {"workers": -1}}, "here")

@@ -214,3 +214,30 @@ def test_pretrained_weights_come_from_a_file(tmp_path: Path) -> None:
 def test_model_zoo_is_never_imported() -> None:
     """It needs pkg_resources, which new setuptools lack."""
     assert "detectron2.model_zoo" not in sys.modules
+
+
+def test_nothing_in_a_crowd_is_learnt_as_background() -> None:
+    torch.manual_seed(0)
+    network = Detectron2RCNN(3, TINY).train()
+    nothing = {
+        "boxes": torch.zeros(0, 4),
+        "labels": torch.zeros(0, dtype=torch.int64),
+        "masks": torch.zeros(0, 64, 64, dtype=torch.uint8),
+    }
+    pictures = torch.randn(1, 3, 64, 64)
+    plain = network(pictures, [(64, 64)], [nothing])
+    assert float(plain["objectness"].detach()) > 0
+    everywhere = {**nothing, "unsure": torch.ones(64, 64, dtype=torch.bool)}
+    losses = network(pictures, [(64, 64)], [everywhere])
+    assert all(float(loss.detach()) == 0 for loss in losses.values())
+    torch.stack(list(losses.values())).sum().backward()
+    around = torch.ones(64, 64, dtype=torch.bool)
+    around[8:40, 8:40] = False
+    part = {
+        "boxes": torch.tensor([[8.0, 8, 40, 40]]),
+        "labels": torch.tensor([2]),
+        "masks": ~around[None],
+        "unsure": around,
+    }
+    found = network(pictures, [(64, 64)], [part])
+    assert float(found["mask"].detach()) > 0  # the part itself is learnt as ever

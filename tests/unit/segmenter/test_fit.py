@@ -145,6 +145,9 @@ def test_two_processes_share_the_images_and_agree(data, tmp_path) -> None:
     assert not (run / "old.txt").exists()
     assert torch.load(run / "state.pt", weights_only=True)["step"] == 2  # 8 images / 2 / 2
     assert all(torch.isfinite(tensor).all() for tensor in weights(run).values())
+    with pytest.raises(OutputExistsError, match=r"number of processes \(2 there, 1 now\)") as told:
+        train_segmenter(data, run, overrides=[*TINY, "train.epochs=1"])
+    assert "--nproc-per-node 2" in str(told.value.hint)
 
 
 def test_another_setting_or_other_files_are_refused(data, tmp_path) -> None:
