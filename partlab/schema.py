@@ -264,7 +264,8 @@ class Dataset:
         """
         found: dict[int, str] = {}
         for image_id, reason in (*_broken_masks(self.broken), *_lost_masks(self)):
-            found.setdefault(image_id, reason)
+            if image_id in self.image_by_id:
+                found.setdefault(image_id, reason)
         return found
 
     @cached_property
@@ -361,16 +362,31 @@ class Dataset:
             self.discards,
             self.path,
             self.image_root,
-            self.top,
+            self._top_of(keep),
         )
+
+    def _top_of(self, keep: set[int]) -> Raw:
+        """The rest of the file, without the masks set aside of images that are not kept."""
+        others = self.image_by_id.keys() - keep
+        if not self.broken or not others:
+            return self.top
+        broken = [entry for entry in self.broken if _image_of(entry) not in others]
+        ours = {key: value for key, value in self.top[OURS].items() if key != "broken"}
+        return {**self.top, OURS: ours | ({"broken": broken} if broken else {})}
 
 
 def _broken_masks(broken: Iterable[Raw]) -> Iterator[tuple[int, str]]:
     """(image id, reason) of the annotations set aside that still say where they belong."""
     for entry in broken:
-        record = entry.get("record")
-        if isinstance(record, dict) and type(image_id := whole(record.get("image_id"))) is int:
+        if (image_id := _image_of(entry)) is not None:
             yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
+
+
+def _image_of(entry: Raw) -> int | None:
+    """The image that an annotation set aside says it is of."""
+    record = entry.get("record")
+    image_id = whole(record.get("image_id")) if isinstance(record, dict) else None
+    return image_id if type(image_id) is int else None
 
 
 def _lost_masks(data: Dataset) -> Iterator[tuple[int, str]]:

@@ -8,6 +8,7 @@ import typer
 from app.cli import (
     data,
     data_files,
+    data_merge,
     inspect,
     inspect_discards,
     inspect_export,
@@ -40,6 +41,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+data_merge.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)

@@ -109,4 +109,7 @@ def test_images_whose_masks_were_dropped_are_known() -> None:
     assert sorted(data.incomplete) == [1, 2, 3, 4]
     assert "annotation 3" in data.incomplete[2]
     assert "fewer than 3 points" in data.incomplete[2]
+    assert sorted(data.subset([1, 2]).incomplete) == [1, 2]
+    assert data.subset([5, 6]).incomplete == {}
+    assert len(data.subset([5, 6]).broken) == 1  # the lost image may be anybody's
     assert area(from_segmentation(annotations[-1].segmentation, HEIGHT, WIDTH)) == TRUE.sum()
