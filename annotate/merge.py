@@ -213,13 +213,14 @@ class _Merge:
         category_of = {c.id: ids[name_key(c)] for c in data.categories}
         before = _by_image(split.annotations)
         highest = split.objects
-        for annotation in data.annotations:
+        for position, annotation in enumerate(data.annotations):
             image_at = positions.get(annotation.image_id)
             category = category_of.get(annotation.category_id)
             if image_at is None or category is None:
                 lacks = "image" if image_at is None else "category"
                 reason = f"belongs to no {lacks} of its file"
-                lost = {"list": "annotations", "reason": reason, "record": annotation.raw}
+                lost: Raw = {"list": "annotations", "position": position, "reason": reason}
+                lost["record"] = annotation.raw
                 split.broken.append({**_at_new_image(lost, positions, split), "from": where})
                 continue
             image = split.images[image_at]
