@@ -52,7 +52,7 @@ def import_source(
     out = claim_folder(out, force=force, inputs=[source.path, source.images, source.names])
     for split, dataset in found.items():
         get_format("coco").write(dataset, out, split, pictures)
-    return {"format": name, "out": str(out), "splits": _counts(found)}
+    return {"format": name, "out": str(out), "splits": counts_of(found)}
 
 
 def propose_names(source: Source, format: str | None = None) -> list[dict[str, str]]:
@@ -107,7 +107,7 @@ def export_folder(
     counts: Raw = {}
     for name, file in chosen.items():
         dataset = read_coco(file)
-        counts |= _counts({name: dataset})
+        counts |= counts_of({name: dataset})
         if dataset.broken and format != "coco":
             log.warning("%d broken records of %s are not carried over", len(dataset.broken), name)
         target = out if format == "coco" or len(chosen) == 1 else out / name
@@ -121,7 +121,8 @@ def _require(path: Path, *others: Path | None) -> None:
             raise NotFoundError(f"{needed} does not exist")
 
 
-def _counts(found: dict[str, Dataset]) -> dict[str, Any]:
+def counts_of(found: dict[str, Dataset]) -> dict[str, Any]:
+    """What each split holds, by number."""
     return {
         name: {
             "images": len(dataset.images),

@@ -263,7 +263,8 @@ class Dataset:
         (`partlab.dropped`). `partlab.truth.incomplete` also looks at the masks themselves.
         """
         dropped = (self.top.get(OURS) or {}).get("dropped", [])
-        return dict(reversed([*_lost(self.broken), *_lost(dropped)]))
+        lost = [*_lost(self.broken), *_lost(dropped)]
+        return {id: why for id, why in reversed(lost) if id in self.image_by_id}
 
     @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
@@ -382,8 +383,17 @@ class Dataset:
             self.discards,
             self.path,
             self.image_root,
-            self.top,
+            self._top_of(keep),
         )
+
+    def _top_of(self, keep: set[int]) -> Raw:
+        """The rest of the file, without the masks set aside of images that are not kept."""
+        others, ours = self.image_by_id.keys() - keep, dict(self.top.get(OURS) or {})
+        for key in ("broken", "dropped"):
+            ours[key] = [entry for entry in ours.get(key, ()) if _image_of(entry) not in others]
+            if not ours[key]:
+                del ours[key]
+        return {**self.top, OURS: ours} if ours or OURS in self.top else self.top
 
 
 def _canonical(value: Any) -> bytes:
@@ -397,6 +407,12 @@ def _canonical(value: Any) -> bytes:
 def _lost(entries: Iterable[Raw]) -> Iterator[tuple[int, str]]:
     """(image id, reason) of annotations set aside that still say where they belong."""
     for entry in entries:
-        record = entry.get("record")
-        if isinstance(record, dict) and type(image_id := whole(record.get("image_id"))) is int:
+        if (image_id := _image_of(entry)) is not None:
             yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
+
+
+def _image_of(entry: Raw) -> int | None:
+    """The image that an annotation set aside says it is of."""
+    record = entry.get("record")
+    image_id = whole(record.get("image_id")) if isinstance(record, dict) else None
+    return image_id if type(image_id) is int else None

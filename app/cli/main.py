@@ -7,6 +7,7 @@ import typer
 from app.cli import (
     data,
     data_files,
+    data_merge,
     inspect,
     inspect_discards,
     inspect_export,
@@ -39,6 +40,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+data_merge.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)

@@ -132,3 +132,55 @@ def test_reuse_names_a_reason_for_each_class(world: Path) -> None:
     assert result.exit_code == 0
     assert "gänse: has 1 annotated images, under 2" in result.stdout
     assert "kept 0 of 2 classes" in result.stdout
+
+
+def nameless(folder: Path) -> Path:
+    images = [{"id": 1, "file_name": "a.png", "width": 60, "height": 40}]
+    categories = [{"id": i, "name": n, "supercategory": ""} for i, n in enumerate("ab", 1)]
+    masks = [{"id": i, "image_id": 1, "category_id": i, "segmentation": BOX} for i in (1, 2)]
+    data = {"images": images, "annotations": masks, "categories": categories}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "x.json").write_text(json.dumps(data))
+    return folder / "x.json"
+
+
+BOX = [[5, 5, 25, 5, 25, 15, 5, 15]]
+
+
+def test_import_says_what_categories_are(tmp_path: Path) -> None:
+    source = nameless(tmp_path)
+    refused = run("import", source, "--out", tmp_path / "out")
+    assert refused.exit_code == 5
+    assert "--object NAME" in refused.stderr
+    table = run("import", source, "--out", tmp_path / "out", "--dry-run")
+    assert (table.exit_code, table.stdout) == (0, "category,object,part,masks\na,,a,1\nb,,b,1\n")
+    assert not (tmp_path / "out").exists()
+    done = run("import", source, "--out", tmp_path / "out", "--object", "car", "--json")
+    assert json.loads(done.stdout)["splits"]["x"]["objects"] == 1
+    for words in (["--background", "x"], ["--background", "1,2"], ["--names", source]):
+        assert run("import", source, "--out", tmp_path / "o", *words).exit_code == 2
+
+
+@pytest.mark.parametrize("command", ["stats", "split", "show", "export", "sample"])
+def test_every_reader_refuses_parts_without_an_object(command: str, tmp_path: Path) -> None:
+    source = nameless(tmp_path)
+    out = [] if command == "stats" else ["--out", tmp_path / "out"]
+    out += ["--format", "pinpp"] if command == "export" else []
+    refused = run(command, source, *out)
+    assert refused.exit_code == 5
+    assert "do not say which object" in refused.stderr
+
+
+def test_merge(tmp_path: Path) -> None:
+    for who in ("ann", "ben"):
+        path = nameless(tmp_path / who)
+        path.write_text(path.read_text().replace('"a"', f'"car:{who}"').replace('"b"', '"car:b"'))
+    sources = tmp_path / "ann" / "x.json", tmp_path / "ben" / "x.json"
+    dry = run("merge", *sources, "--out", tmp_path / "out", "--dry-run")
+    assert dry.exit_code == 0
+    assert "train: 1 images, 3 masks, 3 part categories of 1 objects" in dry.stdout
+    assert "1 masks were there twice" in dry.stdout
+    assert not (tmp_path / "out").exists()
+    done = run("merge", *sources, "--out", tmp_path / "out", "--json")
+    assert json.loads(done.stdout)["not_compared"] == 1
+    assert run("merge", sources[0], "--out", tmp_path / "o").exit_code == 2

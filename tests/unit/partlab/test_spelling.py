@@ -112,4 +112,7 @@ def test_images_whose_masks_were_dropped_are_known() -> None:
     assert list(found) == [1, 2, 3, 4, 5]
     assert "annotation 3" in found[2]
     assert "fewer than 3 points" in found[2]
+    assert sorted(incomplete(data.subset([1, 2]))) == [1, 2]
+    assert incomplete(data.subset([6])) == {}
+    assert len(data.subset([5, 6]).broken) == 1  # the lost image may be anybody's
     assert area(from_segmentation(annotations[-1].segmentation, HEIGHT, WIDTH)) == TRUE.sum()

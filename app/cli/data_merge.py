@@ -1,0 +1,69 @@
+"""`partlab data merge`: several part data sets as one."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli._ui import DryRunOpt, ForceOpt, JsonOpt, reported
+from app.cli.data_files import PicturesOpt
+
+
+def register(group: typer.Typer) -> None:
+    """Add the command to the group `data`."""
+    group.command("merge")(merge)
+
+
+def merge(
+    data: Annotated[
+        list[Path], typer.Argument(metavar="DATA...", help="Part data sets: folders or COCO files.")
+    ],
+    out: Annotated[Path, typer.Option(help="New part data set folder.")],
+    split: Annotated[
+        str | None,
+        typer.Option(help="Put all into this one split; else split by split.", show_default=False),
+    ] = None,
+    unite: Annotated[
+        bool, typer.Option("--unite", help="Make categories of one name (head, Head) one.")
+    ] = False,
+    pictures: PicturesOpt = "link",
+    dry_run: DryRunOpt = False,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Join part data sets: ids, categories, inclusions and pictures; conflicts are named.
+
+    Example: partlab data merge ann.json ben.json --out all
+    """
+    with reported(json) as ui:
+        from annotate.formats.pictures import Pictures
+        from annotate.merge import merge_folders
+
+        told = merge_folders(
+            data,
+            out,
+            split=split,
+            unite=unite,
+            pictures=Pictures(pictures),
+            dry_run=dry_run,
+            force=force,
+        )
+        ui.emit(told, _merged(told, dry_run))
+
+
+def _merged(told: dict[str, Any], dry_run: bool) -> str:
+    lines = [
+        f"{name}: {n['images']} images, {n['annotations']} masks, {n['categories']} part "
+        f"categories of {n['objects']} objects"
+        + (f", {n['broken']} broken records kept aside" if n["broken"] else "")
+        for name, n in told["splits"].items()
+    ]
+    done = {
+        "shared_images": "images were in several, and are one each",
+        "same_masks": "masks were there twice, and are kept once",
+    }
+    lines += [f"{told[key]} {words}" for key, words in done.items() if told[key]]
+    if told["renamed"]:
+        lines.append(f"{len(told['renamed'])} pictures have a new name, their old one was taken")
+    end = "nothing written (--dry-run)" if dry_run else f"next: partlab data check {told['out']}"
+    return "\n".join([*lines, end])

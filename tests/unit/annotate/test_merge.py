@@ -1,0 +1,184 @@
+"""`partlab data merge`: one data set of several, nothing lost and nothing chosen in silence."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from annotate.check import check_folder
+from annotate.formats.pictures import Pictures
+from annotate.merge import merge_folders
+from partlab.coco import read_dataset
+from partlab.errors import ConfigError, OutputExistsError, SchemaError
+
+Raw = dict[str, Any]
+BOX = [[5, 5, 25, 5, 25, 15, 5, 15]]
+OTHER = [[30, 5, 50, 5, 50, 15, 30, 15]]
+
+
+def picture(path: Path, seed: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 255, (40, 60, 3), dtype=np.uint8)
+    PillowImage.fromarray(noise).save(path)
+
+
+def data_set(
+    folder: Path,
+    pictures: dict[str, int],
+    part: str,
+    segmentation: Any = BOX,
+    split: str = "train",
+    **top: Any,
+) -> Path:
+    """Pictures by name and seed, one mask in each; all ids begin at 1."""
+    for name, seed in pictures.items():
+        picture(folder / "images" / name, seed)
+    images = [
+        {"id": i, "file_name": name, "width": 60, "height": 40}
+        for i, name in enumerate(pictures, 1)
+    ]
+    annotations = [
+        {"id": i, "image_id": i, "category_id": 1, "segmentation": segmentation, "iscrowd": 0}
+        for i in range(1, len(images) + 1)
+    ]
+    for a in annotations:
+        a["partlab"] = {"provenance": f"human:{folder.name}", "object_id": 1}
+    categories = [{"id": 1, "name": part, "supercategory": part.partition(":")[0]}]
+    data = {"images": images, "annotations": annotations, "categories": categories, **top}
+    path = folder / "annotations" / f"{split}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(data))
+    return folder
+
+
+@pytest.fixture
+def ann(tmp_path: Path) -> Path:
+    return data_set(tmp_path / "ann", {"a1.png": 1, "a2.png": 2}, "cat:head")
+
+
+def test_two_annotators_files_become_one_data_set(tmp_path: Path, ann: Path) -> None:
+    ben = data_set(tmp_path / "ben", {"b1.png": 3, "b2.png": 4}, "cat:tail", split="ben")
+    told = merge_folders([ann, ben / "annotations" / "ben.json"], tmp_path / "out")
+    data = read_dataset(tmp_path / "out", "train")
+    assert data.names == ("cat:head", "cat:tail")
+    assert [image.id for image in data.images] == [1, 2, 3, 4]
+    assert [(a.id, a.image_id, a.category_id) for a in data.annotations] == [
+        (1, 1, 1),
+        (2, 2, 1),
+        (3, 3, 2),
+        (4, 4, 2),
+    ]
+    assert [a.provenance for a in data.annotations] == ["human:ann"] * 2 + ["human:ben"] * 2
+    assert [a.object_id for a in data.annotations] == [1, 1, 2, 2]
+    assert told["splits"]["train"]["images"] == 4
+    assert [f for f in check_folder(tmp_path / "out").findings if f.severity == "error"] == []
+
+
+def test_the_same_picture_is_one_image_with_the_masks_of_both(tmp_path: Path, ann: Path) -> None:
+    ben = data_set(tmp_path / "ben", {"a1.png": 1}, "cat:tail", OTHER)
+    eve = data_set(tmp_path / "eve", {"a1.png": 1, "a2.png": 2}, "cat:head")
+    told = merge_folders([ann, ben, eve], tmp_path / "out")
+    data = read_dataset(tmp_path / "out")
+    assert len(data.images) == 2
+    assert [(a.image_id, data.category_by_id[a.category_id].part) for a in data.annotations] == [
+        (1, "head"),
+        (2, "head"),
+        (1, "tail"),
+    ]
+    assert (told["shared_images"], told["same_masks"]) == (3, 2)
+
+
+def test_another_picture_of_the_same_name_gets_a_new_one(tmp_path: Path, ann: Path) -> None:
+    discards = [{"file_name": "a1.png", "partlab": {"reason": "dark"}}]
+    ben = data_set(tmp_path / "ben", {"a1.png": 9}, "cat:tail", partlab={"discards": discards})
+    told = merge_folders([ann, ben], tmp_path / "out", pictures=Pictures.copy)
+    data = read_dataset(tmp_path / "out")
+    assert [image.file_name for image in data.images] == ["a1.png", "a2.png", "a1-ben-train.png"]
+    assert data.images[2].raw["partlab"]["renamed_from"] == "a1.png"
+    assert data.image_path(data.images[2]).read_bytes() == (ben / "images/a1.png").read_bytes()
+    assert data.image_path(data.images[0]).read_bytes() == (ann / "images/a1.png").read_bytes()
+    assert [discard.file_name for discard in data.discards] == ["a1-ben-train.png"]
+    assert told["renamed"][0]["to"] == "a1-ben-train.png"
+
+
+def test_splits_are_joined_by_name(tmp_path: Path, ann: Path) -> None:
+    data_set(ann, {"v.png": 5}, "cat:ear", split="val")
+    ben = data_set(tmp_path / "ben", {"b.png": 6}, "cat:tail")
+    data_set(ben, {"w.png": 7}, "cat:tail", split="val")
+    merge_folders([ann, ben], tmp_path / "out")
+    train, val = (read_dataset(tmp_path / "out", split) for split in ("train", "val"))
+    assert [len(train.images), len(val.images)] == [3, 2]
+    assert train.names == val.names == ("cat:head", "cat:ear", "cat:tail")
+    merge_folders([ann], tmp_path / "one", split="train")
+    assert len(read_dataset(tmp_path / "one").images) == 3
+
+
+def test_names_that_differ_in_case_are_refused_or_united(tmp_path: Path, ann: Path) -> None:
+    inclusions = {"inclusions": {"Cat": {"Ear": "Head"}}}
+    ben = data_set(tmp_path / "ben", {"b.png": 3}, "Cat:Head", partlab=inclusions)
+    with pytest.raises(SchemaError, match=r"cat:head in .* and Cat:Head in .* share one name"):
+        merge_folders([ann, ben], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+    merge_folders([ann, ben], tmp_path / "out", unite=True)
+    assert read_dataset(tmp_path / "out").names == ("cat:head",)
+
+
+def test_conflicts_are_named(tmp_path: Path, ann: Path) -> None:
+    one = data_set(
+        tmp_path / "one", {"b.png": 3}, "cat:head", partlab={"inclusions": {"cat": {"head": "x"}}}
+    )
+    two = data_set(
+        tmp_path / "two", {"b.png": 3}, "cat:head", partlab={"inclusions": {"cat": {"head": "y"}}}
+    )
+    with pytest.raises(SchemaError, match=r"cat:head lies in x .* and in y"):
+        merge_folders([one, two], tmp_path / "out")
+    path = two / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    del data["partlab"]
+    data["images"][0]["partlab"] = {"object": "dog"}
+    path.write_text(json.dumps(data))
+    whose = json.loads((one / "annotations" / "train.json").read_text())
+    whose["images"][0]["partlab"] = {"object": "cat"}
+    (one / "annotations" / "train.json").write_text(json.dumps(whose))
+    with pytest.raises(SchemaError, match=r"b\.png has the object cat in .* and dog in"):
+        merge_folders([one, two], tmp_path / "out")
+
+
+def test_records_set_aside_go_along(tmp_path: Path, ann: Path) -> None:
+    ben = data_set(tmp_path / "ben", {"b.png": 3}, "cat:tail")
+    path = ben / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    data["annotations"] += [{"id": 5, "image_id": 1}, {**data["annotations"][0], "image_id": 77}]
+    path.write_text(json.dumps(data))
+    merge_folders([ann, ben], tmp_path / "out")
+    joined = read_dataset(tmp_path / "out")
+    assert len(joined.broken) == 2
+    assert list(joined.incomplete) == [3]  # the lost mask lies on what is now image 3
+
+
+def test_licences_keep_their_meaning(tmp_path: Path, ann: Path) -> None:
+    one = data_set(tmp_path / "one", {"x.png": 7}, "cat:head", licenses=[{"id": 1, "name": "A"}])
+    two = data_set(tmp_path / "two", {"y.png": 8}, "cat:head", licenses=[{"id": 1, "name": "B"}])
+    for folder in (one, two):
+        path = folder / "annotations" / "train.json"
+        data = json.loads(path.read_text())
+        data["images"][0]["license"] = 1
+        path.write_text(json.dumps(data))
+    merge_folders([one, two], tmp_path / "out")
+    joined = read_dataset(tmp_path / "out")
+    names = {one["id"]: one["name"] for one in joined.top["licenses"]}
+    assert [names[image.raw["license"]] for image in joined.images] == ["A", "B"]
+
+
+def test_nothing_is_written_before_all_is_read(tmp_path: Path, ann: Path) -> None:
+    with pytest.raises(ConfigError, match="only one"):
+        merge_folders([ann], tmp_path / "out")
+    ben = data_set(tmp_path / "ben", {"b.png": 3}, "cat:tail")
+    told = merge_folders([ann, ben], tmp_path / "out", dry_run=True)
+    assert told["splits"]["train"]["annotations"] == 3
+    assert not (tmp_path / "out").exists()
+    with pytest.raises(OutputExistsError):
+        merge_folders([ann, ben], ann, force=True)
