@@ -58,7 +58,7 @@ class Report:
                 kind: {
                     "severity": KINDS[kind].severity,
                     "meaning": KINDS[kind].meaning,
-                    "hint": KINDS[kind].hint,
+                    "hint": "; or ".join(dict.fromkeys(one.hint for one in found)),
                     "count": len(found),
                     "fixable": sum(finding.fixable for finding in found),
                     "findings": [_as_json(finding) for finding in varied(found, limit)],
