@@ -16,7 +16,7 @@ from partlab.errors import (
     PartlabError,
     SchemaError,
 )
-from partlab.files import claim_folder, copy_file, sha256_file, write_json
+from partlab.files import claim_folder, copy_file, read_json, sha256_file, write_json
 from partlab.images import is_image_name, is_litter, load_image, not_read
 from partlab.progress import track
 from partlab.schema import Dataset

@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from partlab.config import Config
+from partlab.labelmap_sources import DatasetSource
 from partlab.masks import Rle, area, union
 from partlab.progress import track
 from partlab.schema import Dataset
-from pseudolabel.composite import DatasetSource
 from pseudolabel.store import Row, Store
 
 NOBODY = "(no object category)"

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from partlab.errors import ConfigError, NotFoundError, OutputExistsError, SchemaError
+from partlab.labelmap_cache import open_cache
+from partlab.labelmap_sources import DatasetSource, composites, joined
 from partlab.labelmaps import Header, LabelMaps
-from pseudolabel.cache import open_cache
-from pseudolabel.composite import DatasetSource, StoreSource, Vocabulary, composites
+from pseudolabel.source import StoreSource
 from pseudolabel.store import Store
 
 ROWS = [
@@ -107,7 +108,7 @@ def test_labels_of_several_vocabularies_are_joined(make_store, make_dataset, tmp
     human = make_dataset([("h.png", "cat", [("cat:head", (0, 0, 30, 30))])])
     sources = [StoreSource(store), DatasetSource(human)]
     maps = open_cache(tmp_path / "c.arrow", sources).maps
-    assert maps.names == Vocabulary.of([sources[1], sources[0]]).names
+    assert maps.names == joined([sources[1], sources[0]]).names
     wheel = maps[maps.find("car/c.png")].composite.labels.max() - 1
     assert maps.names[wheel] == "car:wheel"
 
