@@ -5,8 +5,8 @@
 Writes a store of small shards (its shards are links to one file where the system has links),
 then times, in one process: opening it, its length, a row of a shard that is kept, a row of one
 that is not. Then composes an image of large, overlapping masks in both forms, in a process
-each, and measures its peak of resident memory beside the result, in masks (one byte a pixel). Aims: under 0.1 ms
-for a row, whatever the number of shards; no more than 3 masks at a time.
+each, and measures its peak of resident memory beside the result, in masks (one byte a pixel).
+Aims: under 0.1 ms for a row, whatever the number of shards; no more than 3 masks at a time.
 The result goes to benchmarks/results/store_access.json.
 """
 

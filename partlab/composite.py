@@ -7,7 +7,7 @@ on top of the part around it. Human masks have score 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -24,7 +24,7 @@ class Layer:
     """One mask of one part. `label` is 0-based; in label maps it appears as label + 1."""
 
     label: int
-    rle: Rle
+    rle: Rle = field(repr=False)
     score: float = 1.0
 
 

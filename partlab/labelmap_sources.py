@@ -7,7 +7,7 @@ both labelled the same image (P-04: both count alike in training).
 
 import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -35,9 +35,9 @@ class Item:
     file_name: str
     object: str | None
     size: tuple[int, int]
-    layers: Sequence[Layer]
+    layers: Sequence[Layer] = field(repr=False)
     pseudo: bool
-    ignored: Rle | None = None
+    ignored: Rle | None = field(default=None, repr=False)
 
 
 class Source(Protocol):
@@ -84,7 +84,11 @@ class DatasetSource:
     then ignored, as crowd regions are.
     """
 
-    dataset: Dataset
+    dataset: Dataset = field(repr=False)
+
+    def __repr__(self) -> str:
+        where = self.dataset.path or "in memory"
+        return f"DatasetSource({where}: {len(self):,} images)"
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ class Composite:
     is known to be in the image but no part of it was found (`blank`), all pixels are `ignore`.
     """
 
-    labels: NDArray[Any]
+    labels: NDArray[Any] = field(repr=False)
     ignore: int
     pseudo: bool  # made by a network, not by people: the authors' `whether_pseudo`
     blank: bool
@@ -89,11 +89,11 @@ class Header:
     """What holds for the whole file. `key` is the hash of everything it was made from."""
 
     key: str
-    names: tuple[str, ...]  # `object:part`; part i appears in label maps as i + 1
-    objects: tuple[str, ...]
+    names: tuple[str, ...] = field(repr=False)  # `object:part`; part i is i + 1 in label maps
+    objects: tuple[str, ...] = field(repr=False)
     roots: tuple[str, ...]  # picture folders, relative to the file's own
     channels: int = 1  # 1: single-label maps; more: the `multi` form
-    inclusions: Inclusions = field(default_factory=dict)
+    inclusions: Inclusions = field(default_factory=dict, repr=False)
 
     @property
     def ignore(self) -> int:

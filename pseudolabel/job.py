@@ -76,7 +76,7 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
         backend=description["backend"],
         model_sha256=_sha256(checkpoint_path(run, settings), "checkpoint"),
         config=config,
-        config_sha256=sha256_json(config),
+        config_sha256=sha256_json(_content(config)),
         names=names,
         inclusions=description.get("inclusions") or {},
         image_root=str(root.resolve()),
@@ -84,6 +84,11 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
         images=found.images,
         shard_size=settings.shard_size,
     )
+
+
+def _content(config: dict[str, Any]) -> dict[str, Any]:
+    """The settings that decide what is stored; another batch size does not."""
+    return {key: value for key, value in config.items() if key not in Settings.SPEED}
 
 
 def checkpoint_path(run: Path, settings: Settings) -> Path:
@@ -249,19 +254,27 @@ def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
         return
     changed = [
         f"{key} ({old.config.get(key)!r} there, {value!r} now)"
-        for key, value in new.config.items()
+        for key, value in _content(new.config).items()
         if old.config.get(key) != value
     ]
     if old.model_sha256 != new.model_sha256:
         changed.append(f"the segmenter's weights ({old.run} there, {new.run} now)")
     if old.inputs_sha256 != new.inputs_sha256:
-        changed.append(f"the images ({old.images} there, {new.images} now)")
+        changed.append(_other_images(old, new))
     if elsewhere:  # else they were moved
         changed.append(f"the images' folder ({old.image_root} there, {new.image_root} now)")
+    if not changed:  # identities are reckoned in another way now
+        changed.append(f"another version of partlab ({old.partlab} there, {new.partlab} now)")
     raise OutputExistsError(
         f"{out} holds labels made in another way: {'; '.join(changed)}",
         hint="choose another --out, go on with the same settings, or pass --force to start again",
     )
+
+
+def _other_images(old: Manifest, new: Manifest) -> str:
+    if old.images != new.images:
+        return f"the images ({old.images} there, {new.images} now)"
+    return "the images (as many, but other names, object categories or file sizes)"
 
 
 def _same(out: Path, manifest: Manifest) -> bool:

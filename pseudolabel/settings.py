@@ -1,6 +1,7 @@
-"""Settings that decide what a store holds; they are part of its identity."""
+"""Settings of a run; those that decide what a store holds are part of its identity."""
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,9 +48,11 @@ class ClassifierSettings(Config):
 class Settings(Config):
     """How images become pseudo labels.
 
-    Batch and shard sizes belong here because a network's answer depends, in its last bits and
-    through padding, on the images it sees at the same time.
+    Those in `SPEED` decide how fast, not what: a run may go on with others, as after memory ran
+    out. The shard size decides which images share a file.
     """
+
+    SPEED: ClassVar = frozenset({"batch_size", "batch_pixels"})
 
     thresholds: Thresholds = Thresholds()
     category_filter: bool = True

@@ -12,7 +12,7 @@ position of an image in the frozen list.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -70,7 +70,7 @@ class StoredMask:
     score: float
     area: int
     bbox: tuple[float, float, float, float]
-    rle: Rle
+    rle: Rle = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +103,8 @@ class Manifest(Config):
     model_sha256: str
     config: dict[str, Any]
     config_sha256: str
-    names: tuple[str, ...]
-    inclusions: Inclusions = Field(default_factory=dict)
+    names: tuple[str, ...] = Field(repr=False)
+    inclusions: Inclusions = Field(default_factory=dict, repr=False)
     image_root: str
     inputs_sha256: str
     images: int
