@@ -3,6 +3,7 @@
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,6 +19,32 @@ class Config(BaseModel):
 
 
 C = TypeVar("C", bound=Config)
+
+
+@dataclass(frozen=True, slots=True)
+class Decides:
+    """What a setting decides besides the result, as in `workers: Annotated[int, SPEED]`."""
+
+    what: str
+
+
+SPEED = Decides("speed")
+"""Marks a setting that changes how long work takes and nothing of what it gives."""
+
+
+def deciding(config: BaseModel) -> dict[str, Any]:
+    """The settings that decide the result, ready for JSON: what must not change in a run.
+
+    Those marked `SPEED` are left out, at any depth.
+    """
+    values = config.model_dump(mode="json")
+    for name, field in type(config).model_fields.items():
+        each = getattr(config, name)
+        if SPEED in field.metadata:
+            del values[name]
+        elif isinstance(each, BaseModel):
+            values[name] = deciding(each)
+    return values
 
 
 def load_config(

@@ -4,7 +4,6 @@ Canonical data stay the COCO files and a store's shards; the cache can be delete
 Reading it is `partlab.labelmaps.LabelMaps`.
 """
 
-import filecmp
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from partlab.errors import ConfigError, OutputExistsError, PartlabError
-from partlab.files import make_folder, remove_leftovers, sha256_json
+from partlab.files import make_folder, may_be_same, remove_leftovers, sha256_json
 from partlab.labelmap_sources import Source, composites, joined
 from partlab.labelmaps import (
     VERSION,
@@ -129,13 +128,7 @@ def _seen(name: str, folder: Path, taken: dict[str, list[Path]], *, several: boo
     if not several:
         return False
     folders = taken.setdefault(name, [])
-    if any(_same(folder / name, other / name) for other in folders):
+    if any(may_be_same(folder / name, other / name) for other in folders):
         return True
     folders.append(folder)
     return False
-
-
-def _same(a: Path, b: Path) -> bool:
-    if a == b or not (a.is_file() and b.is_file()):
-        return True
-    return filecmp.cmp(a, b, shallow=False)

@@ -15,6 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
 from partlab.files import exclusive, is_scratch, remove_leftovers, sha256_file, sha256_json
 from pseudolabel.inputs import Inputs, Survey, freeze
@@ -70,13 +71,14 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
     settings.thresholds.of(names)
     config = settings.model_dump(mode="json", exclude={"checkpoint"})
     config |= {"run_config_sha256": sha256_json(description["config"]), **_classifier(settings)}
+    content = {key: value for key, value in config.items() if key not in _speed()}
     return Manifest(
         partlab=version("partlab"),
         run=str(run),
         backend=description["backend"],
         model_sha256=_sha256(checkpoint_path(run, settings), "checkpoint"),
         config=config,
-        config_sha256=sha256_json(_content(config)),
+        config_sha256=sha256_json(content),
         names=names,
         inclusions=description.get("inclusions") or {},
         image_root=str(root.resolve()),
@@ -86,9 +88,9 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
     )
 
 
-def _content(config: dict[str, Any]) -> dict[str, Any]:
-    """The settings that decide what is stored; another batch size does not."""
-    return {key: value for key, value in config.items() if key not in Settings.SPEED}
+def _speed() -> set[str]:
+    """Settings with which a run may go on otherwise."""
+    return Settings.model_fields.keys() - deciding(Settings()).keys()
 
 
 def checkpoint_path(run: Path, settings: Settings) -> Path:
@@ -254,8 +256,8 @@ def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
         return
     changed = [
         f"{key} ({old.config.get(key)!r} there, {value!r} now)"
-        for key, value in _content(new.config).items()
-        if old.config.get(key) != value
+        for key, value in new.config.items()
+        if old.config.get(key) != value and key not in _speed()
     ]
     if old.model_sha256 != new.model_sha256:
         changed.append(f"the segmenter's weights ({old.run} there, {new.run} now)")
