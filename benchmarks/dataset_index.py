@@ -4,7 +4,8 @@
 
 Writes a synthetic COCO file with 1,000 object and 3,310 part categories to a temporary folder,
 once with run lengths and once with polygons of 40 points. Reading and indexing (each image's
-masks and object looked up), and the check without pictures, each run in a process of their own.
+masks and object looked up), the fingerprint (reading not counted), and the check without
+pictures, each run in a process of their own.
 CPU seconds include start-up; wall seconds also wait for whatever else the machine does.
 The result goes to benchmarks/results/dataset_index.json. Aim: under 60 s and 4 GiB on 2 cores.
 """
@@ -93,6 +94,10 @@ def step(name: str, path: Path) -> dict[str, float]:
         owners = {dataset.object_of(image) for image in dataset.images}
         assert masks == len(dataset.annotations)
         assert len(owners) == min(OBJECTS, len(dataset.images))
+    elif name == "fingerprint":
+        dataset = read_dataset(path)
+        start = time.perf_counter()
+        assert len(dataset.fingerprint) == 64
     else:
         from annotate.check import check_folder
 
@@ -113,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=int, default=100_000)
     parser.add_argument("--masks", type=int, default=400_000)
-    parser.add_argument("--step", choices=("index", "check"))
+    parser.add_argument("--step", choices=("index", "fingerprint", "check"))
     parser.add_argument("--path", type=Path)
     asked = parser.parse_args()
     if asked.step:
@@ -135,7 +140,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "annotations.json"
             make(path, asked.images, asked.masks, form)
-            steps = {name: measure(name, path) for name in ("index", "check")}
+            steps = {name: measure(name, path) for name in ("index", "fingerprint", "check")}
             result[form] = {"file_gib": round(path.stat().st_size / 2**30, 2), **steps}
         print(form, json.dumps(result[form]))
     out = HERE / "results" / "dataset_index.json"

@@ -7,12 +7,13 @@ on top of the part around it. Human masks have score 1.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from partlab.masks import BoolMask, Rle, area, decode
+from partlab.masks import Rle, area, decode
 from partlab.parts import walk_out
 
 BACKGROUND = 0
@@ -23,7 +24,7 @@ class Layer:
     """One mask of one part. `label` is 0-based; in label maps it appears as label + 1."""
 
     label: int
-    rle: Rle
+    rle: Rle = field(repr=False)
     score: float = 1.0
 
 
@@ -51,10 +52,17 @@ def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int
 
 
 def flatten(
-    layers: Sequence[Layer], size: tuple[int, int], parents: Mapping[int, int]
-) -> NDArray[np.int32]:
-    """One label per pixel, shape (height, width): 0 background, label + 1 elsewhere."""
-    flat = np.zeros(size, np.int32, order="F")  # as masks are decoded: painting is 3 times faster
+    layers: Sequence[Layer],
+    size: tuple[int, int],
+    parents: Mapping[int, int],
+    *,
+    dtype: Any = np.int32,
+) -> NDArray[Any]:
+    """One label per pixel, shape (height, width): 0 background, label + 1 elsewhere.
+
+    One mask is decoded at a time; `dtype` holds the labels, the narrower the less memory.
+    """
+    flat = np.zeros(size, dtype, order="F")  # as masks are decoded: painting is 3 times faster
     for position in paint_order(layers, parents):
         np.copyto(flat, layers[position].label + 1, where=decode(layers[position].rle))
     return np.ascontiguousarray(flat)
@@ -67,23 +75,22 @@ def stack(
     *,
     channels: int,
     pad: int,
-) -> NDArray[np.int32]:
+    dtype: Any = np.int32,
+) -> NDArray[Any]:
     """The `multi` form, shape (channels, height, width): overlapping parts keep their pixels.
 
     The topmost layers come first; a layer goes into the first channel where it covers
     nothing. Channels that stay unused hold `pad` (K + 1) everywhere; layers that fit in no
-    channel are lost, lowest first.
+    channel are lost, lowest first. Beside the result one mask is in memory at a time.
     """
-    stacked = np.full((channels, *size), pad, np.int32)
-    taken: list[BoolMask] = []
+    stacked = np.full((channels, *size), pad, dtype)
+    used = 0
     for position in reversed(paint_order(layers, parents)):
         mask = decode(layers[position].rle)
-        free = next((c for c, used in enumerate(taken) if not (used & mask).any()), len(taken))
+        free = next((c for c in range(used) if not stacked[c][mask].any()), used)
         if free == channels:
             continue
-        if free == len(taken):
-            taken.append(np.zeros(size, bool))
-            stacked[free] = BACKGROUND
+        if free == used:
+            stacked[free], used = BACKGROUND, used + 1
         stacked[free][mask] = layers[position].label + 1
-        taken[free] |= mask
     return stacked

@@ -1,6 +1,7 @@
 """Files that are never half written: save beside, then replace."""
 
 import errno
+import filecmp
 import hashlib
 import json
 import os
@@ -262,6 +263,13 @@ def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def may_be_same(a: Path, b: Path) -> bool:
+    """Whether two files of one name may be one: the same place, the same bytes, or not there."""
+    if a == b or not (a.is_file() and b.is_file()):
+        return True
+    return filecmp.cmp(a, b, shallow=False)
 
 
 def sha256_json(value: Any) -> str:

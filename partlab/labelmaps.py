@@ -1,13 +1,15 @@
 """Composite masks in one memory-mapped file: what training reads (requirements P-05, P-06).
 
 An Arrow IPC file with one row per image; its label map is zstd-compressed. All workers and
-ranks of a machine share its pages. The file is derived: `pseudolabel.cache` makes it again
-whenever what it was made from has changed.
+ranks of a machine share its pages. The file is derived: `partlab.labelmap_cache` makes it again
+whenever what it was made from has changed. It names its picture folders relative to itself, so
+that both can be moved together.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,10 +18,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import replacing
+from partlab.parts import Inclusions, Parts
 
-VERSION = 1
+VERSION = 2
 _ROWS_PER_BATCH = 1000
 _SCHEMA = pa.schema(
     [
@@ -46,7 +49,7 @@ class Composite:
     is known to be in the image but no part of it was found (`blank`), all pixels are `ignore`.
     """
 
-    labels: NDArray[Any]
+    labels: NDArray[Any] = field(repr=False)
     ignore: int
     pseudo: bool  # made by a network, not by people: the authors' `whether_pseudo`
     blank: bool
@@ -86,10 +89,11 @@ class Header:
     """What holds for the whole file. `key` is the hash of everything it was made from."""
 
     key: str
-    names: tuple[str, ...]  # `object:part`; part i appears in label maps as i + 1
-    objects: tuple[str, ...]
-    roots: tuple[str, ...]  # picture folders
+    names: tuple[str, ...] = field(repr=False)  # `object:part`; part i is i + 1 in label maps
+    objects: tuple[str, ...] = field(repr=False)
+    roots: tuple[str, ...]  # picture folders, relative to the file's own
     channels: int = 1  # 1: single-label maps; more: the `multi` form
+    inclusions: Inclusions = field(default_factory=dict, repr=False)
 
     @property
     def ignore(self) -> int:
@@ -99,8 +103,13 @@ class Header:
     @property
     def dtype(self) -> np.dtype[Any]:
         """The narrowest type that holds 0…K + 1: uint8, uint16 or int32."""
-        narrow = next((t for t in (np.uint8, np.uint16) if self.ignore <= np.iinfo(t).max), None)
-        return np.dtype(narrow or np.int32)
+        return label_type(len(self.names))
+
+
+def label_type(parts: int) -> np.dtype[Any]:
+    """The narrowest type for the label maps of so many parts, K + 1 (ignored) included."""
+    narrow = next((t for t in (np.uint8, np.uint16) if parts + 1 <= np.iinfo(t).max), np.int32)
+    return np.dtype(narrow)
 
 
 def write_label_maps(path: str | Path, header: Header, entries: Iterable[Entry]) -> int:
@@ -136,7 +145,7 @@ def _row(header: Header) -> Any:
     def row(entry: Entry) -> dict[str, Any]:
         labels = entry.composite.labels
         layers = labels[None] if labels.ndim == 2 else labels
-        used = max(int((layers != header.ignore).any(axis=(1, 2)).sum()), 1)
+        used = max(sum(bool((layer != header.ignore).any()) for layer in layers), 1)
         narrow = np.ascontiguousarray(layers[:used], header.dtype)
         return {
             "file_name": entry.file_name,
@@ -156,31 +165,49 @@ def _row(header: Header) -> Any:
 class LabelMaps:
     """Map-style access to (image path, object, composite) triples; no torch needed.
 
-    Safe under fork (the map is read-only) and under spawn (pickles as its path). Reading
-    one image costs tens of microseconds, whatever the number of images.
+    What a `torch.utils.data.DataLoader` takes as a data set: it has a length, and `maps[i]` is
+    one image. Safe under fork (the map is read-only) and under spawn (pickles as its path).
+    Reading one image costs tens of microseconds, whatever the number of images.
+
+    `roots` says where the pictures lie now, if they were moved away from beside the file: one
+    folder for all, or new folder by old name (`header.roots`).
 
     Raises:
         NotFoundError: there is no such file.
         SchemaError: it is not a label-map file of this version.
+        ConfigError: `roots` names a folder that the file does not.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(
+        self, path: str | Path, *, roots: str | Path | Mapping[str, str | Path] | None = None
+    ) -> None:
+        self.path = Path(path).absolute()  # a worker may run elsewhere
         self.header, self._table = _open(self.path)
+        self.roots = _roots(self.path.parent, self.header.roots, roots)
         column = {name: self._table[name].to_numpy() for name in _NUMBERS}
         self._numbers: Mapping[str, NDArray[Any]] = column
         self._labels, self._names = self._table["labels"], self._table["file_name"]
         self._codec = pa.Codec("zstd")
+        self._moved = roots
+
+    def __getstate__(self) -> tuple[Path, Any]:
+        return self.path, self._moved
+
+    def __setstate__(self, state: tuple[Path, Any]) -> None:
+        LabelMaps.__init__(self, state[0], roots=state[1])
 
     def __repr__(self) -> str:
-        known = f"{len(self):,} images, {len(self.names):,} parts"
-        return f"LabelMaps({self.path}, {known} of {len(self.objects):,} objects)"
+        return f"LabelMaps({self.path.name}: {len(self):,} images, {self.parts!r})"
 
-    def __getstate__(self) -> Path:
-        return self.path
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything the file was made from: equal wherever it lies."""
+        return self.header.key
 
-    def __setstate__(self, path: Path) -> None:
-        LabelMaps.__init__(self, path)
+    @cached_property
+    def parts(self) -> Parts:
+        """The part categories by label, and the inclusions among them."""
+        return Parts(self.header.names, self.header.inclusions)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -225,7 +252,7 @@ class LabelMaps:
 
     def image_path(self, index: int) -> Path:
         """Where the picture lies on this machine."""
-        return Path(self.header.roots[self._numbers["root"][index]]) / self.file_name(index)
+        return self.roots[int(self._numbers["root"][index])] / self.file_name(index)
 
     def object_of(self, index: int) -> int:
         """Position of the image's object category in `objects`; -1 if unknown."""
@@ -261,6 +288,39 @@ class LabelMaps:
             return self._position[file_name]
         except KeyError:
             raise NotFoundError(f"no image {file_name} in {self.path}") from None
+
+
+def relative_root(root: Path, file: Path) -> str:
+    """A picture folder as seen from the label-map file `file`, so that both can be moved."""
+    for place, home in ((root.absolute(), file.parent.absolute()), (root.resolve(), _real(file))):
+        found = os.path.relpath(place, home)
+        if (home / found).exists() and (home / found).samefile(root):
+            return Path(found).as_posix()
+    return Path(os.path.relpath(root.resolve(), _real(file))).as_posix()
+
+
+def _real(file: Path) -> Path:
+    return file.parent.resolve()
+
+
+def _roots(home: Path, named: Sequence[str], moved: Any) -> tuple[Path, ...]:
+    if isinstance(moved, str | Path):
+        return (Path(moved).absolute(),) * len(named)
+    for name in moved or {}:
+        if name not in named:
+            raise ConfigError(
+                f"the label maps know no picture folder {name!r}",
+                hint=f"they know: {', '.join(named)}",
+            )
+    new = {name: Path(folder).absolute() for name, folder in (moved or {}).items()}
+    return tuple(new.get(name) or _tidy(home / name) for name in named)
+
+
+def _tidy(path: Path) -> Path:
+    """Without `..`, unless a link on the way makes that another folder."""
+    plain = Path(os.path.normpath(path))
+    same = not path.exists() or (plain.exists() and plain.samefile(path))
+    return plain if same else path
 
 
 def read_header(path: str | Path) -> Header:

@@ -53,7 +53,7 @@ def decode_many(rles: Sequence[Rle]) -> BoolMask:
     """(n, height, width) boolean masks, all of the same size."""
     try:
         stacked: NDArray[np.uint8] = coco_mask.decode(list(rles))
-        return np.moveaxis(stacked, -1, 0).astype(bool)
+        return np.moveaxis(stacked, -1, 0).view(bool)  # 0 and 1: no second copy
     except (ValueError, TypeError, KeyError) as error:
         raise MaskError(f"run lengths cannot be decoded: {error}") from error
 

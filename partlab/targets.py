@@ -52,19 +52,26 @@ class CellTargets:
 
 
 def crop(
-    labels: Labels, box: tuple[float, float, float, float], size: int, *, flip: bool = False
+    labels: Labels,
+    box: tuple[float, float, float, float],
+    size: int,
+    *,
+    mirrored: Sequence[int] | None = None,
 ) -> Labels:
     """Cut `box` (left, top, width, height, pixels) and resize to size x size, nearest pixel.
 
     Works on (height, width) and (channels, height, width). Takes the pixel under each target
-    pixel's centre, as Pillow's NEAREST does.
+    pixel's centre, as Pillow's NEAREST does. `mirrored` (from `Parts.mirrored()`) turns the cut
+    left to right, and what was a left part into a right one.
     """
     left, top, width, height = box
     rows = _centres(top, height, size, labels.shape[-2])
     columns = _centres(left, width, size, labels.shape[-1])
-    if flip:
-        columns = columns[::-1]
-    return np.asarray(labels[..., rows[:, None], columns])
+    if mirrored is None:
+        return np.asarray(labels[..., rows[:, None], columns])
+    renamed = np.arange(len(mirrored) + 2).astype(labels.dtype)  # background and ignored stay
+    renamed[1:-1] = np.asarray(mirrored, int) + 1
+    return np.asarray(renamed[labels[..., rows[:, None], columns[::-1]]])
 
 
 def _centres(start: float, length: float, size: int, limit: int) -> NDArray[np.intp]:

@@ -5,11 +5,15 @@ was not trained on. What a threshold is worth is measured on images it was not p
 half of the images judges the thresholds picked on the other half.
 """
 
+import filecmp
 import hashlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -184,32 +188,61 @@ def _sum(counts: Sequence[Counts]) -> Counts:
 def shared_with_training(matched: Matched) -> tuple[int, bool]:
     """How many truth images the segmenter was trained on, and whether that could be found out.
 
-    It can where the segmenter's run is still there: by the pictures' paths and hashes if the
-    data set it was trained on is there too, else by the file names the run remembers.
+    It can where the segmenter's run is still there: by the pictures' paths, hashes and bytes if
+    the data set it was trained on is there too, else by the file names the run remembers.
     """
     run, training = Path(matched.store.manifest.run), training_set(matched.store)
     if training is not None:
-        paths = {str(training.image_path(image).absolute()) for image in training.images}
-        hashes = {image.sha256 for image in training.images if image.sha256}
-        seen = [_known(matched, row, image, paths, hashes) for row, image in matched.rows]
-        return sum(seen), True
+        known = _Pictures(training)
+        return sum(known.hold(matched, row, image) for row, image in matched.rows), True
     if not (run / "train_images.txt").is_file():
         return 0, False
     names = set(read_lines(run / "train_images.txt"))
     return sum(image.file_name in names for _, image in matched.rows), True
 
 
-def _known(matched: Matched, row: Row, image: Image, paths: set[str], hashes: set[str]) -> bool:
-    places = matched.store.image_path(row), matched.truth.image_path(image)
-    return image.sha256 in hashes or any(str(place.absolute()) in paths for place in places)
+class _Pictures:
+    """Pictures of a data set, known by place, by the hash a record states, and by their bytes."""
+
+    def __init__(self, dataset: Dataset) -> None:
+        self._places = {str(dataset.image_path(image).absolute()) for image in dataset.images}
+        self._hashes = {image.sha256 for image in dataset.images if image.sha256}
+
+    def hold(self, matched: Matched, row: Row, image: Image) -> bool:
+        """Whether an image of the truth is among them, a copy elsewhere included."""
+        places = matched.store.image_path(row), matched.truth.image_path(image)
+        if image.sha256 in self._hashes or any(str(p.absolute()) in self._places for p in places):
+            return True
+        return next((self._holds_copy(place) for place in places if place.is_file()), False)
+
+    def _holds_copy(self, place: Path) -> bool:
+        alike = self._by_size.get(place.stat().st_size, [])
+        return any(filecmp.cmp(place, other, shallow=False) for other in alike)
+
+    @cached_property
+    def _by_size(self) -> Mapping[int, list[str]]:
+        """Only pictures of the same size in bytes need be read."""
+        found: defaultdict[int, list[str]] = defaultdict(list)
+        for place in self._places:
+            with suppress(OSError):
+                found[os.stat(place).st_size].append(place)
+        return found
 
 
 def training_set(store: Store) -> Dataset | None:
-    """What the segmenter was trained on, if its run and that data set are still there."""
+    """What the segmenter was trained on, if its run and that data set are still there.
+
+    The run remembers the names of its images: a file may hold more by now, or have held more.
+    """
+    run = Path(store.manifest.run)
     try:
-        return read_coco(Path(read_run(store.manifest.run)["data"]["path"]))
+        whole = read_coco(Path(read_run(run)["data"]["path"]))
+        if not (run / "train_images.txt").is_file():
+            return whole
+        names = set(read_lines(run / "train_images.txt"))
     except (PartlabError, KeyError, TypeError):
         return None
+    return whole.subset(image.id for image in whole.images if image.file_name in names)
 
 
 def refuse_leak(matched: Matched) -> None:

@@ -249,7 +249,7 @@ class Labeller:
         except torch.OutOfMemoryError as error:
             raise PartlabError(
                 "the GPU's memory is too small for a batch of these images",
-                hint="start again in another --out with a smaller --batch-size",
+                hint="run the same command again with a smaller --batch-size",
             ) from error
 
     @classmethod

@@ -16,6 +16,7 @@ from annotate.formats.pictures import Pictures, is_safe_name, place
 from partlab.coco import write_coco
 from partlab.errors import DatasetError
 from partlab.files import claim_folder
+from partlab.parts import split_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Image
 from pseudolabel.store import Row, Store
@@ -43,8 +44,7 @@ def provenance(store: Store) -> str:
 
 def categories(store: Store) -> list[Category]:
     """The store's parts as COCO categories; id = label + 1."""
-    named = [name.split(":", 1) for name in store.names]
-    return [Category.new(label, owner, part) for label, (owner, part) in enumerate(named, 1)]
+    return [Category.new(label, *split_name(name)) for label, name in enumerate(store.names, 1)]
 
 
 def export_coco(

@@ -7,6 +7,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -220,7 +221,7 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
             among `objects`; all of them are named, with near names.
         DatasetError: (`need_class`) an image has no object category.
     """
-    digest, unknown = _Digest(), Counter[str]()
+    digest, unknown = _Digest(inputs.root), Counter[str]()
     classless, first = 0, ""
     for entry in digest.through(inputs):
         if entry.object is None:
@@ -297,8 +298,8 @@ def _classless(path: str, count: int, images: int) -> DatasetError:
 class _Digest:
     """Counts and hashes entries that pass through."""
 
-    def __init__(self) -> None:
-        self.images = 0
+    def __init__(self, root: Path) -> None:
+        self.root, self.images = root, 0
         self._hash = hashlib.sha256()
 
     def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -310,11 +311,19 @@ class _Digest:
                     f"the file name {entry.path!r} is not valid UTF-8", hint="rename that file"
                 ) from None
             self.images += 1
-            self._hash.update(json.dumps([entry.path, entry.object]).encode() + b"\n")
+            known = [entry.path, entry.object, _bytes(self.root / entry.path)]
+            self._hash.update(json.dumps(known).encode() + b"\n")
             yield entry
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
+
+
+def _bytes(path: Path) -> int | None:
+    """A picture's size in bytes: another picture under the same name is another input."""
+    with suppress(OSError):
+        return path.stat().st_size
+    return None
 
 
 def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> None:
@@ -323,7 +332,7 @@ def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> Non
     Raises:
         DatasetError: the images changed since they were surveyed.
     """
-    digest = _Digest()
+    digest = _Digest(inputs.root)
     entries = digest.through(inputs)
     with replacing(path) as scratch, pq.ParquetWriter(scratch, _SCHEMA) as writer:
         while group := list(islice(entries, shard_size)):

@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
 from partlab.files import exclusive, is_scratch, remove_leftovers, sha256_file, sha256_json
 from partlab.training.process import Process
@@ -40,13 +41,14 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
     settings.thresholds.of(names)
     config = settings.model_dump(mode="json", exclude={"checkpoint"})
     config |= {"run_config_sha256": sha256_json(description["config"]), **_classifier(settings)}
+    content = {key: value for key, value in config.items() if key not in _speed()}
     return Manifest(
         partlab=version("partlab"),
         run=str(run),
         backend=description["backend"],
         model_sha256=_sha256(checkpoint_path(run, settings), "checkpoint"),
         config=config,
-        config_sha256=sha256_json(config),
+        config_sha256=sha256_json(content),
         names=names,
         inclusions=description.get("inclusions") or {},
         image_root=str(root.resolve()),
@@ -54,6 +56,11 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
         images=found.images,
         shard_size=settings.shard_size,
     )
+
+
+def _speed() -> set[str]:
+    """Settings with which a run may go on otherwise."""
+    return Settings.model_fields.keys() - deciding(Settings()).keys()
 
 
 def checkpoint_path(run: Path, settings: Settings) -> Path:
@@ -220,18 +227,26 @@ def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
     changed = [
         f"{key} ({old.config.get(key)!r} there, {value!r} now)"
         for key, value in new.config.items()
-        if old.config.get(key) != value
+        if old.config.get(key) != value and key not in _speed()
     ]
     if old.model_sha256 != new.model_sha256:
         changed.append(f"the segmenter's weights ({old.run} there, {new.run} now)")
     if old.inputs_sha256 != new.inputs_sha256:
-        changed.append(f"the images ({old.images} there, {new.images} now)")
+        changed.append(_other_images(old, new))
     if elsewhere:  # else they were moved
         changed.append(f"the images' folder ({old.image_root} there, {new.image_root} now)")
+    if not changed:  # identities are reckoned in another way now
+        changed.append(f"another version of partlab ({old.partlab} there, {new.partlab} now)")
     raise OutputExistsError(
         f"{out} holds labels made in another way: {'; '.join(changed)}",
         hint="choose another --out, go on with the same settings, or pass --force to start again",
     )
+
+
+def _other_images(old: Manifest, new: Manifest) -> str:
+    if old.images != new.images:
+        return f"the images ({old.images} there, {new.images} now)"
+    return "the images (as many, but other names, object categories or file sizes)"
 
 
 def _same(out: Path, manifest: Manifest) -> bool:

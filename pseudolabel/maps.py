@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from partlab.coco import read_dataset
+from partlab.labelmap_cache import open_cache
+from partlab.labelmap_sources import DatasetSource, Source
 from partlab.labelmaps import LabelMaps
-from pseudolabel.cache import open_cache
-from pseudolabel.composite import DatasetSource, Source, StoreSource
+from pseudolabel.source import StoreSource
 from pseudolabel.store import Store, is_store
 
 Place = str | Path

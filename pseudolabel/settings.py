@@ -1,12 +1,13 @@
-"""Settings that decide what a store holds; they are part of its identity."""
+"""Settings of a run; those that decide what a store holds are part of its identity."""
 
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from partlab.config import Config
+from partlab.config import SPEED, Config
 from partlab.errors import UnknownNameError
 
 Share = float  # between 0 and 1
@@ -47,8 +48,8 @@ class ClassifierSettings(Config):
 class Settings(Config):
     """How images become pseudo labels.
 
-    Batch and shard sizes belong here because a network's answer depends, in its last bits and
-    through padding, on the images it sees at the same time.
+    Those marked `SPEED` decide how fast, not what: a run may go on with others, as after memory
+    ran out. The shard size decides which images share a file.
     """
 
     thresholds: Thresholds = Thresholds()
@@ -56,6 +57,8 @@ class Settings(Config):
     unite: bool = True  # B4.3; False keeps instances apart, so that any threshold can be tried
     classifier: ClassifierSettings | None = None
     checkpoint: str = "best"
-    batch_size: int = Field(8, ge=1)
-    batch_pixels: int = Field(1 << 25, ge=1)  # bounds memory: batches of huge images are small
+    batch_size: Annotated[int, SPEED] = Field(8, ge=1)
+    batch_pixels: Annotated[int, SPEED] = Field(
+        1 << 25, ge=1
+    )  # bounds memory: batches of huge images are small
     shard_size: int = Field(256, ge=1)

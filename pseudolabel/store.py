@@ -12,7 +12,7 @@ position of an image in the frozen list.
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +26,7 @@ from partlab.config import Config, validate
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing, sha256_json, write_json
 from partlab.masks import Rle
-from partlab.parts import Inclusions
+from partlab.parts import Inclusions, Parts
 
 logger = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class StoredMask:
     score: float
     area: int
     bbox: tuple[float, float, float, float]
-    rle: Rle
+    rle: Rle = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +107,8 @@ class Manifest(Config):
     model_sha256: str
     config: dict[str, Any]
     config_sha256: str
-    names: tuple[str, ...]
-    inclusions: Inclusions = Field(default_factory=dict)
+    names: tuple[str, ...] = Field(repr=False)
+    inclusions: Inclusions = Field(default_factory=dict, repr=False)
     image_root: str
     inputs_sha256: str
     images: int
@@ -256,24 +256,34 @@ class Store:
         return self.manifest.inclusions
 
     @cached_property
+    def parts(self) -> Parts:
+        """The part categories by label, and the inclusions among them."""
+        return Parts(self.names, self.inclusions)
+
+    @property
     def parents(self) -> Mapping[int, int]:
         """Label of an included part -> label of the part around it."""
-        label = {name: position for position, name in enumerate(self.names)}
-        return {
-            label[f"{owner}:{inner}"]: label[f"{owner}:{outer}"]
-            for owner, pairs in self.inclusions.items()
-            for inner, outer in pairs.items()
-            if f"{owner}:{inner}" in label and f"{owner}:{outer}" in label
-        }
+        return self.parts.parents
+
+    @cached_property
+    def identity(self) -> str:
+        """The manifest's, worked out once."""
+        return self.manifest.identity
+
+    def has_shard(self, shard: int) -> bool:
+        """Whether this shard is there; in a finished store all have to be."""
+        return self.finished or shard_path(self.path, shard).is_file()
 
     @property
     def shards(self) -> dict[int, Path]:
         """Number -> file of the shards there are (all of them once the store is finished)."""
-        paths = {n: shard_path(self.path, n) for n in range(self.manifest.shards)}
-        return {n: path for n, path in paths.items() if self.finished or path.is_file()}
+        numbers = filter(self.has_shard, range(self.manifest.shards))
+        return {number: shard_path(self.path, number) for number in numbers}
 
     def __len__(self) -> int:
         """Images stored so far."""
+        if self.finished:
+            return self.manifest.images
         return sum(len(self.manifest.span(shard)) for shard in self.shards)
 
     def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
@@ -314,11 +324,11 @@ class Store:
             DatasetError: the shard is damaged.
         """
         shard, offset = divmod(position, self.manifest.shard_size)
-        if not 0 <= position < self.manifest.images or shard not in self.shards:
+        if not 0 <= position < self.manifest.images or not self.has_shard(shard):
             raise IndexError(f"{self.path} has no row {position}")
-        table = _kept_shard(self.path, self.manifest.identity, shard)
+        table = _kept_shard(self.path, self.identity, shard)
         with _damage_named(shard_path(self.path, shard)):
-            return _row(table.slice(offset, 1).to_pylist()[0])
+            return _row({name: column[offset].as_py() for name, column in table.items()})
 
     def layers(self, row: Row) -> list[Layer]:
         """The masks of a row, as `partlab.composite` wants them."""
@@ -343,8 +353,10 @@ def _mask(record: dict[str, Any], height: int, width: int) -> StoredMask:
 
 
 @lru_cache(maxsize=8)
-def _kept_shard(folder: Path, identity: str, shard: int) -> Any:
-    return _read_shard(folder, read_manifest(folder), shard, None)
+def _kept_shard(folder: Path, identity: str, shard: int) -> dict[str, Any]:
+    """The columns of a shard; looking one up by name in a table takes longer than reading it."""
+    table = _read_shard(folder, read_manifest(folder), shard, None)
+    return {name: table[name].combine_chunks() for name in SCHEMA.names}
 
 
 def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[str] | None) -> Any:

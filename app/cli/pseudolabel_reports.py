@@ -173,8 +173,9 @@ def cache(
     Example: partlab pseudolabel cache pseudo --human parts/annotations/train.json --out maps.arrow
     """
     with reported(json) as ui:
-        from pseudolabel.cache import open_cache
-        from pseudolabel.composite import DatasetSource, Source, StoreSource
+        from partlab.labelmap_cache import open_cache
+        from partlab.labelmap_sources import DatasetSource, Source
+        from pseudolabel.source import StoreSource
 
         sources: list[Source] = [DatasetSource(_dataset(path)) for path in human or []]
         sources += [StoreSource(_open(path, images)) for path in stores]

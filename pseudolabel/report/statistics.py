@@ -14,10 +14,10 @@ import numpy as np
 from pydantic import Field
 
 from partlab.config import Config
+from partlab.labelmap_sources import DatasetSource
 from partlab.masks import Rle, area, union
 from partlab.progress import track
 from partlab.schema import Dataset
-from pseudolabel.composite import DatasetSource
 from pseudolabel.store import Row, Store
 
 NOBODY = "(no object category)"
@@ -191,7 +191,7 @@ def object_facts(
     store: Store, found: StoreTally, human: Tally | None, bounds: Bounds
 ) -> tuple[ObjectFacts, ...]:
     """Facts of every object category the store has images of, in the order of its names."""
-    owners = dict.fromkeys(name.partition(":")[0] for name in store.names)
+    owners = dict.fromkeys(store.parts.objects)
     seen = {owner for owner, _ in found.status}
     ordered = [*(o for o in owners if o in seen), *sorted(seen - owners.keys())]
     return tuple(_object(name, store, found, human, bounds) for name in ordered)

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from partlab.errors import ConfigError
+from partlab.parts import Parts
 from partlab.targets import CellTargets, crop, pool, pyramid
 
 
@@ -106,5 +107,14 @@ def test_crop_equals_pillows_nearest(left, top, width, height, size):
 
 def test_crop_flips_and_takes_channels():
     labels = np.arange(2 * 4 * 4).reshape(2, 4, 4)
-    assert np.array_equal(crop(labels, (0, 0, 4, 4), 4, flip=True), labels[..., ::-1])
+    same = crop(labels, (0, 0, 4, 4), 4, mirrored=range(31))
+    assert np.array_equal(same, labels[..., ::-1])
     assert crop(labels, (1, 1, 2, 2), 6).shape == (2, 6, 6)
+
+
+def test_a_mirrored_picture_has_its_left_wing_on_the_right():
+    parts = Parts.of(["bird:left wing", "bird:head", "bird:right wing"])
+    labels = np.array([[1, 2, 0, 4]], np.uint8)  # left wing, head, background, ignored
+    turned = crop(labels.repeat(4, axis=0), (0, 0, 4, 4), 4, mirrored=parts.mirrored())
+    assert turned[0].tolist() == [4, 0, 2, 3]
+    assert turned.dtype == np.uint8

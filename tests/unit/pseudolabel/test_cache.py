@@ -3,15 +3,22 @@
 import multiprocessing
 import os
 import pickle
+import subprocess
+import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from partlab.composite import Layer
 from partlab.errors import ConfigError, NotFoundError, OutputExistsError, SchemaError
+from partlab.labelmap_cache import open_cache
+from partlab.labelmap_sources import DatasetSource, compose, composites, joined
 from partlab.labelmaps import Header, LabelMaps
-from pseudolabel.cache import open_cache
-from pseudolabel.composite import DatasetSource, StoreSource, Vocabulary, composites
+from partlab.masks import encode
+from partlab.parts import Parts
+from pseudolabel.source import StoreSource
 from pseudolabel.store import Store
 
 ROWS = [
@@ -107,7 +114,7 @@ def test_labels_of_several_vocabularies_are_joined(make_store, make_dataset, tmp
     human = make_dataset([("h.png", "cat", [("cat:head", (0, 0, 30, 30))])])
     sources = [StoreSource(store), DatasetSource(human)]
     maps = open_cache(tmp_path / "c.arrow", sources).maps
-    assert maps.names == Vocabulary.of([sources[1], sources[0]]).names
+    assert maps.names == joined([sources[1], sources[0]]).names
     wheel = maps[maps.find("car/c.png")].composite.labels.max() - 1
     assert maps.names[wheel] == "car:wheel"
 
@@ -190,3 +197,135 @@ def test_empty_sources_make_an_empty_cache(make_store, tmp_path: Path):
     maps = open_cache(tmp_path / "c.arrow", [StoreSource(make_store([]))]).maps
     assert len(maps) == 0
     assert list(maps) == []
+
+
+def test_a_subset_is_not_its_whole(make_dataset, tmp_path):
+    human = make_dataset([(f"cat/{i}.png", "cat", [("cat:body", (i, 0, 9, 9))]) for i in range(3)])
+    path = tmp_path / "c.arrow"
+    assert len(open_cache(path, [DatasetSource(human)]).maps) == 3
+    one = open_cache(path, [DatasetSource(human.subset([2]))])
+    assert one.made
+    assert [one.maps.file_name(i) for i in range(len(one.maps))] == ["cat/1.png"]
+    assert not open_cache(path, [DatasetSource(human.subset([2]))]).made
+
+
+def test_a_moved_folder_still_opens(make_store, tmp_path):
+    """The pictures and the file lie in one folder; nothing in the file names the machine."""
+    path = tmp_path / "maps" / "c.arrow"
+    first = open_cache(path, [StoreSource(make_store(ROWS))]).maps
+    assert first.header.roots == ("../photos",)
+    assert str(tmp_path).encode() not in path.read_bytes()
+    new = tmp_path / "elsewhere"
+    new.mkdir()
+    for folder in ("maps", "photos"):
+        (tmp_path / folder).rename(new / folder)
+    maps = LabelMaps(new / "maps" / "c.arrow")
+    assert maps[0].path == new / "photos" / "cat/a.png"
+    assert maps[0].path.is_file()
+    assert maps.fingerprint == first.fingerprint
+
+
+def test_pictures_that_were_moved_alone_are_found_where_it_is_said(make_store, tmp_path):
+    path = tmp_path / "c.arrow"
+    open_cache(path, [StoreSource(make_store(ROWS))])
+    (tmp_path / "photos").rename(tmp_path / "pictures")
+    for roots in (tmp_path / "pictures", {"photos": tmp_path / "pictures"}):
+        maps = pickle.loads(pickle.dumps(LabelMaps(path, roots=roots)))
+        assert maps[0].path.is_file()
+    assert not LabelMaps(path)[0].path.exists()
+    with pytest.raises(ConfigError, match=r"no picture folder 'x'") as caught:
+        LabelMaps(path, roots={"x": "y"})
+    assert "photos" in str(caught.value.hint)
+
+
+def test_links_on_the_way_lead_to_the_right_pictures(make_store, tmp_path):
+    source = StoreSource(make_store(ROWS))
+    (tmp_path / "far" / "deep").mkdir(parents=True)
+    (tmp_path / "near").symlink_to(tmp_path / "far" / "deep")
+    maps = open_cache(tmp_path / "near" / "c.arrow", [source]).maps
+    assert maps[0].path.samefile(tmp_path / "photos" / "cat/a.png")
+
+
+def test_the_content_decides_not_the_place(make_store, tmp_path):
+    source = StoreSource(make_store(ROWS))
+    here = open_cache(tmp_path / "a.arrow", [source]).maps
+    there = open_cache(tmp_path / "deep" / "er" / "b.arrow", [source]).maps
+    assert here.fingerprint == there.fingerprint
+    (tmp_path / "photos").rename(tmp_path / "pictures")
+    moved = Store.open(tmp_path / "pseudo", image_root=tmp_path / "pictures")
+    again = open_cache(tmp_path / "a.arrow", [StoreSource(moved)])
+    assert again.made  # so that it names the pictures' new place
+    assert again.maps.fingerprint == here.fingerprint
+    assert again.maps[0].path.is_file()
+
+
+def test_a_worker_elsewhere_finds_a_file_named_from_here(make_store, tmp_path, monkeypatch):
+    open_cache(tmp_path / "c.arrow", [StoreSource(make_store(ROWS))])
+    monkeypatch.chdir(tmp_path)
+    packed = pickle.dumps(LabelMaps("c.arrow"))
+    monkeypatch.chdir("/")
+    assert pickle.loads(packed)[0].path.is_file()
+
+
+def test_parts_come_with_their_inclusions(make_store, tmp_path):
+    maps = open_cache(tmp_path / "c.arrow", [StoreSource(make_store(ROWS))]).maps
+    assert maps.parts == make_store(ROWS).parts
+    assert maps.parts.parents == {2: 1}
+    assert len(repr(maps)) < 200
+
+
+def test_what_a_killed_builder_left_is_removed(make_store, tmp_path):
+    (tmp_path / ".c.arrow.0123.tmp").write_bytes(b"half")
+    open_cache(tmp_path / "c.arrow", [StoreSource(make_store(ROWS))])
+    assert not list(tmp_path.glob("*.tmp")) + list(tmp_path.glob(".*.tmp"))
+
+
+def test_torch_loads_them_as_they_are(make_store, tmp_path):
+    """No torch in the class: a length and an item are all that a loader asks for."""
+    from torch.utils.data import DataLoader
+
+    maps = open_cache(tmp_path / "c.arrow", [StoreSource(make_store(ROWS))]).maps
+    loader = DataLoader(
+        maps, batch_size=2, num_workers=2, collate_fn=list, multiprocessing_context="spawn"
+    )
+    found = [triple for batch in loader for triple in batch]
+    assert [each.path for each in found] == [maps.image_path(i) for i in range(4)]
+    sums = [int(each.composite.labels.sum()) for each in maps]
+    assert [int(each.composite.labels.sum()) for each in found] == sums
+
+
+def test_a_data_set_opens_without_the_room_of_stores(make_dataset, tmp_path):
+    """Training must not import `pseudolabel`."""
+    human = make_dataset([("a.png", "cat", [("cat:body", (0, 0, 9, 9))])])
+    code = f"""
+import sys
+from partlab.coco import read_coco
+from partlab.labelmap_cache import open_cache
+from partlab.labelmap_sources import DatasetSource
+data = read_coco({str(human.path)!r})
+maps = open_cache({str(tmp_path / "c.arrow")!r}, [DatasetSource(data)]).maps
+rooms = ("torch", "pseudolabel", "segmenter", "annotate")
+print(len(maps), [name for name in rooms if name in sys.modules])
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout == "1 []\n", told.stderr
+
+
+@pytest.mark.parametrize("channels", [1, 9])
+def test_one_mask_at_a_time(channels):
+    """60 masks of a picture were 60 times its pixels; now at most three."""
+    side, count = 1000, 30
+    layers = []
+    for number in range(count):
+        mask = np.zeros((side, side), bool)
+        mask[number : side - number, number:] = True
+        layers.append(Layer(number, encode(mask), 0.9 - number / 100))
+    parts = Parts.of(f"o:{number}" for number in range(count))
+    tracemalloc.start()
+    try:
+        labels = compose(layers, (side, side), parts, pseudo=True, channels=channels).labels
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # The mask that pycocotools decodes is the third; it is not traced.
+    assert peak - labels.nbytes < 2.1 * side * side

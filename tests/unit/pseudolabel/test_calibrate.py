@@ -2,6 +2,7 @@
 
 import json
 import logging
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -224,7 +225,14 @@ def test_a_leak_is_seen_by_path_and_by_hash(make_store, make_dataset, tmp_path):
     )
     assert shared_with_training(match(store, human)) == (3, True)
     other = make_dataset(truth, folder="other", image_root=tmp_path / "photos")
-    assert shared_with_training(match(store, other)) == (0, True)
+    assert shared_with_training(match(store, other)) == (3, True)  # copies, seen by their bytes
+    folder.unlink()
+    shutil.copytree(tmp_path / "photos", folder)
+    (folder / "cat/002.png").write_bytes(b"another picture")
+    assert shared_with_training(match(store, other)) == (2, True)
+    write_lines(run / "train_images.txt", ["cat/001.png"])  # the file holds more than was learnt
+    assert shared_with_training(match(store, other)) == (1, True)
+    (run / "train_images.txt").unlink()
     for dataset in (human, other):
         dataset.images[:] = [image.changed(sha256=image.file_name) for image in dataset.images]
     write_coco(human, human.path)

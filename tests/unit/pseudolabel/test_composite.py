@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from partlab.composite import Layer
 from partlab.errors import SchemaError
+from partlab.labelmap_sources import DatasetSource, compose, composites, joined
 from partlab.masks import encode
-from pseudolabel.composite import DatasetSource, StoreSource, Vocabulary, compose, composites
+from partlab.parts import Parts
+from pseudolabel.source import StoreSource
 
 BODY, HEAD, EAR, WHEEL = 0, 1, 2, 3
 
@@ -103,20 +105,20 @@ def test_a_broken_human_mask_is_left_out_and_named(make_dataset, caplog):
 def test_vocabulary_joins_names_and_keeps_an_objects_parts_together(make_store, make_dataset):
     store = make_store([], names=("cat:head", "car:wheel"))
     dataset = make_dataset([], names=("car:window", "cat:tail", "cat:head"))
-    vocabulary = Vocabulary.of([StoreSource(store), DatasetSource(dataset)])
+    vocabulary = joined([StoreSource(store), DatasetSource(dataset)])
     assert vocabulary.names == ("cat:head", "cat:tail", "car:wheel", "car:window")
     assert vocabulary.objects == ("cat", "car")
-    assert vocabulary.relabelled(DatasetSource(dataset)) == [3, 1, 0]
+    assert Parts.of(dataset.names).matched(vocabulary) == {0: 3, 1: 1, 2: 0}
 
 
 def test_contradicting_inclusions_are_refused(make_dataset):
     a, b = make_dataset([], folder="a"), make_dataset([], folder="b")
     turned = replace(b, inclusions={"cat": {"head": "ear"}})
     with pytest.raises(SchemaError, match="lie in itself"):
-        Vocabulary.of([DatasetSource(a), DatasetSource(turned)])
+        joined([DatasetSource(a), DatasetSource(turned)])
     other = replace(b, inclusions={"cat": {"ear": "body"}})
-    with pytest.raises(SchemaError, match="'head' and 'body'"):
-        Vocabulary.of([DatasetSource(a), DatasetSource(other)])
+    with pytest.raises(SchemaError, match=r"cat:ear lies in head in one .* body in another"):
+        joined([DatasetSource(a), DatasetSource(other)])
 
 
 masks = st.lists(
@@ -135,7 +137,7 @@ masks = st.lists(
 @settings(max_examples=60, deadline=None)
 @given(masks, st.randoms(), st.sampled_from([1, 9]))
 def test_the_order_of_layers_changes_nothing_that_counts(drawn, random, channels):
-    vocabulary = Vocabulary(("a:1", "a:2", "a:3", "b:1", "b:2"), {"a": {"3": "2"}, "b": {"2": "1"}})
+    vocabulary = Parts(("a:1", "a:2", "a:3", "b:1", "b:2"), {"a": {"3": "2"}, "b": {"2": "1"}})
     layers = []
     for label, left, top, width, height, score in {m[0]: m for m in drawn}.values():
         mask = np.zeros((8, 8), bool)

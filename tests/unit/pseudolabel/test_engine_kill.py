@@ -118,7 +118,7 @@ def test_a_left_over_process_of_a_killed_run_is_noticed(photos, colour_run, tmp_
     [
         ({"thresholds": Thresholds(default=0.25)}, "thresholds .*0.5.* there, .*0.25.* now"),
         ({"category_filter": False}, "category_filter"),
-        ({"batch_size": 4}, "batch_size .3 there, 4 now"),
+        ({"shard_size": SHARD + 1}, "shard_size"),
     ],
 )
 def test_other_settings_are_refused(photos, colour_run, tmp_path, change, words):
@@ -128,6 +128,27 @@ def test_other_settings_are_refused(photos, colour_run, tmp_path, change, words)
     with pytest.raises(OutputExistsError, match=words):
         label_images(photos, colour_run, out, settings().model_copy(update=change), workers=0)
     assert contents(out) == before
+
+
+def test_what_decides_speed_may_change_on_the_way(photos, colour_run, tmp_path, uninterrupted):
+    """Out of memory, a run goes on with smaller batches."""
+    out = tmp_path / "out"
+    assert killed_when(started(photos, colour_run, out, 0, 0.01), lambda: shards(out) >= 2)
+    smaller = settings().model_copy(update={"batch_size": 1, "batch_pixels": 10_000})
+    outcome = label_images(photos, colour_run, out, smaller, workers=0)
+    assert outcome.images < 41
+    assert outcome.store.manifest.config["batch_size"] == 1
+    whole = {name: held for name, held in uninterrupted.items() if name != "manifest.json"}
+    assert whole.items() <= contents(out).items()
+
+
+def test_other_pictures_under_the_same_names_are_refused(colour_run, tmp_path):
+    images, out = draw_folder(tmp_path / "images", 9), tmp_path / "out"
+    label(images, colour_run, out, 0)
+    first, *_ = (path for path in sorted(images.rglob("*")) if path.is_file())
+    first.write_bytes(first.read_bytes() + b"more")
+    with pytest.raises(OutputExistsError, match="other names, object categories or file sizes"):
+        label_images(images, colour_run, out, settings(), workers=0)
 
 
 def test_other_images_and_another_model_are_refused(colour_run, tmp_path):

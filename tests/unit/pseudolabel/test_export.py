@@ -13,8 +13,9 @@ from partlab.coco import read_dataset
 from partlab.composite import flatten
 from partlab.errors import DatasetError, OutputExistsError
 from partlab.files import read_lines
-from pseudolabel.composite import DatasetSource, StoreSource, composites
+from partlab.labelmap_sources import DatasetSource, composites
 from pseudolabel.export import export_coco, export_prepared
+from pseudolabel.source import StoreSource
 
 BODY, HEAD, EAR, WHEEL = 0, 1, 2, 3
 ROWS = [

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.masks import area, bbox, decode, encode
+from pseudolabel import store as store_module
+from pseudolabel.source import StoreSource
 from pseudolabel.store import (
     Manifest,
     Row,
@@ -240,3 +242,30 @@ def test_reading_a_store_needs_no_torch(tmp_path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["3", "False"]
+
+
+def test_a_row_looks_at_no_other_shard(make_store, monkeypatch):
+    """With thousands of shards each look-up made a list of them all."""
+    rows = [(f"car/{i}.png", "car", [(3, (i, 5, 5, 5), 0.8)]) for i in range(12)]
+    store = make_store(rows, shard_size=1, pictures=False)
+    asked = []
+    real = store_module.shard_path
+    monkeypatch.setattr(
+        store_module, "shard_path", lambda folder, n: asked.append(n) or real(folder, n)
+    )
+    assert store.row(7).file_name == "car/7.png"
+    assert set(asked) == {7}
+    assert store.row(7) == list(store.rows())[7]
+    with pytest.raises(IndexError):
+        store.row(12)
+    with pytest.raises(IndexError):
+        store.row(-1)
+
+
+def test_large_objects_have_short_names_for_themselves(make_store):
+    names = tuple(f"o{i // 4}:{i % 4}" for i in range(3310))
+    box = (0, 0, 60, 40)
+    store = make_store([("a.png", "o0", [(0, box, 0.9)])], names=names, pictures=False)
+    for large in (store, store.manifest, store.row(0), StoreSource(store)):
+        assert len(repr(large)) < 1000
+    assert "3310 of 828 objects" in repr(store)

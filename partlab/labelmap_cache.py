@@ -1,10 +1,9 @@
 """The fast cache of composite masks: built from any number of sources, rebuilt when they change.
 
-Canonical data stay the COCO files and the store's shards; the cache can be deleted at any
-time. Reading it is `partlab.labelmaps.LabelMaps`, which training uses too.
+Canonical data stay the COCO files and a store's shards; the cache can be deleted at any time.
+Reading it is `partlab.labelmaps.LabelMaps`.
 """
 
-import filecmp
 import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -14,10 +13,19 @@ from pathlib import Path
 from filelock import FileLock
 
 from partlab.errors import ConfigError, OutputExistsError, PartlabError
-from partlab.files import make_folder, remove_leftovers, sha256_json
-from partlab.labelmaps import VERSION, Entry, Header, LabelMaps, read_header, write_label_maps
+from partlab.files import make_folder, may_be_same, remove_leftovers, sha256_json
+from partlab.labelmap_sources import Source, composites, joined
+from partlab.labelmaps import (
+    VERSION,
+    Entry,
+    Header,
+    LabelMaps,
+    read_header,
+    relative_root,
+    write_label_maps,
+)
+from partlab.parts import Parts
 from partlab.progress import track
-from pseudolabel.composite import Source, Vocabulary, composites
 
 logger = logging.getLogger(__name__)
 
@@ -53,13 +61,14 @@ def open_cache(
     if not sources or not 1 <= channels <= MAX_CHANNELS:
         raise ConfigError(f"a cache needs a source and 1 to {MAX_CHANNELS} channels")
     path, ordered = Path(path), sorted(sources, key=lambda source: not source.human)
-    header = _header(ordered, channels)
-    with FileLock(_lock_path(path)):
-        if not force and _current(path, header.key):
+    parts, lock = joined(ordered), FileLock(_lock_path(path))
+    header = _header(path, ordered, parts, channels)
+    with lock:
+        if not force and _current(path, header):
             return Built(LabelMaps(path), made=False)
         remove_leftovers([path])
         counts: Counter[str] = Counter()
-        entries = _entries(ordered, header, counts)
+        entries = _entries(ordered, parts, channels, counts)
         total = sum(len(source) for source in ordered)
         write_label_maps(path, header, track(entries, "label maps", total))
     return Built(LabelMaps(path), made=True, counts=dict(counts))
@@ -69,20 +78,20 @@ def _lock_path(path: Path) -> Path:
     return make_folder(path.parent) / f".{path.name}.lock"
 
 
-def _header(sources: Sequence[Source], channels: int) -> Header:
-    vocabulary = Vocabulary.of(sources)
-    roots = tuple(str(source.root.absolute()) for source in sources)
+def _header(path: Path, sources: Sequence[Source], parts: Parts, channels: int) -> Header:
+    roots = tuple(relative_root(source.root, path) for source in sources)
     content = [source.fingerprint() for source in sources]
-    key = sha256_json([VERSION, channels, content, vocabulary.names, vocabulary.inclusions, roots])
-    return Header(key, vocabulary.names, vocabulary.objects, roots, channels)
+    key = sha256_json([VERSION, channels, content, parts.names, parts.inclusions])
+    return Header(key, parts.names, parts.objects, roots, channels, parts.inclusions)
 
 
-def _current(path: Path, key: str) -> bool:
+def _current(path: Path, wanted: Header) -> bool:
     """Whether the file is there and made from the same; a foreign file is not overwritten."""
     if not path.exists():
         return False
     try:
-        return read_header(path).key == key
+        found = read_header(path)
+        return (found.key, found.roots) == (wanted.key, wanted.roots)
     except PartlabError as error:
         if _is_arrow(path):
             return False  # an older or damaged one: derived, so made again
@@ -98,13 +107,14 @@ def _is_arrow(path: Path) -> bool:
         return handle.read(6) == b"ARROW1"
 
 
-def _entries(sources: Sequence[Source], header: Header, counts: Counter[str]) -> Iterator[Entry]:
-    vocabulary = Vocabulary.of(sources)
-    place = {name: position for position, name in enumerate(header.objects)}
+def _entries(
+    sources: Sequence[Source], parts: Parts, channels: int, counts: Counter[str]
+) -> Iterator[Entry]:
+    place = {name: position for position, name in enumerate(parts.objects)}
     taken: dict[str, list[Path]] = {}
     for root, source in enumerate(sources):
-        folder = Path(header.roots[root])
-        for item, composite in composites(source, vocabulary, channels=header.channels):
+        folder = source.root.absolute()
+        for item, composite in composites(source, parts, channels=channels):
             if _seen(item.file_name, folder, taken, several=len(sources) > 1):
                 counts["in an earlier source"] += 1
                 continue
@@ -118,13 +128,7 @@ def _seen(name: str, folder: Path, taken: dict[str, list[Path]], *, several: boo
     if not several:
         return False
     folders = taken.setdefault(name, [])
-    if any(_same(folder / name, other / name) for other in folders):
+    if any(may_be_same(folder / name, other / name) for other in folders):
         return True
     folders.append(folder)
     return False
-
-
-def _same(a: Path, b: Path) -> bool:
-    if a == b or not (a.is_file() and b.is_file()):
-        return True
-    return filecmp.cmp(a, b, shallow=False)
