@@ -3,9 +3,10 @@
 The figures stand in every exported file; `annotate.inspect.effort` counts them.
 """
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from annotate.facts import Facts
 from partlab.errors import SchemaError
 
 PUBLISHED: dict[str, float] = {
@@ -36,7 +37,7 @@ class PersonEffort:
 
 
 @dataclass(frozen=True, slots=True)
-class Effort:
+class Effort(Facts):
     """The effort of one work so far. Shares are None where there is nothing to divide by."""
 
     annotators: int
@@ -60,10 +61,6 @@ class Effort:
     regions: dict[str, int]  # masks of the newest rounds: manual, prediction, prediction-changed
     flags: int  # open ones of the newest rounds, as `studio status` shows them
     people: list[PersonEffort] = field(default_factory=list)
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures, as they stand in an exported file."""
-        return asdict(self)
 
     @classmethod
     def from_json(cls, values: Any) -> "Effort":

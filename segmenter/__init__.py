@@ -31,10 +31,10 @@ __getattr__, __dir__ = room(
     {
         "Detections": "segmenter.protocol",
         "EvaluationSettings": "segmenter.evaluate",
-        "ModelConfig": "segmenter.part_rcnn",
+        "ModelConfig": "segmenter.later",
         "Segmenter": "segmenter.protocol",
-        "SegmenterConfig": "segmenter.fit",
-        "TrainConfig": "segmenter.fit",
+        "SegmenterConfig": "segmenter.later",
+        "TrainConfig": "segmenter.later",
         "evaluate_run": "segmenter.evaluation_file",
         "list_runs": "segmenter.listing",
         "load_segmenter": "segmenter.runs",

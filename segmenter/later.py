@@ -61,10 +61,18 @@ def _is_compile_supported(device: Any) -> Any:
     return import_module("torch._dynamo.utils").is_compile_supported(device)
 
 
+_OFFERED = {
+    "torchvision": ("segmenter.torchvision_backend", "backend"),
+    "ModelConfig": ("segmenter.part_rcnn", "ModelConfig"),
+    "SegmenterConfig": ("segmenter.fit", "SegmenterConfig"),
+    "TrainConfig": ("segmenter.fit", "TrainConfig"),
+}
+
+
 def __getattr__(name: str) -> Any:
-    """`torchvision`: that backend, imported in this way."""
-    if name != "torchvision":
-        raise AttributeError(name)
+    """What others ask for by name and what needs the network libraries, imported in this way."""
+    if name not in _OFFERED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _OFFERED[name]
     with compiler_later():
-        from segmenter.torchvision_backend import backend
-    return backend
+        return getattr(import_module(module), attribute)

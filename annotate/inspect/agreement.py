@@ -10,8 +10,8 @@ verdicts on the same images is `cohen_kappa`.
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
+from annotate.facts import Facts
 from annotate.inspect.evidence import best_pairs
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
@@ -42,7 +42,7 @@ class Agreed:
 
 
 @dataclass(frozen=True)
-class Agreement:
+class Agreement(Facts):
     """Two data sets compared: all together, by object, by part, and the images that differ most."""
 
     overall: Agreed
@@ -53,10 +53,6 @@ class Agreement:
     only_a: Sequence[str]  # file names that the other one does not have
     only_b: Sequence[str]
     broken: Sequence[str] = ()  # masks left out, and why
-
-    def as_json(self) -> dict[str, Any]:
-        """For programs."""
-        return asdict(self)
 
 
 @dataclass(slots=True)

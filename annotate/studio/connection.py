@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from annotate.addresses import http_address
 from partlab.errors import BackendUnavailableError, NotFoundError, StudioError
 
 URL_VARIABLE, TOKEN_VARIABLE = "PARTLAB_STUDIO_URL", "PARTLAB_STUDIO_TOKEN"
@@ -57,11 +58,7 @@ def checked_url(url: str) -> str:
     Raises:
         StudioError: it is none, or holds a password.
     """
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if (parsed := http_address(url)) is None:
         raise StudioError(
             f"{url!r} is not the address of a server",
             hint=f"set {URL_VARIABLE} to something like http://127.0.0.1:8080",

@@ -12,10 +12,11 @@ import gzip
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from annotate.facts import Facts
 from annotate.studio.begin import handing_out
 from annotate.studio.client import Studio
 from annotate.studio.create import renew_project
@@ -42,7 +43,7 @@ _FIELDS = "id,data,updated_at,annotations,predictions"
 
 
 @dataclass(slots=True)
-class Migrated:
+class Migrated(Facts):
     """What a change of the vocabulary does to one round of one object category.
 
     `annotations` and `predictions` of Label Studio get new labels or lose regions; `renamed`
@@ -75,10 +76,6 @@ class Migrated:
         setattr(self, kind, getattr(self, kind) + 1)
         self.renamed += made.renamed
         self.dropped += made.dropped
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,11 +11,11 @@ between the two is taken up by the next pull. Nothing comes into the state twice
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from sqlalchemy import func, select
 
+from annotate.facts import Facts
 from annotate.studio.changes import PAGE, Got, ProjectTasks
 from annotate.studio.client import RefusedError, Studio
 from annotate.studio.ingest import read_export
@@ -39,7 +39,7 @@ OVER = ("sampled", "accepted", "rejected")
 
 
 @dataclass(slots=True)
-class Pulled:
+class Pulled(Facts):
     """What one pull brought of one round.
 
     `tasks` had changed; `answers` of them are new or changed: `masks` images drawn, `discards`
@@ -65,10 +65,6 @@ class Pulled:
     waiting: int = 0
     trouble: str | None = None
     hint: str | None = None
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
     def count(self, tasks: int, answers: Sequence[Answer], flags: Sequence[Flag]) -> None:
         """Add one ingest."""

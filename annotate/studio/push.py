@@ -10,13 +10,14 @@ memory grows only with what `suggest` holds.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import groupby
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sqlalchemy import and_, func, select
 
+from annotate.facts import Facts
 from annotate.studio.client import Studio
 from annotate.studio.predictions import Prediction, Predictions
 from annotate.studio.projects import chunks
@@ -56,7 +57,7 @@ Suggest = Callable[[Sequence[Image]], Iterable[Suggestion]]
 
 
 @dataclass(slots=True)
-class Pushed:
+class Pushed(Facts):
     """What happened to one round of one object category, in tasks (`masks`: in masks).
 
     `unchanged` held this suggestion already, `answered` are drawn or discarded, in `blank` ones
@@ -74,10 +75,6 @@ class Pushed:
     blank: int = 0
     without: int = 0
     waiting: int = 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The counts by name."""
-        return asdict(self)
 
 
 def push(

@@ -1,11 +1,12 @@
 """Rounds that are due: what `create` has to hand out, worked out without the server."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import select
 
+from annotate.facts import Facts
 from annotate.sample import need_enough
 from annotate.studio.annotators import Annotators, assign
 from annotate.studio.begin import Plan
@@ -21,7 +22,7 @@ BEING_DRAWN = ("planned", "annotating")
 
 
 @dataclass(frozen=True, slots=True)
-class HandedOut:
+class HandedOut(Facts):
     """One object category's current round: who draws how many images, and where.
 
     `made` says that the project is new (in a dry run: would be), `added` how many tasks are.
@@ -41,10 +42,6 @@ class HandedOut:
     added: int = 0
     checks: int = 0
     note: str = ""
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def named_objects(work: Work, names: Sequence[str] = ()) -> list[str]:

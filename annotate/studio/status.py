@@ -6,11 +6,12 @@ use the same numbers.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
 
+from annotate.facts import Facts
 from annotate.studio.answers import nested
 from annotate.studio.choose import CLOSED, FOR_GOOD, UNTIL_DELETED
 from annotate.studio.notes import Note, Seen, sum_up
@@ -28,7 +29,7 @@ MADE_ANEW = {
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Facts):
     """One round of one object category; counts are of images, but `untouched` to `manual`.
 
     `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
@@ -66,13 +67,9 @@ class Standing:
     notes: tuple[Note, ...] = ()
     undrawn: tuple[str, ...] = ()
 
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
-
 
 @dataclass(frozen=True, slots=True)
-class Hours:
+class Hours(Facts):
     """What one annotator did over all rounds (Q-03); `images` are answers, discards among them."""
 
     annotator: str
@@ -81,10 +78,6 @@ class Hours:
     discarded: int
     hours: float
     minutes_per_image: float | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The fields by name."""
-        return asdict(self)
 
 
 def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:

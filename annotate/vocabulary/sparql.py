@@ -22,6 +22,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type
 from tenacity.wait import wait_exponential
 
+from annotate.addresses import http_address
 from annotate.studio.connection import open_http
 from annotate.vocabulary.answers import Answers, Rows
 from partlab.errors import BackendUnavailableError, ConfigError, PartlabError
@@ -358,11 +359,7 @@ def _user_agent(contact: str) -> str:
 
 
 def _checked_url(url: str) -> str:
-    try:
-        parsed = httpx.URL(url.strip())
-    except httpx.InvalidURL:
-        parsed = httpx.URL("")
-    if parsed.scheme not in ("http", "https") or not parsed.host:
+    if (parsed := http_address(url)) is None:
         raise ConfigError(
             f"{url!r} is not the address of a SPARQL endpoint",
             hint="it looks like https://query.wikidata.org/sparql",

@@ -1,10 +1,13 @@
 """docs/guide/library.md is true: its blocks are run in order, as the cells of a notebook."""
 
 import ast
+import io
 import re
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +38,19 @@ def run(cell: str, names: dict[str, Any]) -> Any:
 def shown(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """What each cell shows, and the names at the end."""
     names: dict[str, Any] = {"__name__": "notebook"}
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings(action="error"):
+        warnings.filterwarnings("ignore", module="pycocotools|torch")
         patch.chdir(tmp_path_factory.mktemp("notebook"))
-        yield [run(cell, names) for cell in cells()], names
+        yield [_quietly(cell, names) for cell in cells()], names
+
+
+def _quietly(cell: str, names: dict[str, Any]) -> Any:
+    """Nothing is printed but what the cell prints itself."""
+    said = io.StringIO()
+    with redirect_stdout(said), redirect_stderr(said):
+        value = run(cell, names)
+    assert said.getvalue() == "" or "print(" in cell, said.getvalue()
+    return value
 
 
 def test_the_blocks_run_and_pictures_show_themselves(

@@ -94,19 +94,17 @@ def test_a_command_that_needs_torch_says_so_before_it_loads() -> None:
 
 NETWORK = """
 import sys
-from pathlib import Path
-import numpy as np
+from segmenter import ModelConfig, SegmenterConfig, TrainConfig
 from segmenter.protocol import backends
-backend = backends.get("torchvision")
-assert "torch._dynamo" not in sys.modules, "the compiler was loaded with the network libraries"
-from segmenter.part_rcnn import ModelConfig, PartRCNN
-import torch, torchvision, timm
-assert "torch._dynamo" not in sys.modules
+assert SegmenterConfig().model == ModelConfig()
+backends.get("torchvision")
+assert {"torch", "torchvision", "timm"} <= sys.modules.keys()
+assert not any(name.startswith("torch._dynamo") for name in sys.modules), "the compiler is here"
 ops = sys.modules["torchvision.ops.roi_align"]
-assert ops.is_compile_supported("cpu") in (True, False)
-import torch._dynamo
-assert ops.is_compile_supported("cpu") is torch._dynamo.utils.is_compile_supported("cpu")
-from timm.models.naflexvit import NaFlexRopeIterator
+answer = ops.is_compile_supported("cpu")
+import torch._dynamo.utils
+assert answer is torch._dynamo.utils.is_compile_supported("cpu")
+import torch
 print(torch.compiler.disable(lambda: "all is there")())
 """
 

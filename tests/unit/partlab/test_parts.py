@@ -26,6 +26,15 @@ def test_labels_are_positions_and_objects_come_in_order() -> None:
     assert caught.value.hint == "did you mean dog?"
 
 
+def test_a_part_is_called_by_its_full_name_or_its_own() -> None:
+    parts = Parts.of(["car:hood", "cat:head", "dog:head"])
+    assert parts.called("cat:head") == (1,)
+    assert parts.called("head") == (1, 2)
+    with pytest.raises(UnknownNameError, match="unknown part category 'haed'") as caught:
+        parts.called("haed")
+    assert "head" in str(caught.value.hint)
+
+
 def test_a_part_may_hold_colons_an_object_may_not() -> None:
     assert split_name("car:door:handle") == ("car", "door:handle")
     assert split_name("car") == ("car", "")

@@ -122,3 +122,21 @@ def test_whole_objects_and_names_that_stand_alone(
     raw: dict[str, object], whole: bool, alone: bool
 ) -> None:
     assert (Category(raw).whole_object, Category(raw).stands_alone) == (whole, alone)
+
+
+def test_records_and_data_sets_are_shown_in_a_line() -> None:
+    """A notebook shows what stands last in a cell; a mask would fill the screen."""
+    rle = {"size": [400, 600], "counts": "x" * 10_000}
+    mask = Annotation.new(1, 7, 3, rle, bbox=[0, 0, 9, 9], area=81, provenance="human:a")
+    assert repr(mask) == "Annotation(id=1, image_id=7, category_id=3, area=81, iscrowd=0)"
+    image = Image.new(7, "a.jpg", (600, 400), object="ram")
+    assert repr(image) == "Image(id=7, file_name='a.jpg', width=600, height=400)"
+    many = Dataset([image] * 20_000, [mask] * 50_000, dataset().categories)
+    assert repr(many) == "Dataset(in memory, 20,000 images, 50,000 masks, 3 parts of 2 objects)"
+    assert len(repr(Image({"id": 1, "file_name": "deep/" * 100}))) < 120
+
+
+def test_an_image_by_its_id() -> None:
+    assert dataset().find_id(2).file_name == "b.jpg"
+    with pytest.raises(NotFoundError, match="no image with id 99"):
+        dataset().find_id(99)
