@@ -8,7 +8,7 @@ from annotate.formats import Source, get_format, guess_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
-from partlab.files import claim_folder
+from partlab.folders import new_folder
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
@@ -35,9 +35,9 @@ def import_folder(
     name = format or guess_format(path)
     _require(path, images, names)
     found = get_format(name).read(Source(path, images, names))
-    out = claim_folder(out, force=force, inputs=[path, images, names])
-    for split, dataset in found.items():
-        get_format("coco").write(dataset, out, split, pictures)
+    with new_folder(out, force=force, inputs=[path, images, names]) as folder:
+        for split, dataset in found.items():
+            get_format("coco").write(dataset, folder, split, pictures)
     return {"format": name, "out": str(out), "splits": _counts(found)}
 
 
@@ -64,15 +64,16 @@ def export_folder(
     if split is not None and split not in files:
         raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
     chosen = {name: file for name, file in files.items() if split in (None, name)}
-    out = claim_folder(out, force=force, inputs=[path])
     counts: Raw = {}
-    for name, file in chosen.items():
-        dataset = read_coco(file, lenient=True)
-        counts |= _counts({name: dataset})
-        if dataset.broken and format != "coco":
-            log.warning("%d broken records of %s are not carried over", len(dataset.broken), name)
-        target = out if format == "coco" or len(chosen) == 1 else out / name
-        layout.write(dataset, target, name, pictures)
+    with new_folder(out, force=force, inputs=[path]) as folder:
+        for name, file in chosen.items():
+            dataset = read_coco(file, lenient=True)
+            counts |= _counts({name: dataset})
+            if dataset.broken and format != "coco":
+                told = "%d broken records of %s are not carried over"
+                log.warning(told, len(dataset.broken), name)
+            target = folder if format == "coco" or len(chosen) == 1 else folder / name
+            layout.write(dataset, target, name, pictures)
     return {"format": format, "out": str(out), "splits": counts}
 
 

@@ -19,7 +19,7 @@ from annotate.formats import get_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
 from partlab.errors import DatasetError, NotFoundError
-from partlab.files import claim_folder
+from partlab.folders import new_folder
 from partlab.images import image_size
 from partlab.masks import area, bbox
 from partlab.parts import Inclusions
@@ -51,12 +51,12 @@ def fix_folder(
         OutputExistsError: `out` holds files, and `force` is off.
         NotFoundError: there is no data set at `path`.
     """
-    splits, out = find_splits(path), claim_folder(out, force=force, inputs=[path])
-    repaired: Counter[str] = Counter()
-    for split, file in splits.items():
-        fixed, count = fix_dataset(read_coco(file, lenient=True), look=look, settings=settings)
-        repaired += count
-        get_format("coco").write(fixed, out, split, pictures)
+    splits, repaired = find_splits(path), Counter[str]()
+    with new_folder(out, force=force, inputs=[path]) as folder:
+        for split, file in splits.items():
+            fixed, count = fix_dataset(read_coco(file, lenient=True), look=look, settings=settings)
+            repaired += count
+            get_format("coco").write(fixed, folder, split, pictures)
     look = look and pictures is not Pictures.none
     remaining = check_folder(out, pictures=look, settings=settings)
     return Repair(repaired, remaining)

@@ -103,6 +103,18 @@ def claim_folder(
             of the `inputs`, or anything of an annotation work.
     """
     path = Path(path)
+    need_free(path, force=force, inputs=inputs)
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return _make_folder(path)
+
+
+def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """See that `claim_folder` may have this folder; nothing is changed.
+
+    Raises:
+        OutputExistsError: as `claim_folder`.
+    """
     for needed in inputs:
         if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
             raise OutputExistsError(
@@ -115,8 +127,6 @@ def claim_folder(
                 hint="choose another --out, or pass --force to replace it",
             )
         _spare_works(path)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return _make_folder(path)
 
 
 def _spare_works(path: Path) -> None:

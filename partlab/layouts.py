@@ -39,7 +39,10 @@ _SAYS_NOTHING = re.compile(
     r"_?annotations?(\.coco)?|coco(_annotations?)?|instances(_default)?|labels?|result|data|export",
     re.IGNORECASE,
 )
-_PREFIX = re.compile(r"^(instances|annotations?|labels?|coco|_annotations)[_.-]", re.IGNORECASE)
+_PREFIX = re.compile(
+    r"^_?(instances|annotations?|labels?|coco|captions|person_keypoints|panoptic)[_.-]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -154,12 +157,29 @@ def _of_folder(file: Path) -> str:
 def split_words(file: Path) -> frozenset[str]:
     """What folders of this split's pictures may be called, in small letters.
 
-    `annotations/instances_Val.json`: instances_val, val, valid, validation, dev.
+    `annotations/instances_Val2017.json`: instances_val2017, val2017, val, valid, dev, …
     """
+    if file.is_dir():
+        return frozenset()
     words = {split_of(file).lower(), file.stem.lower(), _PREFIX.sub("", file.stem).lower()}
-    words |= {re.sub(r"\d{4}$", "", word) for word in words}
+    words |= {*map(without_year, words)}
     kin = {name for family in _FAMILIES if words & {*family} for name in family}
     return frozenset(word for word in words | kin if not _SAYS_NOTHING.fullmatch(word))
+
+
+def other_split_words(file: Path) -> frozenset[str]:
+    """What folders of other splits may be called: of the files beside this one, and the usual."""
+    mine = split_words(file)
+    siblings = [] if file.is_dir() else file.parent.glob("*.json")
+    found = {word for sibling in siblings for word in split_words(sibling)}
+    if any(mine & {*family} for family in _FAMILIES):
+        found |= {name for family in _FAMILIES for name in family}
+    return frozenset(found - mine)
+
+
+def without_year(word: str) -> str:
+    """`val2017` -> `val`, as MS-COCO calls its folders."""
+    return re.sub(r"\d{4}$", "", word)
 
 
 def home_of(file: Path) -> Path:

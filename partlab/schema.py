@@ -6,13 +6,14 @@ formats survive a round trip. The classes below only give the known keys names a
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Generic, Self, TypeVar
 
 from partlab.errors import NotFoundError, UnknownNameError
 from partlab.parts import Inclusions, Parts
+from partlab.pictures import STATED, PictureFinder
 
 T = TypeVar("T")
 OURS = "partlab"
@@ -190,6 +191,13 @@ class Dataset:
     path: Path | None = None
     image_root: Path = Path()
     top: Raw = field(default_factory=dict)
+    finder: PictureFinder | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """A part of a data set keeps the finder of the whole, which knows all its names."""
+        if self.finder is None or self.finder.root != self.image_root:
+            finder = PictureFinder(self.image_root, self.path, self.images)
+            object.__setattr__(self, "finder", finder)
 
     @property
     def broken(self) -> Sequence[Raw]:
@@ -254,9 +262,31 @@ class Dataset:
         }
         return owners.pop() if len(owners) == 1 else None
 
+    @property
+    def pictures(self) -> PictureFinder:
+        """Finds pictures that are not where `file_name` says."""
+        assert self.finder is not None
+        return self.finder
+
     def image_path(self, image: Image) -> Path:
-        """Where the picture lies on this machine."""
-        return self.image_root / image.file_name
+        """Where the picture lies on this machine (see `partlab.pictures` for the rules)."""
+        return self.pictures.find(image.file_name).path
+
+    def settled(self) -> "Dataset":
+        """The same data set, every `file_name` as the picture was found under `image_root`.
+
+        Names of pictures that are nowhere stay as they are. Where all are as stated, it is this.
+        """
+        found = [self.pictures.find(image.file_name) for image in self.images]
+        if all(one.rule in (STATED, None) for one in found):
+            return self
+        inside = all(one.base == self.image_root for one in found)
+        root = self.image_root if inside else self.pictures.home
+        images = [
+            image.changed(file_name=one.path.relative_to(root).as_posix()) if one.rule else image
+            for image, one in zip(self.images, found, strict=True)
+        ]
+        return replace(self, images=images, image_root=root)
 
     def labels_of(self, object: str) -> list[int]:
         """Labels of an object category's parts.
@@ -292,4 +322,5 @@ class Dataset:
             self.path,
             self.image_root,
             self.top,
+            self.finder,
         )

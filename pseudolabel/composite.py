@@ -81,6 +81,10 @@ class DatasetSource:
 
     dataset: Dataset
 
+    def __post_init__(self) -> None:
+        """Pictures are named as they are found, since items are known by name and root."""
+        object.__setattr__(self, "dataset", self.dataset.settled())
+
     @property
     def names(self) -> tuple[str, ...]:
         """`object:part` for each label."""

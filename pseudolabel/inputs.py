@@ -18,6 +18,7 @@ from partlab.coco import read_dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
 from partlab.images import IMAGE_SUFFIXES, is_image_name
+from partlab.layouts import find_layout
 from pseudolabel.store import ObjectSource
 
 _SCHEMA = pa.schema(
@@ -94,11 +95,11 @@ def find_inputs(
 def _is_dataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix == ".json"
-    return (path / "annotations.json").is_file() or any(path.glob("annotations/*.json"))
+    return bool(find_layout(path).splits)
 
 
 def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inputs:
-    dataset = read_dataset(path, split)
+    dataset = read_dataset(path, split).settled()
     listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
     return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
 

@@ -62,6 +62,7 @@ class PreparedLayout:
             SchemaError: an image has no object category, or two would share a mask file.
             MaskError: a mask cannot be drawn; the message names file, image and annotation.
         """
+        dataset = dataset.settled()
         folders = object_folders(dataset)
         homes = _homes(dataset, folders)
         dataset = _in_class_order(dataset, folders)
