@@ -1,13 +1,17 @@
 """Other formats into a part data set, and back; pictures pass one by one."""
 
 import logging
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from annotate.formats import Source, get_format, guess_format
+from annotate.formats.archive import is_zip, unpacked
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
+from partlab.files import need_free
 from partlab.folders import new_folder
 from partlab.schema import Dataset, Raw
 
@@ -21,24 +25,56 @@ def import_folder(
     format: str | None = None,
     images: Path | None = None,
     names: Path | None = None,
+    object: str | None = None,
     pictures: Pictures = Pictures.link,
     force: bool = False,
 ) -> Raw:
     """Read `path` and write it as our own data set; returns counts of each split.
+
+    A zip archive is unpacked for the time of the import, so its pictures are copied. `object`
+    says whose parts they are where the file names parts alone.
 
     Raises:
         NotFoundError: nothing of the format is there.
         SchemaError: a file cannot be read at all.
         OutputExistsError: `out` holds files, and `force` is off.
     """
-    path = Path(path)
-    name = format or guess_format(path)
+    path, out = Path(path), Path(out)
     _require(path, images, names)
-    found = get_format(name).read(Source(path, images, names))
-    with new_folder(out, force=force, inputs=[path, images, names]) as folder:
-        for split, dataset in found.items():
-            get_format("coco").write(dataset, folder, split, pictures)
-    return {"format": name, "out": str(out), "splits": _counts(found)}
+    need_free(out, force=force, inputs=[path, images, names])
+    with ExitStack() as stack:
+        source = Source(path, images, names, object)
+        if is_zip(path):
+            source = replace(source, path=stack.enter_context(unpacked(path, near=out)))
+            pictures = Pictures.copy if pictures is Pictures.link else pictures
+        name = format or guess_format(source.path)
+        found = get_format(name).read(source)
+        if len({dataset.path for dataset in found.values()}) > 1:
+            _say_shared(found)
+        with new_folder(out, force=force, inputs=[path, images, names]) as folder:
+            for split, dataset in found.items():
+                get_format("coco").write(dataset, folder, split, pictures)
+    told = {split: dataset.pictures.counts() for split, dataset in found.items()}
+    return {"format": name, "out": str(out), "splits": _counts(found), "pictures": told}
+
+
+def _say_shared(found: dict[str, Dataset]) -> None:
+    """A picture read for two splits may be that of one of them, when both have one folder."""
+    splits: dict[Path, dict[str, None]] = {}
+    for split, dataset in found.items():
+        for image in dataset.images:
+            if (one := dataset.pictures.find(image.file_name)).rule:
+                splits.setdefault(one.path, {})[split] = None
+    shared = {path: names for path, names in splits.items() if len(names) > 1}
+    if shared:
+        path, names = next(iter(shared.items()))
+        log.warning(
+            "%d pictures are taken for several splits (%s for %s): if each split has a folder of "
+            "its own, import the splits one by one with its --images",
+            len(shared),
+            path,
+            " and ".join(names),
+        )
 
 
 def export_folder(

@@ -86,7 +86,12 @@ def sample_images(
     found.say_others()
     chosen, unreadable = choose_images(found, per_object, seed=seed, origin_split=origin_split)
     chosen.sort(key=lambda one: (one.object, one.file_name))
-    manifest = {"source": str(source), "split": split, "per_object": per_object, "seed": seed}
+    manifest: dict[str, object] = {
+        "source": str(source),
+        "split": split,
+        "per_object": per_object,
+        "seed": seed,
+    }
     manifest |= {"unreadable": unreadable, "images": [asdict(one) for one in chosen]}
     with new_folder(out, force=force, inputs=[source, found.root]) as folder:
         if copy:

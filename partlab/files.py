@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -90,6 +91,11 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        if zipfile.is_zipfile(path):
+            raise SchemaError(
+                f"{path} is a zip archive, not JSON",
+                hint=f"unpack it first, or import it as it is: partlab data import {path} --out …",
+            ) from None
         raise SchemaError(f"{path} is not valid JSON: {error}") from error
 
 

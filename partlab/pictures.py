@@ -30,8 +30,14 @@ from urllib.parse import unquote, urlsplit
 from partlab.images import is_image_name
 from partlab.layouts import home_of, image_root, other_split_words, split_words, without_year
 
-STATED, SPELLED, PLACED, NAMED = "stated", "spelling", "folder", "base name"
-_WAYS = {SPELLED: "in another spelling", PLACED: "in another folder", NAMED: "by base name alone"}
+STATED, SPELLED, BESIDE = "stated", "spelling", "beside"
+PLACED, NAMED = "folder", "base name"
+_WAYS = {
+    SPELLED: "in another spelling",
+    BESIDE: "beside the file itself",
+    PLACED: "in another folder",
+    NAMED: "by base name alone",
+}
 _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 _UPLOAD = re.compile(r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)")  # only digits would be a date
@@ -132,8 +138,7 @@ class PictureFinder:
         first, _, rest = wanted.partition("/")
         doubled = rest and first in {"images", _key(self.root.name), _key(self.home.name)}
         names = [wanted, rest] if doubled else [wanted]
-        for base in bases:
-            yield base + wanted, SPELLED
+        yield from zip([base + wanted for base in bases], (SPELLED, BESIDE), strict=False)
         for base in bases:
             for name in names:
                 yield base + name, PLACED

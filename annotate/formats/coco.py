@@ -4,10 +4,11 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from annotate.formats import Source
+from annotate.formats import Source, get_format
+from annotate.formats.foreign import recognise
 from annotate.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
 from partlab.coco import find_splits, read_coco, with_images_at, write_coco
-from partlab.layouts import find_layout
+from partlab.layouts import find_layout, why_no_part_data
 from partlab.progress import track
 from partlab.schema import Dataset
 
@@ -18,9 +19,12 @@ class CocoLayout:
     """Format of COCO part data sets; nothing is lost in either direction."""
 
     def fits(self, path: Path) -> bool:
-        """A JSON file, or a folder with annotations in it."""
+        """A JSON file of no other known format, or a folder with annotations in it."""
         if path.is_file():
-            return path.suffix == ".json"
+            other = why_no_part_data(path) and (
+                recognise(path) or get_format("labelstudio").fits(path)
+            )
+            return path.suffix == ".json" and not other
         return bool(find_layout(path).splits)
 
     def read(self, source: Source) -> dict[str, Dataset]:

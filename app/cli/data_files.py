@@ -26,16 +26,21 @@ def register(group: typer.Typer) -> None:
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder or file in another format.")],
+    source: Annotated[Path, typer.Argument(help="Folder, file or zip in another format.")],
     out: Annotated[Path, typer.Option(help="New part data set folder.")],
     format: Annotated[
-        str | None, typer.Option(help="coco, pinpp or prepared; guessed when left out.")
+        str | None,
+        typer.Option(help="coco, labelstudio, pinpp or prepared; guessed when left out."),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the pictures, if not the format's own.")
     ] = None,
     names: Annotated[
         Path | None, typer.Option(help="Part categories, for label maps without parts.json.")
+    ] = None,
+    object: Annotated[
+        str | None,
+        typer.Option(help="Whose parts they are, for files that name parts alone."),
     ] = None,
     pictures: PicturesOpt = "link",
     force: ForceOpt = False,
@@ -56,6 +61,7 @@ def import_(
             format=format,
             images=images,
             names=names,
+            object=object,
             pictures=how,
             force=force,
         )
