@@ -118,6 +118,9 @@ class PictureFinder:
         wanted = _key(plain_name(file_name))
         if not wanted:
             return Found(self.root / "no name", self.root, None)
+        stated = Path(os.path.abspath(self.root / file_name))  # absolute, or with `..`
+        if stated.is_relative_to(os.path.abspath(self.home)) and stated.is_file():
+            return self._found(str(self.home / _relative(stated, self.home)), BESIDE)
         for key, rule in self._places(wanted):
             if len(paths := self._index.get(key, [])) == 1:
                 return self._found(paths[0], rule)

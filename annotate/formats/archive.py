@@ -4,10 +4,11 @@ Archives come from Label Studio, CVAT and Roboflow, from Windows and macOS. Noth
 outside the folder, links are never made, and what would fill the disk is refused beforehand.
 """
 
-import logging
+import lzma
 import shutil
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,11 +18,10 @@ from partlab.folders import scratch_beside
 from partlab.pictures import is_safe_name
 from partlab.progress import track
 
-log = logging.getLogger(__name__)
-
 _MOST_FILES = 2_000_000
 _RATIO, _SMALL = 200, 1 << 30  # a bomb: more than 200 times its size, and over 1 GiB
 _UTF8 = 0x800
+_DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
 
 
 def is_zip(path: Path) -> bool:
@@ -55,7 +55,7 @@ def _unpack(path: Path, folder: Path) -> None:
             wanted = _checked(path, archive.infolist(), folder)
             for name, info in track(wanted.items(), "unpacking", total=len(wanted)):
                 _write(archive, info, folder / name)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, zipfile.LargeZipFile) as error:
+    except _DAMAGE as error:
         raise SchemaError(
             f"{path} is a damaged zip archive: {error}", hint="get it again"
         ) from error

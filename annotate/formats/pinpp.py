@@ -15,6 +15,7 @@ records that cannot be represented at all go to `Dataset.broken`, the rest is fo
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class PinppLayout:
             part = _one_object(dataset, name, shares[name])
             write_coco(part, out / "json" / f"{folder}.json")
             if pictures is not Pictures.none:
-                place(in_folder(part, out / "images"), pictures)
+                place(in_folder(replace(dataset, images=part.images), out / "images"), pictures)
             if pairs := dataset.inclusions.get(name):
                 lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
                 write_lines(out / "including" / f"{folder}.txt", lines)
