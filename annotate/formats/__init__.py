@@ -54,6 +54,8 @@ class Format(Protocol):
 
 formats = Registry("format", "partlab.formats")
 formats.register("coco", "annotate.formats.coco:layout")
+formats.register("cvat", "annotate.formats.cvat:layout")
+formats.register("labelme", "annotate.formats.labelme:layout")
 formats.register("labelstudio", "annotate.formats.labelstudio:layout")
 formats.register("pinpp", "annotate.formats.pinpp:layout")
 formats.register("prepared", "annotate.formats.prepared:layout")

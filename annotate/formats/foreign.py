@@ -11,14 +11,15 @@ _DATUMARO = (
     "--save-media`, and import the folder coco"
 )
 _HINTS = {
-    "labelme": "labelme's own examples/instance_segmentation/labelme2coco.py writes COCO from it",
+    "labelme": "name the folder in which the labelme files are",
     "VIA": "in VIA choose Annotation > Export Annotations (COCO format), and import that file",
-    "CVAT XML": "in CVAT choose Export task dataset > COCO 1.0, and import that zip",
-    "YOLO": _DATUMARO.replace("{kind}", "yolo"),
+    "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
+    "YOLO": "in Python, supervision.DetectionDataset.from_yolo(…, force_masks=True).as_coco(…) "
+    "writes COCO; import that file with --images and the folder of the pictures",
     "Supervisely": "in Supervisely run the app 'Export to COCO', and import what it writes",
     "Pascal VOC": _DATUMARO.replace("{kind}", "voc"),
     "Datumaro": _DATUMARO.replace("{kind}", "datumaro"),
-    "LabelBox": "labelbox's Python package writes COCO: labelbox.data.serialization.COCOConverter",
+    "Labelbox": "write COCO from it with labelbox's Python package, and import that",
     "Cityscapes": _DATUMARO.replace("{kind}", "cityscapes"),
     "Label Studio CSV": "in Label Studio choose Export > JSON, and import that file",
     "JSON lines": "write it as one JSON file; COCO has one object with images and annotations",
@@ -68,7 +69,7 @@ def _of_json(head: str) -> str | None:
         return "Cityscapes"
     if {"items", "categories"} <= keys and "images" not in keys:
         return "Datumaro"
-    return "LabelBox" if '"data_row"' in head else None
+    return "Labelbox" if '"data_row"' in head else None
 
 
 _KEYS = ("shapes", "imagePath", "imageHeight", "classes", "tags", "items", "categories", "images")
@@ -91,7 +92,7 @@ def _of_csv(head: str) -> str | None:
 
 
 def _of_lines(head: str) -> str | None:
-    return "LabelBox" if '"data_row"' in head else "JSON lines" if head.startswith("{") else None
+    return "Labelbox" if '"data_row"' in head else "JSON lines" if head.startswith("{") else None
 
 
 _BY_ENDING: dict[str, Callable[[str], str | None]] = {

@@ -1,5 +1,6 @@
 """Records of a data set made one by one, for formats that are not COCO."""
 
+import logging
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ from partlab.errors import SchemaError
 from partlab.masks import Rle, area, bbox
 from partlab.parts import split_name
 from partlab.schema import Annotation, Category, Dataset, Discard, Image
+
+log = logging.getLogger(__name__)
 
 
 class Gathered:
@@ -23,7 +26,8 @@ class Gathered:
         self._categories: dict[tuple[str, str], Category] = {}
 
     def image(self, file_name: str, size: tuple[int, int], **ours: Any) -> Image:
-        """A new image of `size` (width, height)."""
+        """A new image of `size` (width, height), of the source's object if it has one."""
+        ours = {"object": self.source.object, **ours} if self.source.object else ours
         self.images.append(Image.new(len(self.images) + 1, file_name, size, **ours))
         return self.images[-1]
 
@@ -57,7 +61,8 @@ class Gathered:
             top={"info": {"description": f"imported from {self.what}"}},
         )
 
-    def told(self) -> str:
-        """One sentence on what was not read, or nothing."""
+    def say(self) -> None:
+        """Warn of what was not read."""
         listed = [f"{count} {what}" for what, count in self.passed.items() if count]
-        return f"{self.source.path}: not read: {', '.join(listed)}" if listed else ""
+        if listed:
+            log.warning("%s: not read: %s", self.source.path, ", ".join(listed))

@@ -13,8 +13,8 @@ from typing import Any
 
 from annotate.formats import Source
 from annotate.formats.gather import Gathered
-from annotate.formats.pictures import Pictures
-from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
+from annotate.formats.readonly import ReadOnly
+from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json
 from partlab.images import image_size
 from partlab.layouts import home_of
@@ -30,8 +30,10 @@ _MODEL = "model-assisted:label-studio"  # the export does not say which model su
 _Raw = dict[str, Any]
 
 
-class LabelStudioLayout:
-    """Format of Label Studio's JSON exports; read only."""
+class LabelStudioLayout(ReadOnly):
+    """Format of Label Studio's JSON exports."""
+
+    name = "Label Studio's JSON"
 
     def fits(self, path: Path) -> bool:
         """A JSON list of tasks, or a folder that holds such files."""
@@ -41,17 +43,6 @@ class LabelStudioLayout:
         """One split for each file."""
         files = _files(source.path) or [source.path]
         return {file.stem: _Reader(source, file).read() for file in files}
-
-    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
-        """Nothing: masks go to Label Studio with `partlab studio`.
-
-        Raises:
-            ConfigError: always.
-        """
-        raise ConfigError(
-            "Label Studio's JSON can be read, not written",
-            hint="partlab studio create and push bring pictures and masks into Label Studio",
-        )
 
 
 def _files(path: Path) -> list[Path]:
@@ -84,8 +75,7 @@ class _Reader:
         finder = PictureFinder(self.root)
         for position, task in enumerate(track(tasks, "tasks", total=len(tasks)), 1):
             self._task(position, task, finder)
-        if told := self.gathered.told():
-            log.warning("%s", told)
+        self.gathered.say()
         return self.gathered.dataset(self.file, self.root)
 
     def _task(self, position: int, task: _Raw, finder: PictureFinder) -> None:

@@ -30,7 +30,9 @@ def import_(
     out: Annotated[Path, typer.Option(help="New part data set folder.")],
     format: Annotated[
         str | None,
-        typer.Option(help="coco, labelstudio, pinpp or prepared; guessed when left out."),
+        typer.Option(
+            help="coco, cvat, labelme, labelstudio, pinpp or prepared; guessed when left out."
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the pictures, if not the format's own.")

@@ -1,5 +1,6 @@
 """What is imported, and from where: archives, Label Studio's JSON, other tools' files."""
 
+import base64
 import io
 import json
 import logging
@@ -424,21 +425,93 @@ def test_a_strange_export_is_no_traceback(tasks: Any, tmp_path: Path) -> None:
         export_folder(put(tmp_path / "a.json", coco()), tmp_path / "o", format="labelstudio")
 
 
+# --- labelme and CVAT
+
+
+def test_labelme(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    drawing = np.zeros((3, 4), bool)
+    drawing[1, 1:3] = True
+    out = io.BytesIO()
+    PillowImage.fromarray(drawing).save(out, "PNG")
+    shapes = [
+        {"label": "ram:head", "points": [[5, 5], [25, 5], [25, 15], [5, 15]], "group_id": 2},
+        {"label": "ram:leg", "points": [[5, 5], [15, 10]], "shape_type": "rectangle"},
+        {
+            "label": "ram:eye",
+            "points": [[10, 20], [13, 22]],
+            "shape_type": "mask",
+            "mask": shapes_mask(out),
+        },
+        {"label": "ram:x", "points": [[5, 5], [9, 9]], "shape_type": "circle"},
+        {"label": "ram:x", "points": [["?", 5]], "shape_type": "polygon"},
+        {"label": "ram:x", "points": [[98, 5]], "shape_type": "mask", "mask": shapes_mask(out)},
+    ]
+    record = {"shapes": shapes, "imageWidth": WIDTH, "imageHeight": HEIGHT}
+    put(tmp_path / "in" / "b" / "a.json", json.dumps({**record, "imagePath": "..\\b\\a.png"}))
+    put(tmp_path / "in" / "b" / "a.png", picture())
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert told["format"] == "labelme"
+    data = read_dataset(tmp_path / "out")
+    masks = {data.category_by_id[a.category_id].name: a for a in data.annotations}
+    assert {name: a.area for name, a in masks.items()} == {
+        "ram:head": 200,
+        "ram:leg": 50,
+        "ram:eye": 2,
+    }
+    assert masks["ram:head"].object_id == 2
+    assert np.argwhere(decode(masks["ram:eye"].segmentation)).tolist() == [[21, 11], [21, 12]]
+    assert data.image_path(data.images[0]).read_bytes() == picture()
+    assert "1 shapes of the kind circle, 2 shapes that cannot be drawn" in caplog.text
+    one = import_folder(tmp_path / "in" / "b" / "a.json", tmp_path / "one")
+    assert list(one["splits"]) == ["a"]
+
+
+def shapes_mask(out: io.BytesIO) -> str:
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    where = "left='5' top='5' width='5' height='2'"
+    xml = f"""<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version><meta/>
+    <image id="0" name="a.png" subset="Train" width="{WIDTH}" height="{HEIGHT}">
+    <mask label="head" source="manual" rle="3, 4, 3" {where}></mask>
+    <mask label="head" rle="0, 11" {where}/><mask label="head" rle="0, x" {where}/>
+    <polygon label="leg" points="5,5;25,5;25,15;5,15" group_id="4" source="auto"/>
+    <box label="leg" xtl="1" ytl="1" xbr="9" ybr="9"/><tag label="good"/></image>
+    <image id="1" name="a.png" subset="Val" width="{WIDTH}" height="{HEIGHT}"></image>
+    <image id="2" name="b.png" subset="Val"></image></annotations>"""
+    put(tmp_path / "in" / "annotations.xml", xml)
+    for seed, split in enumerate(("Train", "Val")):
+        put(tmp_path / "in" / "images" / split / "a.png", picture(seed))
+    told = import_folder(tmp_path / "in", tmp_path / "out", object="ram")
+    assert told["format"] == "cvat"
+    data = read_dataset(tmp_path / "out", "Train")
+    mask, leg = data.annotations
+    inside = np.argwhere(decode(mask.segmentation))[:, ::-1].tolist()
+    assert sorted(inside) == [[5, 6], [6, 6], [8, 5], [9, 5]]
+    assert (leg.area, leg.object_id, leg.provenance) == (200, 4, "model-assisted:cvat")
+    assert data.image_path(data.images[0]).read_bytes() == picture(0)
+    val = read_dataset(tmp_path / "out", "Val")
+    assert val.image_path(val.images[0]).read_bytes() == picture(1)
+    assert "2 elements that cannot be drawn, 1 elements of the kind box" in caplog.text
+    assert "1 images without a size" in caplog.text
+    put(tmp_path / "in" / "annotations.xml", xml[:300])
+    with pytest.raises(SchemaError, match="not valid XML"):
+        import_folder(tmp_path / "in", tmp_path / "two", object="ram")
+
+
 # --- formats of other tools
 
-LABELME = {"version": "5.2.1", "shapes": [], "imagePath": "a.jpg", "imageHeight": 4}
 VIA = {"a.jpg1": {"filename": "a.jpg", "regions": [{"region_attributes": {}}]}}
 OTHERS = {
-    "labelme": {"a.json": json.dumps(LABELME)},
     "VIA": {"via.json": json.dumps(VIA)},
-    "CVAT XML": {"annotations.xml": "<annotations><version>1.1</version><image id='0'/>"},
     "YOLO": {"data.yaml": "path: .\ntrain: images/train\nnames: {0: head}\n"},
     "Supervisely": {"meta.json": '{"classes": [], "tags": []}', "ds/img/a.jpg": "x"},
     "Pascal VOC": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
     "Datumaro": {"annotations/default.json": '{"info": {}, "categories": {}, "items": []}'},
     "Cityscapes": {"a_polygons.json": '{"imgHeight": 1, "imgWidth": 1, "objects": []}'},
     "Label Studio CSV": {"a.csv": "annotation_id,image,lead_time\n"},
-    "LabelBox": {"a.ndjson": '{"data_row": {"id": "x"}}\n'},
+    "Labelbox": {"a.ndjson": '{"data_row": {"id": "x"}}\n'},
     "JSON lines": {"a.jsonl": "{}\n{}\n"},
 }
 
