@@ -42,6 +42,7 @@ _URL = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 _UPLOAD = re.compile(r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)")  # only digits would be a date
 _FOLDERS = ("images", "data", "JPEGImages")
+_RIVALS = 1000  # records of one base name, each in a folder of its own: nothing to guess by
 _LIMIT = 2_000_000  # files looked at; somebody's whole home folder is not worth more
 
 
@@ -155,9 +156,10 @@ class PictureFinder:
             base = _spelled(wanted, spelling)
             same = [key for key in table.get(base, ()) if not _two_uploads(wanted, key)]
             free = [key for key in same if key not in self._stated and not self._foreign(key)]
-            best = _closest(wanted, free, least=2 if rivals[base] > 1 else 1)
+            best = _closest(wanted, free)
             best = best if len(best) == 1 else [key for key in best if self._in_split(key)]
-            if len(best) == 1 and len(self._index[best[0]]) == 1:
+            mine = len(best) == 1 and _is_only(wanted, best[0], rivals.get(base, []))
+            if mine and len(self._index[best[0]]) == 1:
                 return self._index[best[0]][0], ""
             passed = passed or same
         return None, self._near(wanted, passed)
@@ -217,16 +219,10 @@ class PictureFinder:
         return dict(found)
 
     @cached_property
-    def _bases(self) -> list[tuple[dict[str, list[str]], Counter[str]]]:
-        """For each spelling: base name -> keys, and how many different records want it."""
+    def _bases(self) -> list[tuple[dict[str, list[str]], dict[str, list[str]]]]:
+        """For each spelling: base name -> keys of pictures, and what records want by it."""
         wanted = {_key(plain_name(image.file_name)) for image in self._images}
-        return [
-            (
-                _grouped(self._index, spelling),
-                Counter(_spelled(name, spelling) for name in wanted),
-            )
-            for spelling in range(3)
-        ]
+        return [(_grouped(self._index, n), _grouped(wanted, n)) for n in range(3)]
 
 
 def _key(name: str) -> str:
@@ -262,11 +258,19 @@ def _grouped(keys: Iterable[str], spelling: int) -> dict[str, list[str]]:
     return table
 
 
-def _closest(wanted: str, keys: Sequence[str], *, least: int) -> list[str]:
-    """The keys that share most folders before the base name, if `least` parts in all."""
+def _closest(wanted: str, keys: Sequence[str]) -> list[str]:
+    """The keys that share most folders before the base name."""
     shared = {key: _shared(wanted, key) for key in keys}
     most = max(shared.values(), default=0)
-    return [key for key, count in shared.items() if count == most >= least]
+    return [key for key, count in shared.items() if count == most]
+
+
+def _is_only(wanted: str, key: str, rivals: Sequence[str]) -> bool:
+    """Whether no other record's name is as close to this picture."""
+    own = _shared(wanted, key)
+    if len(rivals) > _RIVALS:
+        return False
+    return all(_shared(rival, key) < own for rival in rivals if rival != wanted)
 
 
 def _shared(wanted: str, key: str) -> int:

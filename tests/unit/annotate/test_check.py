@@ -313,7 +313,7 @@ FOLLOWS = {  # what a defect brings along by its nature, not false alarms
     "duplicate_category_id": {"inclusion_unknown"},
     "out_of_bounds": {"wrong_area", "wrong_bbox"},
     "inclusion_cycle": {"inclusion_swapped"},
-    "unsafe_file_name": {"duplicate_picture"},  # it points back into the data set
+    "unsafe_file_name": {"missing_image"},
     "predicted_overlap": {"model_made"},
 }
 

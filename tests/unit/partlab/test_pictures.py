@@ -58,6 +58,7 @@ def put(folder: Path, file: str, names: list[str], there: list[str]) -> Dataset:
         ("result.json", "/home/somebody/a.jpg", "images/a.jpg"),
         ("result.json", "images/90fbb0c7-a.jpg", "originals/a.jpg"),
         ("result.json", "a.jpg", "media/upload/1/90fbb0c7-a.jpg"),
+        ("result.json", "there/cat/1.jpg", "images/cat/1.jpg"),
         ("result.json", "A.JPG", "images/a.jpg"),
     ],
 )
@@ -79,6 +80,7 @@ def test_a_picture_is_found_where_it_is(file: str, stated: str, there: str, tmp_
         # another record's picture, by name alone
         ("a.json", ["cat/1.jpg", "dog/1.jpg"], ["images/dog/1.jpg"], "is another image's"),
         ("a.json", ["images/cat/1.jpg", "images/dog/1.jpg"], ["images/dog/1.jpg"], ""),
+        ("a.json", ["a/cat/1.jpg", "b/cat/1.jpg"], ["images/x/cat/1.jpg"], "is another image's"),
         # several
         ("a.json", ["1.jpg"], ["x/1.jpg", "y/1.jpg"], "2 pictures have that name"),
         # another split's
