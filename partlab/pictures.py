@@ -156,13 +156,19 @@ class PictureFinder:
             base = _spelled(wanted, spelling)
             same = [key for key in table.get(base, ()) if not _two_uploads(wanted, key)]
             free = [key for key in same if key not in self._stated and not self._foreign(key)]
-            best = _closest(wanted, free)
+            best = self._different(_closest(wanted, free))
             best = best if len(best) == 1 else [key for key in best if self._in_split(key)]
             mine = len(best) == 1 and _is_only(wanted, best[0], rivals.get(base, []))
             if mine and len(self._index[best[0]]) == 1:
                 return self._index[best[0]][0], ""
             passed = passed or same
         return None, self._near(wanted, passed)
+
+    def _different(self, keys: list[str]) -> list[str]:
+        """Without links to the same file, such as an earlier import makes."""
+        if len(keys) < 2:
+            return keys
+        return list({os.path.realpath(self._path(key)): key for key in reversed(keys)}.values())
 
     def _near(self, wanted: str, passed: list[str]) -> str:
         if not passed:

@@ -21,6 +21,7 @@ from partlab.progress import track
 _MOST_FILES = 2_000_000
 _RATIO, _SMALL = 200, 1 << 30  # a bomb: more than 200 times its size, and over 1 GiB
 _UTF8 = 0x800
+_OWN = frozenset({"annotations", "json", "seg"})  # folders that a format is known by
 _DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
 
 
@@ -44,6 +45,10 @@ def unpacked(path: Path, *, near: Path) -> Iterator[Path]:
     try:
         _unpack(path, folder)
         yield _inner(folder)
+    except PartlabError as error:  # the person knows the archive, not where it was unpacked
+        error.message = error.message.replace(str(folder), str(path))
+        error.args = (error.message,)
+        raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -130,5 +135,5 @@ def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> Non
 def _inner(folder: Path) -> Path:
     """The folder in which the files lie, below those that hold nothing but one folder."""
     inside = list(folder.iterdir())
-    alone = len(inside) == 1 and inside[0].is_dir()
-    return _inner(inside[0]) if alone and inside[0].name != "annotations" else folder
+    alone = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in _OWN
+    return _inner(inside[0]) if alone else folder

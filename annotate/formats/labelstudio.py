@@ -67,11 +67,14 @@ class _Reader:
         self.source, self.file = source, file
         self.root = source.images or home_of(file)
         self.gathered = Gathered(source, "a Label Studio export")
+        self.numbered = False  # whether tasks have ids that can be those of images
 
     def read(self) -> Dataset:
         tasks = read_json(self.file)
         if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
             raise SchemaError(f"{self.file} is not a Label Studio export: no list of tasks")
+        ids = [task.get("id") for task in tasks]
+        self.numbered = len({*map(str, ids)}) == len(ids) and all(type(i) is int for i in ids)
         finder = PictureFinder(self.root)
         for position, task in enumerate(track(tasks, "tasks", total=len(tasks)), 1):
             self._task(position, task, finder)
@@ -120,11 +123,9 @@ class _Reader:
         self, position: int, task: _Raw, name: str, size: tuple[int, int], data: _Raw
     ) -> Image:
         owner = self.source.object or data.get("object")
-        ours = {"object": owner} if isinstance(owner, str) and owner else {}
+        ours = {"object": owner} if owner and isinstance(owner, str) else {}
         image = self.gathered.image(name, size, **ours)
-        number = task.get("id")
-        free = isinstance(number, int) and all(i.id != number for i in self.gathered.images[:-1])
-        self.gathered.images[-1] = image.changed(id=number if free else -position)
+        self.gathered.images[-1] = image.changed(id=task["id"] if self.numbered else position)
         return self.gathered.images[-1]
 
     def _regions(self, image: Image, items: list[_Raw], who: str) -> None:

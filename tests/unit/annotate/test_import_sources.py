@@ -266,6 +266,13 @@ def test_a_zip_bomb_is_refused_before_it_is_unpacked(
         import_folder(path, tmp_path / "out")
 
 
+def test_what_is_wrong_in_a_zip_is_said_of_the_zip(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"annotations/train.json": coco()[:50]})
+    with pytest.raises(SchemaError, match=r"a\.zip/annotations/train\.json is not valid JSON"):
+        import_folder(path, tmp_path / "out")
+    assert [one.name for one in tmp_path.iterdir()] == ["a.zip"]
+
+
 def test_other_commands_say_that_it_is_a_zip(tmp_path: Path) -> None:
     path = zipped(tmp_path / "annotations.json", {"result.json": coco()})
     with pytest.raises(SchemaError, match="is a zip archive") as caught:
@@ -392,13 +399,18 @@ def test_the_short_form_and_numbers_of_objects(tmp_path: Path) -> None:
         {key: value for key, value in {**item, **item["value"]}.items() if key != "value"}
         for item in regions()[:3]
     ]
-    short = [{"id": 1, "image": "s3://b/a.png", "parts": rows, "annotator": 2, "annotation_id": 5}]
+    short: list[dict[str, Any]] = [
+        {"id": 1, "image": "s3://b/a.png", "parts": rows, "annotator": 2, "annotation_id": 5}
+    ]
     import_folder(exported(tmp_path / "a", short), tmp_path / "out", object="ram")
     assert sorted(a.area or 0 for a in read_dataset(tmp_path / "out").annotations) == [
         161,
         575,
         640,
     ]
+    twice = [*short, {**short[0], "image": "s3://b/c.png"}]  # ids that cannot be those of images
+    import_folder(exported(tmp_path / "c", twice), tmp_path / "twice", object="ram")
+    assert [image.id for image in read_dataset(tmp_path / "twice").images] == [1, 2]
     two = [
         region("polygon", "wheel", "a", points=[[0, 0], [20, 0], [20, 20]]),
         region("polygon", "wheel", "b", points=[[50, 50], [70, 50], [70, 70]]),

@@ -165,6 +165,13 @@ def test_hidden_folders_and_loops_of_links_are_left_out(tmp_path: Path) -> None:
     assert dataset.pictures.find("a.jpg").rule is None
 
 
+def test_links_of_an_earlier_import_are_the_same_picture(tmp_path: Path) -> None:
+    dataset = put(tmp_path, "a.json", ["up/1.jpg"], ["pics/1.jpg"])
+    (tmp_path / "out" / "images").mkdir(parents=True)
+    (tmp_path / "out" / "images" / "1.jpg").symlink_to(tmp_path / "pics" / "1.jpg")
+    assert dataset.pictures.find("up/1.jpg").path.resolve() == tmp_path / "pics" / "1.jpg"
+
+
 def test_plain_names() -> None:
     assert plain_name("C:\\a\\..\\b.png") == "a/b.png"
     assert plain_name("gs://bucket/x/y.png?z=1") == "x/y.png"
