@@ -3,6 +3,7 @@
 Splits are read one after another; masks and pictures are looked at one image at a time.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -23,6 +24,8 @@ from partlab.errors import NotFoundError
 from partlab.masks import Rle, area
 from partlab.progress import track
 from partlab.schema import Annotation, Dataset, Finding, Image
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def check_folder(
             found = [*check_dataset(dataset, look, settings)]
             found += across(name, dataset, look.by_hash if look else {})
             findings += [replace(finding, file=str(file)) for finding in found]
+            if note := dataset.pictures.note():
+                log.info("%s: %s", file, note)
             images, annotations = (
                 images + len(dataset.images),
                 annotations + len(dataset.annotations),

@@ -21,7 +21,7 @@ from annotate.checks.spelling import respelled
 from annotate.formats import get_format
 from annotate.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
-from partlab.files import claim_folder
+from partlab.folders import new_folder
 from partlab.masks import area, bbox
 from partlab.parts import Inclusions
 from partlab.schema import OURS, Annotation, Dataset, Finding, Image, Raw
@@ -59,17 +59,16 @@ def fix_folder(
         OutputExistsError: `out` holds files, and `force` is off.
         NotFoundError: there is no data set at `path`.
     """
-    splits, out = find_splits(path), claim_folder(out, force=force, inputs=[path])
-    repaired: Counter[str] = Counter()
-    dropped = 0
-    for split, file in splits.items():
-        fixed, count = fix_dataset(read_coco(file, as_is=True), look=look, settings=settings)
-        repaired += count
-        if drop_unusable:
-            before = len(fixed.annotations)
-            fixed = without_unusable(fixed)
-            dropped += before - len(fixed.annotations)
-        get_format("coco").write(fixed, out, split, pictures)
+    splits, repaired, dropped = find_splits(path), Counter[str](), 0
+    with new_folder(out, force=force, inputs=[path]) as folder:
+        for split, file in splits.items():
+            fixed, count = fix_dataset(read_coco(file, as_is=True), look=look, settings=settings)
+            repaired += count
+            if drop_unusable:
+                before = len(fixed.annotations)
+                fixed = without_unusable(fixed)
+                dropped += before - len(fixed.annotations)
+            get_format("coco").write(fixed, folder, split, pictures)
     look = look and pictures is not Pictures.none
     remaining = check_folder(out, pictures=look, settings=settings)
     return Repair(repaired, remaining, dropped)

@@ -17,7 +17,7 @@ from annotate.formats.pictures import Pictures, is_safe_name, place
 from annotate.formats.table import renamed
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
-from partlab.files import claim_folder
+from partlab.folders import new_folder
 from partlab.masks import from_segmentation
 from partlab.objects import name_key
 from partlab.parts import Inclusions, merged
@@ -62,11 +62,11 @@ def merge_folders(
     merge = _Merge(unite=unite)
     found = merge.join(read)
     if not dry_run:
-        folder = claim_folder(out, force=force, inputs=paths)
-        for name, dataset in found.items():
-            write_coco(dataset, folder / "annotations" / f"{name}.json")
-        images = track(merge.pictures.items(), "pictures", total=len(merge.pictures))
-        place(((source, folder / "images" / name) for name, source in images), pictures)
+        with new_folder(out, force=force, inputs=paths) as folder:
+            for name, dataset in found.items():
+                write_coco(dataset, folder / "annotations" / f"{name}.json")
+            images = track(merge.pictures.items(), "pictures", total=len(merge.pictures))
+            place(((source, folder / "images" / name) for name, source in images), pictures)
     told = {"splits": counts_of(found), "renamed": merge.renamed, **merge.done}
     return {"out": str(out), "sources": [str(path) for path in paths], **told}
 

@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from annotate.split import category_rng, placed
-from partlab.coco import find_splits, read_dataset, with_images_at, write_coco
+from partlab.coco import find_splits, read_dataset, write_coco
 from partlab.errors import (
     ConfigError,
     DatasetError,
@@ -16,7 +16,8 @@ from partlab.errors import (
     PartlabError,
     SchemaError,
 )
-from partlab.files import claim_folder, copy_file, read_json, sha256_file, write_json
+from partlab.files import copy_file, read_json, sha256_file, write_json
+from partlab.folders import new_folder
 from partlab.images import is_image_name, is_litter, load_image, not_read
 from partlab.progress import track
 from partlab.schema import Dataset
@@ -84,14 +85,21 @@ def sample_images(
     found.say_others()
     chosen, unreadable = choose_images(found, per_object, seed=seed, origin_split=origin_split)
     chosen.sort(key=lambda one: (one.object, one.file_name))
-    folder = claim_folder(out, force=force, inputs=[source, found.root])
-    if copy:
-        _copy(found.root, folder / "images", chosen)
-    if found.dataset:
-        _write_masks(found.dataset, folder, chosen, copied=copy)
-    manifest = {"source": str(source), "split": split, "per_object": per_object, "seed": seed}
-    listed = [asdict(one) for one in chosen]
-    write_json(folder / "manifest.json", {**manifest, "unreadable": unreadable, "images": listed})
+    manifest: dict[str, object] = {
+        "source": str(source),
+        "split": split,
+        "per_object": per_object,
+        "seed": seed,
+    }
+    manifest |= {"unreadable": unreadable, "images": [asdict(one) for one in chosen]}
+    with new_folder(out, force=force, inputs=[source, found.root]) as folder:
+        if copy:
+            _copy(found.root, folder / "images", chosen)
+        if found.dataset:
+            root = Path(out) / "images" if copy else found.root
+            kept = placed(_only(found.dataset, chosen), Path(out) / "annotations", root)
+            write_coco(kept, folder / "annotations" / "sample.json")
+        write_json(folder / "manifest.json", manifest)
     log.info("chose %d images of %d object categories", len(chosen), len(found.names))
     return chosen
 
@@ -119,7 +127,7 @@ def open_images(source: str | Path, split: str | None = None) -> ImageSource:
         if (source / "manifest.json").is_file():
             return _open_sample(source)
         return _open_folder(source)
-    dataset = read_dataset(source, split)
+    dataset = read_dataset(source, split).settled()
     names: dict[str, list[str]] = defaultdict(list)
     for image in dataset.images:
         if (owner := dataset.object_of(image)) is not None:
@@ -247,9 +255,6 @@ def _copy(root: Path, target: Path, chosen: Sequence[Chosen]) -> None:
         copy_file(root / one.file_name, target / one.file_name)
 
 
-def _write_masks(dataset: Dataset, folder: Path, chosen: Sequence[Chosen], *, copied: bool) -> None:
+def _only(dataset: Dataset, chosen: Sequence[Chosen]) -> Dataset:
     names = {one.file_name for one in chosen}
-    kept = dataset.subset(image.id for image in dataset.images if image.file_name in names)
-    if copied:
-        kept = with_images_at(kept, folder / "images")
-    write_coco(placed(kept, folder / "annotations"), folder / "annotations" / "sample.json")
+    return dataset.subset(image.id for image in dataset.images if image.file_name in names)

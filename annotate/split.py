@@ -16,7 +16,8 @@ import numpy as np
 
 from partlab.coco import write_coco
 from partlab.errors import ConfigError, DatasetError
-from partlab.files import claim_folder, sha256_file, write_json
+from partlab.files import sha256_file, write_json
+from partlab.folders import new_folder
 from partlab.schema import OURS, Dataset, Image
 
 log = logging.getLogger(__name__)
@@ -129,17 +130,19 @@ def write_splits(
         OutputExistsError: the folder holds files, and `force` is off; or it holds the source.
     """
     inputs = [place for part in parts.values() for place in (part.path, part.image_root)]
-    folder = claim_folder(out, force=force, inputs=inputs)
-    for name, dataset in parts.items():
-        write_coco(placed(dataset, folder / "annotations"), folder / "annotations" / f"{name}.json")
     counts = {name: len(dataset.images) for name, dataset in parts.items()}
-    write_json(folder / "split.json", {**about, "images": counts})
+    with new_folder(out, force=force, inputs=inputs) as folder:
+        for name, dataset in parts.items():
+            whole = placed(dataset, Path(out) / "annotations")
+            write_coco(whole, folder / "annotations" / f"{name}.json")
+        write_json(folder / "split.json", {**about, "images": counts})
     log.info("split into %s", ", ".join(f"{count} {name}" for name, count in counts.items()))
     return counts
 
 
-def placed(dataset: Dataset, folder: Path) -> Dataset:
-    """The same data set for a file in `folder`, naming where its pictures are."""
-    root = os.path.relpath(dataset.image_root, folder)
-    ours = {**dataset.top.get(OURS, {}), "images": Path(root).as_posix()}
+def placed(dataset: Dataset, folder: Path, root: Path | None = None) -> Dataset:
+    """The same data set for a file in `folder`, naming where its pictures are (or will be)."""
+    dataset = dataset.settled()
+    there = os.path.relpath(root or dataset.image_root, folder)
+    ours = {**dataset.top.get(OURS, {}), "images": Path(there).as_posix()}
     return replace(dataset, top={**dataset.top, OURS: ours})

@@ -1,4 +1,4 @@
-"""COCO part files: read them, write them, find the splits of a data set folder.
+"""COCO part files: read them, write them (`partlab.layouts` finds the splits of a folder).
 
 A data set is a folder with `annotations/<split>.json` (or one `annotations.json`) and the
 pictures under `images/`, or just one JSON file; a file whose pictures lie elsewhere names
@@ -18,6 +18,8 @@ from typing import Any
 
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing
+from partlab.layouts import find_splits as find_splits
+from partlab.layouts import image_root
 from partlab.objects import parts_only, require_names, require_objects
 from partlab.progress import track
 from partlab.records import LISTS, Records, read_records
@@ -35,28 +37,6 @@ from partlab.schema import (
 log = logging.getLogger(__name__)
 
 _STYLE = "_style"  # how the file was spelled; kept in `Dataset.top`, never written
-
-
-def find_splits(path: str | Path) -> dict[str, Path]:
-    """Name -> COCO file, for a data set folder or a single file.
-
-    Raises:
-        NotFoundError: nothing there looks like a part data set.
-    """
-    path = Path(path)
-    if path.is_file():
-        return {path.stem: path}
-    if (path / "annotations.json").is_file():
-        return {"annotations": path / "annotations.json"}
-    found = {file.stem: file for file in sorted((path / "annotations").glob("*.json"))}
-    if not found:
-        what = "is empty or has no" if path.is_dir() else "does not exist, so it has no"
-        raise NotFoundError(
-            f"{path} {what} annotations/*.json",
-            hint="name a part data set folder, convert another format with partlab data import, "
-            "or make one: partlab data make-world --out world",
-        )
-    return found
 
 
 def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
@@ -108,7 +88,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
         inclusions={owner: dict(pairs) for owner, pairs in ours.get("inclusions", {}).items()},
         discards=[Discard(raw) for raw in ours.get("discards", [])],
         path=path,
-        image_root=_image_root(path, ours.get("images")),
+        image_root=image_root(path, ours.get("images")),
         top=top,
     )
     dataset = parts_only(dataset)
@@ -200,13 +180,6 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
 
 def _is_record(raw: Any) -> bool:
     return type(raw) is dict and type(raw.get(OURS, {})) is dict
-
-
-def _image_root(path: Path, stated: Any) -> Path:
-    if isinstance(stated, str) and (path.parent / stated).is_dir():
-        return path.parent / stated
-    folder = path.parent.parent if path.parent.name == "annotations" else path.parent
-    return folder / "images" if (folder / "images").is_dir() else folder
 
 
 def _style(path: Path) -> Raw:

@@ -7,6 +7,7 @@ import json
 import os
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -185,6 +186,11 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        if zipfile.is_zipfile(path):
+            raise SchemaError(
+                f"{path} is a zip archive, not JSON",
+                hint=f"unpack it first, or import it as it is: partlab data import {path} --out …",
+            ) from None
         raise SchemaError(f"{path} is not valid JSON: {error}") from error
 
 
@@ -198,6 +204,18 @@ def claim_folder(
             of the `inputs`, or anything of an annotation work.
     """
     path = Path(path)
+    need_free(path, force=force, inputs=inputs)
+    if path.exists() and not (path.is_dir() and all(map(is_scratch, path.iterdir()))):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return make_folder(path)
+
+
+def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """See that `claim_folder` may have this folder; nothing is changed.
+
+    Raises:
+        OutputExistsError: as `claim_folder`.
+    """
     for needed in inputs:
         if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
             raise OutputExistsError(
@@ -210,8 +228,6 @@ def claim_folder(
                 hint="choose another --out, or pass --force to replace it",
             )
         _spare_works(path)
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return make_folder(path)
 
 
 def _spare_works(path: Path) -> None:

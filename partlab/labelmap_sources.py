@@ -90,6 +90,10 @@ class DatasetSource:
         where = self.dataset.path or "in memory"
         return f"DatasetSource({where}: {len(self):,} images)"
 
+    def __post_init__(self) -> None:
+        """Pictures are named as they are found, since items are known by name and root."""
+        object.__setattr__(self, "dataset", self.dataset.settled())
+
     @property
     def names(self) -> tuple[str, ...]:
         """`object:part` for each label."""

@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from reprlib import Repr
@@ -18,6 +18,7 @@ import orjson
 
 from partlab.errors import NotFoundError
 from partlab.parts import Inclusions, Parts, folded, join_name, split_name
+from partlab.pictures import STATED, PictureFinder
 from partlab.spelling import whole
 
 T = TypeVar("T")
@@ -243,6 +244,13 @@ class Dataset:
     path: Path | None = None
     image_root: Path = Path()
     top: Raw = field(default_factory=dict)
+    finder: PictureFinder | None = field(default=None, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """A part of a data set keeps the finder of the whole, which knows all its names."""
+        if self.finder is None or self.finder.root != self.image_root:
+            finder = PictureFinder(self.image_root, self.path, self.images)
+            object.__setattr__(self, "finder", finder)
 
     def __repr__(self) -> str:
         counts = f"{len(self.images):,} images, {len(self.annotations):,} masks"
@@ -339,9 +347,31 @@ class Dataset:
         ids = {a.category_id for a in self.annotations_of(image)} & self.category_by_id.keys()
         return tuple(sorted({self.category_by_id[id].object for id in ids}))
 
+    @property
+    def pictures(self) -> PictureFinder:
+        """Finds pictures that are not where `file_name` says."""
+        assert self.finder is not None
+        return self.finder
+
     def image_path(self, image: Image) -> Path:
-        """Where the picture lies on this machine."""
-        return self.image_root / image.file_name
+        """Where the picture lies on this machine (see `partlab.pictures` for the rules)."""
+        return self.pictures.find(image.file_name).path
+
+    def settled(self) -> "Dataset":
+        """The same data set, every `file_name` as the picture was found under `image_root`.
+
+        Names of pictures that are nowhere stay as they are. Where all are as stated, it is this.
+        """
+        found = [self.pictures.find(image.file_name) for image in self.images]
+        if all(one.rule in (STATED, None) for one in found):
+            return self
+        inside = all(one.base == self.image_root for one in found)
+        root = self.image_root if inside else self.pictures.home
+        images = [
+            image.changed(file_name=one.path.relative_to(root).as_posix()) if one.rule else image
+            for image, one in zip(self.images, found, strict=True)
+        ]
+        return replace(self, images=images, image_root=root)
 
     def labels_of(self, object: str) -> list[int]:
         """Labels of an object category's parts.
@@ -384,6 +414,7 @@ class Dataset:
             self.path,
             self.image_root,
             self._top_of(keep),
+            self.finder,
         )
 
     def _top_of(self, keep: set[int]) -> Raw:

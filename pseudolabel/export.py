@@ -4,6 +4,7 @@ COCO keeps the layers, scores and provenance, and is written in one pass with fl
 authors' layout (img/, seg/, whether_pseudo/) is written one object category at a time.
 """
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,10 +111,17 @@ def export_prepared(
             list(_annotations(store, rows, ids)),
             categories(store),
             store.inclusions,
-            image_root=store.image_root,
+            image_root=_root(store, rows),
         )
         layout.write(dataset, out, SPLIT, pictures)
     return _told(store, out, next(ids) - 1, skip_blank)
+
+
+def _root(store: Store, rows: Sequence[Row]) -> Path:
+    """The folder of the pictures: the store's, or one around them all where some lie elsewhere."""
+    if all(is_safe_name(row.file_name) for row in rows):
+        return store.image_root
+    return Path(os.path.commonpath([store.image_path(row).absolute().parent for row in rows]))
 
 
 def _claim(out: str | Path, store: Store, force: bool) -> Path:

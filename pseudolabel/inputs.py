@@ -20,6 +20,7 @@ from partlab.coco import read_dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
 from partlab.images import KINDS, image_size, is_image_name, is_litter, not_read
+from partlab.layouts import find_layout
 from partlab.tables import list_delimiter, open_text
 from pseudolabel.store import ObjectSource
 
@@ -125,11 +126,11 @@ def find_inputs(
 def _is_dataset(path: Path) -> bool:
     if path.is_file():
         return path.suffix == ".json"
-    return (path / "annotations.json").is_file() or any(path.glob("annotations/*.json"))
+    return bool(find_layout(path).splits)
 
 
 def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inputs:
-    dataset = read_dataset(path, split)
+    dataset = read_dataset(path, split).settled()
     listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
     return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
 

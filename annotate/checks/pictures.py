@@ -25,7 +25,9 @@ class PictureCheck:
         try:
             height, width = load_image(path).shape[:2]
         except NotFoundError:
-            yield KINDS["missing_image"].at(f"there is no {path}", image=image)
+            near = self.dataset.pictures.find(image.file_name).near
+            what = f"there is no {path}" + (f"; {near}" if near else "")
+            yield KINDS["missing_image"].at(what, image=image)
             return
         except TooLargeError as error:
             yield KINDS["picture_too_large"].at(error.message, image=image)

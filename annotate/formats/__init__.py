@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from annotate.formats.foreign import recognise
 from annotate.formats.pictures import Pictures
-from partlab.errors import NotFoundError
+from partlab.errors import NotFoundError, SchemaError
+from partlab.layouts import find_layout
 from partlab.registry import Registry
 from partlab.schema import Dataset
 
@@ -59,6 +61,9 @@ class Format(Protocol):
 
 formats = Registry("format", "partlab.formats")
 formats.register("coco", "annotate.formats.coco:layout")
+formats.register("cvat", "annotate.formats.cvat:layout")
+formats.register("labelme", "annotate.formats.labelme:layout")
+formats.register("labelstudio", "annotate.formats.labelstudio:layout")
 formats.register("pinpp", "annotate.formats.pinpp:layout")
 formats.register("prepared", "annotate.formats.prepared:layout")
 
@@ -78,12 +83,19 @@ def guess_format(path: Path) -> str:
 
     Raises:
         NotFoundError: the path does not exist, or is none of the formats.
+        SchemaError: it is of a format that is known, but not read; the hint says what to do.
     """
     if not path.exists():
         raise NotFoundError(f"{path} does not exist")
     for name in formats.names():
         if get_format(name).fits(path):
             return name
+    if foreign := recognise(path):
+        raise SchemaError(
+            f"{path} looks like {foreign[0]}, which partlab does not read", hint=foreign[1]
+        )
+    if passed := find_layout(path).note if path.is_dir() else "":
+        raise NotFoundError(f"{path} holds no part data; {passed}", hint="name the right file")
     raise NotFoundError(
         f"{path} looks like none of the formats {', '.join(formats.names())}",
         hint="name the folder that holds annotations/, json/ or seg/, or say --format",

@@ -3,12 +3,15 @@
 import filecmp
 import logging
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from partlab.errors import PartlabError, SchemaError
 from partlab.files import copy_file, make_folder
+from partlab.pictures import is_safe_name as is_safe_name
+from partlab.progress import track
+from partlab.schema import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -19,12 +22,6 @@ class Pictures(StrEnum):
     link = "link"
     copy = "copy"
     none = "none"
-
-
-def is_safe_name(file_name: str) -> bool:
-    """Whether a file name stays inside its folder (no absolute path, no `..`)."""
-    path = PurePosixPath(file_name.replace("\\", "/"))
-    return bool(path.parts) and not path.is_absolute() and ".." not in path.parts
 
 
 def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
@@ -42,13 +39,41 @@ def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
             missing += 1
             continue
         if target.exists():
-            if not (source.samefile(target) or filecmp.cmp(source, target, shallow=False)):
+            if not is_same(source, target):
                 raise SchemaError(f"two different pictures would be written to {target}")
             continue
         _put(source, target, how)
     if missing:
         log.warning("%d pictures were not found; their annotations are kept", missing)
     return missing
+
+
+def is_same(one: Path, other: Path) -> bool:
+    """Whether two picture files hold the same bytes."""
+    return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
+
+
+def in_folder(dataset: Dataset, folder: Path) -> Iterator[tuple[Path, Path]]:
+    """(source, target) of every picture, targets below `folder`, for a data set that is settled.
+
+    Raises:
+        SchemaError: a file name points outside the data set.
+    """
+    for image in track(dataset.images, "pictures", total=len(dataset.images)):
+        if not is_safe_name(image.file_name):
+            raise SchemaError(
+                f"image {image.id} has the file name {image.file_name!r}, outside the data set",
+                hint="say with --images where its picture is, rename it, or pass --pictures none",
+            )
+        yield dataset.image_path(image), folder / image.file_name
+
+
+def say_elsewhere(dataset: Dataset) -> None:
+    """Tell which pictures lie elsewhere than stated, and what there is instead of missing ones."""
+    if note := dataset.pictures.note():
+        log.info("%s: %s", dataset.path or "the data set", note)
+    for line in dataset.pictures.near(limit=3):
+        log.info("%s", line)
 
 
 def _put(source: Path, target: Path, how: Pictures) -> None:

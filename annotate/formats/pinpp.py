@@ -15,12 +15,13 @@ records that cannot be represented at all go to `Dataset.broken`, the rest is fo
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from annotate.formats import Source
 from annotate.formats.names import WNID, display_names, object_folders
-from annotate.formats.pictures import Pictures, place
+from annotate.formats.pictures import Pictures, in_folder, place
 from partlab.coco import lists_of, with_sizes, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
@@ -65,15 +66,14 @@ class PinppLayout:
 
         Provenance, scores and other fields of ours stay in each record under `partlab`.
         """
+        dataset = dataset.settled()
         folders = object_folders(dataset)
         shares = _shares(dataset)
         for name, folder in track(folders.items(), "object categories", total=len(folders)):
             part = _one_object(dataset, name, shares[name])
             write_coco(part, out / "json" / f"{folder}.json")
-            place(
-                ((dataset.image_path(i), out / "images" / i.file_name) for i in part.images),
-                pictures,
-            )
+            if pictures is not Pictures.none:
+                place(in_folder(replace(dataset, images=part.images), out / "images"), pictures)
             if pairs := dataset.inclusions.get(name):
                 lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
                 write_lines(out / "including" / f"{folder}.txt", lines)

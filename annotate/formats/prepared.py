@@ -71,6 +71,7 @@ class PreparedLayout:
                 would share a mask file.
             MaskError: a mask cannot be drawn; the message names file, image and annotation.
         """
+        dataset = dataset.settled()
         folders = object_folders(dataset)
         homes = _homes(dataset, folders)
         for image in track(dataset.images, "looking", total=len(dataset.images)):

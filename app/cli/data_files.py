@@ -26,10 +26,13 @@ def register(group: typer.Typer) -> None:
 
 
 def import_(
-    source: Annotated[Path, typer.Argument(help="Folder or file in another format.")],
+    source: Annotated[Path, typer.Argument(help="Folder, file or zip in another format.")],
     out: Annotated[Path, typer.Option(help="New part data set folder.")],
     format: Annotated[
-        str | None, typer.Option(help="coco, pinpp or prepared; guessed when left out.")
+        str | None,
+        typer.Option(
+            help="coco, cvat, labelme, labelstudio, pinpp or prepared; guessed when left out."
+        ),
     ] = None,
     images: Annotated[
         Path | None, typer.Option(help="Folder of the pictures, if not the format's own.")

@@ -1,6 +1,7 @@
 """`partlab data import | export | check | reuse` as a person meets them."""
 
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -125,6 +126,29 @@ def test_mistakes_get_a_sentence_and_a_code(
     assert result.exit_code == code, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
+
+
+def test_import_of_a_zip_of_a_label_studio_export(tmp_path: Path) -> None:
+    sizes = {"original_width": 30, "original_height": 30}
+    value = {"points": [[0, 0], [50, 0], [50, 50]], "polygonlabels": ["head"]}
+    drawn = {"id": "a", "type": "polygonlabels", "value": value, **sizes}
+    task = {
+        "id": 4,
+        "data": {"image": "/data/upload/1/a.png"},
+        "annotations": [{"result": [drawn]}],
+    }
+    with zipfile.ZipFile(tmp_path / "in.zip", "w") as made:
+        made.writestr("tasks.json", json.dumps([task]))
+    refused = run("import", tmp_path / "in.zip", "--out", tmp_path / "out")
+    assert refused.exit_code == 5
+    assert "--object NAME" in refused.output
+    told = run(
+        "import", tmp_path / "in.zip", "--out", tmp_path / "out", "--object", "ram", "--json"
+    )
+    assert told.exit_code == 0, told.output
+    assert json.loads(told.stdout)["splits"]["tasks"]["annotations"] == 1
+    assert json.loads(told.stdout)["pictures"] == {"tasks": {"missing": 1}}
+    assert run("check", tmp_path / "in.zip").exit_code == 5
 
 
 def test_reuse_names_a_reason_for_each_class(world: Path) -> None:
