@@ -34,6 +34,6 @@ def slow_bf16(device: torch.device, amp: Amp) -> str | None:
         return None
     what = "processor" if device.type == "cpu" else "GPU"
     return (
-        f"this {what} has no bf16 instructions and imitates them: a step may take 15 times as "
-        "long as without; stop and use amp=off"
+        f"this {what} has no bf16 instructions and imitates them, which makes a step 2 to 15 times "
+        "slower: leave train.amp=bf16 out"
     )

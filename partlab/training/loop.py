@@ -115,6 +115,8 @@ class Loop:
         if self.leads and (slow := slow_bf16(self.device, self.config.amp)):
             log.warning(slow)
         self._resume()
+        if self.done >= self.total:
+            return
         started = monotonic()
         left = range(self.done, self.total)
         shown = track(left, f"training {self.config.epochs} epochs", len(left))

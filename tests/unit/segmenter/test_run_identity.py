@@ -15,7 +15,6 @@ from partlab.schema import Dataset
 from partlab.training.process import Process
 from segmenter.data import fingerprint
 from segmenter.fit import SegmenterConfig, fit
-from segmenter.part_rcnn import ModelConfig
 from segmenter.quick_ap import quick_ap
 from segmenter.runs import load_segmenter, read_run
 from segmenter.torchvision_backend import MaskRCNN
@@ -33,6 +32,7 @@ TINY = SegmenterConfig.model_validate(
             "mask_layers": 1,
             "rois": 8,
             "proposals": 20,
+            "score_threshold": 0.0,
         },
         "train": {"epochs": 1, "batch_size": 2, "workers": 0, "val_images": 2},
     }
@@ -50,13 +50,12 @@ def data(make_dataset) -> Dataset:
 
 
 def train(data: Dataset, val: Dataset | None, run: Path, config: Any = TINY, **more: Any) -> None:
-    model: ModelConfig = config.model
-
-    def create(device: str) -> MaskRCNN:
-        return MaskRCNN(data.names, model, device)
-
     changed = config.model_copy(update={"train": config.train.model_copy(update=more)})
-    fit(create, data, val, run, changed, backend="torchvision")
+    fit(lambda device: untrained(data, device), data, val, run, changed, backend="torchvision")
+
+
+def untrained(data: Dataset, device: str) -> MaskRCNN:
+    return MaskRCNN(data.names, TINY.model, device)
 
 
 @pytest.fixture
@@ -159,8 +158,7 @@ def test_a_shared_validation_gives_the_number_of_one_process(data, tmp_path, mon
             other = Process(1, 2).share(list(data.images))
             return [found_in(self.segmenter, data, other), mine]
 
-    segmenter = MaskRCNN(data.names, TINY.model, "cpu")
-    segmenter.score_threshold = 0.0
+    segmenter = untrained(data, "cpu")
     config = TINY.train.model_copy(update={"val_images": 4})
     group: Any = Two(segmenter)
     validate = _validation(segmenter, data, config, group)
