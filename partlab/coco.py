@@ -76,9 +76,11 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
             raise SchemaError(f"{path} is not a COCO file: its top level is not an object")
         found = read_records(lists_of(loaded, path))
         ours = _our_top(loaded, path)
+    if isinstance(earlier := ours.get("broken", []), list):
+        found.broken[:0] = earlier
     _tell(path, found)
     if found.broken:
-        loaded[OURS] = {**ours, "broken": [*ours.get("broken", []), *found.broken]}
+        loaded[OURS] = {**ours, "broken": found.broken}
     top = {key: None if key in LISTS else value for key, value in loaded.items()}
     top[_STYLE] = _style(path)
     dataset = Dataset(
@@ -121,10 +123,10 @@ def _tell(path: Path, found: Records) -> None:
                 hint="repair the file, or write it again with the tool it came from",
             )
     if found.broken:
-        few = len(found.broken)
-        log.warning("%s: %d records cannot be read: %s", path, few, found.first_fault)
+        what = "%s: records that cannot be read: %d, the first %s"
+        log.warning(what, path, len(found.broken), found.first_fault)
     if found.respelled:
-        what = "%s: %d records are not spelled as COCO has it and were read all the same: %s"
+        what = "%s: records read though COCO spells them otherwise: %d, the first %s"
         log.info(what, path, len(found.respelled), found.respelled[0])
 
 
@@ -143,9 +145,9 @@ def with_sizes(dataset: Dataset) -> Dataset:
     left = [image.file_name for image in unsized if id(image) not in seen]
     where = dataset.path or "the data set"
     if seen:
-        log.info("%s: %d images state no size; it was read from the pictures", where, len(seen))
+        log.info("%s: images of no stated size, read from the picture: %d", where, len(seen))
     if left:
-        what = "%s: %d images state no size and have no readable picture: %s"
+        what = "%s: images of no stated size and no readable picture: %d, the first %s"
         log.warning(what, where, len(left), left[0])
     return replace(dataset, images=[seen.get(id(image), image) for image in dataset.images])
 

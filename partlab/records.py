@@ -31,7 +31,8 @@ class Records:
     @property
     def first_fault(self) -> str:
         """The first record set aside, and why."""
-        return "{list}[{position}] {reason}".format(**self.broken[0])
+        entry = self.broken[0]
+        return f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
 
 
 class _Fault(Exception):

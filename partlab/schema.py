@@ -115,7 +115,8 @@ class Category(Record):
     def stands_alone(self) -> bool:
         """Whether the file names neither an object beside it nor that it is a whole one."""
         name = str(self.raw.get("name", ""))
-        said = "whole_object" in self.raw.get(OURS, {}) or "part" in self.raw or ":" in name
+        both = bool(self.raw.get("part") and self._super)
+        said = both or ":" in name or "whole_object" in self.raw.get(OURS, {})
         return not said and folded(self._super or name) == folded(name)
 
     @property

@@ -78,6 +78,7 @@ def _duplicates(dataset: Dataset) -> Iterator[Finding]:
 def _images(dataset: Dataset) -> Iterator[Finding]:
     discarded = {discard.raw.get("file_name") for discard in dataset.discards}
     alone = {category.id for category in without_object(dataset.categories)}
+    broken = _of_broken(dataset, "annotations", "image_id")
     for image in dataset.images:
         if min(image.width, image.height) < 1:
             what = f"stated size {image.width} x {image.height}"
@@ -86,7 +87,7 @@ def _images(dataset: Dataset) -> Iterator[Finding]:
             yield KINDS["unsafe_file_name"].at("points outside the data set", image=image)
         annotations = dataset.annotations_of(image)
         excused = image.file_name in discarded or str(image.provenance).startswith("pseudo")
-        if not annotations and not excused:
+        if not annotations and not excused and image.id not in broken:
             yield KINDS["no_parts"].at("has no mask and was not discarded", image=image)
         owners = {a.id: None if a.category_id in alone else _owner(dataset, a) for a in annotations}
         present = {owner for owner in owners.values() if owner is not None}
@@ -105,7 +106,7 @@ def _owner(dataset: Dataset, annotation: Annotation) -> str | None:
 
 
 def _annotations(dataset: Dataset) -> Iterator[Finding]:
-    lost = _broken_images(dataset)
+    lost = _of_broken(dataset, "images", "id")
     for a in dataset.annotations:
         image = dataset.image_by_id.get(a.image_id)
         if image is None and a.image_id not in lost:
@@ -122,10 +123,13 @@ def _annotations(dataset: Dataset) -> Iterator[Finding]:
             yield KINDS["unknown_provenance"].at(what, image=image, annotation=a)
 
 
-def _broken_images(dataset: Dataset) -> set[Any]:
-    """Ids of image records set aside: that they are lost is told once, not for each mask."""
-    records = [e.get("record") for e in dataset.broken if str(e.get("list")).endswith("images")]
-    return {whole(record.get("id")) for record in records if isinstance(record, dict)} - {None}
+def _of_broken(dataset: Dataset, name: str, key: str) -> set[Any]:
+    """Ids in records set aside: that these are lost is told once, not again for what they leave."""
+    records = [e.get("record") for e in dataset.broken if str(e.get("list")).endswith(name)]
+    return {whole(r[key]) for r in records if isinstance(r, dict) and isinstance(r.get(key), _ID)}
+
+
+_ID = int | float | str
 
 
 def _discards(dataset: Dataset) -> Iterator[Finding]:

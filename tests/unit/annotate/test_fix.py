@@ -199,6 +199,13 @@ def test_a_lost_image_record_is_told_once(tmp_path: Path) -> None:
     assert "unknown_image" not in kinds
 
 
+def test_an_image_whose_only_mask_is_lost_is_told_once(tmp_path: Path) -> None:
+    lost = {**annotation(1), "category_id": None}
+    kinds = [f.kind for f in check_folder(make(tmp_path / "before", lost)).findings]
+    assert "unreadable_record" in kinds
+    assert "no_parts" not in kinds
+
+
 def test_two_categories_of_one_name_become_one_with_all_masks(tmp_path: Path) -> None:
     before = make(tmp_path / "before", annotation(1))
     path = before / "annotations" / "train.json"

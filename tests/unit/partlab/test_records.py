@@ -94,7 +94,7 @@ def test_sizes_that_are_not_stated_come_from_the_picture(
     caplog.set_level("INFO")
     (image,) = read(tmp_path, coco(images=size), picture=True).images
     assert (image.width, image.height) == (60, 40)
-    assert "1 images state no size; it was read from the pictures" in caplog.text
+    assert "of no stated size, read from the picture: 1" in caplog.text
 
 
 def test_a_size_that_nothing_tells_is_said_once(
@@ -102,7 +102,7 @@ def test_a_size_that_nothing_tells_is_said_once(
 ) -> None:
     data = read(tmp_path, coco(images={"width": None}))
     assert len(data.annotations) == 1
-    assert "1 images state no size and have no readable picture: a.png" in caplog.text
+    assert "of no stated size and no readable picture: 1, the first a.png" in caplog.text
     assert "0 x 40" in data.incomplete[1]
     (tmp_path / "elsewhere").mkdir()
     PillowImage.new("RGB", (60, 40)).save(tmp_path / "elsewhere" / "a.png")
@@ -136,8 +136,11 @@ def test_what_cannot_be_read_is_said_once_with_the_first_reason(
     assert len(found.annotations) == 1
     said = [record.getMessage() for record in caplog.records]
     assert len(said) == 1
-    assert "2 records cannot be read: annotations[1] has the 'category_id' null" in said[0]
+    assert "cannot be read: 2, the first annotations[1] has the 'category_id' null" in said[0]
     assert list(found.incomplete) == [1]
+    write_coco(found, tmp_path / "b.json")
+    assert read_coco(tmp_path / "b.json").broken == found.broken
+    assert caplog.records[1].getMessage().endswith(said[0].partition(": ")[2])
 
 
 @pytest.mark.parametrize("name", ["images", "annotations", "categories"])

@@ -116,6 +116,8 @@ def test_category_names(raw: dict[str, object], name: str) -> None:
         ({"name": "mug", "partlab": {"whole_object": False}}, False, False),
         ({"name": "mug:rim", "supercategory": "PART"}, False, False),
         ({"name": "rim", "supercategory": "mug"}, False, False),
+        ({"name": "rim", "part": "rim", "supercategory": ""}, True, True),
+        ({"name": "rim", "part": "rim", "supercategory": "mug"}, False, False),
     ],
 )
 def test_whole_objects_and_names_that_stand_alone(
