@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import replacing
 
-VERSION = 1
+VERSION = 2
 _ROWS_PER_BATCH = 1000
 _SCHEMA = pa.schema(
     [
