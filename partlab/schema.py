@@ -201,7 +201,8 @@ class Dataset:
     def incomplete_images(self) -> frozenset[int]:
         """Ids of images of which a mask without pixels was taken away (`partlab.dropped`)."""
         dropped = (self.top.get(OURS) or {}).get("dropped", [])
-        return frozenset(entry["record"]["image_id"] for entry in dropped)
+        records = [entry.get("record") for entry in dropped if isinstance(entry, dict)]
+        return frozenset(r["image_id"] for r in records if isinstance(r, dict) and "image_id" in r)
 
     @cached_property
     def image_by_id(self) -> Mapping[int, Image]:
