@@ -149,13 +149,17 @@ def _one_image(
     if min(image.width, image.height) < 1:
         return  # told once, of the image itself
     drawn: list[tuple[Annotation, Rle]] = []
+    crowd: list[tuple[Annotation, Rle]] = []
     for annotation in dataset.annotations_of(image):
         rle = draw(annotation, image)
         if isinstance(rle, Finding):
             yield rle
             continue
-        drawn.append((annotation, rle))
-        areas.add(annotation.category_id, area(rle))
+        if annotation.iscrowd:  # covers what it likes, and is no size to compare with
+            crowd.append((annotation, rle))
+        else:
+            drawn.append((annotation, rle))
+            areas.add(annotation.category_id, area(rle))
         yield from mask_findings(annotation, image, rle, settings, sizes)
     yield from overlap_findings(dataset, image, drawn, settings)
-    yield from coverage_findings(dataset, image, drawn, settings)
+    yield from coverage_findings(dataset, image, [*drawn, *crowd], settings)

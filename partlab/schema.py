@@ -443,8 +443,8 @@ def _lost(entries: Iterable[Raw]) -> Iterator[tuple[int, str]]:
             yield image_id, f"{entry.get('list')}[{entry.get('position')}] {entry.get('reason')}"
 
 
-def _image_of(entry: Raw) -> int | None:
+def _image_of(entry: Any) -> int | None:
     """The image that an annotation set aside says it is of."""
-    record = entry.get("record")
+    record = entry.get("record") if isinstance(entry, dict) else None
     image_id = whole(record.get("image_id")) if isinstance(record, dict) else None
     return image_id if type(image_id) is int else None

@@ -366,6 +366,17 @@ def test_a_data_set_of_people_alone(folder: Path) -> None:
     assert "runs/a" in told[1].message
 
 
+def test_a_crowd_region_covers_what_it_likes(folder: Path) -> None:
+    """It is no overlap, no copy, and no size to compare with."""
+    data = clean()
+    overlapping(data, folder)
+    data["annotations"][-1]["iscrowd"] = 1
+    (folder / "annotations" / "train.json").write_text(json.dumps(data))
+    report = check_folder(folder)
+    assert kinds_of(report) == {"crowd"}
+    assert report.errors == 0
+
+
 def test_every_kind_is_planted() -> None:
     assert set(PLANTS) == set(KINDS)
     assert len(KINDS) >= 20

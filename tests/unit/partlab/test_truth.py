@@ -100,4 +100,6 @@ def test_all_crowd_or_nothing_usable_is_one_sentence() -> None:
         need_masks(crowd, count_masks(crowd))
     with pytest.raises(DatasetError, match=r"none of the 2 masks .* annotation 1 of image a\.png"):
         need_masks(boxes, count_masks(boxes))
+    with pytest.raises(DatasetError, match="has no masks to measure against"):
+        need_masks(data(), count_masks(data()))
     need_masks(data(SQUARE), count_masks(data(SQUARE)))
