@@ -58,7 +58,7 @@ class Report:
                 kind: {
                     "severity": KINDS[kind].severity,
                     "meaning": KINDS[kind].meaning,
-                    "hint": KINDS[kind].hint,
+                    "hint": "; or ".join(dict.fromkeys(one.hint for one in found)),
                     "count": len(found),
                     "fixable": sum(finding.fixable for finding in found),
                     "findings": [_as_json(finding) for finding in varied(found, limit)],
@@ -142,13 +142,17 @@ def _one_image(
     dataset: Dataset, image: Image, areas: Areas, settings: CheckSettings, sizes: Sizes | None
 ) -> Iterator[Finding]:
     drawn: list[tuple[Annotation, Rle]] = []
+    crowd: list[tuple[Annotation, Rle]] = []
     for annotation in dataset.annotations_of(image):
         rle = draw(annotation, image)
         if isinstance(rle, Finding):
             yield rle
             continue
-        drawn.append((annotation, rle))
-        areas.add(annotation.category_id, area(rle))
+        if annotation.iscrowd:  # covers what it likes, and is no size to compare with
+            crowd.append((annotation, rle))
+        else:
+            drawn.append((annotation, rle))
+            areas.add(annotation.category_id, area(rle))
         yield from mask_findings(annotation, image, rle, settings, sizes)
     yield from overlap_findings(dataset, image, drawn, settings)
-    yield from coverage_findings(dataset, image, drawn, settings)
+    yield from coverage_findings(dataset, image, [*drawn, *crowd], settings)

@@ -83,9 +83,9 @@ def fix_dataset(
     if look:
         images = list(_sized(replace(dataset, images=images), repaired))
     sizes = Sizes(replace(dataset, images=images)) if look else None
-    annotations = list(_renumbered(dataset.annotations, repaired))
-    if single_masks(dataset):
-        annotations = [_single(a, repaired) for a in annotations]
+    single = single_masks(dataset)
+    annotations = [_flagless(a, repaired) if single(a) else a for a in dataset.annotations]
+    annotations = list(_renumbered(annotations, repaired))
     by_id = _by_id(images)
     settings = settings or CheckSettings()
     annotations = [_told(a, by_id.get(a.image_id), settings, sizes, repaired) for a in annotations]
@@ -161,9 +161,7 @@ def _renumbered(annotations: Iterable[Annotation], repaired: Counter[str]) -> It
         yield annotation
 
 
-def _single(annotation: Annotation, repaired: Counter[str]) -> Annotation:
-    if not annotation.iscrowd:
-        return annotation
+def _flagless(annotation: Annotation, repaired: Counter[str]) -> Annotation:
     repaired["crowd_mask"] += 1
     return annotation.changed(iscrowd=0)
 

@@ -105,6 +105,7 @@ def _pictures(dataset: Dataset) -> dict[int, int]:
 
     Same bytes: the same stated sha256, the same file, or files equal in length and content.
     """
+    stated = {dataset.image_path(i): i.sha256 for i in dataset.images if i.sha256}
     sizes: dict[int, int] = {}
     for image in dataset.images:
         path = dataset.image_path(image)
@@ -113,9 +114,10 @@ def _pictures(dataset: Dataset) -> dict[int, int]:
     numbers: dict[str, int] = {}
     found = {}
     for image in dataset.images:
-        identity = image.sha256 or image.file_name
-        if not image.sha256 and sizes[image.id] in repeated:
-            identity = sha256_file(dataset.image_path(image))
+        path = dataset.image_path(image)
+        identity = image.sha256 or stated.get(path) or str(path)
+        if identity == str(path) and sizes[image.id] in repeated:
+            identity = sha256_file(path)
         found[image.id] = numbers.setdefault(identity, len(numbers))
     return found
 

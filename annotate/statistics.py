@@ -4,6 +4,7 @@ Nothing published is ever mixed with what was counted: references are rows of th
 marked as such (requirements ST-01 to ST-05, A14).
 """
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -15,6 +16,8 @@ from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.files import sha256_json
 from partlab.schema import OURS, Dataset
+
+log = logging.getLogger(__name__)
 
 BINS: tuple[tuple[str, int, int], ...] = (
     ("1-2", 1, 2),
@@ -163,8 +166,12 @@ _ImageKey = tuple[int, int]  # position of the data set, image id
 def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
     """Count the splits of one data set together; a part category counts once for all.
 
-    Masks of unknown images or categories are left out (`partlab data check` finds them).
+    Masks of unknown images or categories are left out (`partlab data check` finds them), as are
+    boxes without a mask; these are counted and said.
     """
+    boxes = sum(not a.segmentation for dataset in datasets for a in dataset.annotations)
+    if boxes:
+        log.warning("%s: %d annotations have no mask and are not counted", name, boxes)
     known = _parts(datasets)
     masks: Counter[_Part] = Counter()
     seen: defaultdict[_ImageKey, set[_Part]] = defaultdict(set)
@@ -173,6 +180,8 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
         for annotation in dataset.annotations:
             category = dataset.category_by_id.get(annotation.category_id)
             if category is None or annotation.image_id not in dataset.image_by_id:
+                continue
+            if not annotation.segmentation:
                 continue
             part = category.object, category.part
             masks[part] += 1

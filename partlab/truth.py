@@ -192,7 +192,7 @@ def need_masks(data: Dataset, count: MaskCount) -> None:
     """See that there is something to learn from or to measure against.
 
     Raises:
-        DatasetError: every mask is a crowd region, or none can be used.
+        DatasetError: every mask is a crowd region, none can be used, or there is none.
     """
     if count.masks:
         return
@@ -211,3 +211,7 @@ def need_masks(data: Dataset, count: MaskCount) -> None:
             hint="draw the parts as polygons or brush masks, not as boxes; "
             "see all: partlab data check DATA",
         )
+    raise DatasetError(
+        f"{where} has no masks to measure against or to learn from",
+        hint="name a split, or another data set, with masks that people drew",
+    )

@@ -184,16 +184,17 @@ def read_classes(file: Path) -> dict[str, str]:
 
 
 def _pairs(file: Path) -> Iterator[tuple[str, str | None]]:
-    with open_text(file) as handle:
-        head = list(islice(handle, 20))
-        delimiter = list_delimiter([line.rstrip("\r\n") for line in head])
-        try:
+    try:
+        with open_text(file) as handle:
+            head = list(islice(handle, 20))
+            delimiter = list_delimiter([line.rstrip("\r\n") for line in head])
             yield from _records(csv.reader(chain(head, handle), delimiter=delimiter))
-        except csv.Error as error:
-            raise SchemaError(
-                f"{file} is not a list of images: {error}",
-                hint="a list file is UTF-8 text with path or path,object on each line",
-            ) from error
+    except (SchemaError, csv.Error) as error:
+        what = str(error).removeprefix(f"{file} ")
+        raise SchemaError(
+            f"{file} is not a list of images: {what}",
+            hint="a list file is UTF-8 text with path or path,object on each line",
+        ) from error
 
 
 def _records(rows: Iterable[list[str]]) -> Iterator[tuple[str, str | None]]:

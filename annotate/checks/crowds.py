@@ -6,7 +6,7 @@ in an image, beside many single masks.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from annotate.checks.kinds import KINDS
 from partlab.schema import Annotation, Dataset, Finding
@@ -14,27 +14,31 @@ from partlab.schema import Annotation, Dataset, Finding
 
 def crowd_findings(dataset: Dataset) -> Iterator[Finding]:
     """Every annotation that says `iscrowd`, as what it looks like."""
-    kind = "crowd_mask" if single_masks(dataset) else "crowd"
+    single = single_masks(dataset)
     for a in dataset.annotations:
         if a.iscrowd:
             image = dataset.image_by_id.get(a.image_id)
+            kind = "crowd_mask" if single(a) else "crowd"
             yield KINDS[kind].at("iscrowd is set", image=image, annotation=a)
 
 
-def single_masks(dataset: Dataset) -> bool:
-    """Whether the crowd regions of a file look like single masks that a tool flagged.
+def single_masks(dataset: Dataset) -> Callable[[Annotation], bool]:
+    """Tells whether a crowd region of this file looks like a single mask that a tool flagged.
 
-    That is so if there is nothing else in the file; or if every run-length mask is one, and
-    several are of one category in one image, or they carry the attributes that CVAT writes.
+    That is so if it carries the attributes that CVAT writes, or if the file holds nothing else;
+    and, where every run-length mask is one, if its image has several of its category.
     """
     crowd = [a for a in dataset.annotations if a.iscrowd]
-    if len(crowd) in (0, len(dataset.annotations)):
-        return bool(crowd)
     brushed = [a for a in dataset.annotations if isinstance(a.segmentation, dict)]
-    if not brushed or not all(a.iscrowd for a in brushed):
-        return False
+    alone, all_brushed = len(crowd) == len(dataset.annotations), all(a.iscrowd for a in brushed)
     places = Counter((a.image_id, a.category_id) for a in crowd)
-    return max(places.values()) > 1 or any(map(_by_cvat, crowd))
+
+    def single(annotation: Annotation) -> bool:
+        place = annotation.image_id, annotation.category_id
+        several = all_brushed and places[place] > 1
+        return bool(annotation.iscrowd) and (alone or several or _by_cvat(annotation))
+
+    return single
 
 
 def _by_cvat(annotation: Annotation) -> bool:

@@ -21,6 +21,9 @@ def draw(annotation: Annotation, image: Image) -> Rle | Finding:
     try:
         rle = from_segmentation(annotation.segmentation, image.height, image.width)
     except MaskError as error:
+        if not annotation.segmentation:
+            what = "a box without a mask" if annotation.bbox else "there is no mask"
+            return KINDS["few_points"].at(what, image=image, annotation=annotation, fixable=False)
         kind = _fault_kind(annotation.segmentation, image)
         return KINDS[kind].at(error.message, image=image, annotation=annotation, fixable=False)
     if area(rle) == 0:
@@ -85,14 +88,14 @@ def _doubt(
     annotation: Annotation, image: Image, rle: Rle, sizes: Sizes | None
 ) -> tuple[str, str] | None:
     """Why what lies outside must not be cut off, and what to do; None where it may."""
+    if sizes is not None and sizes.doubtful(image):
+        return "the image's size is in doubt", "set the size, or the image's id, right first"
     if not mostly_inside(annotation, rle):
         return "most of it lies outside", "see whether it belongs to this picture, or draw it again"
     if sizes is None:
         return "the picture was not looked at", "run without --no-images"
     if sizes.agree(image):
         return None
-    if sizes.doubtful(image):
-        return "the image's size is in doubt", "set the size, or the image's id, right first"
     return "the picture cannot be read", "put the picture there, then run with --fix"
 
 

@@ -180,6 +180,7 @@ def sample(
     """
     with reported(json) as ui:
         from annotate.sample import sample_images
+        from partlab.files import read_json
 
         chosen = sample_images(
             source,
@@ -192,8 +193,11 @@ def sample(
             force=force,
         )
         objects = len({one.object for one in chosen})
-        result = {"out": out, "images": len(chosen), "objects": objects}
-        ui.emit(result, f"{out}: {len(chosen)} images of {objects} object categories")
+        unreadable = read_json(out / "manifest.json")["unreadable"]
+        result = {"out": out, "images": len(chosen), "objects": objects, "unreadable": unreadable}
+        text = f"{out}: {len(chosen)} images of {objects} object categories"
+        passed = f"; {len(unreadable)} unreadable ones passed over" if unreadable else ""
+        ui.emit(result, text + passed)
 
 
 @group.command()

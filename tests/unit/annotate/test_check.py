@@ -250,6 +250,13 @@ def broken_record(data: Raw, folder: Path) -> None:
     data["annotations"].append({"id": 97, "segmentation": []})
 
 
+def brushed(data: Raw, folder: Path) -> None:
+    """Every run-length mask says iscrowd, and carries what CVAT writes."""
+    for one in data["annotations"]:
+        if isinstance(one["segmentation"], dict):
+            one |= {"iscrowd": 1, "attributes": {"occluded": False}}
+
+
 PLANTS: dict[str, Plant] = {
     "unreadable_record": broken_record,
     "duplicate_image_id": added("images"),
@@ -263,6 +270,7 @@ PLANTS: dict[str, Plant] = {
     "bad_size": image_with(width=0),
     "bad_score": ours(10, score=1.5),
     "crowd": setting(10, iscrowd=1),
+    "crowd_mask": brushed,
     "unknown_provenance": ours(10, provenance="somebody"),
     "several_annotators": ours(10, provenance="human:bob"),
     "discard_annotated": lambda data, folder: data["partlab"]["discards"].append(
@@ -302,6 +310,9 @@ PLANTS: dict[str, Plant] = {
     "corrupt_image": picture(lambda path: path.write_bytes(path.read_bytes()[:200])),
     "wrong_image_size": picture(lambda path: save_noise(path, (70, 90), 5)),
     "exif_rotated": rotated,
+    "picture_too_large": picture(
+        lambda path: PillowImage.new("1", (20_000, 10_000)).save(path, "PNG")
+    ),
     "duplicate_picture": picture(
         lambda path: path.write_bytes((path.parent / "2.png").read_bytes())
     ),
@@ -340,6 +351,17 @@ def test_a_data_set_of_people_alone(folder: Path) -> None:
     assert [(f.kind, f.image_id) for f in told] == [("model_made", 2), ("model_made", 1)]
     assert "runs/b" in told[0].message
     assert "runs/a" in told[1].message
+
+
+def test_a_crowd_region_covers_what_it_likes(folder: Path) -> None:
+    """It is no overlap, no copy, and no size to compare with."""
+    data = clean()
+    overlapping(data, folder)
+    data["annotations"][-1]["iscrowd"] = 1
+    (folder / "annotations" / "train.json").write_text(json.dumps(data))
+    report = check_folder(folder)
+    assert kinds_of(report) == {"crowd"}
+    assert report.errors == 0
 
 
 def test_every_kind_is_planted() -> None:

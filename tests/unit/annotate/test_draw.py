@@ -1,6 +1,7 @@
 """Overlays and contact sheets (X-07)."""
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, contact_sheet, layers_of, overlay, palette
-from annotate.sheet import Wish, choose, draw_sheet, save_png
+from annotate.sheet import Wish, choose, draw_sheet, make_sheet, save_png
 from partlab.composite import Layer
 from partlab.errors import DatasetError, NotFoundError, OutputExistsError, UnknownNameError
 from partlab.masks import encode
@@ -192,6 +193,27 @@ def test_broken_masks_are_left_out(shown: Dataset) -> None:
     assert layers_of(shown, [*broken, shown.annotations[0]]) == layers_of(
         shown, [shown.annotations[0]]
     )
+
+
+def test_what_is_not_drawn_is_counted_and_named(shown: Dataset) -> None:
+    """A box, a mask of another part, a picture of another size, and one that is no picture."""
+    first, second = shown.images[:2]
+    box = Annotation.new(88, first.id, shown.categories[0].id, [])
+    data = replace(shown, annotations=[*shown.annotations, box])
+    sheet = make_sheet([(data, first)], style=BARE)
+    assert sheet.not_drawn == [f"annotation 88 of {first.file_name}: the segmentation is empty"]
+    assert sheet.notes() == [f"1 mask was not drawn, first {sheet.not_drawn[0]}"]
+    other = next(c.part for c in shown.categories if c.part != shown.categories[0].part)
+    assert make_sheet([(data, first)], part=other, style=BARE).not_drawn == []
+    stated = replace(data, images=[first.changed(width=9, height=9)])
+    masks = [a for a in data.annotations if a.image_id == first.id]
+    drawn = make_sheet([(stated, stated.images[0])], style=BARE)
+    assert len(drawn.not_drawn) == len(masks)
+    assert "its record says 9 x 9" in drawn.not_drawn[0]
+    shown.image_path(second).write_bytes(b"nonsense")
+    both = make_sheet([(shown, first), (shown, second)], style=BARE)
+    assert both.unreadable == [second.file_name]
+    assert "1 pictures cannot be read" in both.notes()
 
 
 def test_existing_picture_is_not_replaced(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from annotate.check import check_folder
@@ -14,7 +16,7 @@ from annotate.checks.kinds import KINDS
 from annotate.fix import fix_dataset, fix_folder
 from annotate.formats.pictures import Pictures
 from partlab.coco import read_dataset
-from partlab.errors import OutputExistsError
+from partlab.errors import MaskError, OutputExistsError
 from partlab.masks import area, bbox, decode, encode, from_segmentation
 
 Raw = dict[str, Any]
@@ -67,7 +69,7 @@ def test_area_and_box_are_told_anew(tmp_path: Path) -> None:
 
 
 def test_a_polygon_outside_keeps_its_pixels_inside(tmp_path: Path) -> None:
-    wild = [[20, 30, 90, 30, 90, 70, 20, 70]]
+    wild = [[20, 30, 34, 30, 34, 44, 20, 44]]  # 100 of its 196 pixels are inside
     data, repaired, left = fixed(tmp_path, annotation(1, wild))
     assert repaired == {"out_of_bounds": 1}
     assert left == set()
@@ -150,7 +152,14 @@ def test_what_cannot_be_repaired_is_kept_as_it_was(tmp_path: Path) -> None:
 
 
 def test_everything_called_fixable_is(tmp_path: Path) -> None:
-    tested = {"out_of_bounds", "wrong_area", "wrong_bbox", "duplicate_mask", "inclusion_self"}
+    tested = {
+        "crowd_mask",
+        "out_of_bounds",
+        "wrong_area",
+        "wrong_bbox",
+        "duplicate_mask",
+        "inclusion_self",
+    }
     tested |= {"duplicate_annotation_id", "duplicate_image_id", "wrong_image_size"}
     assert {name for name, kind in KINDS.items() if kind.fixable} == tested
 
@@ -180,3 +189,214 @@ def test_an_output_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="input"):
         fix_folder(before / "annotations" / "train.json", tmp_path, force=True)
     assert (before / "annotations" / "train.json").exists()
+
+
+def test_a_mask_that_lies_largely_outside_is_not_cut(tmp_path: Path) -> None:
+    wild = annotation(1, [[20, 30, 90, 30, 90, 70, 20, 70]], area=1, bbox=[0, 0, 1, 1])
+    data, repaired, left = fixed(tmp_path, wild)
+    assert (repaired, left) == ({}, {"out_of_bounds"})
+    assert data["annotations"][0] == wild
+
+
+def test_a_mask_is_cut_only_where_the_picture_tells_where_the_image_ends(tmp_path: Path) -> None:
+    """The record is smaller than the picture, and another mask keeps it so."""
+    images = [
+        {"id": 1, "file_name": "1.png", "width": 20, "height": 20},
+        {"id": 2, "file_name": "2.png", "width": 30, "height": 40},
+    ]
+    beyond = [[5, 5, 25, 5, 25, 25, 5, 25]]
+    brush = annotation(2)
+    brush |= {"segmentation": encode(np.eye(20)), "area": 20, "bbox": [0, 0, 20, 20]}
+    data, repaired, left = fixed(tmp_path, annotation(1, beyond), brush, images=images)
+    assert repaired == {}
+    assert left == {"wrong_image_size", "out_of_bounds"}
+    assert data["annotations"][0]["segmentation"] == beyond
+
+
+def test_without_a_picture_no_mask_is_cut(tmp_path: Path) -> None:
+    before = make(tmp_path / "before", annotation(1, [[20, 30, 34, 30, 34, 44, 20, 44]]))
+    blind = fix_folder(before, tmp_path / "blind", look=False)
+    assert not blind.repaired
+    (before / "images" / "1.png").unlink()
+    gone = fix_folder(before, tmp_path / "gone")
+    assert not gone.repaired
+    (kept,) = [f for f in gone.remaining.findings if f.kind == "out_of_bounds"]
+    assert "the picture cannot be read" in kept.message
+
+
+def turned(tmp_path: Path, *annotations: Raw) -> tuple[list[tuple[int, int]], Raw, set[str]]:
+    """Sizes after --fix of two phone pictures, shown 30 x 40 and stated 40 x 30."""
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    images = [{"id": n, "file_name": f"{n}.png", "width": 40, "height": 30} for n in (1, 2)]
+    before = make(tmp_path / "before", *annotations, images=images)
+    for number in (1, 2):
+        noise = np.random.default_rng(number).integers(0, 255, (30, 40, 3), dtype=np.uint8)
+        PillowImage.fromarray(noise).save(before / "images" / f"{number}.png", exif=exif)
+    repair = fix_folder(before, tmp_path / "after")
+    data = json.loads((tmp_path / "after" / "annotations" / "train.json").read_text())
+    sizes = [(image["width"], image["height"]) for image in data["images"]]
+    return sizes, data, {finding.kind for finding in repair.remaining.findings}
+
+
+TALL = [[5, 5, 15, 5, 15, 38, 5, 38]]  # fits 30 x 40 only
+WIDE = [[5, 5, 38, 5, 38, 15, 5, 15]]  # fits 40 x 30 only
+
+
+def test_a_size_is_turned_where_all_masks_fit_only_so(tmp_path: Path) -> None:
+    """The second picture's mask fits both ways; the first one's decides for the file."""
+    sizes, data, left = turned(tmp_path, annotation(1, TALL))
+    assert sizes == [(30, 40), (30, 40)]
+    assert left == set()
+    assert data["annotations"][0]["segmentation"] == TALL
+    assert area(from_segmentation(TALL, 40, 30)) == 330
+
+
+def test_a_size_stays_where_masks_disagree(tmp_path: Path) -> None:
+    wide = annotation(2, image=2, segmentation=SQUARE) | {"segmentation": WIDE}
+    wide |= {"area": 330, "bbox": [5, 5, 33, 10]}
+    sizes, data, left = turned(tmp_path, annotation(1, TALL), wide)
+    assert sizes == [(30, 40), (40, 30)]
+    assert "exif_rotated" in left
+    assert [a["segmentation"] for a in data["annotations"]] == [TALL, WIDE, SQUARE]
+
+
+def test_a_size_stays_where_nothing_tells(tmp_path: Path) -> None:
+    sizes, _, left = turned(tmp_path, annotation(1))
+    assert (sizes, left) == ([(40, 30), (40, 30)], {"exif_rotated"})
+
+
+def test_run_lengths_of_the_stated_size_hold_it(tmp_path: Path) -> None:
+    brush = annotation(1) | {"segmentation": encode(np.ones((30, 40), bool))}
+    brush |= {"area": 1200, "bbox": [0, 0, 40, 30]}
+    sizes, data, left = turned(tmp_path, brush)
+    assert (sizes, left) == ([(40, 30), (40, 30)], {"exif_rotated"})
+    assert data["annotations"][0] == brush
+
+
+def brushed(number: int, **changes: Any) -> Raw:
+    """A mask as CVAT writes it: uncompressed run lengths, a crowd region by its word."""
+    mask = np.zeros((40, 30), bool)
+    mask[3:13, 2 + number : 14 + number] = True
+    flat = mask.ravel(order="F")
+    starts = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
+    runs = np.diff(starts).tolist()
+    base = annotation(number)
+    base["segmentation"] = {"size": [40, 30], "counts": [0, *runs] if flat[0] else runs}
+    return base | {"area": 120, "bbox": [2 + number, 3, 12, 10], "iscrowd": 1, **changes}
+
+
+def test_brush_masks_that_say_crowd_are_single_masks(tmp_path: Path) -> None:
+    by_cvat = {"attributes": {"occluded": False}}
+    data, repaired, left = fixed(tmp_path, brushed(1, **by_cvat))
+    assert (repaired, left) == ({"crowd_mask": 1}, set())
+    assert data["annotations"][0]["iscrowd"] == 0
+    before = brushed(1, **by_cvat, iscrowd=0)
+    assert data["annotations"][0] == before
+
+
+def test_several_crowd_masks_of_a_part_in_an_image_are_single_masks(tmp_path: Path) -> None:
+    _, repaired, _ = fixed(tmp_path, brushed(1), brushed(2))
+    assert repaired == {"crowd_mask": 2}
+
+
+def test_one_crowd_region_beside_single_masks_stays_one(tmp_path: Path) -> None:
+    data, repaired, left = fixed(tmp_path, brushed(1))
+    assert (repaired, left) == ({}, {"crowd"})
+    assert data["annotations"][0]["iscrowd"] == 1
+
+
+def test_masks_without_pixels_go_only_when_asked(tmp_path: Path) -> None:
+    box, blank = annotation(1) | {"segmentation": []}, annotation(2)
+    blank["segmentation"] = encode(np.zeros((40, 30), bool))
+    away = annotation(3) | {"segmentation": [[50, 50, 60, 50, 60, 60, 50, 60]]}
+    before = make(tmp_path / "before", box, blank, away, annotation(4))
+    kept = fix_folder(before, tmp_path / "kept")
+    assert kept.dropped == 0
+    repair = fix_folder(before, tmp_path / "after", drop_unusable=True)
+    assert repair.dropped == 2
+    data = read_dataset(tmp_path / "after")
+    assert [a.id for a in data.annotations] == [3, 4, 50]
+    dropped = data.top["partlab"]["dropped"]
+    assert [entry["record"] for entry in dropped] == [box, blank]
+    assert data.incomplete_images == {1}
+    again = fix_folder(tmp_path / "after", tmp_path / "again", drop_unusable=True)
+    assert again.dropped == 0
+    assert read_dataset(tmp_path / "again").top["partlab"]["dropped"] == dropped
+
+
+def _pixels(raw: Raw, size: tuple[int, int]) -> int | None:
+    """Pixels of a mask: of run lengths their own, of polygons those inside the true picture."""
+    segmentation = raw["segmentation"]
+    try:
+        if isinstance(segmentation, dict):
+            return area(from_segmentation(segmentation, *segmentation["size"]))
+        return area(from_segmentation(segmentation, *size))
+    except MaskError:
+        return None
+
+
+POINT = st.integers(-20, 70)
+POLYGON = st.lists(POINT, min_size=6, max_size=10).filter(lambda p: len(p) % 2 == 0)
+BAD = st.sampled_from([[], None, [[1, 2, 3]], [[1, 1, 5, 5]], [[1, 1, 9, 1, 9, 9], [3, 3]]])
+
+
+@st.composite
+def brushes(draw: st.DrawFn) -> Raw:
+    height, width = draw(st.sampled_from([(40, 30), (30, 40), (20, 20), (50, 60)]))
+    mask = np.zeros((height, width), bool)
+    top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+    mask[top : top + draw(st.integers(0, 30)), left : left + draw(st.integers(0, 30))] = True
+    rle: Raw = dict(encode(mask))
+    if draw(st.booleans()):
+        flat = np.concatenate([[False], mask.ravel(order="F")])
+        edges = np.flatnonzero(np.diff(flat)).tolist()
+        rle["counts"] = np.diff([0, *edges, mask.size]).tolist()
+    return rle
+
+
+@st.composite
+def planted(draw: st.DrawFn) -> tuple[list[Raw], list[Raw], int]:
+    """Image records and annotations with every kind of defect, and the pictures' rotation."""
+    sizes = st.sampled_from([(30, 40), (40, 30), (20, 20), (60, 50), (33, 44), (0, 40)])
+    images = []
+    for number in (1, 2, *draw(st.sampled_from([[], [1], [2, 2]]))):
+        width, height = draw(sizes)
+        record = {"id": number, "width": width, "height": height}
+        images.append({**record, "file_name": f"{draw(st.sampled_from([number, 1]))}.png"})
+    shape = st.one_of(st.lists(POLYGON, min_size=1, max_size=2), brushes(), BAD)
+    masks = []
+    for mark in range(draw(st.integers(1, 6))):
+        number = {"id": draw(st.integers(1, 3)), "image_id": draw(st.integers(1, 3))}
+        number |= {"category_id": draw(st.integers(1, 3)), "segmentation": draw(shape)}
+        number |= {"area": draw(st.sampled_from([0, 7, 100])), "bbox": [1, 1, 5, 5]}
+        number |= {"iscrowd": draw(st.sampled_from([0, 1, True])), "mark": mark}
+        masks += [number] * draw(st.sampled_from([1, 1, 2]))
+    return images, masks, draw(st.sampled_from([1, 6]))
+
+
+@settings(max_examples=150, deadline=None)
+@given(case=planted(), drop=st.booleans())
+def test_fix_never_lowers_the_pixel_count_of_any_mask(
+    tmp_path_factory: pytest.TempPathFactory,
+    case: tuple[list[Raw], list[Raw], int],
+    drop: bool,
+) -> None:
+    images, masks, rotation = case
+    folder = tmp_path_factory.mktemp("planted")
+    before = make(folder / "before", *masks, images=images)
+    exif = PillowImage.Exif()
+    exif[0x0112] = rotation
+    for number in (1, 2):
+        picture = PillowImage.new("L", (40, 30) if rotation == 6 else (30, 40), number)
+        picture.save(before / "images" / f"{number}.png", exif=exif)
+    fix_folder(before, folder / "after", drop_unusable=drop)
+    data = json.loads((folder / "after" / "annotations" / "train.json").read_text())
+    found = {raw["mark"]: raw for raw in data["annotations"] if "mark" in raw}
+    for raw in masks:
+        count = _pixels(raw, (40, 30))
+        if count is None or (count == 0 and raw["mark"] not in found):
+            continue
+        after = _pixels(found[raw["mark"]], (40, 30))
+        assert after is not None
+        assert after >= count

@@ -1,11 +1,12 @@
 """The authors' prepared layout and COCO folders: pixel-exact ways out and back (B3, B4, C2)."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image as PillowImage
@@ -202,6 +203,7 @@ MASKS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(MASKS)
 def test_any_layers_flatten_as_the_kernel_says(
     tmp_path_factory: pytest.TempPathFactory, layers: list[tuple[int, np.ndarray, float]]
@@ -413,3 +415,48 @@ def test_the_writer_says_what_the_layout_cannot_keep(tmp_path, caplog) -> None:
     with caplog.at_level("INFO"):
         get_format("prepared").write(data, tmp_path / "out", "train", Pictures("none"))
     assert "neither the instances" in caplog.text
+
+
+def crowded(width: int = 9) -> Dataset:
+    """One mask, and a crowd region that covers half of it."""
+    masks = [np.zeros((6, width), bool) for _ in range(2)]
+    masks[0][:, :4], masks[1][:3, 2:6] = True, True
+    annotations = [Annotation.new(n, 1, 1, encode(mask)) for n, mask in enumerate(masks, 1)]
+    annotations[1] = annotations[1].changed(iscrowd=1)
+    return Dataset([Image.new(1, "x.png", (width, 6))], annotations, [Category.new(1, "cat", "a")])
+
+
+def test_crowd_regions_are_ignored_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    get_format("prepared").write(crowded(), tmp_path, "all", Pictures.none)
+    labels = load_labels(tmp_path / "seg" / "cat" / "x.png")
+    assert (labels[:3, 2:6] == 2).all()
+    assert (labels[3:, :4] == 1).all()
+    assert (labels[:, 6:] == 0).all()
+    assert json.loads((tmp_path / "parts.json").read_text())["partlab"]["ignore"] == 2
+    assert "neither background nor a part" in caplog.text
+    again = read(tmp_path)
+    assert [a.category_id for a in again.annotations] == [1]
+    assert "1 pictures hold pixels to ignore" in caplog.text
+
+
+def test_a_mask_that_would_not_fit_its_picture_is_refused(tmp_path: Path) -> None:
+    """Nothing is written: neither for a phone's picture stated before its rotation."""
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    PillowImage.new("RGB", (9, 6)).save(tmp_path / "x.png", exif=exif)
+    data = replace(crowded(), image_root=tmp_path)
+    with pytest.raises(SchemaError, match=r"is 6 x 9 pixels as shown, its record says 9 x 6"):
+        get_format("prepared").write(data, tmp_path / "out", "all", Pictures.none)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_box_without_a_mask_is_refused_with_the_command_that_helps(tmp_path: Path) -> None:
+    data = crowded()
+    boxes = [data.annotations[0], data.annotations[1].changed(segmentation=[])]
+    with pytest.raises(MaskError, match=r"annotation 2 of image 1 \(x\.png\)") as refused:
+        get_format("prepared").write(
+            replace(data, annotations=boxes), tmp_path / "out", "all", Pictures.none
+        )
+    assert "--drop-unusable" in str(refused.value.hint)

@@ -115,6 +115,20 @@ def test_written_splits_find_their_pictures(tmp_path: Path) -> None:
         write_splits(split_dataset(whole), tmp_path / "out", about)
 
 
+def test_one_file_under_two_ids_stays_whole_however_its_hash_is_stated(tmp_path: Path) -> None:
+    """Of each pair only the second record states the hash."""
+    images = []
+    for number in range(20):
+        name = f"{number // 2}.png"
+        _photo(tmp_path / name, number // 2)
+        said = {"sha256": sha256_file(tmp_path / name)} if number % 2 else {}
+        images.append(Image.new(number, name, (9, 6), object="cat", **said))
+    parts = split_dataset(Dataset(images, [], [], image_root=tmp_path), ratio=0.6)
+    train, val = ({image.file_name for image in part.images} for part in parts.values())
+    assert not train & val
+    assert len(train) + len(val) == 10
+
+
 def test_wrong_requests() -> None:
     with pytest.raises(ConfigError, match="protocol"):
         split_dataset(dataset({"cat": 2}), "random")
@@ -187,7 +201,8 @@ def test_only_images_that_were_opened_are_called_readable(photos: Path, tmp_path
 def test_files_that_are_no_pictures_are_said(
     photos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    (photos / "cat" / ".DS_Store").write_bytes(b"x")
+    for name in (".DS_Store", "._1.png", "Thumbs.db"):
+        (photos / "cat" / name).write_bytes(b"x")
     sample_images(photos, tmp_path / "a", per_object=3)
     assert "1 file is no picture that partlab reads (bmp, jpeg, jpg" in caplog.text
     assert "first cat/notes.txt" in caplog.text

@@ -132,3 +132,47 @@ def test_reuse_names_a_reason_for_each_class(world: Path) -> None:
     assert result.exit_code == 0
     assert "gänse: has 1 annotated images, under 2" in result.stdout
     assert "kept 0 of 2 classes" in result.stdout
+
+
+def test_boxes_without_masks_are_taken_away_on_request_and_export_works(
+    world: Path, tmp_path: Path
+) -> None:
+    path = world / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    box = {"id": 3, "image_id": 1, "category_id": 1, "segmentation": [], "bbox": [1, 1, 9, 9]}
+    data["annotations"].append(box)
+    path.write_text(json.dumps(data))
+    checked = run("check", world)
+    assert "annotation 3: a box without a mask" in checked.stdout
+    assert "--drop-unusable" in checked.stdout
+    assert run("export", world, "--format", "prepared", "--out", tmp_path / "no").exit_code == 5
+    assert run("check", world, "--drop-unusable").exit_code == 2
+    fixed = run("check", world, "--fix", tmp_path / "fixed", "--drop-unusable")
+    assert fixed.exit_code == 0
+    assert "took away 1 masks that hold no pixels" in fixed.stdout
+    for name in ("prepared", "pinpp"):
+        out = tmp_path / name
+        assert run("export", tmp_path / "fixed", "--format", name, "--out", out).exit_code == 0
+
+
+def test_show_says_what_it_did_not_draw(world: Path, tmp_path: Path) -> None:
+    path = world / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    data["annotations"][0]["segmentation"] = None
+    path.write_text(json.dumps(data))
+    shown = run("show", world, "--out", tmp_path / "a.png")
+    assert shown.exit_code == 0
+    assert "1 mask was not drawn, first annotation 1" in shown.stdout
+    told = json.loads(run("show", world, "--out", tmp_path / "b.png", "--json").stdout)
+    assert len(told["masks_not_drawn"]) == 1
+    assert told["unreadable"] == []
+
+
+def test_stats_counts_no_boxes_as_masks(world: Path) -> None:
+    path = world / "annotations" / "train.json"
+    data = json.loads(path.read_text())
+    data["annotations"][0]["segmentation"] = []
+    path.write_text(json.dumps(data))
+    told = run("stats", world, "--json")
+    assert json.loads(told.stdout)["datasets"][0]["masks"] == 1
+    assert "1 annotations have no mask" in told.stderr

@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 
 from partlab.errors import DatasetError, NotFoundError
-from partlab.images import image_size, is_image_name, load_image
+from partlab.images import TooLargeError, image_size, is_image_name, is_litter, load_image, not_read
 
 PIXELS = np.random.default_rng(0).integers(0, 255, (6, 9, 3), dtype=np.uint8)
 
@@ -116,7 +116,7 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_picture_names() -> None:
-    names = ["a.JPEG", "a.jpg", "b.Png", "c.webp", "d.txt", ".jpg", "jpg", "a.json"]
+    names = ["a.JPEG", "a.jpg", "b.Png", "c.webp", "d.txt", ".jpg", "jpg", "a.json", "._a.jpg"]
     assert [name for name in names if is_image_name(name)] == ["a.JPEG", "a.jpg", "b.Png", "c.webp"]
 
 
@@ -127,3 +127,82 @@ def test_grey_of_16_bits_is_scaled_not_cut(tmp_path) -> None:
     assert pixels[0, 0].tolist() == [0, 0, 0]
     assert pixels[-1, -1].tolist() == [255, 255, 255]
     assert len(np.unique(pixels)) > 200
+
+
+def grey(path: Path, values: np.ndarray) -> Path:
+    PillowImage.fromarray(values).save(path)
+    return path
+
+
+RAMP = np.tile(np.linspace(0, 1, 60), (4, 1))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((RAMP * 65535).astype(np.int32), RAMP * 65535 // 256),
+        ((RAMP * 255).astype(np.int32), (RAMP * 255).astype(np.int32)),
+        (RAMP.astype(np.float32), np.round(RAMP * 255)),
+        (np.round(RAMP * 255).astype(np.float32), np.round(RAMP * 255)),
+        (np.floor(RAMP * 65535).astype(np.float32), np.floor(RAMP * 65535) // 256),
+    ],
+    ids=["int16", "int8", "share", "float8", "float16"],
+)
+def test_deep_grey_is_scaled(values: np.ndarray, expected: np.ndarray, tmp_path: Path) -> None:
+    pixels = load_image(grey(tmp_path / "a.tif", values))
+    assert np.abs(pixels[..., 0].astype(int) - expected).max() <= 1
+    assert (pixels == pixels[..., :1]).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        (RAMP * 1e6).astype(np.int32),
+        (RAMP * 200 - 100).astype(np.int32),
+        (RAMP * 5).astype(np.float32),
+        (RAMP - 0.5).astype(np.float32),
+        np.full((4, 60), np.nan, np.float32),
+    ],
+    ids=["deep", "negative", "bright", "signed", "nan"],
+)
+def test_grey_whose_white_nobody_knows_is_refused_by_name(
+    values: np.ndarray, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match=r"a\.tif: its grey values of 32 bits go from"):
+        load_image(grey(tmp_path / "a.tif", values))
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparent_pixels_lie_on_white(mode: str, tmp_path: Path) -> None:
+    """Whatever colour hides below them."""
+    picture = PillowImage.new("RGBA", (9, 6), (10, 10, 10, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, 4, 6))
+    if mode == "P":
+        picture = picture.convert("RGB").quantize(2)
+        picture.info["transparency"] = picture.getpixel((0, 0))
+        picture.save(tmp_path / "a.png", transparency=picture.info["transparency"])
+    else:
+        picture.convert(mode).save(tmp_path / "a.png")
+    pixels = load_image(tmp_path / "a.png")
+    assert (pixels[:, :4] == 255).all()
+    assert (pixels[:, 4:] == 10).all()
+
+
+def test_a_picture_that_is_too_large_is_told_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path / "slide.png")
+    monkeypatch.setattr(PillowImage, "MAX_IMAGE_PIXELS", 20)
+    for read in (load_image, image_size):
+        with pytest.raises(TooLargeError, match=r"it has 54 pixels .* reads up to 40") as refused:
+            read(path)
+        assert "attack" not in refused.value.message
+        assert "smaller" in str(refused.value.hint)
+
+
+def test_other_names_of_jpeg_and_what_systems_leave() -> None:
+    assert is_image_name("a.jfif")
+    assert is_image_name("a.JPE")
+    names = ["._a.jpg", ".DS_Store", "Thumbs.db", "desktop.ini", "a.gif"]
+    assert [name for name in names if is_litter(name)] == names[:-1]
+    assert "first a.gif, then b.heic: convert them" in not_read(["a.gif", "b.heic"])

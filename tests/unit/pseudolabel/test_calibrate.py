@@ -3,8 +3,11 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 
 import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
 from partlab.coco import read_coco, write_coco
 from partlab.config import validate
@@ -235,3 +238,63 @@ def test_a_leak_is_seen_by_path_and_by_hash(make_store, make_dataset, tmp_path):
     write_coco(human, human.path)
     assert read_coco(human.path).images[0].sha256
     assert shared_with_training(match(store, other)) == (3, True)
+
+
+def with_crowd(truth, *crowd):
+    """These (image id, annotation) pairs of the truth as crowd regions."""
+    return replace(
+        truth, annotations=[a.changed(iscrowd=int(a.id in crowd)) for a in truth.annotations]
+    )
+
+
+def pycocotools_ap(matched, tau):
+    truth = COCO()
+    lists = {"images": matched.truth.images, "categories": matched.truth.categories}
+    lists["annotations"] = matched.truth.annotations
+    truth.dataset = {name: [record.raw for record in each] for name, each in lists.items()}
+    truth.createIndex()
+    measured = COCOeval(truth, truth.loadRes(list(matched.results(tau))), "segm")
+    measured.evaluate()
+    measured.accumulate()
+    precision = measured.eval["precision"][..., 0, 0]
+    return float(precision[precision > -1].mean())
+
+
+def test_crowd_regions_are_ignored_in_every_figure(make_store, make_dataset):
+    """The second head is a crowd region; what lies in it is neither right nor wrong."""
+    spec = [(True, [(RIGHT, 0.9)]), (True, [((2, 2, 6, 6), 0.8)]), (False, [(WRONG, 0.95)])]
+    rows, drawn = images(spec)
+    store = make_store(rows, pictures=False)
+    truth = make_dataset(drawn, image_root=store.image_root)
+    matched = match(store, with_crowd(truth, 2))
+    assert count(matched, 0.1) == Counts(1, 2, 1)
+    assert [pair.truth for pair in matched.pairs] == [True, False, False]
+    assert set(matched.quality()) == {"cat/000.png", "cat/002.png"}
+    (point,) = sweep(matched, ())
+    assert point.ap == pytest.approx(pycocotools_ap(matched, 0.1), abs=1e-6)
+    assert point.ap == pytest.approx(0.5, abs=1e-6)
+    assert (point.precision, point.recall) == (0.5, 1.0)
+    plain = match(store, truth)
+    assert count(plain, 0.1) == Counts(1, 3, 2)
+
+
+def test_crowd_and_single_masks_of_one_part_are_united_apart(make_store, make_dataset):
+    boxes = [("cat:head", RIGHT), ("cat:head", (30, 0, 20, 20)), ("cat:head", (0, 25, 10, 10))]
+    store = make_store([("cat/a.png", "cat", [(HEAD, RIGHT, 0.9)])])
+    matched = match(store, with_crowd(make_dataset([("cat/a.png", "cat", boxes)]), 2, 3))
+    assert [a.iscrowd for a in matched.truth.annotations] == [0, 1]
+    assert [a.area for a in matched.truth.annotations] == [400, 500]
+    assert matched.pairs[0].steps[0].iou == 1.0
+
+
+def test_truth_without_pixels_stops_nothing(make_store, make_dataset, caplog):
+    rows, drawn = images([(True, [(RIGHT, 0.9)]), (True, [(RIGHT, 0.8)])])
+    store = make_store(rows, pictures=False)
+    truth = make_dataset(drawn, image_root=store.image_root)
+    odd = [truth.annotations[0], truth.annotations[1].changed(segmentation=[])]
+    matched = match(store, replace(truth, annotations=odd))
+    assert "1 of 2 masks has no usable pixels" in caplog.text
+    assert len(matched.masks.left_out) == 1
+    assert calibrate(matched).images == 2
+    with pytest.raises(DatasetError, match=r"all 2 usable masks .* crowd regions"):
+        match(store, with_crowd(truth, 1, 2))

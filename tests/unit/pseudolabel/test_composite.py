@@ -99,7 +99,7 @@ def test_a_broken_human_mask_is_left_out_and_named(make_dataset, caplog):
     with caplog.at_level(logging.WARNING):
         [(_, composite)] = composites(DatasetSource(replace(dataset, annotations=broken)))
     assert "annotation 1 of a.png" in caplog.text
-    assert set(np.unique(composite.labels)) == {HEAD + 1, composite.ignore}
+    assert set(np.unique(composite.labels)) == {composite.ignore, HEAD + 1}  # not background
 
 
 def test_vocabulary_joins_names_and_keeps_an_objects_parts_together(make_store, make_dataset):
@@ -155,3 +155,24 @@ def layer_pixels(layer: Layer) -> int:
     from partlab.masks import area
 
     return area(layer.rle)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_crowd_regions_are_ignored_neither_background_nor_part(make_dataset, channels):
+    boxes = [("cat:body", (0, 0, 20, 20)), ("cat:head", (30, 0, 10, 10))]
+    dataset = make_dataset([("a.png", "cat", boxes)])
+    crowd = [dataset.annotations[0], dataset.annotations[1].changed(iscrowd=1)]
+    source = DatasetSource(replace(dataset, annotations=crowd))
+    [(_, composite)] = composites(source, channels=channels)
+    labels = composite.labels.reshape(-1, *composite.labels.shape[-2:])
+    assert (labels[:, :10, 30:40] == composite.ignore).all()
+    assert labels[0, 5, 5] == BODY + 1
+    assert labels[0, 30, 50] == 0
+
+
+def test_an_image_of_crowd_regions_alone_says_nothing(make_dataset):
+    dataset = make_dataset([("a.png", "cat", [("cat:head", (30, 0, 10, 10))])])
+    crowd = [dataset.annotations[0].changed(iscrowd=1)]
+    [(_, composite)] = composites(DatasetSource(replace(dataset, annotations=crowd)))
+    assert composite.blank
+    assert (composite.labels == composite.ignore).all()

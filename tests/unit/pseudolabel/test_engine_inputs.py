@@ -4,8 +4,10 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from colour_segmenter import draw, draw_folder
+from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from app.cli.main import app
@@ -275,3 +277,59 @@ def test_help_reads_well():
         assert words in done.stdout
     assert "IMAGES | COMMAND" in done.stdout.replace("{", "").replace("}", "")
     assert "Missing option" in partlab("photos").stderr
+
+
+def test_files_that_are_no_pictures_are_counted_and_named(colour_run, tmp_path):
+    images = draw_folder(tmp_path / "in", 3)
+    first = next(iter(sorted(images.rglob("*.png"))))
+    (first.parent / "c.jfif").write_bytes(first.read_bytes())
+    for name in ("d.gif", "f.heic", "noext", "._a.jpg", "Thumbs.db"):
+        (first.parent / name).write_bytes(b"x")
+    done = partlab(images, "--segmenter", colour_run, "--out", tmp_path / "out", "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["images"], told["files_passed_over"]) == (4, 3)
+    folder = first.parent.name
+    assert f"first {folder}/d.gif, then {folder}/f.heic, {folder}/noext" in done.stderr
+    assert "_a.jpg" not in done.stderr
+
+
+@pytest.mark.parametrize("whole_header", [False, True])
+def test_nothing_readable_is_an_error_that_names_the_first(colour_run, tmp_path, whole_header):
+    (tmp_path / "car").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    PillowImage.fromarray(noise).save(tmp_path / "car" / "a.jpg")
+    whole = (tmp_path / "car" / "a.jpg").read_bytes()
+    (tmp_path / "car" / "a.jpg").write_bytes(whole[:900] if whole_header else b"<html>")
+    file = tmp_path / "list.csv"
+    file.write_text("car/a.jpg,car\n" if whole_header else "car/a.jpg,car\ncar/gone.png,car\n")
+    done = partlab(file, "--segmenter", colour_run, "--out", tmp_path / "out")
+    assert done.exit_code == 5
+    assert "pictures can be read; the first" in done.stderr
+    assert "car/a.jpg" in done.stderr
+    assert done.stdout == ""
+    assert (tmp_path / "out").exists() is whole_header
+
+
+def test_lists_as_windows_writes_them(tmp_path):
+    for name in ("car/1.png", "cat/2.png"):
+        draw(tmp_path / name, name[:3], 1)
+    text = "path,object\r\ncar\\1.png,car\r\ncat\\2.png,cat\r\n"
+    expected = [(1, "car/1.png", "car", "list"), (2, "cat/2.png", "cat", "list")]
+    for data in (text, "\ufeff" + text.replace(",", ";"), text.replace(",", "\t")):
+        (tmp_path / "list.csv").write_bytes(data.encode())
+        assert listed(tmp_path / "list.csv") == expected
+    found = find_inputs(tmp_path, classes=tmp_path / "list.csv")
+    assert [(e.path, e.object_source) for e in found] == [
+        ("car/1.png", "list"),
+        ("cat/2.png", "list"),
+    ]
+    (tmp_path / "list.csv").write_bytes("bär.png,car".encode("cp1252"))
+    with pytest.raises(SchemaError, match="Windows-1252"):
+        listed(tmp_path / "list.csv")
+
+
+def test_a_backslash_that_is_really_in_a_name_stays(tmp_path):
+    draw(tmp_path / "a\\b.png", "car", 1)
+    (tmp_path / "list.csv").write_text("a\\b.png,car\n")
+    assert listed(tmp_path / "list.csv") == [(1, "a\\b.png", "car", "list")]

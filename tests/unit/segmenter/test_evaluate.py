@@ -14,15 +14,16 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from partlab.coco import write_coco
-from partlab.errors import DatasetError, MaskError, NotFoundError
+from partlab.errors import DatasetError, NotFoundError
 from partlab.files import write_lines
-from partlab.masks import decode, encode
+from partlab.masks import area, decode, encode
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.ap import mask_ap
 from segmenter.composite_metrics import PixelMeter
 from segmenter.evaluate import EvaluationSettings, evaluate
 from segmenter.evaluation_file import evaluate_run
 from segmenter.protocol import Detections, object_labels
+from segmenter.quick_ap import quick_ap
 
 PARTS = ("cat:head", "cat:tail", "dog:head", "dog:tail")
 SIZE = (48, 60)  # height, width
@@ -275,15 +276,90 @@ def test_pixel_scores_worked_by_hand() -> None:
 
 def test_bad_records_stop_before_the_network_runs(pets: Dataset, tmp_path: Path) -> None:
     segmenter = Scripted({})
-    odd = Annotation.new(77, 4, 30, [[1.0, 2.0, 3.0, 4.0, 5.0]])
-    with pytest.raises(MaskError, match=r"annotation 77 of image 4\.png"):
-        evaluate(segmenter, replace(pets, annotations=[*pets.annotations, odd]))
     stray = Annotation.new(78, 4, 999, _mask(HEAD))
     with pytest.raises(DatasetError, match="unknown category 999"):
         evaluate(segmenter, replace(pets, annotations=[*pets.annotations, stray]))
     with pytest.raises(DatasetError, match="no images"):
         evaluate(segmenter, replace(pets, images=[]))
     assert segmenter.calls == []
+
+
+NOTHING = [[], None, [[1.0, 2.0, 3.0, 4.0, 5.0]], dict(encode(np.zeros(SIZE, bool)))]
+
+
+@pytest.mark.parametrize("nothing", NOTHING, ids=str)
+def test_a_mask_without_pixels_stops_nothing(pets: Dataset, nothing: Any) -> None:
+    odd = Annotation.new(77, 4, 30, nothing)
+    found = evaluate(Scripted(_perfect(pets)), replace(pets, annotations=[*pets.annotations, odd]))
+    assert found == replace(evaluate(Scripted(_perfect(pets)), pets), masks=found.masks)
+    assert (found.masks.masks, len(found.masks.left_out)) == (8, 1)
+    assert "annotation 77 of image 4.png" in (found.masks.sentence() or "")
+
+
+def test_validation_leaves_masks_without_pixels_out(pets: Dataset) -> None:
+    odd = Annotation.new(77, 4, 30, [])
+    val = replace(pets, annotations=[*pets.annotations, odd])
+    assert quick_ap(Scripted(_perfect(pets)), val) == (_close(1), _close(1))
+
+
+def test_all_crowd_is_one_sentence_not_a_dash(pets: Dataset) -> None:
+    crowd = [a.changed(iscrowd=1) for a in pets.annotations]
+    segmenter = Scripted(_perfect(pets))
+    with pytest.raises(DatasetError, match=r"all 8 usable masks .* crowd regions") as refused:
+        evaluate(segmenter, replace(pets, annotations=crowd))
+    assert "--fix" in str(refused.value.hint)
+    assert segmenter.calls == []
+
+
+def _pycocotools_ap(data: Dataset, script: dict[int, Any]) -> float:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    truth, found = COCO(), COCO()
+    lists = {"images": data.images, "categories": data.categories}
+    raw = {name: [record.raw for record in records] for name, records in lists.items()}
+    masks = [{**a.raw, "id": n} for n, a in enumerate(data.annotations, 1)]
+    for mask in masks:
+        mask |= {"area": float(area(mask["segmentation"])), "iscrowd": int(mask["iscrowd"])}
+    truth.dataset = {**raw, "annotations": masks}
+    truth.createIndex()
+    ids = {category.name: category.id for category in data.categories}
+    results = [
+        {"image_id": image, "category_id": ids[name], "score": score, "segmentation": _mask(box)}
+        for image, each in script.items()
+        for box, wanted in each
+        for name, score in wanted.items()
+    ]
+    found = truth.loadRes(results)
+    measured = COCOeval(truth, found, "segm")
+    measured.evaluate()
+    measured.accumulate()
+    precision = measured.eval["precision"][..., 0, 0]
+    return float(precision[precision > -1].mean())
+
+
+@pytest.mark.parametrize("flag", [1, True])
+def test_crowd_regions_are_ignored_as_pycocotools_does(pets: Dataset, flag: Any) -> None:
+    """A miss is no miss and a false alarm is none, where a crowd region is."""
+    crowd = [a.changed(iscrowd=flag) if a.id in (1, 4, 6) else a for a in pets.annotations]
+    data = replace(pets, annotations=crowd)
+    script = _perfect(pets)
+    script[1] = [((3, 3, 9, 9), {"cat:head": 0.95}), ((12, 12, 9, 9), {"cat:head": 0.9})]
+    script[3] = [((0, 0, 9, 9), {"cat:head": 0.8}), *script[3]]
+    script[2] = script[2][:1]
+    found = evaluate(Scripted(script), data)
+    assert found.with_cf.ap.ap == pytest.approx(_pycocotools_ap(data, script), abs=1e-6)
+    assert found.with_cf.ap.ap < 1
+    assert (found.masks.masks, found.masks.crowd) == (5, 3)
+
+
+def test_crowd_pixels_do_not_count(pets: Dataset) -> None:
+    """Without its head, found or not, the first cat's pixels are all right."""
+    crowd = [a.changed(iscrowd=int(a.id == 1)) for a in pets.annotations]
+    script = _perfect(pets)
+    script[1] = script[1][1:]
+    pixels = evaluate(Scripted(script), replace(pets, annotations=crowd)).with_cf.pixels
+    assert pixels.pixel_accuracy == pixels.miou == 1.0
 
 
 def test_bad_pictures_are_named(pets: Dataset) -> None:
