@@ -49,7 +49,8 @@ class Settings(Config):
     """How images become pseudo labels.
 
     Those marked `SPEED` decide how fast, not what: a run may go on with others, as after memory
-    ran out. The shard size decides which images share a file.
+    ran out (a GPU then adds in another order, and scores may differ in their last digits). The
+    shard size decides which images share a file.
     """
 
     thresholds: Thresholds = Thresholds()
