@@ -415,3 +415,11 @@ def test_names_and_ids_are_looked_up_with_near_names() -> None:
     assert caught.value.hint == "did you mean head?"
     with pytest.raises(UnknownNameError, match="unknown object category 'rm'"):
         vocabulary.object("rm")
+
+
+def test_an_object_is_part_categories_by_name_whatever_the_ids_are() -> None:
+    parts = (Part(id="h", name="head"), Part(id="b", name="body"), Part(id="e", name="eye"))
+    ram = ObjectParts(name="ram", parts=parts, inclusions={"e": "h", "h": "b"})
+    assert ram.categories.names == ("ram:head", "ram:body", "ram:eye")
+    assert ram.categories.ancestors == {0: (1,), 2: (0, 1)}
+    assert Vocabulary(objects=(ram,)).inclusions == {"ram": {"eye": "head", "head": "body"}}
