@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
@@ -97,6 +97,7 @@ def vocabularies(draw: st.DrawFn) -> Vocabulary:
     )
 
 
+@settings(deadline=None)  # a busy machine is no fault of the file
 @given(vocabularies(), vocabularies())
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, first: Vocabulary, second: Vocabulary
