@@ -1,6 +1,6 @@
 """Pictures of part masks, in the style of the paper's figures (requirement X-07).
 
-    picture = overlay(pixels, layers, dataset.names, parents=dataset.parents, title="ram")
+    picture = overlay(pixels, layers, dataset.names, parents=dataset.parts.parents, title="ram")
     contact_sheet([picture, ...], ["best", ...], columns=4).save("sheet.png")
 
 `pixels` is an RGB array (height, width, 3), `layers` are `partlab.composite.Layer`s, `names`
@@ -21,6 +21,7 @@ from annotate.fonts import font_for
 from partlab.composite import Layer, paint_order
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, decode, from_segmentation
+from partlab.parts import split_name
 from partlab.schema import Annotation, Dataset
 
 Colour = tuple[int, int, int]
@@ -65,7 +66,7 @@ def palette(names: Sequence[str]) -> list[Colour]:
     seen: dict[str, int] = {}
     colours = []
     for name in names:
-        owner = name.split(":", 1)[0]
+        owner = split_name(name)[0]
         colours.append(_colour(seen.get(owner, 0)))
         seen[owner] = seen.get(owner, 0) + 1
     return colours
@@ -207,7 +208,7 @@ def _legend_rows(
     rows: list[list[tuple[int, str, Colour]]] = [[]]
     x = height // 2
     for name, colour in entries:
-        text = name.split(":", 1)[-1]
+        text = split_name(name)[1] or name
         needed = round(height * 2.4 + font_for(text, height).getlength(text))
         if rows[-1] and x + needed > width:
             rows.append([])

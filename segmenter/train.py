@@ -47,6 +47,7 @@ def train_segmenter(
         BackendUnavailableError: the backend is not installed; the hint is the line that gets it.
     """
     data, run = Path(data), Path(run)
+    log.info("reading %s", data)
     train, val = _splits(data, split, val_split)  # first: an error in it need not wait for torch
     engine: Any = backends.get(backend)
     if recipe and config:

@@ -14,6 +14,7 @@ from annotate.draw import Colour, Style, overlay, palette
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import write_text
 from partlab.images import load_image
+from partlab.parts import split_name
 from partlab.progress import track
 from pseudolabel.report.build import Report
 from pseudolabel.report.statistics import ObjectFacts, PartFacts
@@ -153,7 +154,7 @@ def _parts_of(store: Store, row: Row) -> str:
     best = sorted(row.masks, key=lambda mask: -mask.score)
     scores: dict[str, list[float]] = {}
     for mask in best:
-        scores.setdefault(store.names[mask.label].partition(":")[2], []).append(mask.score)
+        scores.setdefault(split_name(store.names[mask.label])[1], []).append(mask.score)
     return ", ".join(
         f"{part} {found[0]:.2f}" + (f" ({len(found)})" if len(found) > 1 else "")
         for part, found in scores.items()

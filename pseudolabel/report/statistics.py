@@ -57,7 +57,7 @@ class PartFacts:
     @property
     def part(self) -> str:
         """Name within its object."""
-        return self.name.partition(":")[2]
+        return split_name(self.name)[1]
 
     @property
     def area_ratio(self) -> float | None:
@@ -118,7 +118,7 @@ class Tally:
 
     def share(self, name: str) -> float | None:
         """Share of the object's images that have the part; None without images."""
-        images = self.readable[name.partition(":")[0]]
+        images = self.readable[split_name(name)[0]]
         return self.present[name] / images if images else None
 
     def median_area(self, name: str) -> float | None:
@@ -222,7 +222,7 @@ def _histogram(scores: "array[float]", bounds: Bounds) -> tuple[int, ...]:
 
 
 def _of(part: str, owner: str) -> bool:
-    return part.partition(":")[0] == owner
+    return split_name(part)[0] == owner
 
 
 def _part(name: str, found: StoreTally, human: Tally | None, bounds: Bounds) -> PartFacts:
@@ -240,7 +240,7 @@ def _part(name: str, found: StoreTally, human: Tally | None, bounds: Bounds) -> 
 
 
 def _beside(facts: PartFacts, found: Tally, human: Tally, bounds: Bounds) -> PartFacts:
-    owner, name = facts.name.partition(":")[0], facts.name
+    owner, name = split_name(facts.name)[0], facts.name
     images = human.readable[owner]
     share, middle = human.share(name), human.median_area(name)
     enough = min(images, found.readable[owner]) >= bounds.min_images

@@ -82,6 +82,7 @@ def test_the_report_of_a_store_loads_nothing_heavy(
 def test_training_on_nothing_fails_before_anything_is_loaded(tmp_path: Path) -> None:
     code, loaded, said = run("segmenter", "train", tmp_path / "none", "--out", tmp_path / "run")
     assert (code, loaded) == (3, [])
+    assert said[0].startswith("reading ")
     assert not any(WORD in line for line in said)
 
 

@@ -72,6 +72,13 @@ def test_a_declared_inclusion_can_be_wrong(dataset: Dataset, state: str) -> None
     assert next(iter(states(dataset).values())) == state
 
 
+def test_data_sets_that_contradict_each_other_are_refused() -> None:
+    """One of the two would be judged as if nobody had declared the other."""
+    one, other = {"ram": {"horn": "head"}}, {"ram": {"horn": "body"}}
+    with pytest.raises(SchemaError, match="ram:horn lies in head in one data set and in body"):
+        nestings([data(NESTED, inclusions=one), data(NESTED, inclusions=other)])
+
+
 def test_what_nests_undeclared_is_suggested() -> None:
     assert states(data(*[NESTED] * 4, APART)) == {("horn", "head"): "suggested"}
     assert states(data(*[NESTED] * 4)) == {}  # four objects are too few

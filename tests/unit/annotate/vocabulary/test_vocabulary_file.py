@@ -5,7 +5,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
@@ -97,6 +97,7 @@ def vocabularies(draw: st.DrawFn) -> Vocabulary:
     )
 
 
+@settings(deadline=None)  # a busy machine is no fault of the file
 @given(vocabularies(), vocabularies())
 def test_what_is_written_is_read(
     tmp_path_factory: pytest.TempPathFactory, first: Vocabulary, second: Vocabulary
@@ -415,3 +416,11 @@ def test_names_and_ids_are_looked_up_with_near_names() -> None:
     assert caught.value.hint == "did you mean head?"
     with pytest.raises(UnknownNameError, match="unknown object category 'rm'"):
         vocabulary.object("rm")
+
+
+def test_an_object_is_part_categories_by_name_whatever_the_ids_are() -> None:
+    parts = (Part(id="h", name="head"), Part(id="b", name="body"), Part(id="e", name="eye"))
+    ram = ObjectParts(name="ram", parts=parts, inclusions={"e": "h", "h": "b"})
+    assert ram.categories.names == ("ram:head", "ram:body", "ram:eye")
+    assert ram.categories.ancestors == {0: (1,), 2: (0, 1)}
+    assert Vocabulary(objects=(ram,)).inclusions == {"ram": {"eye": "head", "head": "body"}}
