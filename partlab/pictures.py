@@ -119,9 +119,8 @@ class PictureFinder:
         wanted = _key(plain_name(file_name))
         if not wanted:
             return Found(self.root / "no name", self.root, None)
-        stated = Path(os.path.abspath(self.root / file_name))  # absolute, or with `..`
-        if stated.is_relative_to(os.path.abspath(self.home)) and stated.is_file():
-            return self._found(str(self.home / _relative(stated, self.home)), BESIDE)
+        if not is_safe_name(file_name) and (path := self._inside(file_name)):
+            return self._found(path, BESIDE)
         for key, rule in self._places(wanted):
             if len(paths := self._index.get(key, [])) == 1:
                 return self._found(paths[0], rule)
@@ -130,15 +129,21 @@ class PictureFinder:
             return self._found(path, NAMED)
         return Found(self.root / plain_name(file_name), self.root, None, near)
 
+    def _inside(self, file_name: str) -> str | None:
+        """The file of an absolute path, or one with `..`, that leads into the data set."""
+        stated = Path(os.path.abspath(self.root / file_name))
+        if stated.is_relative_to(os.path.abspath(self.home)) and stated.is_file():
+            return str(self.home / _relative(stated, self.home))
+        return None
+
     def _found(self, path: str, rule: str) -> Found:
         whole = Path(path)
-        base = self.root if whole.is_relative_to(self.root) else self.home
-        return Found(whole, base, rule)
+        inside = self.root == self.home or str(whole).startswith(f"{self.root}{os.sep}")
+        return Found(whole, self.root if inside else self.home, rule)
 
     def _places(self, wanted: str) -> Iterator[tuple[str, str]]:
         """Keys under which the index may hold the picture, best first."""
-        under = _key(_relative(self.root, self.home))
-        bases = dict.fromkeys(["" if under == "." else f"{under}/", ""])
+        bases = dict.fromkeys([self._under, ""])
         first, _, rest = wanted.partition("/")
         doubled = rest and first in {"images", _key(self.root.name), _key(self.home.name)}
         names = [wanted, rest] if doubled else [wanted]
@@ -191,6 +196,12 @@ class PictureFinder:
         return not self._words.isdisjoint(_folders(key))
 
     @cached_property
+    def _under(self) -> str:
+        """What keys of pictures below the image root begin with."""
+        under = _key(_relative(self.root, self.home))
+        return "" if under == "." else f"{under}/"
+
+    @cached_property
     def _words(self) -> frozenset[str]:
         return split_words(self._file) if self._file else frozenset()
 
@@ -212,16 +223,15 @@ class PictureFinder:
     @cached_property
     def _stated(self) -> frozenset[str]:
         """Keys of the pictures that are where a record states them to be."""
-        under = _key(_relative(self.root, self.home))
-        base = "" if under == "." else f"{under}/"
-        return frozenset(base + _key(plain_name(image.file_name)) for image in self._images)
+        return frozenset(self._under + _key(plain_name(image.file_name)) for image in self._images)
 
     @cached_property
     def _index(self) -> dict[str, list[str]]:
         """Key relative to `home` -> paths; several where only the spelling differs."""
         found: defaultdict[str, list[str]] = defaultdict(list)
+        start = len(os.path.join(self.home, ""))
         for path in _walk(self.home):
-            found[_key(_relative(path, self.home))].append(path)
+            found[_key(path[start:].replace(os.sep, "/"))].append(path)
         return dict(found)
 
     @cached_property

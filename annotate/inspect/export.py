@@ -26,7 +26,8 @@ from annotate.work.unfinished import need_settled
 from partlab import schema
 from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
-from partlab.files import claim_folder, sha256_file, write_json
+from partlab.files import sha256_file, write_json
+from partlab.folders import new_folder
 from partlab.masks import area, bbox, union
 from partlab.parts import join_name
 from partlab.progress import track
@@ -291,8 +292,8 @@ def export(
     else:
         found = {"": build(work, wanted, keep_ids=keep_ids)}
     _need_something(found, wanted)
-    claim_folder(out, force=force, inputs=[work.folder])
-    told = {name: _write(work, built, out / name, pictures) for name, built in found.items()}
+    with new_folder(out, force=force, inputs=[work.folder]) as new:
+        told = {name: _write(work, built, new / name, pictures) for name, built in found.items()}
     return {"out": str(out), "rounds": told} if by_round else {"out": str(out), **told[""]}
 
 

@@ -172,6 +172,13 @@ def test_links_of_an_earlier_import_are_the_same_picture(tmp_path: Path) -> None
     assert dataset.pictures.find("up/1.jpg").path.resolve() == tmp_path / "pics" / "1.jpg"
 
 
+def test_a_data_set_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, "a.json", ["images\\1.jpg"], ["images/1.jpg"])
+    monkeypatch.chdir(tmp_path)
+    settled = read_coco("a.json").settled()
+    assert (settled.image_root, settled.images[0].file_name) == (Path("images"), "1.jpg")
+
+
 def test_plain_names() -> None:
     assert plain_name("C:\\a\\..\\b.png") == "a/b.png"
     assert plain_name("gs://bucket/x/y.png?z=1") == "x/y.png"
