@@ -16,6 +16,7 @@ from pydantic import Field
 from partlab.config import Config
 from partlab.labelmap_sources import DatasetSource
 from partlab.masks import Rle, area, union
+from partlab.parts import split_name
 from partlab.progress import track
 from partlab.schema import Dataset
 from pseudolabel.store import Row, Store
