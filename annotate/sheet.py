@@ -205,7 +205,9 @@ def draw_image(
         layers = [layer for layer in layers if _is(dataset, layer.label, part)]
     pixels = load_image(dataset.image_path(image))
     title = dataset.object_of(image)
-    return overlay(pixels, layers, dataset.names, parents=dataset.parents, title=title, style=style)
+    return overlay(
+        pixels, layers, dataset.names, parents=dataset.parts.parents, title=title, style=style
+    )
 
 
 def save_png(picture: PillowImage.Image, path: str | Path, *, force: bool = False) -> None:

@@ -41,6 +41,8 @@ def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int
     ]
     best: dict[int, _Rank] = {}
     for layer, rank in zip(layers, own, strict=True):
+        if rank[1] == 0:
+            continue  # a layer without pixels is around nothing
         best[layer.label] = max(rank, best.get(layer.label, rank))
 
     def key(position: int) -> tuple[_Rank, int, _Rank]:

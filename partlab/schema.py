@@ -321,11 +321,6 @@ class Dataset:
         return tuple(dict.fromkeys(category.object for category in self.categories))
 
     @cached_property
-    def parents(self) -> Mapping[int, int]:
-        """Label of an included part -> label of the part around it."""
-        return self.parts.parents
-
-    @cached_property
     def _by_image(self) -> Mapping[int, list[Annotation]]:
         grouped: defaultdict[int, list[Annotation]] = defaultdict(list)
         for annotation in self.annotations:
@@ -373,14 +368,6 @@ class Dataset:
             for image, one in zip(self.images, found, strict=True)
         ]
         return replace(self, images=images, image_root=root)
-
-    def labels_of(self, object: str) -> list[int]:
-        """Labels of an object category's parts.
-
-        Raises:
-            UnknownNameError: the data set has no such object category.
-        """
-        return list(self.parts.labels_of(object))
 
     def find_image(self, file_name: str) -> Image:
         """The image of this file name.

@@ -10,7 +10,7 @@ position of an image in the frozen list.
 """
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
@@ -259,11 +259,6 @@ class Store:
     def parts(self) -> Parts:
         """The part categories by label, and the inclusions among them."""
         return Parts(self.names, self.inclusions)
-
-    @property
-    def parents(self) -> Mapping[int, int]:
-        """Label of an included part -> label of the part around it."""
-        return self.parts.parents
 
     @cached_property
     def identity(self) -> str:

@@ -1,7 +1,5 @@
 """From a part data set to training batches: decode, resize, flip, pad."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -107,7 +105,7 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
             side = round(side * random.uniform(self.augment.smallest, 1.0))
         size = fitted(pixels.shape[:2], side)
         rles, labels, other = self._masks(image, random)
-        masks = torch.from_numpy(_shrink([decode(rle) for rle in rles], size))
+        masks = torch.from_numpy(_shrink(rles, size))
         unsure = _region(other, size)
         scaled = resize(torch.from_numpy(pixels).permute(2, 0, 1), size)
         if self.augment and random.random() < self.augment.flip:
@@ -154,9 +152,11 @@ def resize(pixels: Tensor, size: Size) -> Tensor:
     return scaled[0].round().clamp(0, 255).byte()
 
 
-def _shrink(masks: Sequence[NDArray[np.bool_]], size: Size) -> NDArray[np.uint8]:
-    small = np.zeros((len(masks), *size), np.uint8)
-    for target, mask in zip(small, masks, strict=True):
+def _shrink(rles: Sequence[Rle], size: Size) -> NDArray[np.uint8]:
+    """Nearest pixels, shape (N, *size); one mask at a time is decoded at full size."""
+    small = np.zeros((len(rles), *size), np.uint8)
+    for target, rle in zip(small, rles, strict=True):
+        mask = decode(rle)
         rows = (np.arange(size[0]) + 0.5) * mask.shape[0] / size[0]
         columns = (np.arange(size[1]) + 0.5) * mask.shape[1] / size[1]
         target[:] = mask[rows.astype(int)][:, columns.astype(int)]
@@ -166,7 +166,7 @@ def _shrink(masks: Sequence[NDArray[np.bool_]], size: Size) -> NDArray[np.uint8]
 def _region(rles: Sequence[Rle], size: Size) -> Tensor:
     if not rles:
         return torch.zeros((0, 0), dtype=torch.bool)
-    return torch.from_numpy(_shrink([decode(union(rles))], size)[0]).bool()
+    return torch.from_numpy(_shrink([union(rles)], size)[0]).bool()
 
 
 def boxes_of(masks: Tensor) -> Tensor:
@@ -237,14 +237,3 @@ def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
     names = ("boxes", "labels", "masks", "unsure")
     targets = [{name: getattr(sample, name) for name in names} for sample in good]
     return Batch(pixels, sizes, targets)
-
-
-def fingerprint(data: Dataset) -> str:
-    """Hex SHA-256 of what a data set holds, wherever it lies and however it was chosen."""
-    found = hashlib.sha256()
-    for records in (data.categories, data.images, data.annotations):
-        for record in records:
-            found.update(json.dumps(record.raw, sort_keys=True, default=str).encode())
-        found.update(b"\n")
-    found.update(json.dumps(data.inclusions, sort_keys=True).encode())
-    return found.hexdigest()

@@ -27,8 +27,9 @@ from partlab.training.loop import Loop, Score
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
 from partlab.training.settings import LoopConfig
+from partlab.truth import usable
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
-from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches, fingerprint
+from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
 from segmenter.quick_ap import found_in, score
@@ -114,8 +115,8 @@ def _begin(
         "backend": backend,
         "config": deciding(config),
         "names": list(train.names),
-        "data": fingerprint(train),
-        "val": fingerprint(val) if val is not None else None,
+        "data": train.fingerprint,
+        "val": val.fingerprint if val is not None else None,
         "processes": Process.current().world,
     }
     new = read_config(run) is None
@@ -188,7 +189,7 @@ def _content(origin: dict[str, Any], train: Dataset) -> str:
     else:
         records = [[r.raw for r in each] for each in (train.images, train.annotations)]
         now = sha256_json([records, train.names])
-    return fingerprint(train) if origin.get("sha256") == now else "another"
+    return train.fingerprint if origin.get("sha256") == now else "another"
 
 
 def _loop(
@@ -256,7 +257,7 @@ def _validation(
     if val is None:
         return None
     chosen = np.random.default_rng(config.seed).permutation(len(val.images))[: config.val_images]
-    some = val.subset(val.images[int(position)].id for position in chosen)
+    some, _ = usable(val.subset(val.images[int(position)].id for position in chosen))
 
     def validate() -> Score | None:
         mine = found_in(segmenter, some, group.process.share(list(some.images)))

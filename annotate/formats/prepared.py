@@ -355,7 +355,9 @@ def _refuse_unusable(dataset: Dataset, image: Image) -> None:
 def _label_map(dataset: Dataset, image: Image, ignore: int) -> NDArray[np.int32]:
     drawn = drawn_masks(dataset, image)
     size = image.height, image.width
-    labels = flatten(layers(dataset, drawn.masks, people_certain=False), size, dataset.parents)
+    labels = flatten(
+        layers(dataset, drawn.masks, people_certain=False), size, dataset.parts.parents
+    )
     if region := drawn.crowd_region:
         labels[decode(region)] = ignore
     return labels

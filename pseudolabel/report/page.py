@@ -172,7 +172,7 @@ def _picture(report: Report, row: Row, colours: Sequence[Colour]) -> str | None:
         pixels,
         store.layers(row),
         store.names,
-        parents=store.parents,
+        parents=store.parts.parents,
         style=_STYLE,
         colours=colours,
     )

@@ -374,7 +374,7 @@ def test_masks_without_pixels_go_only_when_asked(tmp_path: Path) -> None:
     assert [a.id for a in data.annotations] == [3, 4, 50]
     dropped = data.top["partlab"]["dropped"]
     assert [entry["record"] for entry in dropped] == [box, blank]
-    assert data.incomplete_images == {1}
+    assert data.incomplete == {1: "annotations[0] holds no pixels"}
     again = fix_folder(tmp_path / "after", tmp_path / "again", drop_unusable=True)
     assert again.dropped == 0
     assert read_dataset(tmp_path / "again").top["partlab"]["dropped"] == dropped

@@ -220,7 +220,7 @@ def test_any_layers_flatten_as_the_kernel_says(
     expected = flatten(
         [Layer(label, encode(mask), score) for label, mask, score in layers],
         (6, 6),
-        dataset.parents,
+        dataset.parts.parents,
     )
     assert (load_labels(folder / "seg" / "thing" / "x.png") == expected).all()
     again = read(folder)

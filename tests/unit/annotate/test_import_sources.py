@@ -6,6 +6,7 @@ import json
 import logging
 import stat
 import zipfile
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,6 @@ from partlab.errors import (
     ConfigError,
     NotFoundError,
     OutputExistsError,
-    PartlabError,
     SchemaError,
 )
 from partlab.folders import new_folder
@@ -118,10 +118,22 @@ def test_a_folder_behind_a_link_is_filled(tmp_path: Path) -> None:
     assert (tmp_path / "out").is_symlink()
 
 
-def test_a_full_disk_is_said_and_nothing_stays(tmp_path: Path) -> None:
-    with pytest.raises(PartlabError, match="cannot write"), new_folder(tmp_path / "out"):
-        raise OSError(28, "No space left on device")
+def test_what_goes_wrong_inside_comes_out_as_it_is_and_nothing_stays(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="Input/output error"), new_folder(tmp_path / "out"):
+        raise OSError(5, "Input/output error", "a picture that was read")
     assert not list(tmp_path.iterdir())
+
+
+def test_of_two_at_once_the_first_to_end_has_the_folder(tmp_path: Path) -> None:
+    with ExitStack() as slow:
+        late = slow.enter_context(new_folder(tmp_path / "out"))
+        (late / "a.txt").write_text("late")
+        with new_folder(tmp_path / "out") as early:
+            (early / "a.txt").write_text("early")
+        with pytest.raises(OutputExistsError):
+            slow.close()
+    assert (tmp_path / "out" / "a.txt").read_text() == "early"
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
 # --- pictures of an import

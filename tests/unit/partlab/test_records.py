@@ -13,6 +13,7 @@ from partlab.coco import read_coco, with_images_at, write_coco
 from partlab.errors import SchemaError
 from partlab.masks import decode, encode, from_segmentation
 from partlab.schema import Dataset
+from partlab.truth import incomplete
 
 Raw = dict[str, Any]
 BOX = [[5, 5, 25, 5, 25, 15, 5, 15]]
@@ -103,7 +104,7 @@ def test_a_size_that_nothing_tells_is_said_once(
     data = read(tmp_path, coco(images={"width": None}))
     assert len(data.annotations) == 1
     assert "of no stated size and no readable picture: 1, the first a.png" in caplog.text
-    assert "0 x 40" in data.incomplete[1]
+    assert "0 x 40" in incomplete(data)[1]
     (tmp_path / "elsewhere").mkdir()
     PillowImage.new("RGB", (60, 40)).save(tmp_path / "elsewhere" / "a.png")
     assert with_images_at(data, tmp_path / "elsewhere").images[0].width == 60
@@ -115,7 +116,7 @@ def test_a_turned_mask_size_is_read_where_the_box_proves_it(tmp_path: Path) -> N
     assert data.annotations[0].segmentation == encode(MASK)
     unproved = read(tmp_path, coco(annotations={"segmentation": turned}))
     assert unproved.annotations[0].segmentation == turned
-    assert "that is width, height" in unproved.incomplete[1]
+    assert "that is width, height" in incomplete(unproved)[1]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-8-sig", "utf-32"])

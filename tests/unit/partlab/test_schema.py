@@ -28,11 +28,11 @@ def test_labels_are_positions_not_ids() -> None:
     assert dataset().label_of == {7: 0, 3: 1, 5: 2}
     assert dataset().names == ("ram:head", "ram:horn", "cart:wheel")
     assert dataset().objects == ("ram", "cart")
-    assert dataset().labels_of("ram") == [0, 1]
+    assert dataset().parts.labels_of("ram") == (0, 1)
 
 
 def test_parents_leave_unknown_parts_out() -> None:
-    assert dataset().parents == {1: 0}
+    assert dataset().parts.parents == {1: 0}
 
 
 def test_the_object_of_an_image() -> None:
@@ -50,7 +50,7 @@ def test_look_ups() -> None:
     with pytest.raises(NotFoundError, match=r"x\.jpg"):
         data.find_image("x.jpg")
     with pytest.raises(UnknownNameError, match="rma") as caught:
-        data.labels_of("rma")
+        data.parts.labels_of("rma")
     assert "ram" in str(caught.value.hint)
 
 

@@ -34,7 +34,7 @@ def test_coco_keeps_layers_scores_and_provenance(make_store, tmp_path):
     assert (told.unreadable_left_out, told.blank_left_out) == (1, 0)
     dataset = read_dataset(tmp_path / "out")
     assert dataset.names == store.names
-    assert dataset.parents == store.parents
+    assert dataset.parts.parents == store.parts.parents
     assert [image.file_name for image in dataset.images] == [
         row[0] for row in ROWS if row[2] != "not a picture"
     ]
@@ -115,7 +115,7 @@ def test_prepared_layout_has_flattened_masks_and_flags(make_store, tmp_path):
     ids = {category["name"]: category["id"] for category in table["categories"]}
     assert sorted(ids.values()) == [1, 2, 3, 4, 5]
     row = next(iter(store.rows()))
-    flat = flatten(store.layers(row), (40, 60), store.parents)
+    flat = flatten(store.layers(row), (40, 60), store.parts.parents)
     wanted = np.array([0, *(ids[name] for name in store.names)])[flat]
     assert np.array_equal(load_labels(out / "seg" / "cat" / "a.png"), wanted)
     assert not load_labels(out / "seg" / "cat" / "b.png").any()

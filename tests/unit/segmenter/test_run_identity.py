@@ -13,7 +13,6 @@ from partlab.errors import OutputExistsError, SchemaError
 from partlab.files import sha256_file, write_json
 from partlab.schema import Dataset
 from partlab.training.process import Process
-from segmenter.data import fingerprint
 from segmenter.fit import SegmenterConfig, fit
 from segmenter.quick_ap import quick_ap
 from segmenter.runs import load_segmenter, read_run
@@ -134,12 +133,12 @@ def test_a_run_of_another_kind_is_no_segmenter(run) -> None:
 
 
 def test_a_fingerprint_is_of_what_a_data_set_holds(data, tmp_path) -> None:
-    assert fingerprint(data) == fingerprint(read_coco(data.path))
-    assert fingerprint(data) != fingerprint(data.subset([1, 2, 3]))
+    assert data.fingerprint == read_coco(data.path).fingerprint
+    assert data.fingerprint != data.subset([1, 2, 3]).fingerprint
     moved = tmp_path / "elsewhere" / "annotations"
     moved.mkdir(parents=True)
     shutil.copy(data.path, moved / "train.json")
-    assert fingerprint(read_coco(moved / "train.json")) == fingerprint(data)
+    assert read_coco(moved / "train.json").fingerprint == data.fingerprint
 
 
 def test_a_shared_validation_gives_the_number_of_one_process(data, tmp_path, monkeypatch) -> None:
