@@ -33,6 +33,7 @@ def load_classifier(
         )
     network = _network(settings, len(names))
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    gpu = where.type != "cpu"
     network.eval().to(where)
     transform: Any = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
 
@@ -41,7 +42,9 @@ def load_classifier(
         if not images:
             return []
         batch = torch.stack([transform(Image.fromarray(image)) for image in images])
-        return [names[top] for top in network(batch.to(where)).argmax(1).tolist()]
+        # One at a time on a CPU, as the segmenter does: so none depends on those beside it.
+        tops = [network(each.to(where)).argmax(1) for each in batch.split(len(batch) if gpu else 1)]
+        return [names[top] for top in torch.cat(tops).tolist()]
 
     return classify
 

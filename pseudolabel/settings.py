@@ -2,35 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from partlab.config import Config
-from partlab.errors import UnknownNameError
-
-Share = float  # between 0 and 1
-
-
-class Thresholds(Config):
-    """Lowest score a mask may have (requirement B4.1); the file that `calibrate` writes.
-
-    `{"default": 0.5, "parts": {"car:wheel": 0.35}}`
-    """
-
-    default: Share = Field(0.5, ge=0, le=1)
-    parts: dict[str, Share] = Field(default_factory=dict)
-
-    def of(self, names: tuple[str, ...]) -> NDArray[np.float32]:
-        """One threshold for each label.
-
-        Raises:
-            UnknownNameError: a part is named that the segmenter does not have.
-        """
-        for name in self.parts:
-            if name not in names:
-                raise UnknownNameError("part category", name, names)
-        return np.array([self.parts.get(name, self.default) for name in names], np.float32)
+from segmenter.predictor import PredictionSettings
+from segmenter.predictor import Thresholds as Thresholds
 
 
 class ClassifierSettings(Config):
@@ -44,16 +20,13 @@ class ClassifierSettings(Config):
     names: Path
 
 
-class Settings(Config):
+class Settings(PredictionSettings):
     """How images become pseudo labels.
 
     Batch and shard sizes belong here because a network's answer depends, in its last bits and
     through padding, on the images it sees at the same time.
     """
 
-    thresholds: Thresholds = Thresholds()
-    category_filter: bool = True
-    unite: bool = True  # B4.3; False keeps instances apart, so that any threshold can be tried
     classifier: ClassifierSettings | None = None
     checkpoint: str = "best"
     batch_size: int = Field(8, ge=1)
