@@ -20,6 +20,7 @@ from partlab.coco import find_splits, read_dataset
 from partlab.errors import DatasetError, MaskError, NotFoundError, StateError, UnknownNameError
 from partlab.files import sha256_file, sha256_json
 from partlab.masks import Rle, from_segmentation
+from partlab.parts import split_name
 from partlab.schema import Annotation, Dataset
 from partlab.schema import Image as Record
 
@@ -118,8 +119,8 @@ def from_segmenter(
     if not weights.is_file():
         raise NotFoundError(f"no checkpoint {weights}", hint="is the training finished?")
     theirs: dict[str, list[str]] = defaultdict(list)
-    for name in names:
-        theirs[name.split(":", 1)[0]].append(name.split(":", 1)[1])
+    for owner, part in map(split_name, names):
+        theirs[owner].append(part)
     known = _matched(work, objects, theirs, "the segmenter")
     about = [sha256_file(weights), description["config"], settings.model_dump(mode="json")]
     model = f"{run.resolve().name}@{sha256_json(about)[:_HASH]}"
@@ -161,7 +162,7 @@ class _Segmenter:
         return shown_picture(self.work.folder, image).relative_to(self.work.folder).as_posix()
 
     def _suggestion(self, row: "Row", known: _Known) -> Suggestion:
-        found = [(self.names[mask.label].split(":", 1)[1], mask) for mask in row.masks]
+        found = [(split_name(self.names[mask.label])[1], mask) for mask in row.masks]
         kept = [(known.parts[part], mask) for part, mask in found if part in known.parts]
         masks = tuple(PartMask(id, 1, mask.rle, "prediction") for id, mask in kept)
         score = fmean(mask.score for _, mask in kept) if kept else 0.0

@@ -68,12 +68,10 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
     from pseudolabel.inputs import find_inputs
     from pseudolabel.loading import batches, plan
     from pseudolabel.settings import Settings
-    from segmenter.protocol import object_labels
     from segmenter.runs import load_segmenter
 
     settings = Settings(batch_size=options.batch_size, shard_size=64)
     segmenter = load_segmenter(options.run, device=options.device)
-    labels = object_labels(segmenter.names)
     with tempfile.TemporaryDirectory() as folder:
         listed = Path(folder) / "list.csv"
         inputs = find_inputs(options.images)
@@ -84,15 +82,15 @@ def speed(options: argparse.Namespace) -> dict[str, Any]:
         shards = [entries[i : i + 64] for i in range(0, len(entries), 64)]
         plans = [batch for shard in shards for batch in plan(shard, inputs.root, settings)]
         decoded = [
-            ([s.pixels for s in batch], [labels[s.entry.object or ""] for s in batch])
+            ([s.pixels for s in batch], [s.entry.object for s in batch])
             for batch in batches(plans, inputs.root, 0)
         ]
         segmenter.predict(*decoded[0])
         bare, whole = [], []
         for turn in range(options.turns):
             start = time.perf_counter()
-            for images, allowed in decoded:
-                segmenter.predict(images, allowed)
+            for images, objects in decoded:
+                segmenter.predict(images, objects)
             bare.append(len(entries) / (time.perf_counter() - start))
             done = label_images(
                 listed,

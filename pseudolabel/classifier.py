@@ -33,6 +33,7 @@ def load_classifier(
         )
     network = _network(settings, len(names))
     where = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    gpu = where.type != "cpu"
     network.eval().to(where)
     transform: Any = timm.data.create_transform(**timm.data.resolve_model_data_config(network))
 
@@ -41,7 +42,10 @@ def load_classifier(
         if not images:
             return []
         batch = torch.stack([transform(Image.fromarray(image)) for image in images])
-        return [names[top] for top in network(batch.to(where)).argmax(1).tolist()]
+        # One at a time on a CPU, as the segmenter does: so none depends on those beside it.
+        groups = torch.split(batch, len(batch) if gpu else 1)
+        tops = [network(each.to(where)).argmax(1) for each in groups]
+        return [names[top] for top in torch.cat(tops).tolist()]
 
     return classify
 

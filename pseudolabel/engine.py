@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from partlab.errors import ConfigError, DatasetError, PartlabError, SchemaError
-from partlab.masks import Rle, area, bbox, union
+from partlab.errors import ConfigError, DatasetError, PartlabError
 from partlab.parts import Parts
 from partlab.progress import track
 from partlab.training.process import Process
@@ -24,9 +20,11 @@ from pseudolabel.inputs import find_inputs, frozen_shards, refuse_unreadable, su
 from pseudolabel.job import Job, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
 from pseudolabel.settings import Settings
-from pseudolabel.store import Row, Status, Store, StoredMask, write_shard
-from segmenter.protocol import Detections, Pixels, Segmenter
-from segmenter.runs import load_segmenter, read_run
+from pseudolabel.store import Row, Store, StoredMask, write_shard
+from segmenter.objects import Objects
+from segmenter.predictor import Prediction, Predictor
+from segmenter.protocol import Pixels, Segmenter
+from segmenter.runs import read_run
 
 logger = logging.getLogger(__name__)
 
@@ -45,23 +43,18 @@ def predict_batch(
     `object_source` is "classifier"). A class without parts gives a blank row with the reason.
     """
     batch = _classified(batch, classify) if classify else batch
-    filtered = settings.category_filter
-    ready = [
-        (sample.entry, sample.pixels)
-        for sample in batch
-        if sample.pixels is not None
-        and (sample.entry.object in segmenter.parts.by_object or not filtered)
-    ]
-    floor = settings.thresholds.of(segmenter.names)
-    found = segmenter.predict(
+    ready = [(sample.entry, sample.pixels) for sample in batch if sample.pixels is not None]
+    found = Predictor(segmenter, settings).predict(
         [pixels for _, pixels in ready],
-        [entry.object if filtered else None for entry, _ in ready],
-        threshold=float(floor.min(initial=1.0)),
+        [_shown(entry.object, segmenter) for entry, _ in ready],
     )
     by_id = {entry.image_id: each for (entry, _), each in zip(ready, found, strict=True)}
-    return [
-        _row(sample, by_id.get(sample.entry.image_id), floor, settings.unite) for sample in batch
-    ]
+    return [_row(sample, by_id.get(sample.entry.image_id)) for sample in batch]
+
+
+def _shown(object: str | None, segmenter: Segmenter) -> Objects:
+    """A class of which the segmenter has no parts leaves nothing to look for."""
+    return object if object is None or object in segmenter.parts.by_object else ()
 
 
 def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
@@ -75,14 +68,11 @@ def _classified(batch: Sequence[Sample], classify: Classify) -> list[Sample]:
     ]
 
 
-def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32], united: bool) -> Row:
-    entry, pixels, reason = sample.entry, sample.pixels, sample.reason
-    keep = unite if united else keep_apart
-    masks = keep(found, floor) if found is not None else ()
-    if pixels is not None and found is None:
+def _row(sample: Sample, found: Prediction | None) -> Row:
+    entry, reason = sample.entry, sample.reason
+    if found is not None and found.reason:
         reason = f"the segmenter has no parts of {entry.object!r}"
-    height, width = pixels.shape[:2] if pixels is not None else (0, 0)
-    status: Status = "unreadable" if pixels is None else "labelled" if masks else "blank"
+    height, width = found.size if found is not None else (0, 0)
     return Row(
         entry.image_id,
         entry.path,
@@ -90,46 +80,12 @@ def _row(sample: Sample, found: Detections | None, floor: NDArray[np.float32], u
         entry.object_source,
         height,
         width,
-        status,
+        found.status if found is not None else "unreadable",
         reason,
-        masks,
+        tuple(StoredMask(m.label, m.score, m.area, m.bbox, m.rle) for m in found.masks)
+        if found is not None
+        else (),
     )
-
-
-def unite(found: Detections, floor: NDArray[np.float32]) -> tuple[StoredMask, ...]:
-    """One mask per part: the union of its instances with a score of at least `floor[label]`.
-
-    The photos hold one foreground object category each (D-03), so all instances belong to that
-    object (B4.3); the united score is the best instance's. Parts come in the order of labels.
-    """
-    groups: dict[int, list[int]] = {}
-    for position, label in enumerate(found.labels.tolist()):
-        if found.scores[position] >= floor[label]:
-            groups.setdefault(label, []).append(position)
-    masks = (
-        _stored(label, [found.masks[i] for i in members], float(found.scores[members].max()))
-        for label, members in sorted(groups.items())
-    )
-    return tuple(mask for mask in masks if mask.area)
-
-
-def keep_apart(found: Detections, floor: NDArray[np.float32]) -> tuple[StoredMask, ...]:
-    """Every instance with a score of at least `floor[label]`, by label, best first.
-
-    For `calibrate` and the threshold sweep: which instances are united depends on the threshold.
-    """
-    kept = np.flatnonzero(found.scores >= floor[found.labels]).tolist()
-    ordered = sorted(kept, key=lambda i: (found.labels[i], -found.scores[i], i))
-    masks = (
-        _stored(int(found.labels[i]), [found.masks[i]], float(found.scores[i])) for i in ordered
-    )
-    return tuple(mask for mask in masks if mask.area)
-
-
-def _stored(label: int, rles: list[Rle], score: float) -> StoredMask:
-    whole = rles[0] if len(rles) == 1 else union(rles)
-    x, y, width, height = bbox(whole)
-    return StoredMask(label, score, area(whole), (x, y, width, height), whole)
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,13 +217,8 @@ class Labeller:
             DatasetError: a checkpoint is damaged, or does not fit its description.
         """
         _check_device(device)
-        try:
-            segmenter = load_segmenter(run, checkpoint=settings.checkpoint, device=device)
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
-            raise SchemaError(
-                f"the checkpoint {settings.checkpoint!r} of {run} cannot be loaded: {error}",
-                hint="copy the run again, or train it again",
-            ) from error
+        loaded = Predictor.load(run, settings, checkpoint=settings.checkpoint, device=device)
+        segmenter = loaded.segmenter
         if settings.classifier is None:
             return cls(segmenter, settings)
         from pseudolabel.classifier import load_classifier

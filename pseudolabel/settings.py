@@ -3,35 +3,11 @@
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from partlab.config import SPEED, Config
-from partlab.errors import UnknownNameError
-
-Share = float  # between 0 and 1
-
-
-class Thresholds(Config):
-    """Lowest score a mask may have (requirement B4.1); the file that `calibrate` writes.
-
-    `{"default": 0.5, "parts": {"car:wheel": 0.35}}`
-    """
-
-    default: Share = Field(0.5, ge=0, le=1)
-    parts: dict[str, Share] = Field(default_factory=dict)
-
-    def of(self, names: tuple[str, ...]) -> NDArray[np.float32]:
-        """One threshold for each label.
-
-        Raises:
-            UnknownNameError: a part is named that the segmenter does not have.
-        """
-        for name in self.parts:
-            if name not in names:
-                raise UnknownNameError("part category", name, names)
-        return np.array([self.parts.get(name, self.default) for name in names], np.float32)
+from segmenter.predictor import PredictionSettings
+from segmenter.predictor import Thresholds as Thresholds
 
 
 class ClassifierSettings(Config):
@@ -45,7 +21,7 @@ class ClassifierSettings(Config):
     names: Path
 
 
-class Settings(Config):
+class Settings(PredictionSettings):
     """How images become pseudo labels.
 
     Those marked `SPEED` decide how fast, not what: a run may go on with others, as after memory
@@ -53,13 +29,8 @@ class Settings(Config):
     shard size decides which images share a file.
     """
 
-    thresholds: Thresholds = Thresholds()
-    category_filter: bool = True
-    unite: bool = True  # B4.3; False keeps instances apart, so that any threshold can be tried
     classifier: ClassifierSettings | None = None
     checkpoint: str = "best"
     batch_size: Annotated[int, SPEED] = Field(8, ge=1)
-    batch_pixels: Annotated[int, SPEED] = Field(
-        1 << 25, ge=1
-    )  # bounds memory: batches of huge images are small
+    batch_pixels: Annotated[int, SPEED] = Field(1 << 25, ge=1)  # batches of huge images are small
     shard_size: int = Field(256, ge=1)

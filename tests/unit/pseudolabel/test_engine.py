@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,12 +15,15 @@ from PIL import Image as PillowImage
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError, UnknownNameError
 from partlab.images import load_image
 from partlab.masks import area, bbox, decode, encode
-from pseudolabel.engine import keep_apart, label_images, predict_batch, unite
+from pseudolabel.engine import label_images, predict_batch
 from pseudolabel.inputs import Entry
 from pseudolabel.loading import Decoder, Sample, batches, plan
 from pseudolabel.settings import ClassifierSettings, Settings, Thresholds
+from segmenter import predictor
 from segmenter.protocol import Detections
 
+unite = partial(predictor.unite, names=NAMES)
+keep_apart = partial(predictor.keep_apart, names=NAMES)
 WHEEL, BODY, HEAD, EAR, BIKE_WHEEL = range(5)
 
 

@@ -9,11 +9,12 @@ from safetensors.torch import save_file
 from partlab.errors import DatasetError
 from partlab.images import load_image
 from partlab.parts import Parts
-from pseudolabel.engine import label_images, unite
+from pseudolabel.engine import label_images
 from pseudolabel.settings import Settings, Thresholds
-from pseudolabel.store import Store
+from pseudolabel.store import Store, StoredMask
 from segmenter.fit import SegmenterConfig
 from segmenter.part_rcnn import ModelConfig
+from segmenter.predictor import unite
 from segmenter.runs import load_segmenter, write_run
 from segmenter.torchvision_backend import MaskRCNN
 
@@ -81,7 +82,9 @@ def test_rows_are_what_the_segmenter_alone_finds(run, drawings, tmp_path):
         if row.status != "unreadable":
             pixels = load_image(store.image_path(row))
             (found,) = segmenter.predict([pixels], [row.object], threshold=0.0)
-            assert row.masks == unite(found, ALL.thresholds.of(NAMES))
+            masks = unite(found, ALL.thresholds.of(NAMES), names=NAMES)
+            stored = [StoredMask(m.label, m.score, m.area, m.bbox, m.rle) for m in masks]
+            assert row.masks == tuple(stored)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

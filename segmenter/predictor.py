@@ -1,0 +1,330 @@
+"""From pictures and what they show to part masks: what everybody who predicts sits on.
+
+The pseudo-label engine, suggestions for annotators, a server and a notebook ask the same
+`Predictor`. It keeps nothing between two calls, so threads may share one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image as PillowImage
+from PIL import ImageOps
+from pydantic import Field
+
+from partlab.config import Config, validate
+from partlab.errors import ConfigError, SchemaError, UnknownNameError
+from partlab.images import load_image
+from partlab.masks import Rle, area, bbox, union
+from partlab.parts import Parts
+from segmenter.objects import Objects, allowed_each
+from segmenter.protocol import Detections, Pixels, Segmenter
+from segmenter.runs import load_segmenter
+
+Share = float  # between 0 and 1
+Picture = str | Path | Pixels | PillowImage.Image
+"""A file, an RGB array (height, width, 3) of uint8, or a Pillow image."""
+_PLAIN = frozenset({"RGB", "L", "1", "P", "CMYK"})
+
+
+class Thresholds(Config):
+    """Lowest score a mask may have (requirement B4.1); the file that `calibrate` writes.
+
+    `{"default": 0.5, "parts": {"car:wheel": 0.35}}`
+    """
+
+    default: Share = Field(0.5, ge=0, le=1)
+    parts: dict[str, Share] = Field(default_factory=dict)
+
+    def of(self, names: tuple[str, ...]) -> NDArray[np.float32]:
+        """One threshold for each label.
+
+        Raises:
+            UnknownNameError: a part is named that the segmenter does not have.
+        """
+        for name in self.parts:
+            if name not in names:
+                raise UnknownNameError("part category", name, names)
+        return np.array([self.parts.get(name, self.default) for name in names], np.float32)
+
+
+class PredictionSettings(Config):
+    """What of a segmenter's detections is kept, and how."""
+
+    thresholds: Thresholds = Thresholds()
+    category_filter: bool = True
+    unite: bool = True  # B4.3; False keeps instances apart, so that any threshold can be tried
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPart:
+    """One mask of one part in one image; `bbox` is x, y, width, height in pixels.
+
+    `alternatives` are the names and probabilities that come after its own, best first, if asked
+    for; of a united mask those of its best instance.
+    """
+
+    label: int
+    score: float
+    area: int
+    bbox: tuple[float, float, float, float]
+    rle: Rle
+    name: str = ""
+    alternatives: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The whole answer for one image.
+
+    `status` "blank": nothing was found above the threshold, which is no proof of background;
+    where the filter left nothing to look for `reason` says so. `pixels` is the picture as the
+    network got it, (height, width, 3).
+    """
+
+    status: Literal["labelled", "blank"]
+    masks: tuple[FoundPart, ...]
+    parts: Parts
+    pixels: Pixels = field(repr=False, compare=False)
+    reason: str | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the picture and its masks."""
+        return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+
+@dataclass(frozen=True, slots=True)
+class Predictor:
+    """A segmenter and what is kept of what it finds."""
+
+    segmenter: Segmenter
+    settings: PredictionSettings = field(default_factory=PredictionSettings)
+
+    @classmethod
+    def load(
+        cls,
+        run: str | Path,
+        settings: PredictionSettings | None = None,
+        *,
+        checkpoint: str = "best",
+        device: str | None = None,
+    ) -> Self:
+        """The predictor of a run folder.
+
+        Raises:
+            NotFoundError: the folder is no run, or has no checkpoint yet.
+            UnknownNameError: a threshold names a part that it does not have.
+            DatasetError: a checkpoint is damaged, or does not fit its description.
+            BackendUnavailableError: its backend is not installed here.
+        """
+        settings = settings or PredictionSettings()
+        try:
+            segmenter = load_segmenter(run, checkpoint=checkpoint, device=device)
+        except (RuntimeError, ValueError, KeyError, OSError) as error:
+            raise SchemaError(
+                f"the checkpoint {checkpoint!r} of {run} cannot be loaded: {error}",
+                hint="copy the run again, or train it again",
+            ) from error
+        settings.thresholds.of(segmenter.names)
+        return cls(segmenter, settings)
+
+    @property
+    def parts(self) -> Parts:
+        """The part categories it knows, by label."""
+        return self.segmenter.parts
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for each label."""
+        return self.segmenter.names
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The object categories it knows."""
+        return self.segmenter.objects
+
+    def __call__(
+        self,
+        picture: Picture,
+        objects: Objects = None,
+        *,
+        thresholds: "Wanted" = None,
+        alternatives: int = 0,
+    ) -> Prediction:
+        """The parts in one picture; see `predict`."""
+        return self.predict([picture], [objects], thresholds=thresholds, alternatives=alternatives)[
+            0
+        ]
+
+    def predict(
+        self,
+        pictures: Sequence[Picture],
+        objects: str | Sequence[Objects] | None = None,
+        *,
+        thresholds: "Wanted" = None,
+        alternatives: int = 0,
+    ) -> list[Prediction]:
+        """The parts in some pictures, one answer each.
+
+        `objects` says what they show: one name for all, or for each a name, several names, or
+        None where it is not known (no filter). `thresholds` are those of the settings, or for
+        this call one number, numbers by part name, or `Thresholds`. A mask comes with so many
+        `alternatives` to its name.
+
+        Raises:
+            UnknownNameError: an object category or part is named that it does not know.
+            ConfigError: a threshold or a picture of no use, or not one entry for each picture.
+            DatasetError: a picture cannot be read.
+        """
+        return self.predict_at(pictures, objects, [thresholds], alternatives=alternatives)[0]
+
+    def predict_at(
+        self,
+        pictures: Sequence[Picture],
+        objects: str | Sequence[Objects] | None,
+        thresholds: Sequence["Wanted"],
+        *,
+        alternatives: int = 0,
+    ) -> list[list[Prediction]]:
+        """`predict` at several thresholds, for which the network runs once."""
+        floors = [self._floor(each) for each in thresholds]
+        lowest = min((float(floor.min(initial=1.0)) for floor in floors), default=1.0)
+        pixels = [pixels_of(picture) for picture in pictures]
+        found = self._detections(pixels, objects, lowest)
+        return [
+            [self._kept(*pair, floor, alternatives) for pair in zip(pixels, found, strict=True)]
+            for floor in floors
+        ]
+
+    def _floor(self, wanted: "Wanted") -> NDArray[np.float32]:
+        if wanted is None:
+            return self.settings.thresholds.of(self.names)
+        if isinstance(wanted, Thresholds):
+            return wanted.of(self.names)
+        values = (
+            {"default": self.settings.thresholds.default, "parts": dict(wanted)}
+            if isinstance(wanted, Mapping)
+            else {"default": wanted}
+        )
+        return validate(Thresholds, values, "thresholds").of(self.names)
+
+    def _detections(
+        self, pixels: Sequence[Pixels], objects: str | Sequence[Objects] | None, threshold: float
+    ) -> list[Detections | None]:
+        """None where the filter leaves nothing to look for."""
+        each = [objects] * len(pixels) if isinstance(objects, str) else objects
+        if not self.settings.category_filter:
+            each = None
+        allowed = allowed_each(self.parts, each, len(pixels))
+        asked = [i for i, own in enumerate(allowed) if own != ()]
+        found = iter(
+            self.segmenter.predict(
+                [pixels[i] for i in asked],
+                None if each is None else [each[i] for i in asked],
+                threshold=threshold,
+            )
+            if asked
+            else ()
+        )
+        return [None if own == () else next(found) for own in allowed]
+
+    def _kept(
+        self,
+        pixels: Pixels,
+        found: Detections | None,
+        floor: NDArray[np.float32],
+        alternatives: int,
+    ) -> Prediction:
+        if found is None:
+            reason = "the category filter leaves no part to look for"
+            return Prediction("blank", (), self.parts, pixels, reason)
+        keep = unite if self.settings.unite else keep_apart
+        masks = keep(found, floor, names=self.names, alternatives=alternatives)
+        return Prediction("labelled" if masks else "blank", masks, self.parts, pixels)
+
+
+Wanted = float | Mapping[str, float] | Thresholds | None
+
+
+def pixels_of(picture: Picture) -> Pixels:
+    """RGB, (height, width, 3) of uint8.
+
+    Raises:
+        ConfigError: an array or Pillow image of another kind.
+        NotFoundError, DatasetError: a file that is missing or cannot be read.
+    """
+    if isinstance(picture, str | Path):
+        return load_image(picture)
+    if isinstance(picture, PillowImage.Image):
+        if picture.mode not in _PLAIN or "transparency" in picture.info:
+            raise ConfigError(
+                f"a Pillow image of mode {picture.mode} can be taken in several ways",
+                hint="give the path of its file, or convert it to RGB",
+            )
+        return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
+    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+        raise ConfigError(
+            f"a picture has shape {picture.shape} and numbers of {picture.dtype}",
+            hint="give RGB of shape (height, width, 3) and type uint8, or the path of its file",
+        )
+    return picture
+
+
+def unite(
+    found: Detections, floor: NDArray[np.float32], *, names: Sequence[str], alternatives: int = 0
+) -> tuple[FoundPart, ...]:
+    """One mask per part: the union of its instances with a score of at least `floor[label]`.
+
+    The photos hold one foreground object category each (D-03), so all instances belong to that
+    object (B4.3); the united score is the best instance's. Parts come in the order of labels.
+    """
+    groups: dict[int, list[int]] = {}
+    for position, label in enumerate(found.labels.tolist()):
+        if found.scores[position] >= floor[label]:
+            groups.setdefault(label, []).append(position)
+    return _masks(found, [members for _, members in sorted(groups.items())], names, alternatives)
+
+
+def keep_apart(
+    found: Detections, floor: NDArray[np.float32], *, names: Sequence[str], alternatives: int = 0
+) -> tuple[FoundPart, ...]:
+    """Every instance with a score of at least `floor[label]`, by label, best first.
+
+    For `calibrate` and the threshold sweep: which instances are united depends on the threshold.
+    """
+    kept = np.flatnonzero(found.scores >= floor[found.labels]).tolist()
+    ordered = sorted(kept, key=lambda i: (found.labels[i], -found.scores[i], i))
+    return _masks(found, [[i] for i in ordered], names, alternatives)
+
+
+def _masks(
+    found: Detections, groups: Sequence[Sequence[int]], names: Sequence[str], alternatives: int
+) -> tuple[FoundPart, ...]:
+    """A mask of each group of detections; masks without pixels are no parts."""
+    masks = (_mask(found, members, names, alternatives) for members in groups)
+    return tuple(mask for mask in masks if mask.area)
+
+
+def _mask(
+    found: Detections, members: Sequence[int], names: Sequence[str], alternatives: int
+) -> FoundPart:
+    best = max(members, key=lambda i: float(found.scores[i]))
+    label, vector = int(found.labels[best]), found.probabilities[best]
+    rles = [found.masks[i] for i in members]
+    whole = rles[0] if len(rles) == 1 else union(rles)
+    x, y, width, height = bbox(whole)
+    order = np.argsort(-vector, kind="stable").tolist() if alternatives else []
+    others = [i for i in order if i != label and vector[i] > 0][:alternatives]
+    return FoundPart(
+        label,
+        float(found.scores[best]),
+        area(whole),
+        (x, y, width, height),
+        whole,
+        names[label],
+        tuple((names[i], float(vector[i])) for i in others),
+    )
