@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from segmenter.fit import SegmenterConfig, TrainConfig
     from segmenter.listing import list_runs
     from segmenter.part_rcnn import ModelConfig
+    from segmenter.predictor import Prediction, PredictionSettings, Predictor
     from segmenter.protocol import Detections, Segmenter
     from segmenter.runs import load_segmenter
     from segmenter.train import train_segmenter
@@ -18,6 +19,9 @@ __all__ = [
     "Detections",
     "EvaluationSettings",
     "ModelConfig",
+    "Prediction",
+    "PredictionSettings",
+    "Predictor",
     "Segmenter",
     "SegmenterConfig",
     "TrainConfig",
@@ -32,6 +36,9 @@ __getattr__, __dir__ = room(
         "Detections": "segmenter.protocol",
         "EvaluationSettings": "segmenter.evaluate",
         "ModelConfig": "segmenter.later",
+        "Prediction": "segmenter.predictor",
+        "PredictionSettings": "segmenter.predictor",
+        "Predictor": "segmenter.predictor",
         "Segmenter": "segmenter.protocol",
         "SegmenterConfig": "segmenter.later",
         "TrainConfig": "segmenter.later",

@@ -4,6 +4,7 @@ The pseudo-label engine, suggestions for annotators, a server and a notebook ask
 `Predictor`. It keeps nothing between two calls, so threads may share one.
 """
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,8 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from pydantic import Field
 
+from annotate.display import show
+from partlab.composite import Layer
 from partlab.config import Config, validate
 from partlab.errors import ConfigError, SchemaError, UnknownNameError
 from partlab.images import load_image
@@ -95,6 +98,25 @@ class Prediction:
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture and its masks."""
         return int(self.pixels.shape[0]), int(self.pixels.shape[1])
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The masks as layers, for composite masks and drawing."""
+        return [Layer(mask.label, mask.rle, mask.score) for mask in self.masks]
+
+    def show(self, part: str | None = None) -> PillowImage.Image:
+        """The masks (of all parts, or of one) on the picture.
+
+        Raises:
+            UnknownNameError: no such part.
+        """
+        return show(self.pixels, self.layers, parts=self.parts, part=part)
+
+    def _repr_png_(self) -> bytes:
+        """What a notebook displays."""
+        picture = io.BytesIO()
+        self.show().save(picture, "PNG")
+        return picture.getvalue()
 
 
 @dataclass(frozen=True, slots=True)
