@@ -43,7 +43,10 @@ def load_classifier(
             return []
         batch = torch.stack([transform(Image.fromarray(image)) for image in images])
         # One at a time on a CPU, as the segmenter does: so none depends on those beside it.
-        tops = [network(each.to(where)).argmax(1) for each in batch.split(len(batch) if gpu else 1)]
+        tops = [
+            network(each.to(where)).argmax(1)
+            for each in torch.split(batch, len(batch) if gpu else 1)
+        ]
         return [names[top] for top in torch.cat(tops).tolist()]
 
     return classify
