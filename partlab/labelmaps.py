@@ -197,7 +197,7 @@ class LabelMaps:
         LabelMaps.__init__(self, state[0], roots=state[1])
 
     def __repr__(self) -> str:
-        return f"LabelMaps({self.path.name}: {len(self):,} images, {self.parts!r})"
+        return f"LabelMaps({self.path}, {len(self):,} images, {self.parts.summary})"
 
     @property
     def fingerprint(self) -> str:

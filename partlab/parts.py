@@ -80,7 +80,12 @@ class Parts:
         return len(self.names)
 
     def __repr__(self) -> str:
-        return f"Parts({len(self.names)} of {len(self.objects)} objects)"
+        return f"Parts({self.summary})"
+
+    @property
+    def summary(self) -> str:
+        """How many parts and objects, in words."""
+        return f"{len(self.names):,} parts of {len(self.objects):,} objects"
 
     @cached_property
     def objects(self) -> tuple[str, ...]:

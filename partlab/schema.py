@@ -255,8 +255,7 @@ class Dataset:
 
     def __repr__(self) -> str:
         counts = f"{len(self.images):,} images, {len(self.annotations):,} masks"
-        parts = f"{len(self.categories):,} parts of {len(self.objects):,} objects"
-        return f"Dataset({self.path or 'in memory'}, {counts}, {parts})"
+        return f"Dataset({self.path or 'in memory'}, {counts}, {self.parts.summary})"
 
     @property
     def broken(self) -> Sequence[Raw]:

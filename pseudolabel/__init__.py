@@ -9,14 +9,13 @@ if TYPE_CHECKING:
     from pseudolabel.export import export_coco, export_prepared
     from pseudolabel.maps import label_maps
     from pseudolabel.report import make_report, write_page
-    from pseudolabel.settings import Settings, Thresholds
+    from pseudolabel.settings import Settings
     from pseudolabel.store import Row, Store
 
 __all__ = [
     "Row",
     "Settings",
     "Store",
-    "Thresholds",
     "export_coco",
     "export_prepared",
     "label_images",
@@ -30,7 +29,6 @@ __getattr__, __dir__ = room(
         "Row": "pseudolabel.store",
         "Settings": "pseudolabel.settings",
         "Store": "pseudolabel.store",
-        "Thresholds": "pseudolabel.settings",
         "export_coco": "pseudolabel.export",
         "export_prepared": "pseudolabel.export",
         "label_images": "pseudolabel.engine",

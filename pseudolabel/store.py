@@ -238,7 +238,7 @@ class Store:
 
     def __repr__(self) -> str:
         made = f"{len(self):,} images" + ("" if self.finished else f" of {self.manifest.images:,}")
-        return f"Store({self.path}, {made}, {len(self.names):,} parts, made by {self.manifest.run})"
+        return f"Store({self.path}, {made}, {self.parts.summary}, made by {self.manifest.run})"
 
     @property
     def finished(self) -> bool:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from segmenter.fit import SegmenterConfig, TrainConfig
     from segmenter.listing import list_runs
     from segmenter.part_rcnn import ModelConfig
-    from segmenter.predictor import Prediction, PredictionSettings, Predictor
+    from segmenter.predictor import Prediction, PredictionSettings, Predictor, Thresholds
     from segmenter.protocol import Detections, Segmenter
     from segmenter.runs import load_segmenter
     from segmenter.train import train_segmenter
@@ -24,6 +24,7 @@ __all__ = [
     "Predictor",
     "Segmenter",
     "SegmenterConfig",
+    "Thresholds",
     "TrainConfig",
     "evaluate_run",
     "list_runs",
@@ -41,6 +42,7 @@ __getattr__, __dir__ = room(
         "Predictor": "segmenter.predictor",
         "Segmenter": "segmenter.protocol",
         "SegmenterConfig": "segmenter.later",
+        "Thresholds": "segmenter.predictor",
         "TrainConfig": "segmenter.later",
         "evaluate_run": "segmenter.evaluation_file",
         "list_runs": "segmenter.listing",

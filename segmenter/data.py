@@ -13,6 +13,7 @@ from torch.utils.data import Dataset as TorchDataset
 from partlab.errors import DatasetError, PartlabError
 from partlab.images import load_image
 from partlab.masks import Rle, decode, from_segmentation, union
+from partlab.parts import Parts
 from partlab.schema import Dataset, Image
 from segmenter.checks import fits, left_out
 
@@ -70,7 +71,7 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
         unused: frozenset[int] | None = None,
     ) -> None:
         self.data, self.image_size, self.augment, self.limit = data, image_size, augment, limit
-        self.twins = np.array(data.parts.mirrored(augment.mirror if augment else ()), np.int64)
+        self.twins = mirrored_labels(data.names, augment.mirror if augment else ())
         unused = left_out(data)[0] if unused is None else unused
         self.images = [image for image in data.images if image.id not in unused]
         if not self.images:
@@ -150,6 +151,13 @@ def resize(pixels: Tensor, size: Size) -> Tensor:
         pixels[None].float(), size, mode="bilinear", antialias=True, align_corners=False
     )
     return scaled[0].round().clamp(0, 255).byte()
+
+
+def mirrored_labels(
+    names: Sequence[str], pairs: Sequence[tuple[str, str]] = ()
+) -> NDArray[np.int64]:
+    """`Parts.mirrored` as an array to index labels with, shape (len(names),)."""
+    return np.array(Parts.of(names).mirrored(pairs), np.int64)
 
 
 def _shrink(rles: Sequence[Rle], size: Size) -> NDArray[np.uint8]:

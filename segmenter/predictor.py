@@ -94,6 +94,13 @@ class Prediction:
     pixels: Pixels = field(repr=False, compare=False)
     reason: str | None = None
 
+    def __repr__(self) -> str:
+        best = sorted(self.masks, key=lambda mask: -mask.score)
+        few = ", ".join(f"{mask.name} {mask.score:.2f}" for mask in best[:3])
+        found = self.reason or few + (", …" if len(best) > 3 else "") or "nothing found"
+        height, width = self.size
+        return f"Prediction({width} x {height}, {len(best)} masks: {found})"
+
     @property
     def size(self) -> tuple[int, int]:
         """(height, width) of the picture and its masks."""

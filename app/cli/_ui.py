@@ -93,12 +93,9 @@ class Ui:
 @contextmanager
 def reported(json: bool = False) -> Iterator[Ui]:
     """Run a command's body: the one place where errors become words and exit codes."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr, force=True)
-    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
     ui = Ui(json)
     try:
-        with listening(ui), _slow_import_told():
+        with _logged(), listening(ui), _slow_import_told():
             yield ui
     except PartlabError as error:
         _complain(error, json)
@@ -112,6 +109,23 @@ def reported(json: bool = False) -> Iterator[Ui]:
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None
+
+
+@contextmanager
+def _logged() -> Iterator[None]:
+    """What rooms log goes to stderr while a command runs, as plain sentences."""
+    handler, root = logging.StreamHandler(sys.stderr), logging.getLogger()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    before = root.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO)
+    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+    try:
+        yield
+    finally:  # whoever calls a command from a program has logging of their own
+        root.removeHandler(handler)
+        root.setLevel(before)
 
 
 class _Teller:

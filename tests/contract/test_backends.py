@@ -16,6 +16,7 @@ import pytest
 from PIL import Image as PillowImage
 from safetensors.torch import load_file, save_file
 
+from partlab.coco import write_coco
 from partlab.config import Config, load_config
 from partlab.errors import (
     BackendUnavailableError,
@@ -408,6 +409,7 @@ def test_a_missing_detectron2_is_told_before_anything_is_touched(
 
     monkeypatch.setattr(detectron2_backend, "find_spec", lambda name: None)
     backend: Any = backends.get("detectron2")
+    write_coco(data, tmp_path / "data" / "annotations" / "train.json")
     old = tmp_path / "old run"
     old.mkdir()
     (old / "keep.txt").write_text("keep")
@@ -415,7 +417,7 @@ def test_a_missing_detectron2_is_told_before_anything_is_touched(
         lambda: backend.settings,
         lambda: backend.fit(data, None, tmp_path / "new", None),
         lambda: backend.load(tmp_path),
-        lambda: train_segmenter(tmp_path, old, backend="detectron2", force=True),
+        lambda: train_segmenter(tmp_path / "data", old, backend="detectron2", force=True),
     ):
         with pytest.raises(BackendUnavailableError) as error:
             attempt()

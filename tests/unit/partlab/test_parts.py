@@ -160,4 +160,4 @@ def test_inclusions_of_several_sources_are_joined_or_refused() -> None:
 
 
 def test_the_repr_is_short() -> None:
-    assert repr(Parts.of(f"o{i}:p" for i in range(5000))) == "Parts(5000 of 5000 objects)"
+    assert repr(Parts.of(f"o{i}:p" for i in range(5000))) == "Parts(5,000 parts of 5,000 objects)"

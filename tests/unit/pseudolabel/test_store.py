@@ -268,4 +268,4 @@ def test_large_objects_have_short_names_for_themselves(make_store):
     store = make_store([("a.png", "o0", [(0, box, 0.9)])], names=names, pictures=False)
     for large in (store, store.manifest, store.row(0), StoreSource(store)):
         assert len(repr(large)) < 1000
-    assert "3310 of 828 objects" in repr(store)
+    assert "3,310 parts of 828 objects" in repr(store)

@@ -54,7 +54,7 @@ def train(data: Dataset, val: Dataset | None, run: Path, config: Any = TINY, **m
 
 
 def untrained(data: Dataset, device: str) -> MaskRCNN:
-    return MaskRCNN(data.names, TINY.model, device)
+    return MaskRCNN(data.parts, TINY.model, device)
 
 
 @pytest.fixture
