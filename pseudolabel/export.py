@@ -7,6 +7,7 @@ authors' layout (img/, seg/, whether_pseudo/) is written one object category at 
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
@@ -16,7 +17,7 @@ from annotate.formats import get_format
 from annotate.formats.pictures import Pictures, is_safe_name, place
 from partlab.coco import write_coco
 from partlab.errors import DatasetError
-from partlab.files import claim_folder
+from partlab.folders import new_folder
 from partlab.parts import split_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Image
@@ -65,7 +66,7 @@ def export_coco(
             images.
         DatasetError: a shard is damaged.
     """
-    out, ids = _claim(out, store, force), count(1)
+    ids = count(1)
 
     def rows() -> Iterator[Row]:
         return track(_kept(store, skip_blank), "images", len(store))
@@ -77,10 +78,11 @@ def export_coco(
         store.inclusions,
         top={"info": {"description": f"pseudo labels of {store.manifest.run}"}},
     )
-    write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
-    links = ((store.image_path(row), out / "images" / _safe_name(row)) for row in rows())
-    place(links, pictures)
-    return _told(store, out, next(ids) - 1, skip_blank)
+    with _claimed(out, store, force) as folder:
+        write_coco(dataset, folder / "annotations" / f"{SPLIT}.json")
+        links = ((store.image_path(row), folder / "images" / _safe_name(row)) for row in rows())
+        place(links, pictures)
+    return _told(store, Path(out), next(ids) - 1, skip_blank)
 
 
 def export_prepared(
@@ -103,18 +105,19 @@ def export_prepared(
             images.
     """
     groups = _by_object(store, skip_blank)
-    out, ids, layout = _claim(out, store, force), count(1), get_format("prepared")
-    for positions in track(groups.values(), "object categories", len(groups)):
-        rows = [store.row(position) for position in positions]
-        dataset = Dataset(
-            [_image(store, row, row.file_name) for row in rows],
-            list(_annotations(store, rows, ids)),
-            categories(store),
-            store.inclusions,
-            image_root=_root(store, rows),
-        )
-        layout.write(dataset, out, SPLIT, pictures)
-    return _told(store, out, next(ids) - 1, skip_blank)
+    ids, layout = count(1), get_format("prepared")
+    with _claimed(out, store, force) as folder:
+        for positions in track(groups.values(), "object categories", len(groups)):
+            rows = [store.row(position) for position in positions]
+            dataset = Dataset(
+                [_image(store, row, row.file_name) for row in rows],
+                list(_annotations(store, rows, ids)),
+                categories(store),
+                store.inclusions,
+                image_root=_root(store, rows),
+            )
+            layout.write(dataset, folder, SPLIT, pictures)
+    return _told(store, Path(out), next(ids) - 1, skip_blank)
 
 
 def _root(store: Store, rows: Sequence[Row]) -> Path:
@@ -124,8 +127,8 @@ def _root(store: Store, rows: Sequence[Row]) -> Path:
     return Path(os.path.commonpath([store.image_path(row).absolute().parent for row in rows]))
 
 
-def _claim(out: str | Path, store: Store, force: bool) -> Path:
-    return claim_folder(out, force=force, inputs=[store.path, store.image_root])
+def _claimed(out: str | Path, store: Store, force: bool) -> AbstractContextManager[Path]:
+    return new_folder(out, force=force, inputs=[store.path, store.image_root])
 
 
 class _Streamed(Sequence[T]):

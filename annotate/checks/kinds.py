@@ -81,7 +81,12 @@ KINDS = _kinds(
     ("duplicate_file_name", ERROR, "two images name the same file", "keep one of the records"),
     ("unknown_image", ERROR, "an annotation belongs to no image", _RELINK),
     ("unknown_category", ERROR, "an annotation's category does not exist", _RELINK),
-    ("unsafe_file_name", ERROR, "a file name points outside the data set", "rename the file"),
+    (
+        "unsafe_file_name",
+        ERROR,
+        "a file name points outside the data set",
+        "import it, which gives it a safe name where its picture is found: partlab data import",
+    ),
     (
         "bad_size",
         ERROR,

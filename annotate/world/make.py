@@ -28,7 +28,8 @@ from annotate.world.scene import Hints, Scene, draw_scene
 from partlab.coco import write_coco
 from partlab.config import Config
 from partlab.errors import ConfigError, UnknownNameError
-from partlab.files import cannot_write, claim_folder, write_json
+from partlab.files import cannot_write, write_json
+from partlab.folders import new_folder
 from partlab.masks import area, bbox, encode_many
 from partlab.parts import Inclusions
 from partlab.progress import track
@@ -75,18 +76,18 @@ def make_world(
     counts = _counts(config, kinds)
     if not counts:
         raise ConfigError("there is nothing to draw: images, pool and heldout are all 0")
-    folder = claim_folder(out, force=force)
     plan = [
         (split, kind, n)
         for split in counts
         for kind in kinds
         for n in range(counts[split][kind.name])
     ]
-    writers = {split: _Writer(folder, split, config) for split in counts}
-    for split, kind, number in track(plan, "drawing", len(plan)):
-        writers[split].add(kind, number)
-    totals = {split: writer.write(kinds) for split, writer in writers.items()}
-    write_json(folder / "world.json", config.model_dump())  # last: it says the world is whole
+    with new_folder(out, force=force) as folder:
+        writers = {split: _Writer(folder, split, config) for split in counts}
+        for split, kind, number in track(plan, "drawing", len(plan)):
+            writers[split].add(kind, number)
+        totals = {split: writer.write(kinds) for split, writer in writers.items()}
+        write_json(folder / "world.json", config.model_dump())
     log.info("drew %d pictures of %d object categories", sum(totals.values()), len(kinds))
     return totals
 

@@ -117,14 +117,13 @@ def _datasets(source: Path) -> list["Dataset"]:
 
 def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:
     from annotate.inspect.inclusions import with_suggested, write_including
-    from partlab.files import claim_folder
+    from partlab.folders import new_folder
     from partlab.parts import merged
 
     declared = merged(dataset.inclusions for dataset in datasets)
-    folder = claim_folder(out, force=force, inputs=[d.path for d in datasets])
-    return write_including(
-        datasets, with_suggested(declared, found) if suggested else declared, folder
-    )
+    pairs = with_suggested(declared, found) if suggested else declared
+    with new_folder(out, force=force, inputs=[d.path for d in datasets]) as folder:
+        return write_including(datasets, pairs, folder)
 
 
 def _tell(found: Any, files: int, out: Path | None, ui: Ui) -> None:
