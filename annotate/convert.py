@@ -11,7 +11,8 @@ from typing import Any
 from annotate.formats import Source, get_format, guess_format
 from annotate.formats.archive import is_zip, unpacked
 from annotate.formats.pictures import Pictures
-from annotate.formats.table import named, proposal, read_table, require_usable, united
+from annotate.formats.table import named, proposal, read_table, require_usable
+from annotate.renaming import united
 from partlab.coco import find_splits, read_coco
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import need_free

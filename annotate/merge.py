@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 
 from annotate.convert import counts_of
 from annotate.formats.pictures import Pictures, is_safe_name, place
-from annotate.formats.table import renamed
+from annotate.renaming import renamed
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder

@@ -1,5 +1,6 @@
 """What every segmenter backend offers, and how the others find it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,14 +106,13 @@ class Segmenter(Protocol):
         ...
 
 
-class SegmenterBase:
+class SegmenterBase(ABC):
     """What a segmenter may inherit: all that follows from its `parts` and its `predict`."""
 
     parts: Parts
 
     def __repr__(self) -> str:
-        counts = f"{len(self.parts):,} parts of {len(self.parts.objects):,} objects"
-        return f"{type(self).__name__}({counts})"
+        return f"{type(self).__name__}({self.parts.summary})"
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -124,6 +124,7 @@ class SegmenterBase:
         """The object categories it knows."""
         return self.parts.objects
 
+    @abstractmethod
     def predict(
         self,
         images: Sequence[Pixels],
@@ -132,7 +133,6 @@ class SegmenterBase:
         threshold: float | None = None,
     ) -> list[Detections]:
         """See `Segmenter.predict`."""
-        raise NotImplementedError
 
     def predict_both(
         self,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from annotate.checks.kinds import KINDS
-from annotate.formats.table import united
+from annotate.renaming import united
 from partlab.coco import with_sizes
 from partlab.masks import drawable
 from partlab.objects import same_names, without_object

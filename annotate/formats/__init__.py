@@ -63,7 +63,7 @@ formats = Registry("format", "partlab.formats")
 formats.register("coco", "annotate.formats.coco:layout")
 formats.register("cvat", "annotate.formats.cvat:layout")
 formats.register("labelme", "annotate.formats.labelme:layout")
-formats.register("labelstudio", "annotate.formats.labelstudio:layout")
+formats.register("labelstudio", "annotate.studio.layout:layout")
 formats.register("pinpp", "annotate.formats.pinpp:layout")
 formats.register("prepared", "annotate.formats.prepared:layout")
 

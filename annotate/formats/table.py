@@ -9,18 +9,15 @@ import io
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
+from annotate.renaming import Name, renamed
 from partlab.errors import ConfigError, NotFoundError, SchemaError
-from partlab.objects import name_key, require_names, require_objects, without_object
+from partlab.objects import require_names, require_objects, without_object
 from partlab.parts import folded
-from partlab.schema import Category, Dataset, Image
+from partlab.schema import Category, Dataset
 
 log = logging.getLogger(__name__)
-
-Name = tuple[str, str]
-"""(object, part); an empty part is the whole object, an empty object nothing at all."""
 
 _COLUMNS = ("category", "object", "part")
 _BETWEEN = ("/", "__", ".", "_", "-", " ")
@@ -99,103 +96,6 @@ def _for_object(data: Dataset, object: str) -> Sequence[Category]:
             hint="leave out --object, or give each its name with --names",
         )
     return alone or data.categories
-
-
-def renamed(data: Dataset, names: Sequence[Name | None]) -> Dataset:
-    """The data set with these names for its categories, in their order; None leaves one as it is.
-
-    Inclusions and the objects of images go along; masks of categories left out are counted.
-    """
-    pairs = list(zip(data.categories, names, strict=True))
-    gone = {category.id for category, name in pairs if name is not None and not name[0]}
-    categories = [
-        category if name is None else _called(category, *name)
-        for category, name in pairs
-        if category.id not in gone
-    ]
-    annotations = [a for a in data.annotations if a.category_id not in gone]
-    if lost := len(data.annotations) - len(annotations):
-        log.warning("%d masks of %d categories are left out, as told", lost, len(gone))
-    new = {(c.object, c.part): _name_of(c, name) for c, name in pairs if c.id not in gone}
-    return replace(
-        data,
-        images=_of_new_objects(data.images, new),
-        annotations=annotations,
-        categories=categories,
-        inclusions=_inclusions(data, new),
-    )
-
-
-def _called(category: Category, owner: str, part: str) -> Category:
-    new = Category.new(category.id, owner, part or owner)
-    raw = {**category.raw, **new.raw}
-    return Category(raw) if part else Category({**raw, "partlab": _flagged(category)})
-
-
-def _flagged(category: Category) -> dict[str, object]:
-    return {**category.raw.get("partlab", {}), "whole_object": True}
-
-
-def _name_of(category: Category, name: Name | None) -> Name:
-    return (category.object, category.part) if name is None else (name[0], name[1] or name[0])
-
-
-def _of_new_objects(images: Sequence[Image], new: Mapping[Name, Name]) -> list[Image]:
-    """Images that state an object all of whose parts went to another one now state that."""
-    moved: dict[str, set[str]] = {}
-    for (old, _), (owner, _) in new.items():
-        moved.setdefault(old, set()).add(owner)
-    only = {old: next(iter(owners)) for old, owners in moved.items() if len(owners) == 1}
-    return [
-        image.changed(object=only[image.object])
-        if image.object in only and only[image.object] != image.object
-        else image
-        for image in images
-    ]
-
-
-def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for owner, pairs in data.inclusions.items():
-        for inner, outer in pairs.items():
-            small, large = (new.get((owner, part), (owner, part)) for part in (inner, outer))
-            if small[0] == large[0] and small != large:
-                found.setdefault(small[0], {}).setdefault(small[1], large[1])
-    return found
-
-
-def united(data: Dataset, *, exactly: bool = False) -> Dataset:
-    """The data set with the categories of one name made one: the first, with all their masks.
-
-    `exactly` leaves those alone that differ in case or in the signs between words.
-    """
-
-    def key(category: Category) -> tuple[str, str]:
-        return (category.object, category.part) if exactly else name_key(category)
-
-    first: dict[tuple[str, str], Category] = {}
-    for category in data.categories:
-        first.setdefault(key(category), category)
-    if len(first) == len(data.categories):
-        return data
-    keepers = [first[key(category)] for category in data.categories]
-    to = {c.id: keeper.id for c, keeper in zip(data.categories, keepers, strict=True)}
-    spelled = renamed(data, [(k.object, k.part) for k in keepers])
-    merged = [a for a in data.annotations if to.get(a.category_id, a.category_id) != a.category_id]
-    count = len(data.categories) - len(first)
-    log.info("%d categories joined those of their name, with %d masks", count, len(merged))
-    return replace(
-        data,
-        images=spelled.images,
-        inclusions=spelled.inclusions,
-        annotations=[
-            a
-            if to.get(a.category_id, a.category_id) == a.category_id
-            else a.changed(category_id=to[a.category_id])
-            for a in data.annotations
-        ],
-        categories=list(first.values()),
-    )
 
 
 def require_usable(found: Iterable[Dataset]) -> None:
