@@ -15,10 +15,17 @@ def allowed_labels(parts: Parts, objects: Objects) -> tuple[int, ...] | None:
 
     Raises:
         UnknownNameError: there is no such object category; near names are suggested.
+        ConfigError: it is no name and no collection of names.
     """
     if objects is None:
         return None
-    return tuple(sorted(parts.labels_of(*([objects] if isinstance(objects, str) else objects))))
+    names = [objects] if isinstance(objects, str) else objects
+    if not isinstance(names, Collection) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(
+            f"an image may not show {objects!r}",
+            hint="give the name of its object category, several names, or None if not known",
+        )
+    return tuple(sorted(parts.labels_of(*names)))
 
 
 def allowed_each(

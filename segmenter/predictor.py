@@ -30,6 +30,7 @@ from segmenter.runs import load_segmenter
 Share = float  # between 0 and 1
 Picture = str | Path | Pixels | PillowImage.Image
 """A file, an RGB array (height, width, 3) of uint8, or a Pillow image."""
+_PICTURE = "give RGB of shape (height, width, 3) and type uint8, or the path of its file"
 _PLAIN = frozenset({"RGB", "L", "1", "P", "CMYK"})
 
 
@@ -222,6 +223,11 @@ class Predictor:
         """`predict` at several thresholds, for which the network runs once."""
         floors = [self._floor(each) for each in thresholds]
         lowest = min((float(floor.min(initial=1.0)) for floor in floors), default=1.0)
+        if isinstance(pictures, str | Path | np.ndarray | PillowImage.Image):
+            raise ConfigError(
+                "one picture was given where several are asked for",
+                hint="call the predictor itself, or give a list",
+            )
         pixels = [pixels_of(picture) for picture in pictures]
         found = self._detections(pixels, objects, lowest)
         return [
@@ -295,10 +301,13 @@ def pixels_of(picture: Picture) -> Pixels:
                 hint="give the path of its file, or convert it to RGB",
             )
         return np.array(ImageOps.exif_transpose(picture).convert("RGB"))
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
+    if not isinstance(picture, np.ndarray):
+        raise ConfigError(f"{type(picture).__name__} is no picture", hint=_PICTURE)
+    wrong = picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3
+    if wrong or not picture.size:
         raise ConfigError(
             f"a picture has shape {picture.shape} and numbers of {picture.dtype}",
-            hint="give RGB of shape (height, width, 3) and type uint8, or the path of its file",
+            hint=_PICTURE,
         )
     return picture
 

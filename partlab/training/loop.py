@@ -147,7 +147,8 @@ class Loop:
             ) from error
         if self.leads:
             trim_metrics(self.run, self.done)
-            log.info("going on at step %d of %d", self.done, self.total)
+            at = "finished already: step" if self.done == self.total else "going on at step"
+            log.info("%s %d of %d", at, self.done, self.total)
 
     def _refuse_other_steps(self) -> None:
         """The metrics say how long an epoch was, also where an older version noted nothing."""

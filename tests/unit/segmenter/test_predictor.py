@@ -127,6 +127,35 @@ def test_pictures_come_as_files_arrays_or_pillow_images(
         pixels_of(PillowImage.new("RGBA", (4, 3)))
 
 
+@pytest.mark.parametrize(
+    ("picture", "words"),
+    [
+        (None, "NoneType is no picture"),
+        (b"", "bytes is no picture"),
+        ([[1]], "list is no picture"),
+        (np.zeros((0, 60, 3), np.uint8), r"shape \(0, 60, 3\)"),
+        (np.zeros((0, 0, 3), np.uint8), r"shape \(0, 0, 3\)"),
+        (np.zeros((9, 9), np.uint8), r"shape \(9, 9\)"),
+        (np.zeros((9, 9, 3)), "numbers of float64"),
+    ],
+)
+def test_what_is_no_picture_is_told(predictor: Predictor, picture: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        predictor(picture)
+
+
+@pytest.mark.parametrize("objects", [5, [5], [None], object()])
+def test_what_names_no_object_is_told(predictor: Predictor, bike: Any, objects: Any) -> None:
+    with pytest.raises(ConfigError, match="an image may not show"):
+        predictor(bike, objects)
+
+
+def test_one_picture_instead_of_several_is_told(predictor: Predictor, bike: Any) -> None:
+    for one in ("a.png", Path("a.png"), bike, PillowImage.fromarray(bike)):
+        with pytest.raises(ConfigError, match="one picture was given where several"):
+            predictor.predict(one)  # type: ignore[arg-type]
+
+
 def test_threads_share_one_predictor(predictor: Predictor, bike: Any) -> None:
     wishes: list[tuple[Any, float]] = [("bike", 0.1), ("car", 0.01), (None, 0.3), ((), 0.0)]
 
