@@ -51,6 +51,11 @@ class DrawnMasks:
         """All pixels of crowd regions: neither background nor part. None without any."""
         return union([rle for _, rle in self.crowd]) if self.crowd else None
 
+    @property
+    def unsure(self) -> bool:
+        """Whether there may be pixels of which nobody can tell what they show."""
+        return bool(self.crowd or self.left_out or not self.complete)
+
     def unknown_region(self) -> Rle | None:
         """Pixels that are neither background nor part, as far as anybody can tell.
 
