@@ -130,7 +130,8 @@ def check_dataset(
 ) -> Iterator[Finding]:
     """Every finding of one data set; picture files are read only with `pictures`."""
     settings = settings or CheckSettings()
-    yield from record_findings(dataset, human_only=settings.human_only)
+    for finding in record_findings(dataset, human_only=settings.human_only):
+        yield _as_pictures_tell(finding, dataset, pictures)
     areas = Areas(dataset)
     seen: set[int] = set()
     for image in track(dataset.images, "checking", total=len(dataset.images)):
@@ -141,6 +142,16 @@ def check_dataset(
         if pictures:
             yield from pictures(image)
     yield from inclusion_findings(dataset, areas.of, settings)
+
+
+def _as_pictures_tell(finding: Finding, dataset: Dataset, pictures: PictureCheck | None) -> Finding:
+    """A size that is not stated can be repaired only where the picture and all masks agree."""
+    if finding.kind != "bad_size" or pictures is None or finding.image_id is None:
+        return finding
+    if pictures.sizes.readable(dataset.image_by_id[finding.image_id]):
+        return finding
+    what = f"{finding.message}; the picture cannot be read, or masks do not fit it"
+    return replace(finding, message=what, fixable=False, hint="state its real size")
 
 
 def _one_image(

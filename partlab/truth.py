@@ -51,6 +51,11 @@ class DrawnMasks:
         """All pixels of crowd regions: neither background nor part. None without any."""
         return union([rle for _, rle in self.crowd]) if self.crowd else None
 
+    @property
+    def unsure(self) -> bool:
+        """Whether there may be pixels of which nobody can tell what they show."""
+        return bool(self.crowd or self.left_out or not self.complete)
+
     def unknown_region(self) -> Rle | None:
         """Pixels that are neither background nor part, as far as anybody can tell.
 
@@ -153,14 +158,20 @@ class MaskCount:
     crowd: int
     left_out: tuple[LeftOut, ...]
 
+    @property
+    def without_pixels(self) -> bool:
+        """Whether all that was left out would hold no pixels in any image."""
+        return all(holds_no_pixels(one.annotation.segmentation) for one in self.left_out)
+
     def sentence(self) -> str | None:
         """What was left out and why, for people; None where everything can be used."""
         if not self.left_out:
             return None
         total, number = self.masks + self.crowd + len(self.left_out), len(self.left_out)
-        are = "has no usable pixels and is" if number == 1 else "have no usable pixels and are"
+        verb, be = ("has", "is") if number == 1 else ("have", "are")
+        cannot = f"{verb} no usable pixels" if self.without_pixels else "cannot be used"
         first = "" if number == 1 else "the first is "
-        return f"{number} of {total} masks {are} left out; {first}{self.left_out[0]}"
+        return f"{number} of {total} masks {cannot} and {be} left out; {first}{self.left_out[0]}"
 
 
 def count_masks(data: Dataset) -> MaskCount:
@@ -221,11 +232,16 @@ def need_masks(data: Dataset, count: MaskCount) -> None:
             "partlab data check DATA --fix OUT",
         )
     if count.left_out:
+        cannot, draw = "can be used", ""
+        if count.without_pixels:
+            cannot, draw = (
+                "has usable pixels",
+                "draw the parts as polygons or brush masks, not as boxes; ",
+            )
         raise DatasetError(
-            f"none of the {len(count.left_out)} masks of {where} has usable pixels; "
+            f"none of the {len(count.left_out)} masks of {where} {cannot}; "
             f"the first is {count.left_out[0]}",
-            hint="draw the parts as polygons or brush masks, not as boxes; "
-            "see all: partlab data check DATA",
+            hint=f"{draw}see all: partlab data check DATA",
         )
     raise DatasetError(
         f"{where} has no masks to measure against or to learn from",

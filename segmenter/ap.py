@@ -107,7 +107,7 @@ class ApMeter:
         )
 
     def _known(self, annotation: Annotation, image: Image) -> Result:
-        refuse_unknown_category(annotation, image, self._truth)
+        _refuse_unknown_category(annotation, image, self._truth)
         where = f"annotation {annotation.id} of image {image.file_name}"
         rle = _decoded(annotation.segmentation, image, where)
         self._count += 1
@@ -171,7 +171,7 @@ def mask_ap(truth: Dataset, results: Iterable[Result], max_dets: int = 100) -> A
     return meter.result()
 
 
-def refuse_unknown_category(annotation: Annotation, image: Image, data: Dataset) -> None:
+def _refuse_unknown_category(annotation: Annotation, image: Image, data: Dataset) -> None:
     """A category that the file does not list is no mask to leave out: its ids are in disorder.
 
     Raises:

@@ -17,7 +17,7 @@ from partlab.parts import Parts
 from partlab.progress import track
 from partlab.schema import Dataset, Image
 from partlab.truth import MaskCount, need_masks, usable
-from segmenter.ap import ApMeter, ApResult, refuse_unknown_category
+from segmenter.ap import ApMeter, ApResult
 from segmenter.composite_metrics import PixelMeter, PixelScores
 from segmenter.label_space import joined, layers, missing_parts, results, truth_layers
 from segmenter.objects import objects_shown
@@ -63,7 +63,7 @@ def evaluate(
 
     Parts are matched by name (`object:part`). The filter allows the parts of the object
     categories that `segmenter.objects.objects_shown` tells of an image. Crowd regions are
-    ignored, as COCO does; masks without usable pixels are left out and named.
+    ignored, as COCO does; masks that cannot be used are left out and named.
     Memory does not grow with the images but for COCO's match records.
 
     Raises:
@@ -75,9 +75,6 @@ def evaluate(
     if not data.images:
         raise DatasetError(f"{data.path or 'the data set'} has no images")
     joint = joined(data, segmenter.parts)
-    for image in data.images:
-        for annotation in data.annotations_of(image):
-            refuse_unknown_category(annotation, image, data)
     data, masks = usable(data)
     need_masks(data, masks)
     return _measure(segmenter, data, joint, settings, masks)

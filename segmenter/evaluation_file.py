@@ -99,6 +99,7 @@ def describe(found: Evaluation, truth: Dataset) -> Record:
         "missing_parts": list(found.missing_parts),
         "masks": found.masks.masks,
         "crowd_regions": found.masks.crowd,
+        "unreadable_records": len(truth.broken),
         "masks_left_out": [
             {"annotation_id": one.annotation.id, "image": one.image.file_name, "reason": one.reason}
             for one in found.masks.left_out
@@ -138,6 +139,12 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
         )
     if sentence := found.masks.sentence():
         warnings.append(f"{sentence} (all of them: partlab data check)")
+    if broken := len(truth.broken):
+        records = "1 record" if broken == 1 else f"{broken} records"
+        warnings.append(
+            f"{records} of the data set's file cannot be read and had to be left out "
+            "(all of them: partlab data check)"
+        )
     if found.masks.crowd:
         warnings.append(
             f"{found.masks.crowd} masks are crowd regions (iscrowd 1): what is found there counts "

@@ -10,7 +10,7 @@ from partlab.parts import Parts
 from partlab.schema import Dataset, Image
 from partlab.truth import drawn_masks
 from partlab.truth import layers as true_layers
-from segmenter.ap import Result, refuse_unknown_category
+from segmenter.ap import Result
 from segmenter.protocol import Detections
 
 
@@ -77,13 +77,7 @@ class TrueLayers:
 
 
 def truth_layers(data: Dataset, image: Image) -> TrueLayers:
-    """The human masks of one image; those without usable pixels are left out.
-
-    Raises:
-        DatasetError: an annotation has a category that the data set does not list.
-    """
-    for annotation in data.annotations_of(image):
-        refuse_unknown_category(annotation, image, data)
+    """The human masks of one image; those that cannot be used are left out."""
     drawn = drawn_masks(data, image)
     return TrueLayers(true_layers(data, drawn.masks), drawn.crowd_region)
 

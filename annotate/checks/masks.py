@@ -2,14 +2,16 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
-from annotate.checks.kinds import KINDS
+from annotate.checks.kinds import ERROR, KINDS
 from annotate.checks.settings import CheckSettings
-from annotate.checks.sizes import Sizes, beyond, mostly_inside
+from annotate.checks.sizes import Sizes, beyond, mostly_outside
 from partlab.errors import MaskError
 from partlab.masks import FAULTS, Rle, area, bbox, from_segmentation, polygon_fault
 from partlab.schema import Annotation, Finding, Image
+from partlab.truth import holds_no_pixels
 
 _KIND_OF_FAULT = {"far_away": "out_of_bounds"}
 
@@ -26,6 +28,12 @@ def draw(annotation: Annotation, image: Image) -> Rle | Finding:
             return KINDS["few_points"].at(what, image=image, annotation=annotation, fixable=False)
         kind = _fault_kind(annotation.segmentation, image)
         return KINDS[kind].at(error.message, image=image, annotation=annotation, fixable=False)
+    if area(rle) == 0 and not holds_no_pixels(annotation.segmentation):
+        what, hint = "lies outside of the image", "see whether it belongs to this picture"
+        finding = KINDS["out_of_bounds"].at(
+            what, image=image, annotation=annotation, fixable=False, hint=hint
+        )
+        return replace(finding, severity=ERROR)  # nothing of it can be used as it is
     if area(rle) == 0:
         return KINDS["empty_mask"].at("covers no pixel", image=image, annotation=annotation)
     return rle
@@ -55,7 +63,7 @@ def mask_findings(
     polygons = annotation.segmentation if isinstance(annotation.segmentation, list) else None
     far = beyond(polygons, image.width, image.height)
     if far > settings.bounds_pixels:
-        doubt = _doubt(annotation, image, rle, sizes)
+        doubt = _doubt(annotation, image, sizes)
         yield _out_of_bounds(annotation, image, far, doubt)
         if doubt:
             return
@@ -84,16 +92,19 @@ def _out_of_bounds(
     )
 
 
-def _doubt(
-    annotation: Annotation, image: Image, rle: Rle, sizes: Sizes | None
-) -> tuple[str, str] | None:
+def _doubt(annotation: Annotation, image: Image, sizes: Sizes | None) -> tuple[str, str] | None:
     """Why what lies outside must not be cut off, and what to do; None where it may."""
     if sizes is not None and sizes.doubtful(image):
         return "the image's size is in doubt", "set the size, or the image's id, right first"
-    if not mostly_inside(annotation, rle):
+    if mostly_outside(annotation.segmentation, image.width, image.height):
         return "most of it lies outside", "see whether it belongs to this picture, or draw it again"
     if sizes is None:
         return "the picture was not looked at", "run without --no-images"
+    if sizes.contradicted(image):
+        return (
+            "another mask of the image lies mostly outside or has another size",
+            "see whether the masks were drawn at the picture's size",
+        )
     if sizes.agree(image):
         return None
     return "the picture cannot be read", "put the picture there, then run with --fix"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from partlab.errors import DatasetError, NotFoundError
 from partlab.images import image_size
-from partlab.masks import Rle, area, polygon_fault
-from partlab.schema import OURS, Annotation, Dataset, Image
+from partlab.masks import area, from_segmentation, polygon_fault
+from partlab.schema import OURS, Dataset, Image
 
 Size = tuple[int, int]  # width, height
 SLACK = 1.0  # pixels: a border drawn on the picture's edge may lie this far outside
@@ -29,6 +29,7 @@ class Sizes:
     def __init__(self, dataset: Dataset) -> None:
         self._dataset = dataset
         self._shown: dict[str, Size | None] = {}
+        self._contradicted: dict[tuple[int, Size], bool] = {}
 
     @cached_property
     def _shared_ids(self) -> frozenset[int]:
@@ -53,6 +54,26 @@ class Sizes:
         """Whether nothing must be concluded from the stated size."""
         shown = self.shown(image)
         return image.id in self._shared_ids or (shown is not None and shown != _stated(image))
+
+    def contradicted(self, image: Image) -> bool:
+        """Whether a mask of the image says that its masks were drawn at another size.
+
+        One alone may have been drawn over the edge; beside one that lies mostly outside it is
+        no longer told what of the others is inside.
+        """
+        key = image.id, _stated(image)
+        if key not in self._contradicted:
+            self._contradicted[key] = any(
+                mostly_outside(drawing, *_stated(image))
+                for drawing in _drawings(self._dataset, image)
+            )
+        return self._contradicted[key]
+
+    def readable(self, image: Image) -> Size | None:
+        """The picture's own size for an image that states none; None where masks do not fit."""
+        shown = self.shown(image)
+        fit = image.id not in self._shared_ids and self._fits(image, shown)
+        return shown if fit else None
 
     def corrected(self, image: Image) -> Size | None:
         """The picture's own size, if the stated one is wrong and no mask speaks against it.
@@ -118,14 +139,14 @@ def beyond(segmentation: Any, width: int, height: int) -> float:
     return float(max(*-low, *(high - (width, height))))
 
 
-def mostly_inside(annotation: Annotation, rle: Rle) -> bool:
-    """Whether the pixels inside the image are at least half of what the polygons enclose."""
-    enclosed = sum(_enclosed(polygon.reshape(-1, 2)) for polygon in _polygons_of(annotation))
-    return area(rle) >= MOSTLY * enclosed
-
-
-def _polygons_of(annotation: Annotation) -> list[NDArray[np.float64]]:
-    return _polygons(annotation.segmentation)
+def mostly_outside(segmentation: Any, width: int, height: int) -> bool:
+    """Whether run lengths are of another size, or less than half of the polygons lies inside."""
+    if isinstance(segmentation, dict) or beyond(segmentation, width, height) <= SLACK:
+        return not fits(segmentation, width, height)
+    near = [piece for piece in segmentation if polygon_fault(piece) is None]
+    inside = area(from_segmentation(near, height, width)) if near else 0
+    enclosed = sum(_enclosed(polygon.reshape(-1, 2)) for polygon in _polygons(segmentation))
+    return inside == 0 or inside < MOSTLY * enclosed
 
 
 def _polygons(segmentation: Any) -> list[NDArray[np.float64]]:

@@ -5,11 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from annotate.checks.kinds import KINDS
+from annotate.checks.sizes import Sizes
 from annotate.renaming import united
-from partlab.coco import with_sizes
 from partlab.masks import drawable
 from partlab.objects import same_names, without_object
-from partlab.schema import Annotation, Category, Dataset, Finding
+from partlab.schema import Annotation, Category, Dataset, Finding, Image
 
 
 def spelling_findings(dataset: Dataset) -> Iterator[Finding]:
@@ -46,10 +46,7 @@ def _strays(annotation: Annotation) -> int:
 def respelled(dataset: Dataset, repaired: Counter[str], *, look: bool) -> Dataset:
     """Stray pieces gone, categories of exactly one name united, and sizes read if `look`."""
     if look:
-        sized = with_sizes(dataset)
-        pairs = zip(dataset.images, sized.images, strict=True)
-        repaired["bad_size"] += sum(old is not new for old, new in pairs)
-        dataset = sized
+        dataset = replace(dataset, images=list(_sized(dataset, repaired)))
     names = {category.name for category in dataset.categories}
     distinct_ids = len(dataset.category_by_id) == len(dataset.categories)
     if distinct_ids and len(names) < len(dataset.categories):
@@ -57,6 +54,16 @@ def respelled(dataset: Dataset, repaired: Counter[str], *, look: bool) -> Datase
         dataset = united(dataset, exactly=True)
     annotations = list(_without_strays(dataset.annotations, repaired))
     return replace(dataset, annotations=annotations)
+
+
+def _sized(dataset: Dataset, repaired: Counter[str]) -> Iterator[Image]:
+    """Images that state no size get the picture's own, unless masks reach out of it."""
+    sizes = Sizes(dataset)
+    for image in dataset.images:
+        if min(image.width, image.height) < 1 and (size := sizes.readable(image)):
+            repaired["bad_size"] += 1
+            image = image.changed(width=size[0], height=size[1])
+        yield image
 
 
 def _without_strays(

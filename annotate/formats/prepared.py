@@ -64,7 +64,8 @@ class PreparedLayout:
     ) -> None:
         """Flatten every image, one by one; everything is looked at before anything is written.
 
-        Crowd regions get the id K + 1, which says nothing of a pixel; `parts.json` names it.
+        Crowd regions, and what is not drawn in an image that lacks a mask, get the id K + 1, which
+        says nothing of a pixel; `parts.json` names it.
 
         Raises:
             SchemaError: an image has no object category, is not as large as stated, or two
@@ -74,26 +75,31 @@ class PreparedLayout:
         dataset = dataset.settled()
         folders = object_folders(dataset)
         homes = _homes(dataset, folders)
+        unsure = 0
         for image in track(dataset.images, "looking", total=len(dataset.images)):
             _refuse_unusable(dataset, image)
+            unsure += drawn_masks(dataset, image).unsure
         dataset = _in_class_order(dataset, folders)
-        crowd, ignore = any(a.iscrowd for a in dataset.annotations), len(dataset.categories) + 1
+        ignore = len(dataset.categories) + 1
         flags: dict[str, list[str]] = {folder: [] for folder in sorted({*homes.values()})}
         for image in track(dataset.images, "masks", total=len(dataset.images)):
             folder, name = homes[image.id], Path(image.file_name).name
             save_labels(
                 out / "seg" / folder / f"{stem_of(name)}.png",
                 _label_map(dataset, image, ignore),
-                ignore if crowd else len(dataset.categories),
+                ignore if unsure else len(dataset.categories),
             )
             place([(dataset.image_path(image), out / "img" / folder / name)], pictures)
             flags[folder].append(f"{folder}/{name} {int(_is_pseudo(dataset, image))}")
         for folder, lines in flags.items():
             write_lines(out / "whether_pseudo" / f"{folder}.txt", lines)
         table = _names_table(dataset, folders)
-        if crowd:
+        if unsure:
             table[OURS]["ignore"] = ignore
-            log.warning("crowd regions have the id %d: neither background nor a part", ignore)
+            log.warning(
+                "in %d images crowd regions, or all that is not drawn where a mask is missing, "
+                "have the id %d: neither background nor a part", unsure, ignore,
+            )  # fmt: skip
         write_json(out / NAMES, table)
         log.info(
             "%d masks are now one label per pixel: this layout keeps neither the instances of a "
@@ -358,7 +364,7 @@ def _label_map(dataset: Dataset, image: Image, ignore: int) -> NDArray[np.int32]
     labels = flatten(
         layers(dataset, drawn.masks, people_certain=False), size, dataset.parts.parents
     )
-    if region := drawn.crowd_region:
+    if region := drawn.unknown_region():
         labels[decode(region)] = ignore
     return labels
 

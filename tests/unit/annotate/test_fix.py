@@ -15,7 +15,7 @@ from annotate.check import check_folder
 from annotate.checks.kinds import KINDS
 from annotate.fix import fix_dataset, fix_folder
 from annotate.formats.pictures import Pictures
-from partlab.coco import read_dataset
+from partlab.coco import read_coco, read_dataset
 from partlab.errors import MaskError, OutputExistsError
 from partlab.masks import area, bbox, decode, encode, from_segmentation
 
@@ -380,6 +380,35 @@ def test_masks_without_pixels_go_only_when_asked(tmp_path: Path) -> None:
     assert read_dataset(tmp_path / "again").top["partlab"]["dropped"] == dropped
 
 
+FAR = [[50, 60, 70, 60, 70, 90, 50, 90]]
+OVER_THE_EDGE = [[2, 2, 40, 2, 40, 20, 2, 20]]
+
+
+@pytest.mark.parametrize("stated", [(30, 40), (0, 0)])
+def test_a_mask_that_proves_the_size_wrong_saves_its_neighbours(
+    tmp_path: Path, stated: tuple[int, int]
+) -> None:
+    """Both were drawn on a larger picture: neither is cut, and no size is made up."""
+    width, height = stated
+    images = [{"id": 1, "file_name": "1.png", "width": width, "height": height}]
+    images.append({"id": 2, "file_name": "2.png", "width": 30, "height": 40})
+    masks = [annotation(1, OVER_THE_EDGE), annotation(2, FAR)]
+    repair = fix_folder(make(tmp_path / "before", *masks, images=images), tmp_path / "after")
+    after = read_coco(tmp_path / "after" / "annotations" / "train.json", as_is=True)
+    assert [a.segmentation for a in after.annotations[:2]] == [OVER_THE_EDGE, FAR]
+    assert (after.images[0].width, after.images[0].height) == stated
+    left = repair.remaining.findings
+    assert {f.kind for f in left} >= ({"out_of_bounds"} if width else {"bad_size"})
+    assert "empty_mask" not in {f.kind for f in left}
+    assert not any(f.fixable for f in left if f.image_id == 1)
+    assert repair.remaining.errors
+
+
+def test_one_mask_over_the_edge_alone_is_still_cut(tmp_path: Path) -> None:
+    repair = fix_folder(make(tmp_path / "before", annotation(1, OVER_THE_EDGE)), tmp_path / "after")
+    assert repair.repaired["out_of_bounds"] == 1
+
+
 def _pixels(raw: Raw, size: tuple[int, int]) -> int | None:
     """Pixels of a mask: of run lengths their own, of polygons those inside the true picture."""
     segmentation = raw["segmentation"]
@@ -391,8 +420,23 @@ def _pixels(raw: Raw, size: tuple[int, int]) -> int | None:
         return None
 
 
+def _everywhere(raw: Raw) -> int | None:
+    """Pixels of a mask, those outside of any picture too."""
+    if not isinstance(raw["segmentation"], list):
+        return _pixels(raw, (0, 0))
+    pieces = [[v + 30 for v in piece] for piece in raw["segmentation"]]
+    return _pixels({"segmentation": pieces}, (500, 500))
+
+
+def _all_outside(raw: Raw) -> bool:
+    polygons = isinstance(raw["segmentation"], list)
+    return polygons and bool(_everywhere(raw)) and not _pixels(raw, (40, 30))
+
+
 POINT = st.integers(-20, 70)
 POLYGON = st.lists(POINT, min_size=6, max_size=10).filter(lambda p: len(p) % 2 == 0)
+EDGE = st.integers(31, 45).map(lambda x: [[2, 2, x, 2, x, 20, 2, 20]])  # out, and mostly inside
+AFAR = st.integers(50, 400).map(lambda x: [[x, x, x + 20, x, x + 20, x + 20, x, x + 20]])
 BAD = st.sampled_from([[], None, [[1, 2, 3]], [[1, 1, 5, 5]], [[1, 1, 9, 1, 9, 9], [3, 3]]])
 
 
@@ -419,9 +463,9 @@ def planted(draw: st.DrawFn) -> tuple[list[Raw], list[Raw], int]:
         width, height = draw(sizes)
         record = {"id": number, "width": width, "height": height}
         images.append({**record, "file_name": f"{draw(st.sampled_from([number, 1]))}.png"})
-    shape = st.one_of(st.lists(POLYGON, min_size=1, max_size=2), brushes(), BAD)
+    shape = st.one_of(st.lists(POLYGON, min_size=1, max_size=2), AFAR, EDGE, brushes(), BAD)
     masks = []
-    for mark in range(draw(st.integers(1, 6))):
+    for mark in range(draw(st.integers(1, 8))):
         number = {"id": draw(st.integers(1, 3)), "image_id": draw(st.integers(1, 3))}
         number |= {"category_id": draw(st.integers(1, 3)), "segmentation": draw(shape)}
         number |= {"area": draw(st.sampled_from([0, 7, 100])), "bbox": [1, 1, 5, 5]}
@@ -455,3 +499,7 @@ def test_fix_never_lowers_the_pixel_count_of_any_mask(
         after = _pixels(found[raw["mark"]], (40, 30))
         assert after is not None
         assert after >= count
+    drawn_at_another_size = {raw["image_id"] for raw in masks if _all_outside(raw)}
+    for raw in masks:  # beside such a mask not even what lies outside is cut
+        if raw["image_id"] in drawn_at_another_size and raw["mark"] in found:
+            assert _everywhere(found[raw["mark"]]) == _everywhere(raw)

@@ -197,7 +197,9 @@ def test_round_trip_with_many_parts(count: int, tmp_path: Path) -> None:
 
 
 MASKS = st.lists(
-    st.tuples(st.integers(0, 4), arrays(bool, (6, 6)), st.sampled_from([0.5, 0.7, 1.0])),
+    st.tuples(
+        st.integers(0, 4), arrays(bool, (6, 6)).filter(np.any), st.sampled_from([0.5, 0.7, 1.0])
+    ),
     min_size=1,
     max_size=6,
 )
@@ -439,6 +441,26 @@ def test_crowd_regions_are_ignored_and_named(
     again = read(tmp_path)
     assert [a.category_id for a in again.annotations] == [1]
     assert "1 pictures hold pixels to ignore" in caplog.text
+
+
+def lacking(how: str) -> Dataset:
+    """One mask of 24 pixels, and another that is empty or was taken away before."""
+    data = crowded()
+    empty = Annotation.new(2, 1, 1, encode(np.zeros((6, 9), bool)))
+    if how == "empty":
+        return replace(data, annotations=[data.annotations[0], empty])
+    dropped = {"list": "annotations", "position": 1, "reason": "no pixels", "record": empty.raw}
+    top = {**data.top, "partlab": {how: [dropped]}}
+    return replace(data, annotations=data.annotations[:1], top=top)
+
+
+@pytest.mark.parametrize("how", ["empty", "dropped", "broken"])
+def test_where_a_mask_is_missing_the_rest_is_no_background(tmp_path: Path, how: str) -> None:
+    get_format("prepared").write(lacking(how), tmp_path, "all", Pictures.none)
+    labels = load_labels(tmp_path / "seg" / "cat" / "x.png")
+    assert (labels[:, :4] == 1).all()
+    assert (labels[:, 4:] == 2).all()
+    assert json.loads((tmp_path / "parts.json").read_text())["partlab"]["ignore"] == 2
 
 
 def test_a_mask_that_would_not_fit_its_picture_is_refused(tmp_path: Path) -> None:

@@ -282,9 +282,6 @@ def test_pixel_scores_worked_by_hand() -> None:
 
 def test_bad_records_stop_before_the_network_runs(pets: Dataset, tmp_path: Path) -> None:
     segmenter = Scripted({})
-    stray = Annotation.new(78, 4, 999, _mask(HEAD))
-    with pytest.raises(DatasetError, match="unknown category 999"):
-        evaluate(segmenter, replace(pets, annotations=[*pets.annotations, stray]))
     with pytest.raises(DatasetError, match="no images"):
         evaluate(segmenter, replace(pets, images=[]))
     assert segmenter.calls == []
@@ -300,6 +297,18 @@ def test_a_mask_without_pixels_stops_nothing(pets: Dataset, nothing: Any) -> Non
     assert found == replace(evaluate(Scripted(_perfect(pets)), pets), masks=found.masks)
     assert (found.masks.masks, len(found.masks.left_out)) == (8, 1)
     assert "annotation 77 of image 4.png" in (found.masks.sentence() or "")
+
+
+def test_a_mask_of_no_known_category_is_left_out_and_named(pets: Dataset) -> None:
+    stray = Annotation.new(78, 4, 999, _mask(HEAD))
+    data = replace(pets, annotations=[*pets.annotations, stray])
+    found = evaluate(Scripted(_perfect(pets)), data)
+    assert found == replace(evaluate(Scripted(_perfect(pets)), pets), masks=found.masks)
+    assert "1 of 9 masks cannot be used and is left out" in (found.masks.sentence() or "")
+    assert "there is no category 999" in (found.masks.sentence() or "")
+    only = replace(pets, annotations=[stray])
+    with pytest.raises(DatasetError, match=r"none of the 1 masks .* can be used"):
+        evaluate(Scripted({}), only)
 
 
 def test_validation_leaves_masks_without_pixels_out(pets: Dataset) -> None:
@@ -457,6 +466,18 @@ def test_json_is_all_there_is_on_stdout(command: Command, colour_run: Path, vehi
     assert printed["images"] == 2
     assert printed["data"]["split"] == "train"
     assert printed == json.loads(Path(printed["file"]).read_text())
+
+
+def test_records_that_cannot_be_read_are_kept_in_the_evaluation(
+    colour_run: Path, vehicles: Path
+) -> None:
+    file = vehicles / "annotations" / "val.json"
+    raw = json.loads(file.read_text())
+    del raw["annotations"][0]["image_id"]
+    file.write_text(json.dumps(raw))
+    found = evaluate_run(colour_run, vehicles)
+    assert found["unreadable_records"] == 1
+    assert any("1 record of the data set's file cannot be read" in w for w in found["warnings"])
 
 
 def test_a_limit_takes_images_from_all_over_the_file(colour_run: Path, vehicles: Path) -> None:
