@@ -25,6 +25,7 @@ from partlab.schema import Dataset, Image
 log = logging.getLogger(__name__)
 
 _HEAD = 1 << 16
+_GLANCE = 20  # files of a folder that are looked at to know its format
 _CONTROLS = ("annotation_id", "annotator", "lead_time")
 _MODEL = "model-assisted:label-studio"  # the export does not say which model suggested a region
 _Raw = dict[str, Any]
@@ -37,17 +38,25 @@ class LabelStudioLayout(ReadOnly):
 
     def fits(self, path: Path) -> bool:
         """A JSON list of tasks, or a folder that holds such files."""
-        return bool(_files(path))
+        return any(map(_is_export, _jsons(path)[:_GLANCE]))
 
     def read(self, source: Source) -> dict[str, Dataset]:
-        """One split for each file."""
-        files = _files(source.path) or [source.path]
+        """One split for each file; other JSON files of a folder are named, and passed over."""
+        if source.path.is_file():
+            return {source.path.stem: _Reader(source, source.path).read()}
+        exports = {file: _is_export(file) for file in _jsons(source.path)}
+        files = [file for file, fits in exports.items() if fits]
+        if not files:
+            raise NotFoundError(f"{source.path} has no export of Label Studio (*.json)")
+        if others := [file.name for file, fits in exports.items() if not fits]:
+            told = "%s: JSON files that are no export of Label Studio are passed over: %s"
+            log.warning(told, source.path, ", ".join(others))
         return {file.stem: _Reader(source, file).read() for file in files}
 
 
-def _files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(path.glob("*.json"))[:20]
-    return [file for file in files if file.suffix == ".json" and _is_export(file)]
+def _jsons(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted(path.glob("*.json"))
+    return [file for file in files if file.suffix == ".json" and file.is_file()]
 
 
 def _is_export(file: Path) -> bool:

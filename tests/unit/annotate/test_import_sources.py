@@ -449,6 +449,21 @@ def test_a_strange_export_is_no_traceback(tasks: Any, tmp_path: Path) -> None:
         export_folder(put(tmp_path / "a.json", coco()), tmp_path / "o", format="labelstudio")
 
 
+def test_every_file_of_a_label_studio_folder_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = [region("polygon", "ram:head", "a", points=[[0, 0], [50, 0], [50, 50]])]
+    for number in range(23):
+        exported(tmp_path / "in", [task(1, drawn(bare))], f"day-{number:02}.json")
+    put(tmp_path / "in" / "notes.json", "{}")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert len(told["splits"]) == 23
+    assert "passed over: notes.json" in caplog.text
+    put(tmp_path / "other" / "notes.json", "{}")
+    with pytest.raises(NotFoundError, match="no export of Label Studio"):
+        import_folder(tmp_path / "other", tmp_path / "o", format="labelstudio")
+
+
 # --- labelme and CVAT
 
 
