@@ -136,6 +136,17 @@ def test_of_two_at_once_the_first_to_end_has_the_folder(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
+@pytest.mark.parametrize("name", ["", " ", "animal:bird"])
+def test_an_object_without_a_name_or_with_a_colon_is_refused(name: str, tmp_path: Path) -> None:
+    file = put(tmp_path / "in" / "train.json", coco("a.png"))
+    with pytest.raises(ConfigError, match="no name of an object"):
+        import_folder(file, tmp_path / "out", object=name)
+    table = put(tmp_path / "t.csv", "category,object,part\nram:head,animal:bird,head\n")
+    with pytest.raises(SchemaError, match="'animal:bird'"):
+        import_folder(file, tmp_path / "out", names=table)
+    assert not (tmp_path / "out").exists()
+
+
 # --- pictures of an import
 
 
