@@ -2,20 +2,26 @@
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from annotate.formats import Source
-from partlab.errors import SchemaError
+from annotate.renaming import of_object
 from partlab.masks import Rle, area, bbox
-from partlab.parts import split_name
-from partlab.schema import Annotation, Category, Dataset, Discard, Image
+from partlab.objects import parts_only, without_object
+from partlab.parts import folded
+from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
 
 log = logging.getLogger(__name__)
 
 
 class Gathered:
-    """Images, masks and part categories so far, and what was not read."""
+    """Images, masks and categories so far, and what was not read.
+
+    A category is a label as the file has it, as in a COCO file of names alone: what it is a part
+    of is decided for all formats alike (`partlab.objects`, `annotate.formats.table`).
+    """
 
     def __init__(self, source: Source, what: str) -> None:
         self.source, self.what = source, what
@@ -26,32 +32,28 @@ class Gathered:
         self._categories: dict[tuple[str, str], Category] = {}
 
     def image(self, file_name: str, size: tuple[int, int], **ours: Any) -> Image:
-        """A new image of `size` (width, height), of the source's object if it has one."""
-        ours = {"object": self.source.object, **ours} if self.source.object else ours
+        """A new image of `size` (width, height)."""
         self.images.append(Image.new(len(self.images) + 1, file_name, size, **ours))
         return self.images[-1]
 
     def mask(self, image: Image, label: str, rle: Rle, **ours: Any) -> None:
-        """A new mask of the part that `label` names; `object` may say whose part it is."""
-        category = self._category(label, ours.pop("object", None))
+        """A new mask of what `label` names; `object` may say whose part it is."""
+        category = self._category(label.strip(), ours.pop("object", None) or "")
         known = {"bbox": bbox(rle), "area": area(rle), **ours}
         new = len(self.annotations) + 1
         self.annotations.append(Annotation.new(new, image.id, category.id, rle, **known))
 
-    def _category(self, label: str, stated: str | None) -> Category:
-        owner, part = split_name(label) if ":" in label else ("", label)
-        owner = owner or self.source.object or stated or ""
-        if not owner or not part:
-            raise SchemaError(
-                f"{self.source.path}: the label {label!r} does not say whose part it is",
-                hint="say it for all with --object NAME, or write labels as object:part",
-            )
-        new = Category.new(len(self._categories) + 1, owner, part)
-        return self._categories.setdefault((owner, part), new)
+    def _category(self, label: str, stated: str) -> Category:
+        stated = "" if ":" in label else stated
+        raw: Raw = {"id": len(self._categories) + 1, "name": label}
+        raw |= {"supercategory": stated} if stated else {}
+        if stated and folded(stated) == folded(label):
+            raw[OURS] = {"whole_object": True}
+        return self._categories.setdefault((stated, label), Category(raw))
 
     def dataset(self, file: Path, images_at: Path) -> Dataset:
         """All of it, as if read from `file`, pictures under `images_at`."""
-        return Dataset(
+        gathered = Dataset(
             self.images,
             self.annotations,
             list(self._categories.values()),
@@ -60,6 +62,15 @@ class Gathered:
             image_root=images_at,
             top={"info": {"description": f"imported from {self.what}"}},
         )
+        return self._with_object(parts_only(gathered))
+
+    def _with_object(self, data: Dataset) -> Dataset:
+        """Where all labels are parts of the source's object, its images show that one."""
+        owner, alone = self.source.object, without_object(data.categories)
+        if not owner or self.source.names or len(alone) < len(data.categories):
+            return data
+        images = [i if i.object is not None else of_object(i, owner) for i in data.images]
+        return replace(data, images=images)
 
     def say(self) -> None:
         """Warn of what was not read."""

@@ -50,7 +50,7 @@ class LabelmeLayout(ReadOnly):
         gathered.say()
         root = source.images or (source.path.parent if source.path.is_file() else source.path)
         name = source.path.stem if source.path.is_file() else source.path.resolve().name
-        return {name: gathered.dataset(root, root)}
+        return {name: gathered.dataset(source.path, root)}
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -131,7 +131,7 @@ class _Reader:
     def _image(
         self, position: int, task: _Raw, name: str, size: tuple[int, int], data: _Raw
     ) -> Image:
-        owner = self.source.object or data.get("object")
+        owner = data.get("object")
         ours = {"object": owner} if owner and isinstance(owner, str) else {}
         image = self.gathered.image(name, size, **ours)
         self.gathered.images[-1] = image.changed(id=task["id"] if self.numbered else position)

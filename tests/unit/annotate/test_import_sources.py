@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from annotate.convert import export_folder, import_folder
+from annotate.convert import export_folder, import_folder, propose_names
 from annotate.fix import fix_folder
-from annotate.formats import archive, get_format, guess_format
+from annotate.formats import Source, archive, get_format, guess_format
 from annotate.formats.pictures import Pictures
 from annotate.split import write_splits
 from annotate.studio.codec import encode_brush
@@ -381,7 +381,9 @@ def test_whose_parts_they_are(tmp_path: Path) -> None:
     import_folder(file, tmp_path / "out")
     assert read_dataset(tmp_path / "out").names == ("ram:head",)
     file = exported(tmp_path / "b", [task(1, drawn(bare))])
-    with pytest.raises(SchemaError, match="does not say whose part it is") as caught:
+    with pytest.raises(
+        SchemaError, match="do not say which object they are a part of: head"
+    ) as caught:
         import_folder(file, tmp_path / "out2")
     assert "--object" in str(caught.value.hint)
     said = task(1, drawn(bare))
@@ -514,6 +516,67 @@ def test_labelme(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "1 shapes of the kind circle, 2 shapes that cannot be drawn" in caplog.text
     one = import_folder(tmp_path / "in" / "b" / "a.json", tmp_path / "one")
     assert list(one["splits"]) == ["a"]
+
+
+FORMATS = ["labelme", "cvat", "labelstudio"]
+POINTS = [[0, 0], [50, 0], [50, 50]]
+
+
+def labelled(folder: Path, format: str, *labels: str) -> Path:
+    """One picture with a triangle of each label, as the format has it."""
+    if format == "labelme":
+        shapes = [{"label": label, "points": POINTS} for label in labels]
+        record = {"shapes": shapes, "imageWidth": WIDTH, "imageHeight": HEIGHT}
+        put(folder / "a.json", json.dumps({**record, "imagePath": "a.png"}))
+    elif format == "cvat":
+        drawn_as = "".join(f"<polygon label='{x}' points='0,0;50,0;50,50'/>" for x in labels)
+        size = f"width='{WIDTH}' height='{HEIGHT}'"
+        xml = f"<annotations><image name='a.png' {size}>{drawn_as}</image></annotations>"
+        put(folder / "annotations.xml", xml)
+    else:
+        items = [region("polygon", x, x, points=POINTS) for x in labels]
+        exported(folder, [task(1, drawn(items))])
+    return folder
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_labels_are_categories_like_any_other(
+    format: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = labelled(tmp_path / "in", format, "head", "_background_")
+    rows = propose_names(Source(source), format)
+    assert [row["category"] for row in rows] == ["head"]
+    table = put(tmp_path / "t.csv", "category,object,part\nhead,ram,muzzle\n")
+    import_folder(source, tmp_path / "named", format=format, names=table)
+    assert read_dataset(tmp_path / "named").names == ("ram:muzzle",)
+    import_folder(source, tmp_path / "out", format=format, object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert (data.names, len(data.annotations), data.images[0].object) == (("ram:head",), 1, "ram")
+    assert "1 masks of the background are left out" in caplog.text
+    with pytest.raises(SchemaError, match="do not say which object"):
+        import_folder(source, tmp_path / "refused", format=format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_label_of_the_whole_object_and_labels_of_several(format: str, tmp_path: Path) -> None:
+    source = labelled(tmp_path / "whole", format, "bird", "bird:head")
+    import_folder(source, tmp_path / "a", format=format)
+    assert read_dataset(tmp_path / "a").names == ("bird:bird", "bird:head")
+    source = labelled(tmp_path / "several", format, "cat:ear", "head")
+    import_folder(source, tmp_path / "b", format=format, object="ram")
+    data = read_dataset(tmp_path / "b")
+    assert (data.names, data.images[0].object) == (("cat:ear", "ram:head"), None)
+
+
+def test_images_follow_an_object_that_is_renamed(tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", "labelstudio", "head")
+    (file,) = source.iterdir()
+    tasks = json.loads(file.read_text())
+    tasks[0]["data"]["object"] = "cat"
+    file.write_text(json.dumps(tasks))
+    import_folder(source, tmp_path / "out", object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert (data.names, data.images[0].object) == (("ram:head",), "ram")
 
 
 def shapes_mask(out: io.BytesIO) -> str:
