@@ -15,6 +15,8 @@ from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, 
 
 log = logging.getLogger(__name__)
 
+_MOST = 1 << 31  # pixels of a side
+
 
 class Gathered:
     """Images, masks and categories so far, and what was not read.
@@ -29,6 +31,7 @@ class Gathered:
         self.annotations: list[Annotation] = []
         self.discards: list[Discard] = []
         self.passed = Counter[str]()
+        self.broken: list[Raw] = []
         self._categories: dict[tuple[str, str], Category] = {}
 
     def image(self, file_name: str, size: tuple[int, int], **ours: Any) -> Image:
@@ -37,11 +40,28 @@ class Gathered:
         return self.images[-1]
 
     def mask(self, image: Image, label: str, rle: Rle, **ours: Any) -> None:
-        """A new mask of what `label` names; `object` may say whose part it is."""
+        """A new mask of what `label` names; `object` may say whose part it is.
+
+        Without a label it is set aside: nobody knows what it shows.
+        """
+        if not label.strip():
+            self.passed["shapes without a label"] += 1
+            self.set_aside(image, label, "has no label")
+            return
         category = self._category(label.strip(), ours.pop("object", None) or "")
         known = {"bbox": bbox(rle), "area": area(rle), **ours}
         new = len(self.annotations) + 1
         self.annotations.append(Annotation.new(new, image.id, category.id, rle, **known))
+
+    def set_aside(self, image: Image, label: str, reason: str) -> None:
+        """Keep in mind that something is drawn in the image which no mask shows.
+
+        The image counts as incomplete (`Dataset.incomplete`): its rest is not background.
+        """
+        position = len(self.annotations) + len(self.broken)
+        record = {"image_id": image.id, "label": printable(label)}
+        entry = {"list": "annotations", "position": position, "reason": printable(reason)}
+        self.broken.append({**entry, "record": record})
 
     def _category(self, label: str, stated: str) -> Category:
         stated = "" if ":" in label else stated
@@ -53,6 +73,8 @@ class Gathered:
 
     def dataset(self, file: Path, images_at: Path) -> Dataset:
         """All of it, as if read from `file`, pictures under `images_at`."""
+        top: Raw = {"info": {"description": f"imported from {self.what}"}}
+        top |= {OURS: {"broken": self.broken}} if self.broken else {}
         gathered = Dataset(
             self.images,
             self.annotations,
@@ -60,7 +82,7 @@ class Gathered:
             discards=self.discards,
             path=file,
             image_root=images_at,
-            top={"info": {"description": f"imported from {self.what}"}},
+            top=top,
         )
         return self._with_object(parts_only(gathered))
 
@@ -77,3 +99,13 @@ class Gathered:
         listed = [f"{count} {what}" for what, count in self.passed.items() if count]
         if listed:
             log.warning("%s: not read: %s", self.source.path, ", ".join(listed))
+
+
+def printable(text: str) -> str:
+    """The text, lone surrogates (which no file can hold) written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
+def possible(width: int, height: int) -> bool:
+    """Whether a picture can have this size in pixels."""
+    return min(width, height) > 0 and max(width, height) < _MOST

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.formats import Source
-from annotate.formats.gather import Gathered
+from annotate.formats.gather import Gathered, possible, printable
 from annotate.formats.readonly import ReadOnly
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json
@@ -100,10 +100,7 @@ class _Reader:
         annotation = self._annotation(task)
         if annotation is None:
             return
-        result = annotation.get("result")
-        items = (
-            [item for item in result if isinstance(item, dict)] if isinstance(result, list) else []
-        )
+        items = _records(annotation.get("result"))
         size = _size(items) or _size_of(finder.find(name).path)
         if size is None:
             passed["tasks without a region whose picture is not there either"] += 1
@@ -116,13 +113,9 @@ class _Reader:
         passed = self.gathered.passed
         if "annotations" not in task and "completions" not in task:
             return _short(task)
-        listed = [
-            a
-            for a in task.get("annotations") or task.get("completions") or ()
-            if isinstance(a, dict)
-        ]
+        listed = _records(task.get("annotations") or task.get("completions"))
         drawn = [a for a in listed if not a.get("was_cancelled")]
-        passed["predictions"] += len(task.get("predictions") or [])
+        passed["predictions"] += len(_records(task.get("predictions")))
         passed["cancelled annotations"] += len(listed) - len(drawn)
         passed["tasks without an annotation"] += not drawn
         passed["earlier annotations of the same task"] += max(len(drawn) - 1, 0)
@@ -141,7 +134,8 @@ class _Reader:
         from annotate.studio.regions import read_result
         from annotate.vocabulary.model import ObjectParts, Part
 
-        labels = dict.fromkeys(label for item in items for label in _labels(item))
+        named = dict.fromkeys(label for item in items for label in _labels(item))
+        labels = [label for label in named if printable(label) == label]  # others are no text
         parts = ObjectParts(
             name="the export", parts=tuple(Part(id=label, name=label) for label in labels)
         )
@@ -157,12 +151,22 @@ class _Reader:
                 self.gathered.mask(image, mask.part, mask.rle, **ours)
 
     def _pass_over(self, image: Image, group: list[_Raw], why: str) -> None:
+        from annotate.studio.shapes import geometry_of
+
         kinds = {str(item.get("type", "")).removesuffix("labels") for item in group}
         labels = ", ".join(dict.fromkeys(label for item in group for label in _labels(item)))
         what = f"{'/'.join(sorted(kinds)) or 'unknown'} regions"
         self.gathered.passed[what] += 1
+        if labels or any(
+            isinstance(v := item.get("value"), dict) and geometry_of(v) for item in group
+        ):
+            self.gathered.set_aside(image, labels, why)
         about = f" ({labels})" if labels else ""
         log.info("%s: %s%s: %s", self.file, image.file_name, about, why)
+
+
+def _records(listed: Any) -> list[_Raw]:
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _picture_of(data: _Raw) -> str:
@@ -215,7 +219,7 @@ def _size(items: list[_Raw]) -> tuple[int, int] | None:
     """(width, height) of the picture as Label Studio showed it, if a region says it."""
     for item in items:
         width, height = item.get("original_width"), item.get("original_height")
-        if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        if isinstance(width, int) and isinstance(height, int) and possible(width, height):
             return width, height
     return None
 

@@ -568,6 +568,65 @@ def test_a_label_of_the_whole_object_and_labels_of_several(format: str, tmp_path
     assert (data.names, data.images[0].object) == (("cat:ear", "ram:head"), None)
 
 
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_image_with_something_that_is_not_read_is_incomplete(
+    format: str, tmp_path: Path
+) -> None:
+    source = labelled(tmp_path / "in", format, "ram:head", "ram:leg")
+    (file,) = source.iterdir()
+    bad = {
+        "labelme": ('"label": "ram:leg"', '"shape_type": "circle", "label": "ram:leg"'),
+        "cvat": ("<polygon label='ram:leg' points='", "<polygon label='ram:leg' points='x"),
+        "labelstudio": ('["ram:leg"]', '["ram:leg", "ram:tail"]'),
+    }
+    assert bad[format][0] in file.read_text()
+    file.write_text(file.read_text().replace(*bad[format]))
+    told = import_folder(source, tmp_path / "out", format=format)
+    name = next(iter(told["splits"]))
+    assert told["splits"][name]["broken"] == 1
+    data = read_dataset(tmp_path / "out")
+    assert len(data.annotations) == 1
+    assert list(data.incomplete) == [data.images[0].id]
+    assert "ram:leg" in data.broken[0]["record"]["label"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_shape_without_a_label_is_set_aside(format: str, tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", format, "head", "")
+    import_folder(source, tmp_path / "out", format=format, object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert data.names == ("ram:head",)
+    assert list(data.incomplete) == [data.images[0].id]
+
+
+@pytest.mark.parametrize("key", ["annotations", "predictions"])
+def test_a_number_in_place_of_a_list_is_no_traceback(key: str, tmp_path: Path) -> None:
+    strange = {**task(1, drawn(regions()[:1])), key: -1}
+    put(tmp_path / "in" / "e97d4731-a.png", picture())
+    told = import_folder(exported(tmp_path / "in", [strange]), tmp_path / "out", object="ram")
+    assert told["splits"]["project-1"]["annotations"] == (key == "predictions")
+
+
+def test_a_label_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    for format in ("labelme", "labelstudio"):
+        source = labelled(tmp_path / format, format, "ram:head", "ram:\ud800")
+        import_folder(source, tmp_path / f"{format}-out", format=format)
+    data = read_dataset(tmp_path / "labelstudio-out")
+    assert (data.names, list(data.incomplete)) == (("ram:head",), [1])
+
+
+def test_odd_records_of_labelme_are_no_traceback(tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", "labelme", "ram:head")
+    record = json.loads((source / "a.json").read_text())
+    mask = {"label": "ram:leg", "shape_type": "mask", "points": {}, "mask": ""}
+    record["shapes"] += [mask, 1, {**mask, "points": 1}]
+    put(source / "a.json", json.dumps(record))
+    put(source / "b.json", json.dumps({**record, "imageHeight": 10**30}))
+    told = import_folder(source, tmp_path / "out")
+    assert told["splits"]["in"]["images"] == 1
+    assert told["splits"]["in"]["broken"] == 3
+
+
 def test_images_follow_an_object_that_is_renamed(tmp_path: Path) -> None:
     source = labelled(tmp_path / "in", "labelstudio", "head")
     (file,) = source.iterdir()
