@@ -296,6 +296,24 @@ def test_what_is_wrong_in_a_zip_is_said_of_the_zip(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_what_is_logged_of_a_zip_names_the_zip(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = json.loads(coco("a.png"))
+    data["annotations"].append(1)
+    (tmp_path / "new").mkdir()
+    path = zipped(tmp_path / "a.zip", {"my set/result.json": json.dumps(data)})
+    import_folder(path, tmp_path / "new" / "out")
+    assert f"{path}/my set/result.json: records that cannot be read" in caplog.text
+    assert str(tmp_path / "new" / ".out") not in caplog.text
+    data["categories"] = [{"id": 1, "name": "head"}]
+    zipped(path, {"my set/result.json": json.dumps(data)})
+    with pytest.raises(SchemaError) as caught:
+        import_folder(path, tmp_path / "new" / "two")
+    assert f"partlab data import {path} --object NAME" in str(caught.value.hint)
+
+
 def test_other_commands_say_that_it_is_a_zip(tmp_path: Path) -> None:
     path = zipped(tmp_path / "annotations.json", {"result.json": coco()})
     with pytest.raises(SchemaError, match="is a zip archive") as caught:
