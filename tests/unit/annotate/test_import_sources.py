@@ -656,6 +656,14 @@ def test_images_follow_an_object_that_is_renamed(tmp_path: Path) -> None:
     assert (data.names, data.images[0].object) == (("ram:head",), "ram")
 
 
+def test_images_of_a_coco_file_follow_too(tmp_path: Path) -> None:
+    data = json.loads(coco("a.png"))
+    data["images"][0]["partlab"] = {"object": "ram"}
+    file = put(tmp_path / "in" / "train.json", json.dumps(data))
+    import_folder(file, tmp_path / "out", object="sheep")
+    assert read_dataset(tmp_path / "out").images[0].object == "sheep"
+
+
 def shapes_mask(out: io.BytesIO) -> str:
     return base64.b64encode(out.getvalue()).decode()
 
