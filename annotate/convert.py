@@ -96,6 +96,8 @@ def _opened(source: Source, *, near: Path) -> Iterator[Source]:
 def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Dataset]]:
     """The format's name and the data sets by split, named and united as the source says."""
     _require(source.path, source.images, source.names)
+    if source.object is not None:
+        _require_object_name(source.object)
     name = format or guess_format(source.path)
     layout = get_format(name)
     numbers = getattr(layout, "numbers_only", False)
@@ -111,6 +113,14 @@ def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Data
         table = read_table(source.names)
     found = named(layout.read(source), object=source.object, table=table)
     return name, {split: united(d) if source.unite else d for split, d in found.items()}
+
+
+def _require_object_name(name: str) -> None:
+    if not name.strip() or ":" in name:
+        raise ConfigError(
+            f"--object is {name!r}, which is no name of an object",
+            hint="it is one word or several, without a colon: a colon separates object and part",
+        )
 
 
 def _say_shared(found: dict[str, Dataset]) -> None:

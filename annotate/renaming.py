@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from partlab.objects import name_key
-from partlab.schema import Category, Dataset, Image
+from partlab.schema import OURS, Category, Dataset, Image
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +62,16 @@ def _of_new_objects(images: Sequence[Image], new: Mapping[Name, Name]) -> list[I
         moved.setdefault(old, set()).add(owner)
     only = {old: next(iter(owners)) for old, owners in moved.items() if len(owners) == 1}
     return [
-        image.changed(object=only[image.object])
-        if image.object in only and only[image.object] != image.object
+        of_object(image, only[image.object])
+        if isinstance(image.object, str) and only.get(image.object, image.object) != image.object
         else image
         for image in images
     ]
+
+
+def of_object(image: Image, owner: str) -> Image:
+    """The image, stating that it shows this object."""
+    return Image({**image.raw, OURS: {**image.raw.get(OURS, {}), "object": owner}})
 
 
 def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> dict[str, dict[str, str]]:

@@ -71,7 +71,8 @@ def require_objects(dataset: Dataset) -> None:
             f"{_where(dataset)}: {which} do not say which object they are a part of: "
             f"{_named(found)}",
             hint=f"say it once: partlab data import {_where(dataset)} --object NAME --out OUT; "
-            "for several objects, --dry-run > map.csv writes a table to edit and pass with --names",
+            f"for several objects, partlab data import {_where(dataset)} --dry-run > map.csv "
+            "writes a table to edit and pass with --names",
         )
 
 

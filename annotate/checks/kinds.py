@@ -76,7 +76,8 @@ KINDS = _kinds(
         "no_object",
         ERROR,
         "categories do not say which object they are a part of",
-        "say it once: partlab data import DATA --object NAME --out OUT, or --names TABLE",
+        "say it once: partlab data import DATA --object NAME --out OUT; for several objects, "
+        "partlab data import DATA --dry-run > map.csv writes a table to edit and pass with --names",
     ),
     ("duplicate_file_name", ERROR, "two images name the same file", "keep one of the records"),
     ("unknown_image", ERROR, "an annotation belongs to no image", _RELINK),

@@ -4,6 +4,7 @@ Archives come from Label Studio, CVAT and Roboflow, from Windows and macOS. Noth
 outside the folder, links are never made, and what would fill the disk is refused beforehand.
 """
 
+import logging
 import lzma
 import shutil
 import stat
@@ -12,6 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from partlab.errors import PartlabError, SchemaError
 from partlab.folders import scratch_beside
@@ -42,14 +44,44 @@ def unpacked(path: Path, *, near: Path) -> Iterator[Path]:
     """
     folder = scratch_beside(near)
     try:
-        _unpack(path, folder)
-        yield _inner(folder)
+        with _logged_as(path, folder):
+            _unpack(path, folder)
+            yield _inner(folder)
     except PartlabError as error:  # the person knows the archive, not where it was unpacked
         error.message = error.message.replace(str(folder), str(path))
         error.args = (error.message,)
+        error.hint = error.hint and _of_archive(error.hint, path, folder)
         raise
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _logged_as(path: Path, folder: Path) -> Iterator[None]:
+    """Log lines name what is in the folder as what is in the archive."""
+    made = logging.getLogRecordFactory()
+
+    def renamed(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = made(*args, **kwargs)
+        with suppress(TypeError, ValueError):  # not our line to mend
+            if str(folder) in (message := record.getMessage()):
+                record.msg, record.args = message.replace(str(folder), str(path)), ()
+        return record
+
+    logging.setLogRecordFactory(renamed)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(made)
+
+
+def _of_archive(hint: str, path: Path, folder: Path) -> str:
+    """The hint with the archive itself for any file in it: a command can name nothing else."""
+    if str(folder) not in hint:
+        return hint
+    for inside in sorted(map(str, folder.rglob("*")), key=len, reverse=True):
+        hint = hint.replace(inside, str(path))
+    return hint.replace(str(folder), str(path))
 
 
 def _unpack(path: Path, folder: Path) -> None:

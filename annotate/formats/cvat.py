@@ -14,7 +14,7 @@ import numpy as np
 
 from annotate.formats import Source
 from annotate.formats.foreign import recognise
-from annotate.formats.gather import Gathered
+from annotate.formats.gather import Gathered, possible
 from annotate.formats.readonly import ReadOnly
 from partlab.errors import MaskError, NotFoundError, SchemaError
 from partlab.layouts import image_root
@@ -71,6 +71,8 @@ def _read(element: ElementTree.Element, gathered: Gathered, root: Path) -> None:
     try:
         size = int(element.get("width", "")), int(element.get("height", ""))
     except ValueError:
+        size = 0, 0
+    if not possible(*size):
         gathered.passed["images without a size"] += 1
         return
     inside = subset and (root / subset / name).is_file()
@@ -80,12 +82,14 @@ def _read(element: ElementTree.Element, gathered: Gathered, root: Path) -> None:
             continue
         try:
             rle = _rle(shape.tag, shape.attrib, *size)
-        except (KeyError, ValueError, MaskError) as error:
+        except (KeyError, ValueError, OverflowError, MaskError) as error:
             gathered.passed["elements that cannot be drawn"] += 1
+            gathered.set_aside(image, shape.get("label", ""), f"cannot be drawn: {error!r}")
             log.warning("image %s: a %s cannot be drawn: %s", name, shape.tag, error)
             continue
         if rle is None:
             gathered.passed[f"elements of the kind {shape.tag}"] += 1
+            gathered.set_aside(image, shape.get("label", ""), f"is of the kind {shape.tag}")
             continue
         group = shape.get("group_id", "")
         ours = {"object_id": int(group)} if group.isdecimal() and int(group) else {}

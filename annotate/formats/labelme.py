@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 
 from annotate.formats import Source
 from annotate.formats.foreign import recognise
-from annotate.formats.gather import Gathered
+from annotate.formats.gather import Gathered, possible, printable
 from annotate.formats.readonly import ReadOnly
 from partlab.errors import MaskError, NotFoundError
 from partlab.files import read_json
@@ -27,6 +27,11 @@ from partlab.progress import track
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
+
+_FAULTS = (
+    *(LookupError, TypeError, ValueError, OverflowError, AttributeError),
+    *(MaskError, OSError, binascii.Error),
+)
 
 
 class LabelmeLayout(ReadOnly):
@@ -50,7 +55,7 @@ class LabelmeLayout(ReadOnly):
         gathered.say()
         root = source.images or (source.path.parent if source.path.is_file() else source.path)
         name = source.path.stem if source.path.is_file() else source.path.resolve().name
-        return {name: gathered.dataset(root, root)}
+        return {name: gathered.dataset(source.path, root)}
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -71,14 +76,18 @@ def _read(file: Path, gathered: Gathered) -> None:
     below = file.parent.relative_to(_top(gathered.source.path))
     image = gathered.image((below / stated).as_posix(), size)
     for position, shape in enumerate(shapes or []):
+        label = printable(str(shape.get("label") or "")) if isinstance(shape, dict) else ""
         try:
-            label, rle = str(shape["label"]), _rle(shape, *size)
-        except (KeyError, TypeError, ValueError, MaskError, OSError, binascii.Error) as error:
+            rle = _rle(shape, *size)
+        except _FAULTS as error:
             gathered.passed["shapes that cannot be drawn"] += 1
+            gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
             log.warning("%s: shape %d: %s", file, position, error)
             continue
         if rle is None:
-            gathered.passed[f"shapes of the kind {shape.get('shape_type')}"] += 1
+            kind = f"of the kind {shape.get('shape_type')}"
+            gathered.passed[f"shapes {kind}"] += 1
+            gathered.set_aside(image, label, f"is {kind}")
             continue
         group = shape.get("group_id")
         ours = {"object_id": group} if isinstance(group, int) else {}
@@ -91,9 +100,9 @@ def _top(path: Path) -> Path:
 
 def _size(record: Raw) -> tuple[int, int] | None:
     width, height = record.get("imageWidth"), record.get("imageHeight")
-    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
+    if not isinstance(width, int) or not isinstance(height, int):
         return None
-    return width, height
+    return (width, height) if possible(width, height) else None
 
 
 def _rle(shape: dict[str, Any], width: int, height: int) -> Rle | None:

@@ -11,7 +11,7 @@ part; reading makes one layer of each id. PNG has no 32-bit grey: up to 65,535 p
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -273,8 +273,50 @@ def _read_names(path: Path) -> Raw:
     found = read_records({"categories": raws})
     if found.broken:
         raise SchemaError(f"{path}: {found.first_fault}")
-    ours = table.get(OURS) or {}
-    return {**ours, "categories": found.categories}
+    return {**_ours_of(table, path), "categories": found.categories}
+
+
+def _ours_of(table: Raw, path: Path) -> Raw:
+    """What `parts.json` says beside its categories; null is nothing said."""
+    ours = table.get(OURS)
+    if ours is not None and not isinstance(ours, dict):
+        raise SchemaError(f"{path}: {OURS!r} is not an object")
+    said = {key: value for key, value in (ours or {}).items() if value is not None}
+    for key, (fits, form) in _FORMS.items():
+        if key in said and not fits(said[key]):
+            raise SchemaError(
+                f"{path}: {key!r} under {OURS!r} is not {form}",
+                hint="correct it, or take it away",
+            )
+    return said
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(one, str) for one in value.values())
+
+
+def _discards(value: Any) -> bool:
+    return isinstance(value, list) and all(
+        isinstance(one, dict)
+        and isinstance(one.get("file_name"), str)
+        and isinstance(one.get(OURS, {}), dict)
+        for one in value
+    )
+
+
+_FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "folders": (_texts, "an object of folder: object"),
+    "inclusions": (
+        lambda value: isinstance(value, dict) and all(map(_texts, value.values())),
+        "an object of object: {inner: outer}",
+    ),
+    "discards": (_discards, "a list of records with a file_name"),
+    "background": (
+        lambda value: isinstance(value, list) and all(type(one) is int for one in value),
+        "a list of numbers",
+    ),
+    "ignore": (lambda value: type(value) is int, "a number"),
+}
 
 
 def _plain_category(position: int, name: str, part: str) -> Raw:

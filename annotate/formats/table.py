@@ -28,7 +28,8 @@ def read_table(path: Path) -> dict[str, Name]:
 
     Raises:
         NotFoundError: there is no such file.
-        SchemaError: it is no table of these columns, or names a category twice.
+        SchemaError: it is no table of these columns, names a category twice, or an object with
+            a colon.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -46,6 +47,12 @@ def read_table(path: Path) -> dict[str, Name]:
     found: dict[str, Name] = {}
     for row in rows:
         key, owner, part = ((row[name] or "").strip() for name in _COLUMNS)
+        if ":" in owner:
+            raise SchemaError(
+                f"{path} names the object {owner!r} for the category {key!r}: a colon separates "
+                "object and part",
+                hint="write the object without a colon",
+            )
         if found.setdefault(key, (owner, part)) != (owner, part):
             raise SchemaError(f"{path} names the category {key!r} twice")
     return found

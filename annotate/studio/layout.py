@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.formats import Source
-from annotate.formats.gather import Gathered
+from annotate.formats.gather import Gathered, possible, printable
 from annotate.formats.readonly import ReadOnly
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json
@@ -25,6 +25,7 @@ from partlab.schema import Dataset, Image
 log = logging.getLogger(__name__)
 
 _HEAD = 1 << 16
+_GLANCE = 20  # files of a folder that are looked at to know its format
 _CONTROLS = ("annotation_id", "annotator", "lead_time")
 _MODEL = "model-assisted:label-studio"  # the export does not say which model suggested a region
 _Raw = dict[str, Any]
@@ -37,17 +38,25 @@ class LabelStudioLayout(ReadOnly):
 
     def fits(self, path: Path) -> bool:
         """A JSON list of tasks, or a folder that holds such files."""
-        return bool(_files(path))
+        return any(map(_is_export, _jsons(path)[:_GLANCE]))
 
     def read(self, source: Source) -> dict[str, Dataset]:
-        """One split for each file."""
-        files = _files(source.path) or [source.path]
+        """One split for each file; other JSON files of a folder are named, and passed over."""
+        if source.path.is_file():
+            return {source.path.stem: _Reader(source, source.path).read()}
+        exports = {file: _is_export(file) for file in _jsons(source.path)}
+        files = [file for file, fits in exports.items() if fits]
+        if not files:
+            raise NotFoundError(f"{source.path} has no export of Label Studio (*.json)")
+        if others := [file.name for file, fits in exports.items() if not fits]:
+            told = "%s: JSON files that are no export of Label Studio are passed over: %s"
+            log.warning(told, source.path, ", ".join(others))
         return {file.stem: _Reader(source, file).read() for file in files}
 
 
-def _files(path: Path) -> list[Path]:
-    files = [path] if path.is_file() else sorted(path.glob("*.json"))[:20]
-    return [file for file in files if file.suffix == ".json" and _is_export(file)]
+def _jsons(path: Path) -> list[Path]:
+    files = [path] if path.is_file() else sorted(path.glob("*.json"))
+    return [file for file in files if file.suffix == ".json" and file.is_file()]
 
 
 def _is_export(file: Path) -> bool:
@@ -91,10 +100,7 @@ class _Reader:
         annotation = self._annotation(task)
         if annotation is None:
             return
-        result = annotation.get("result")
-        items = (
-            [item for item in result if isinstance(item, dict)] if isinstance(result, list) else []
-        )
+        items = _records(annotation.get("result"))
         size = _size(items) or _size_of(finder.find(name).path)
         if size is None:
             passed["tasks without a region whose picture is not there either"] += 1
@@ -107,13 +113,9 @@ class _Reader:
         passed = self.gathered.passed
         if "annotations" not in task and "completions" not in task:
             return _short(task)
-        listed = [
-            a
-            for a in task.get("annotations") or task.get("completions") or ()
-            if isinstance(a, dict)
-        ]
+        listed = _records(task.get("annotations") or task.get("completions"))
         drawn = [a for a in listed if not a.get("was_cancelled")]
-        passed["predictions"] += len(task.get("predictions") or [])
+        passed["predictions"] += len(_records(task.get("predictions")))
         passed["cancelled annotations"] += len(listed) - len(drawn)
         passed["tasks without an annotation"] += not drawn
         passed["earlier annotations of the same task"] += max(len(drawn) - 1, 0)
@@ -122,7 +124,7 @@ class _Reader:
     def _image(
         self, position: int, task: _Raw, name: str, size: tuple[int, int], data: _Raw
     ) -> Image:
-        owner = self.source.object or data.get("object")
+        owner = data.get("object")
         ours = {"object": owner} if owner and isinstance(owner, str) else {}
         image = self.gathered.image(name, size, **ours)
         self.gathered.images[-1] = image.changed(id=task["id"] if self.numbered else position)
@@ -132,7 +134,8 @@ class _Reader:
         from annotate.studio.regions import read_result
         from annotate.vocabulary.model import ObjectParts, Part
 
-        labels = dict.fromkeys(label for item in items for label in _labels(item))
+        named = dict.fromkeys(label for item in items for label in _labels(item))
+        labels = [label for label in named if printable(label) == label]  # others are no text
         parts = ObjectParts(
             name="the export", parts=tuple(Part(id=label, name=label) for label in labels)
         )
@@ -148,12 +151,22 @@ class _Reader:
                 self.gathered.mask(image, mask.part, mask.rle, **ours)
 
     def _pass_over(self, image: Image, group: list[_Raw], why: str) -> None:
+        from annotate.studio.shapes import geometry_of
+
         kinds = {str(item.get("type", "")).removesuffix("labels") for item in group}
         labels = ", ".join(dict.fromkeys(label for item in group for label in _labels(item)))
         what = f"{'/'.join(sorted(kinds)) or 'unknown'} regions"
         self.gathered.passed[what] += 1
+        if labels or any(
+            isinstance(v := item.get("value"), dict) and geometry_of(v) for item in group
+        ):
+            self.gathered.set_aside(image, labels, why)
         about = f" ({labels})" if labels else ""
         log.info("%s: %s%s: %s", self.file, image.file_name, about, why)
+
+
+def _records(listed: Any) -> list[_Raw]:
+    return [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
 
 
 def _picture_of(data: _Raw) -> str:
@@ -206,7 +219,7 @@ def _size(items: list[_Raw]) -> tuple[int, int] | None:
     """(width, height) of the picture as Label Studio showed it, if a region says it."""
     for item in items:
         width, height = item.get("original_width"), item.get("original_height")
-        if isinstance(width, int) and isinstance(height, int) and min(width, height) > 0:
+        if isinstance(width, int) and isinstance(height, int) and possible(width, height):
             return width, height
     return None
 

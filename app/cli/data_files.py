@@ -27,7 +27,9 @@ def register(group: typer.Typer) -> None:
 
 def import_(
     source: Annotated[Path, typer.Argument(help="Folder, file or zip in another format.")],
-    out: Annotated[Path, typer.Option(help="New part data set folder.")],
+    out: Annotated[
+        Path | None, typer.Option(help="New part data set folder; with --dry-run not needed.")
+    ] = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +80,8 @@ def import_(
         if dry_run:
             rows = propose_names(about, format)
             return ui.emit({"names": rows}, as_csv(rows).rstrip())
+        if out is None:
+            raise ConfigError("--out is missing", hint="say where to write: --out FOLDER")
         told = import_source(about, out, format=format, pictures=Pictures(pictures), force=force)
         return ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
 

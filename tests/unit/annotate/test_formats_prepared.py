@@ -287,6 +287,34 @@ def test_a_bad_flag_is_reported(prepared: Path) -> None:
     assert broken["record"] == "x.JPEG maybe"
 
 
+@pytest.mark.parametrize(
+    "ours",
+    [
+        -1,
+        {"folders": [1]},
+        {"discards": [{"file_name": {}}]},
+        {"discards": 1},
+        {"background": {}},
+        {"inclusions": {"a": 1}},
+        {"ignore": {}},
+    ],
+)
+def test_a_strange_list_of_parts_is_one_sentence(ours: object, prepared: Path) -> None:
+    table = json.loads((prepared / "parts.json").read_text())
+    (prepared / "parts.json").write_text(json.dumps({**table, "partlab": ours}))
+    with pytest.raises(SchemaError, match=r"parts\.json: .* is not a"):
+        read(prepared)
+
+
+def test_null_in_the_list_of_parts_says_nothing(prepared: Path) -> None:
+    table = json.loads((prepared / "parts.json").read_text())
+    keys = ("folders", "discards", "background", "inclusions", "ignore")
+    (prepared / "parts.json").write_text(
+        json.dumps({**table, "partlab": dict.fromkeys(keys)}),
+    )
+    assert len(read(prepared).images) == 3
+
+
 @pytest.mark.parametrize("mode", ["L", "P", "1"])
 def test_8_bit_label_maps_are_read(mode: str, tmp_path: Path) -> None:
     picture = PillowImage.fromarray(

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from annotate.convert import export_folder, import_folder
+from annotate.convert import export_folder, import_folder, propose_names
 from annotate.fix import fix_folder
-from annotate.formats import archive, get_format, guess_format
+from annotate.formats import Source, archive, get_format, guess_format
 from annotate.formats.pictures import Pictures
 from annotate.split import write_splits
 from annotate.studio.codec import encode_brush
@@ -134,6 +134,17 @@ def test_of_two_at_once_the_first_to_end_has_the_folder(tmp_path: Path) -> None:
             slow.close()
     assert (tmp_path / "out" / "a.txt").read_text() == "early"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+@pytest.mark.parametrize("name", ["", " ", "animal:bird"])
+def test_an_object_without_a_name_or_with_a_colon_is_refused(name: str, tmp_path: Path) -> None:
+    file = put(tmp_path / "in" / "train.json", coco("a.png"))
+    with pytest.raises(ConfigError, match="no name of an object"):
+        import_folder(file, tmp_path / "out", object=name)
+    table = put(tmp_path / "t.csv", "category,object,part\nram:head,animal:bird,head\n")
+    with pytest.raises(SchemaError, match="'animal:bird'"):
+        import_folder(file, tmp_path / "out", names=table)
+    assert not (tmp_path / "out").exists()
 
 
 # --- pictures of an import
@@ -285,6 +296,24 @@ def test_what_is_wrong_in_a_zip_is_said_of_the_zip(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_what_is_logged_of_a_zip_names_the_zip(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    data = json.loads(coco("a.png"))
+    data["annotations"].append(1)
+    (tmp_path / "new").mkdir()
+    path = zipped(tmp_path / "a.zip", {"my set/result.json": json.dumps(data)})
+    import_folder(path, tmp_path / "new" / "out")
+    assert f"{path}/my set/result.json: records that cannot be read" in caplog.text
+    assert str(tmp_path / "new" / ".out") not in caplog.text
+    data["categories"] = [{"id": 1, "name": "head"}]
+    zipped(path, {"my set/result.json": json.dumps(data)})
+    with pytest.raises(SchemaError) as caught:
+        import_folder(path, tmp_path / "new" / "two")
+    assert f"partlab data import {path} --object NAME" in str(caught.value.hint)
+
+
 def test_other_commands_say_that_it_is_a_zip(tmp_path: Path) -> None:
     path = zipped(tmp_path / "annotations.json", {"result.json": coco()})
     with pytest.raises(SchemaError, match="is a zip archive") as caught:
@@ -370,7 +399,9 @@ def test_whose_parts_they_are(tmp_path: Path) -> None:
     import_folder(file, tmp_path / "out")
     assert read_dataset(tmp_path / "out").names == ("ram:head",)
     file = exported(tmp_path / "b", [task(1, drawn(bare))])
-    with pytest.raises(SchemaError, match="does not say whose part it is") as caught:
+    with pytest.raises(
+        SchemaError, match="do not say which object they are a part of: head"
+    ) as caught:
         import_folder(file, tmp_path / "out2")
     assert "--object" in str(caught.value.hint)
     said = task(1, drawn(bare))
@@ -449,6 +480,21 @@ def test_a_strange_export_is_no_traceback(tasks: Any, tmp_path: Path) -> None:
         export_folder(put(tmp_path / "a.json", coco()), tmp_path / "o", format="labelstudio")
 
 
+def test_every_file_of_a_label_studio_folder_is_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bare = [region("polygon", "ram:head", "a", points=[[0, 0], [50, 0], [50, 50]])]
+    for number in range(23):
+        exported(tmp_path / "in", [task(1, drawn(bare))], f"day-{number:02}.json")
+    put(tmp_path / "in" / "notes.json", "{}")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert len(told["splits"]) == 23
+    assert "passed over: notes.json" in caplog.text
+    put(tmp_path / "other" / "notes.json", "{}")
+    with pytest.raises(NotFoundError, match="no export of Label Studio"):
+        import_folder(tmp_path / "other", tmp_path / "o", format="labelstudio")
+
+
 # --- labelme and CVAT
 
 
@@ -488,6 +534,134 @@ def test_labelme(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert "1 shapes of the kind circle, 2 shapes that cannot be drawn" in caplog.text
     one = import_folder(tmp_path / "in" / "b" / "a.json", tmp_path / "one")
     assert list(one["splits"]) == ["a"]
+
+
+FORMATS = ["labelme", "cvat", "labelstudio"]
+POINTS = [[0, 0], [50, 0], [50, 50]]
+
+
+def labelled(folder: Path, format: str, *labels: str) -> Path:
+    """One picture with a triangle of each label, as the format has it."""
+    if format == "labelme":
+        shapes = [{"label": label, "points": POINTS} for label in labels]
+        record = {"shapes": shapes, "imageWidth": WIDTH, "imageHeight": HEIGHT}
+        put(folder / "a.json", json.dumps({**record, "imagePath": "a.png"}))
+    elif format == "cvat":
+        drawn_as = "".join(f"<polygon label='{x}' points='0,0;50,0;50,50'/>" for x in labels)
+        size = f"width='{WIDTH}' height='{HEIGHT}'"
+        xml = f"<annotations><image name='a.png' {size}>{drawn_as}</image></annotations>"
+        put(folder / "annotations.xml", xml)
+    else:
+        items = [region("polygon", x, x, points=POINTS) for x in labels]
+        exported(folder, [task(1, drawn(items))])
+    return folder
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_labels_are_categories_like_any_other(
+    format: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = labelled(tmp_path / "in", format, "head", "_background_")
+    rows = propose_names(Source(source), format)
+    assert [row["category"] for row in rows] == ["head"]
+    table = put(tmp_path / "t.csv", "category,object,part\nhead,ram,muzzle\n")
+    import_folder(source, tmp_path / "named", format=format, names=table)
+    assert read_dataset(tmp_path / "named").names == ("ram:muzzle",)
+    import_folder(source, tmp_path / "out", format=format, object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert (data.names, len(data.annotations), data.images[0].object) == (("ram:head",), 1, "ram")
+    assert "1 masks of the background are left out" in caplog.text
+    with pytest.raises(SchemaError, match="do not say which object"):
+        import_folder(source, tmp_path / "refused", format=format)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_label_of_the_whole_object_and_labels_of_several(format: str, tmp_path: Path) -> None:
+    source = labelled(tmp_path / "whole", format, "bird", "bird:head")
+    import_folder(source, tmp_path / "a", format=format)
+    assert read_dataset(tmp_path / "a").names == ("bird:bird", "bird:head")
+    source = labelled(tmp_path / "several", format, "cat:ear", "head")
+    import_folder(source, tmp_path / "b", format=format, object="ram")
+    data = read_dataset(tmp_path / "b")
+    assert (data.names, data.images[0].object) == (("cat:ear", "ram:head"), None)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_an_image_with_something_that_is_not_read_is_incomplete(
+    format: str, tmp_path: Path
+) -> None:
+    source = labelled(tmp_path / "in", format, "ram:head", "ram:leg")
+    (file,) = source.iterdir()
+    bad = {
+        "labelme": ('"label": "ram:leg"', '"shape_type": "circle", "label": "ram:leg"'),
+        "cvat": ("<polygon label='ram:leg' points='", "<polygon label='ram:leg' points='x"),
+        "labelstudio": ('["ram:leg"]', '["ram:leg", "ram:tail"]'),
+    }
+    assert bad[format][0] in file.read_text()
+    file.write_text(file.read_text().replace(*bad[format]))
+    told = import_folder(source, tmp_path / "out", format=format)
+    name = next(iter(told["splits"]))
+    assert told["splits"][name]["broken"] == 1
+    data = read_dataset(tmp_path / "out")
+    assert len(data.annotations) == 1
+    assert list(data.incomplete) == [data.images[0].id]
+    assert "ram:leg" in data.broken[0]["record"]["label"]
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_shape_without_a_label_is_set_aside(format: str, tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", format, "head", "")
+    import_folder(source, tmp_path / "out", format=format, object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert data.names == ("ram:head",)
+    assert list(data.incomplete) == [data.images[0].id]
+
+
+@pytest.mark.parametrize("key", ["annotations", "predictions"])
+def test_a_number_in_place_of_a_list_is_no_traceback(key: str, tmp_path: Path) -> None:
+    strange = {**task(1, drawn(regions()[:1])), key: -1}
+    put(tmp_path / "in" / "e97d4731-a.png", picture())
+    told = import_folder(exported(tmp_path / "in", [strange]), tmp_path / "out", object="ram")
+    assert told["splits"]["project-1"]["annotations"] == (key == "predictions")
+
+
+def test_a_label_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    for format in ("labelme", "labelstudio"):
+        source = labelled(tmp_path / format, format, "ram:head", "ram:\ud800")
+        import_folder(source, tmp_path / f"{format}-out", format=format)
+    data = read_dataset(tmp_path / "labelstudio-out")
+    assert (data.names, list(data.incomplete)) == (("ram:head",), [1])
+
+
+def test_odd_records_of_labelme_are_no_traceback(tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", "labelme", "ram:head")
+    record = json.loads((source / "a.json").read_text())
+    mask = {"label": "ram:leg", "shape_type": "mask", "points": {}, "mask": ""}
+    record["shapes"] += [mask, 1, {**mask, "points": 1}]
+    put(source / "a.json", json.dumps(record))
+    put(source / "b.json", json.dumps({**record, "imageHeight": 10**30}))
+    told = import_folder(source, tmp_path / "out")
+    assert told["splits"]["in"]["images"] == 1
+    assert told["splits"]["in"]["broken"] == 3
+
+
+def test_images_follow_an_object_that_is_renamed(tmp_path: Path) -> None:
+    source = labelled(tmp_path / "in", "labelstudio", "head")
+    (file,) = source.iterdir()
+    tasks = json.loads(file.read_text())
+    tasks[0]["data"]["object"] = "cat"
+    file.write_text(json.dumps(tasks))
+    import_folder(source, tmp_path / "out", object="ram")
+    data = read_dataset(tmp_path / "out")
+    assert (data.names, data.images[0].object) == (("ram:head",), "ram")
+
+
+def test_images_of_a_coco_file_follow_too(tmp_path: Path) -> None:
+    data = json.loads(coco("a.png"))
+    data["images"][0]["partlab"] = {"object": "ram"}
+    file = put(tmp_path / "in" / "train.json", json.dumps(data))
+    import_folder(file, tmp_path / "out", object="sheep")
+    assert read_dataset(tmp_path / "out").images[0].object == "sheep"
 
 
 def shapes_mask(out: io.BytesIO) -> str:

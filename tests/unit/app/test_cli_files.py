@@ -55,6 +55,26 @@ def test_check_groups_findings_and_ends_with_0_without_errors(world: Path) -> No
     assert "0 errors, 1 warnings" in result.stdout
 
 
+def test_a_table_is_written_without_an_out_folder(world: Path, tmp_path: Path) -> None:
+    result = run("import", world, "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.splitlines()[0] == "category,object,part,masks"
+    missing = run("import", world)
+    assert missing.exit_code == 2
+    assert "--out" in missing.stderr
+
+
+def test_the_hint_of_categories_without_object_is_a_command_that_works(world: Path) -> None:
+    file = world / "annotations" / "train.json"
+    data = json.loads(file.read_text())
+    data["categories"] = [{"id": 1, "name": "head"}, {"id": 2, "name": "wheel"}]
+    file.write_text(json.dumps(data))
+    told = json.loads(run("check", world, "--json").stdout)
+    hint = told["kinds"]["no_object"]["hint"]
+    assert "partlab data import DATA --dry-run > map.csv" in hint
+    assert "head,,head" in run("import", world, "--dry-run").stdout
+
+
 def test_check_ends_with_5_when_there_are_errors(world: Path) -> None:
     (world / "images" / "wagen.png").write_bytes(b"\xff\xd8\xff not a whole JPEG")
     result = run("check", world, "--json")
