@@ -19,7 +19,7 @@ from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
 from partlab.masks import from_segmentation
-from partlab.objects import name_key
+from partlab.objects import name_key, require_ids
 from partlab.parts import Inclusions, merged
 from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
@@ -48,7 +48,8 @@ def merge_folders(
     Raises:
         ConfigError: there is nothing to join.
         NotFoundError: no data set at one of the paths.
-        SchemaError: two data sets disagree about a category, an image or an inclusion.
+        SchemaError: two data sets disagree about a category, an image or an inclusion, or one
+            of them has an id that is two images.
         OutputExistsError: `out` holds files, and `force` is off.
     """
     paths = [Path(path) for path in sources]
@@ -108,6 +109,8 @@ class _Merge:
 
     def join(self, read: Sequence[tuple[str, str, Dataset]]) -> dict[str, Dataset]:
         """The joined data sets by split; all have the same categories."""
+        for _, _, data in read:
+            require_ids(data)
         named = [(split, where, self._spelled(data, where)) for split, where, data in read]
         inclusions = self._inclusions([(where, data) for _, where, data in named])
         for split, where, data in named:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from partlab.errors import SchemaError
 from partlab.parts import folded
-from partlab.schema import BACKGROUND, Category, Dataset
+from partlab.schema import BACKGROUND, Category, Dataset, Raw
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +89,30 @@ def require_names(dataset: Dataset) -> None:
             hint=f"make them one: partlab data import {_where(dataset)} --unite --out OUT; "
             "or give each its own name",
         )
+
+
+def require_ids(dataset: Dataset) -> None:
+    """Refuse a data set where an id is two images or two categories: whose masks are whose?
+
+    Raises:
+        SchemaError: there is such an id; both records are named.
+    """
+    images = ((image.id, image.file_name, image.raw) for image in dataset.images)
+    categories = ((one.id, one.name, one.raw) for one in dataset.categories)
+    for what, records in (("images", images), ("categories", categories)):
+        first: dict[int, tuple[str, Raw]] = {}
+        for id, name, raw in records:
+            before = first.setdefault(id, (name, raw))
+            if before[1] is raw:
+                continue
+            same = before[1] == raw
+            raise SchemaError(
+                f"{_where(dataset)}: the {what} {before[0]} and {name} share the id {id}, so it "
+                "is not known whose the masks of that id are",
+                hint=f"repair it: partlab data check {_where(dataset)} --fix OUT"
+                if same and what == "images"
+                else "give each its own id, in its masks too",
+            )
 
 
 def _where(dataset: Dataset) -> str:

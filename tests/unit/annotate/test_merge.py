@@ -182,3 +182,18 @@ def test_nothing_is_written_before_all_is_read(tmp_path: Path, ann: Path) -> Non
     assert not (tmp_path / "out").exists()
     with pytest.raises(OutputExistsError):
         merge_folders([ann, ben], ann, force=True)
+
+
+@pytest.mark.parametrize("again", ["images", "categories"])
+def test_an_id_that_is_two_records_is_refused(tmp_path: Path, ann: Path, again: str) -> None:
+    """Else all masks of the id would be those of the last one."""
+    ben = data_set(tmp_path / "ben", {"b1.png": 3, "b2.png": 4}, "cat:tail")
+    file = ben / "annotations" / "train.json"
+    loaded = json.loads(file.read_text())
+    other = {"file_name": "b3.png"} if again == "images" else {"name": "cat:paw"}
+    loaded[again].append({**loaded[again][0], **other})
+    file.write_text(json.dumps(loaded))
+    names = "b1.png and b3.png" if again == "images" else "cat:tail and cat:paw"
+    with pytest.raises(SchemaError, match=f"{again} {names} share the id 1"):
+        merge_folders([ann, ben], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
