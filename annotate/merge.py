@@ -89,6 +89,7 @@ class _Joined:
     annotations: list[Annotation] = field(default_factory=list)
     discards: list[Discard] = field(default_factory=list)
     broken: list[Raw] = field(default_factory=list)
+    dropped: list[Raw] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     at: dict[str, int] = field(default_factory=dict)  # file name -> position in `images`
     objects: int = 0  # highest object id so far
@@ -157,8 +158,8 @@ class _Merge:
             discard = discard.changed(file_name=files.get(discard.file_name, discard.file_name))
             if discard not in split.discards:
                 split.discards.append(discard)
-        for entry in data.broken:
-            split.broken.append({**_at_new_image(entry, positions, split), "from": where})
+        for entries, kept in ((data.broken, split.broken), (data.dropped, split.dropped)):
+            kept += [{**_at_new_image(entry, positions, split), "from": where} for entry in entries]
 
     def _image(
         self, split: _Joined, where: str, data: Dataset, image: Image, licenses: Mapping[int, int]
@@ -264,6 +265,7 @@ class _Merge:
     def _dataset(self, split: _Joined, inclusions: Inclusions) -> Dataset:
         ours: Raw = {"merged": split.sources}
         ours |= {"broken": split.broken} if split.broken else {}
+        ours |= {"dropped": split.dropped} if split.dropped else {}
         licenses = [{"id": id, **one} for id, one in enumerate(self.licenses, 1)]
         categories = [
             category.changed(id=new)

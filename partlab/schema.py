@@ -260,7 +260,13 @@ class Dataset:
     @property
     def broken(self) -> Sequence[Raw]:
         """Records set aside while reading: which list or file, reason, and the record itself."""
-        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken", [])
+        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken") or []
+        return found
+
+    @property
+    def dropped(self) -> Sequence[Raw]:
+        """Masks that were taken away for good; of the same form as `broken`."""
+        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("dropped") or []
         return found
 
     @cached_property
@@ -270,8 +276,7 @@ class Dataset:
         A record was set aside while reading, or a mask without pixels was taken away
         (`partlab.dropped`). `partlab.truth.incomplete` also looks at the masks themselves.
         """
-        dropped = (self.top.get(OURS) or {}).get("dropped", [])
-        lost = [*_lost(self.broken), *_lost(dropped)]
+        lost = [*_lost(self.broken), *_lost(self.dropped)]
         return {id: why for id, why in reversed(lost) if id in self.image_by_id}
 
     @cached_property
@@ -408,9 +413,8 @@ class Dataset:
         """The rest of the file, without the masks set aside of images that are not kept."""
         others, ours = self.image_by_id.keys() - keep, dict(self.top.get(OURS) or {})
         for key in ("broken", "dropped"):
-            ours[key] = [entry for entry in ours.get(key, ()) if _image_of(entry) not in others]
-            if not ours[key]:
-                del ours[key]
+            kept = [entry for entry in ours.pop(key, None) or () if _image_of(entry) not in others]
+            ours |= {key: kept} if kept else {}
         return {**self.top, OURS: ours} if ours or OURS in self.top else self.top
 
 

@@ -197,3 +197,13 @@ def test_an_id_that_is_two_records_is_refused(tmp_path: Path, ann: Path, again: 
     with pytest.raises(SchemaError, match=f"{again} {names} share the id 1"):
         merge_folders([ann, ben], tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_lost_a_mask_stays_incomplete(tmp_path: Path, ann: Path) -> None:
+    gone = {"list": "annotations", "position": 3, "reason": "covers no pixel"}
+    lost = {**gone, "record": {"id": 7, "image_id": 2}}
+    ben = data_set(
+        tmp_path / "ben", {"b1.png": 3, "b2.png": 4}, "cat:tail", partlab={"dropped": [lost]}
+    )
+    merge_folders([ann, ben], tmp_path / "out")
+    assert [*read_dataset(tmp_path / "out", "train").incomplete] == [4]
