@@ -62,7 +62,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
     Records spelled as other tools do are read (see `partlab.records`), sizes that are not stated
     come from the pictures, and what cannot be read is set aside (`Dataset.broken`): each of the
     three is said in one line. `as_is` is for those who check or mend a file: no picture is
-    opened, and categories may lack an object or share a name.
+    opened, categories may lack an object or share a name, and none is left out.
 
     Raises:
         NotFoundError: there is no such file.
@@ -93,9 +93,9 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
         image_root=image_root(path, ours.get("images")),
         top=top,
     )
-    dataset = parts_only(dataset)
     if as_is:
         return dataset
+    dataset = parts_only(dataset)
     require_objects(dataset)
     require_names(dataset)
     return with_sizes(dataset)

@@ -28,14 +28,14 @@ def parts_only(dataset: Dataset) -> Dataset:
     ]
     if not (ground or roots):
         return dataset
-    gone = {category.id for category in (*ground, *roots)}
+    left = [c for c in dataset.categories if all(c is not one for one in (*ground, *roots))]
+    gone = {c.id for c in (*ground, *roots)} - {c.id for c in left}  # an id may be two
     kept = [a for a in dataset.annotations if a.category_id not in gone]
     where, names = dataset.path or "the data set", _named([*ground, *roots])
     log.info("%s: left out, because they are no parts: %s", where, names)
     if lost := len(dataset.annotations) - len(kept):
         log.warning("%s: %d masks of the background are left out", where, lost)
-    categories = [c for c in dataset.categories if c.id not in gone]
-    return replace(dataset, annotations=kept, categories=categories)
+    return replace(dataset, annotations=kept, categories=left)
 
 
 def without_object(categories: Iterable[Category]) -> list[Category]:

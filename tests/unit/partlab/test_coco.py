@@ -204,3 +204,30 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(PartlabError, match="cannot write"):
         write_coco(read_coco(path), path / "below" / "a.json")
+
+
+def _with_ground(path: Path, ground: int) -> Path:
+    """A file with one mask of `bird:head` (category 1) and one of the background."""
+    mask = {"image_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]], "iscrowd": 0}
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 4, "height": 4}],
+        "annotations": [
+            {"id": 1, "category_id": 1} | mask,
+            {"id": 2, "category_id": ground} | mask,
+        ],
+        "categories": [{"id": 1, "name": "bird:head"}, {"id": ground, "name": "background"}],
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_masks_of_the_background_stay_in_a_file_that_is_mended(tmp_path: Path) -> None:
+    path = _with_ground(tmp_path / "a.json", 2)
+    assert len(read_coco(path, as_is=True).annotations) == 2
+    assert [a.id for a in read_coco(path).annotations] == [1]
+
+
+def test_no_mask_is_lost_where_the_background_has_the_id_of_a_part(tmp_path: Path) -> None:
+    data = read_coco(_with_ground(tmp_path / "a.json", 1))
+    assert data.names == ("bird:head",)
+    assert len(data.annotations) == 2
