@@ -114,7 +114,7 @@ class Category(Record):
     @property
     def stands_alone(self) -> bool:
         """Whether the file names neither an object beside it nor that it is a whole one."""
-        name = str(self.raw.get("name", ""))
+        name = _trimmed(self.raw.get("name", ""))
         both = bool(self.raw.get("part") and self._super)
         said = both or ":" in name or "whole_object" in self.raw.get(OURS, {})
         return not said and folded(self._super or name) == folded(name)
@@ -123,18 +123,25 @@ class Category(Record):
     def _super(self) -> str:
         stated = self.raw.get("supercategory")
         known = isinstance(stated, str) and folded(stated) not in _NO_OBJECT
-        return str(stated) if known else ""
+        return _trimmed(stated) if known else ""
 
     @property
     def _split(self) -> tuple[str, str]:
-        name, owner = str(self.raw.get("name", "")), self._super
-        if owner and self.raw.get("part"):  # both stated, as in our own files
-            return owner, str(self.raw["part"])
-        if owner and name.startswith(f"{owner}:"):
-            return owner, name.removeprefix(f"{owner}:")
-        if ":" in name:
-            return split_name(name)
-        return owner or name, str(self.raw.get("part") or name)
+        """Both without spaces around; a colon in an object's name would end it, so it is a space.
+
+        An empty side of a colon is none: `bird:` and `:bird` are `bird`.
+        """
+        name, owner = _trimmed(self.raw.get("name", "")), self._super
+        part = str(self.raw.get("part") or "").strip()
+        if owner and not part and name.startswith(f"{owner}:"):
+            part = name.removeprefix(f"{owner}:").strip()
+        elif ":" in name and not (owner and part):  # both stated, as in our own files, count first
+            owner, part = (side.strip() for side in split_name(name))
+        return (owner or name).replace(":", " "), part or name
+
+
+def _trimmed(name: Any) -> str:
+    return str(name).strip().strip(":").strip()
 
 
 _NO_OBJECT = frozenset(
@@ -167,9 +174,9 @@ class Image(Record):
 
     @property
     def object(self) -> str | None:
-        """The one foreground object category (D-03), if the file says it."""
-        found: str | None = self.raw.get(OURS, {}).get("object") or self.raw.get("class")
-        return found
+        """The one foreground object category (D-03), if the file says it; see `Category.object`."""
+        found = self.raw.get(OURS, {}).get("object") or self.raw.get("class")
+        return _trimmed(found).replace(":", " ") if isinstance(found, str) else None
 
 
 class Annotation(Record):
@@ -322,7 +329,7 @@ class Dataset:
     @cached_property
     def objects(self) -> tuple[str, ...]:
         """Object categories, in the order their first part appears."""
-        return tuple(dict.fromkeys(category.object for category in self.categories))
+        return self.parts.objects
 
     @cached_property
     def _by_image(self) -> Mapping[int, list[Annotation]]:
