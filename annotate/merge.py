@@ -235,7 +235,13 @@ class _Merge:
                 self.done["same_masks"] += 1
                 continue
             if new.object_id is not None:
-                new = new.changed(object_id=new.object_id + highest)
+                if type(stated := whole(new.object_id)) is not int:
+                    raise SchemaError(
+                        f"{where}: annotation {annotation.id} has the object_id {stated!r}, "
+                        "which is no number",
+                        hint="give the parts of one object the same number",
+                    )
+                new = new.changed(object_id=stated + highest)
                 split.objects = max(split.objects, new.object_id or 0)
             split.annotations.append(new)
 
