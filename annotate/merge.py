@@ -19,7 +19,7 @@ from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
 from partlab.masks import from_segmentation
-from partlab.objects import name_key
+from partlab.objects import name_key, require_ids
 from partlab.parts import Inclusions, merged
 from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
@@ -48,7 +48,8 @@ def merge_folders(
     Raises:
         ConfigError: there is nothing to join.
         NotFoundError: no data set at one of the paths.
-        SchemaError: two data sets disagree about a category, an image or an inclusion.
+        SchemaError: two data sets disagree about a category, an image or an inclusion, or one
+            of them has an id that is two images.
         OutputExistsError: `out` holds files, and `force` is off.
     """
     paths = [Path(path) for path in sources]
@@ -88,6 +89,7 @@ class _Joined:
     annotations: list[Annotation] = field(default_factory=list)
     discards: list[Discard] = field(default_factory=list)
     broken: list[Raw] = field(default_factory=list)
+    dropped: list[Raw] = field(default_factory=list)
     sources: list[str] = field(default_factory=list)
     at: dict[str, int] = field(default_factory=dict)  # file name -> position in `images`
     objects: int = 0  # highest object id so far
@@ -108,6 +110,8 @@ class _Merge:
 
     def join(self, read: Sequence[tuple[str, str, Dataset]]) -> dict[str, Dataset]:
         """The joined data sets by split; all have the same categories."""
+        for _, _, data in read:
+            require_ids(data)
         named = [(split, where, self._spelled(data, where)) for split, where, data in read]
         inclusions = self._inclusions([(where, data) for _, where, data in named])
         for split, where, data in named:
@@ -154,8 +158,8 @@ class _Merge:
             discard = discard.changed(file_name=files.get(discard.file_name, discard.file_name))
             if discard not in split.discards:
                 split.discards.append(discard)
-        for entry in data.broken:
-            split.broken.append({**_at_new_image(entry, positions, split), "from": where})
+        for entries, kept in ((data.broken, split.broken), (data.dropped, split.dropped)):
+            kept += [{**_at_new_image(entry, positions, split), "from": where} for entry in entries]
 
     def _image(
         self, split: _Joined, where: str, data: Dataset, image: Image, licenses: Mapping[int, int]
@@ -231,7 +235,13 @@ class _Merge:
                 self.done["same_masks"] += 1
                 continue
             if new.object_id is not None:
-                new = new.changed(object_id=new.object_id + highest)
+                if type(stated := whole(new.object_id)) is not int:
+                    raise SchemaError(
+                        f"{where}: annotation {annotation.id} has the object_id {stated!r}, "
+                        "which is no number",
+                        hint="give the parts of one object the same number",
+                    )
+                new = new.changed(object_id=stated + highest)
                 split.objects = max(split.objects, new.object_id or 0)
             split.annotations.append(new)
 
@@ -261,6 +271,7 @@ class _Merge:
     def _dataset(self, split: _Joined, inclusions: Inclusions) -> Dataset:
         ours: Raw = {"merged": split.sources}
         ours |= {"broken": split.broken} if split.broken else {}
+        ours |= {"dropped": split.dropped} if split.dropped else {}
         licenses = [{"id": id, **one} for id, one in enumerate(self.licenses, 1)]
         categories = [
             category.changed(id=new)

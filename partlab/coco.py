@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing
@@ -62,7 +62,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
     Records spelled as other tools do are read (see `partlab.records`), sizes that are not stated
     come from the pictures, and what cannot be read is set aside (`Dataset.broken`): each of the
     three is said in one line. `as_is` is for those who check or mend a file: no picture is
-    opened, and categories may lack an object or share a name.
+    opened, categories may lack an object or share a name, and none is left out.
 
     Raises:
         NotFoundError: there is no such file.
@@ -76,26 +76,29 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
             raise SchemaError(f"{path} is not a COCO file: its top level is not an object")
         found = read_records(lists_of(loaded, path))
         ours = _our_top(loaded, path)
-    if isinstance(earlier := ours.get("broken", []), list):
-        found.broken[:0] = earlier
+    found.broken[:0] = ours.get("broken", [])
     _tell(path, found)
-    if found.broken:
-        loaded[OURS] = {**ours, "broken": found.broken}
+    ours |= {"broken": found.broken} if found.broken else {}
+    if ours:
+        loaded[OURS] = ours
     top = {key: None if key in LISTS else value for key, value in loaded.items()}
     top[_STYLE] = _style(path)
     dataset = Dataset(
         images=[Image(raw) for raw in found.images],
         annotations=[Annotation(raw) for raw in found.annotations],
         categories=[Category(raw) for raw in found.categories],
-        inclusions={owner: dict(pairs) for owner, pairs in ours.get("inclusions", {}).items()},
+        inclusions={
+            owner.replace(":", " "): dict(pairs)  # as `Category.object` has it
+            for owner, pairs in ours.get("inclusions", {}).items()
+        },
         discards=[Discard(raw) for raw in ours.get("discards", [])],
         path=path,
         image_root=image_root(path, ours.get("images")),
         top=top,
     )
-    dataset = parts_only(dataset)
     if as_is:
         return dataset
+    dataset = parts_only(dataset)
     require_objects(dataset)
     require_names(dataset)
     return with_sizes(dataset)
@@ -115,11 +118,11 @@ def lists_of(loaded: Raw, path: Path) -> dict[str, list[Any]]:
 
 def _tell(path: Path, found: Records) -> None:
     for name in LISTS:
-        lost = [entry for entry in found.broken if entry["list"] == name]
+        lost = [entry for entry in found.broken if entry.get("list") == name]
         if lost and not getattr(found, name):
             raise SchemaError(
                 f"{path}: none of its {len(lost)} {name} can be read: "
-                f"{name}[{lost[0]['position']}] {lost[0]['reason']}",
+                f"{name}[{lost[0].get('position')}] {lost[0].get('reason')}",
                 hint="repair the file, or write it again with the tool it came from",
             )
     if found.broken:
@@ -175,9 +178,30 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
             f"{path}: the inclusions under {OURS!r} are not of the form object: {{inner: outer}}"
         )
     discards = ours.get("discards", [])
-    if not isinstance(discards, list) or not all(map(_is_record, discards)):
-        raise SchemaError(f"{path}: the discards under {OURS!r} are not a list of objects")
-    return ours
+    if not isinstance(discards, list) or not all(map(_is_discard, discards)):
+        raise SchemaError(
+            f"{path}: the discards under {OURS!r} are not a list of objects with texts"
+        )
+    aside: Raw = {key: _aside(ours[key], key, path) for key in ("broken", "dropped") if key in ours}
+    return {**ours, **aside}
+
+
+def _aside(entries: Any, key: str, path: Path) -> list[Raw]:
+    """Records set aside by an earlier reader; what is none of them is one itself."""
+    if not isinstance(entries, list | None):
+        raise SchemaError(f"{path}: {key!r} under {OURS!r} is not a list of objects")
+    odd = {"list": f"{OURS}.{key}", "reason": "is not an object"}
+    return [
+        entry if isinstance(entry, dict) else {**odd, "position": position, "record": entry}
+        for position, entry in enumerate(entries or ())
+    ]
+
+
+def _is_discard(raw: Any) -> bool:
+    if not _is_record(raw):
+        return False
+    texts = raw.get("file_name"), raw.get(OURS, {}).get("object")
+    return all(isinstance(text, str | None) for text in texts)
 
 
 def _is_record(raw: Any) -> bool:
@@ -203,9 +227,14 @@ def _is_ascii(path: Path) -> bool:
 def write_coco(dataset: Dataset, path: str | Path) -> Path:
     """Write one COCO file, atomically, record by record (so that memory stays flat)."""
     path = Path(path)
-    with replacing(path) as scratch, open(scratch, "w", encoding="utf-8") as handle:
+    with replacing(path) as scratch, _opened(scratch) as handle:
         handle.writelines(_chunks(dataset))
     return path
+
+
+def _opened(path: Path) -> TextIO:
+    """Half a surrogate pair has no UTF-8, so it is written as JSON escapes it."""
+    return open(path, "w", encoding="utf-8", errors="backslashreplace")
 
 
 def _chunks(dataset: Dataset) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from partlab.errors import SchemaError
 from partlab.parts import folded
-from partlab.schema import BACKGROUND, Category, Dataset
+from partlab.schema import BACKGROUND, Category, Dataset, Raw
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +28,14 @@ def parts_only(dataset: Dataset) -> Dataset:
     ]
     if not (ground or roots):
         return dataset
-    gone = {category.id for category in (*ground, *roots)}
+    left = [c for c in dataset.categories if all(c is not one for one in (*ground, *roots))]
+    gone = {c.id for c in (*ground, *roots)} - {c.id for c in left}  # an id may be two
     kept = [a for a in dataset.annotations if a.category_id not in gone]
     where, names = dataset.path or "the data set", _named([*ground, *roots])
     log.info("%s: left out, because they are no parts: %s", where, names)
     if lost := len(dataset.annotations) - len(kept):
         log.warning("%s: %d masks of the background are left out", where, lost)
-    categories = [c for c in dataset.categories if c.id not in gone]
-    return replace(dataset, annotations=kept, categories=categories)
+    return replace(dataset, annotations=kept, categories=left)
 
 
 def without_object(categories: Iterable[Category]) -> list[Category]:
@@ -90,6 +90,30 @@ def require_names(dataset: Dataset) -> None:
             hint=f"make them one: partlab data import {_where(dataset)} --unite --out OUT; "
             "or give each its own name",
         )
+
+
+def require_ids(dataset: Dataset) -> None:
+    """Refuse a data set where an id is two images or two categories: whose masks are whose?
+
+    Raises:
+        SchemaError: there is such an id; both records are named.
+    """
+    images = ((image.id, image.file_name, image.raw) for image in dataset.images)
+    categories = ((one.id, one.name, one.raw) for one in dataset.categories)
+    for what, records in (("images", images), ("categories", categories)):
+        first: dict[int, tuple[str, Raw]] = {}
+        for id, name, raw in records:
+            before = first.setdefault(id, (name, raw))
+            if before[1] is raw:
+                continue
+            same = before[1] == raw
+            raise SchemaError(
+                f"{_where(dataset)}: the {what} {before[0]} and {name} share the id {id}, so it "
+                "is not known whose the masks of that id are",
+                hint=f"repair it: partlab data check {_where(dataset)} --fix OUT"
+                if same and what == "images"
+                else "give each its own id, in its masks too",
+            )
 
 
 def _where(dataset: Dataset) -> str:

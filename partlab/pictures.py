@@ -11,10 +11,13 @@ Rules are tried in one order for every reader, and none depends on what was look
 3. a unique base name below the data set's folder: as it is, without the eight letters that
    Label Studio puts before an upload, in letters of another case.
 
-By its base name no picture is taken that another record names or that lies in the folder of
-another split, and of several none. Nothing outside the data set's folder is ever looked at.
+By its base name no picture is taken that another record names, that lies in the folder of
+another split (`val`, `val_images`, `Val2017`) or that another split names as well, and of several
+none. Nothing outside the data set's folder is ever looked at.
 """
 
+import json
+import mmap
 import os
 import re
 import unicodedata
@@ -43,6 +46,9 @@ _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 _UPLOAD = re.compile(r"^(?=\d*[a-f])[0-9a-f]{8}-(?=.)")  # only digits would be a date
 _FOLDERS = ("images", "data", "JPEGImages")
 _RIVALS = 1000  # records of one base name, each in a folder of its own: nothing to guess by
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
+_NAME = re.compile(rb'"file_name"\s*:\s*("(?:[^"\\]|\\.)*")')
+_USUAL = frozenset({"train", "val", "test"})  # no picture belongs to two of these
 _LIMIT = 2_000_000  # files looked at; somebody's whole home folder is not worth more
 
 
@@ -160,11 +166,11 @@ class PictureFinder:
         for spelling, (table, rivals) in enumerate(self._bases):
             base = _spelled(wanted, spelling)
             same = [key for key in table.get(base, ()) if not _two_uploads(wanted, key)]
-            free = [key for key in same if key not in self._stated and not self._foreign(key)]
+            free = [key for key in same if self._is_free(wanted, key)]
             best = self._different(_closest(wanted, free))
             best = best if len(best) == 1 else [key for key in best if self._in_split(key)]
             mine = len(best) == 1 and _is_only(wanted, best[0], rivals.get(base, []))
-            if mine and len(self._index[best[0]]) == 1:
+            if mine and len(self._index[best[0]]) == 1 and not self._claimed(wanted, best[0]):
                 return self._index[best[0]][0], ""
             passed = passed or same
         return None, self._near(wanted, passed)
@@ -183,17 +189,34 @@ class PictureFinder:
         if len(passed) > 1:
             told = ", ".join(self._path(key) for key in passed[:3])
             return f"{len(passed)} pictures have that name: {told}" + (", …" * (len(passed) > 3))
-        why = "in the folder of another split" if self._foreign(passed[0]) else "another image's"
+        why = "another image's"
+        if self._foreign(wanted, passed[0]):
+            why = "in the folder of another split"
+        elif self._is_free(wanted, passed[0]) and self._claimed(wanted, passed[0]):
+            why = "named by another split as well"
         return f"{self._path(passed[0])} is there, but is {why}"
 
     def _path(self, key: str) -> str:
         return self._index[key][0]
 
-    def _foreign(self, key: str) -> bool:
-        return not self._others.isdisjoint(_folders(key))
+    def _is_free(self, wanted: str, key: str) -> bool:
+        return key not in self._stated and not self._foreign(wanted, key)
+
+    def _foreign(self, wanted: str, key: str) -> bool:
+        """Whether a folder that the record does not state is another split's, and not ours too."""
+        own = {*wanted.split("/")[:-1]}
+        folders = [_words(one) for one in key.split("/")[:-1] if one not in own]
+        return any(self._others & words and not self._words & words for words in folders)
 
     def _in_split(self, key: str) -> bool:
-        return not self._words.isdisjoint(_folders(key))
+        return any(self._words & _words(folder) for folder in key.split("/")[:-1])
+
+    def _claimed(self, wanted: str, key: str) -> bool:
+        """Whether another split names a picture that is as close to this one."""
+        if self._in_split(key):
+            return False
+        own, base = _shared(wanted, key), _base(wanted).casefold()
+        return any(_shared(claim, key) >= own for claim in self._claims.get(base, ()))
 
     @cached_property
     def _under(self) -> str:
@@ -208,6 +231,14 @@ class PictureFinder:
     @cached_property
     def _others(self) -> frozenset[str]:
         return other_split_words(self._file) if self._file else frozenset()
+
+    @cached_property
+    def _claims(self) -> dict[str, list[str]]:
+        """Base name in small letters -> what the files of the other usual splits state by it."""
+        own = _USUAL & self._words
+        beside = sorted(self._file.parent.glob("*.json")) if self._file and own else []
+        others = [file for file in beside if (its := _USUAL & split_words(file)) and not its & own]
+        return _grouped(dict.fromkeys(name for file in others for name in _names_in(file)), 2)
 
     @cached_property
     def _split_folders(self) -> dict[str, list[str]]:
@@ -250,9 +281,26 @@ def _base(key: str) -> str:
     return key.rpartition("/")[2]
 
 
-def _folders(key: str) -> set[str]:
-    folders = key.lower().split("/")[:-1]
-    return {*folders, *map(without_year, folders)}
+def _words(folder: str) -> set[str]:
+    """The folder's name and its words, also in a row: `day_2_new` -> day, day2, day2new, new, …"""
+    words = [word.lower() for word in _WORD.findall(folder)]
+    rows = range(len(words)) if len(words) < 12 else ()
+    runs = {"".join(words[start : end + 1]) for start in rows for end in rows if start <= end}
+    name = folder.lower()
+    return {name, without_year(name)} | {run for run in runs if not run.isdecimal()}
+
+
+def _names_in(file: Path) -> Iterator[str]:
+    """Keys of the names that a COCO file states, looked for without reading it as a whole."""
+    try:
+        with (
+            open(file, "rb") as handle,
+            mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as text,
+        ):
+            for found in _NAME.finditer(text):
+                yield _key(plain_name(json.loads(found[1])))
+    except (OSError, ValueError):  # an empty or damaged file; reading it says so
+        return
 
 
 def _spelled(key: str, spelling: int) -> str:

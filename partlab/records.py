@@ -16,6 +16,7 @@ from partlab.spelling import number, spelled, whole
 
 LISTS = ("images", "annotations", "categories")
 Raw = dict[str, Any]
+_LARGEST = 2**63 - 1  # what numpy can hold; a larger side is none
 
 
 @dataclass
@@ -123,9 +124,11 @@ def _image(raw: Raw, numbers: _Numbers) -> Raw:
     changes = _ids(raw, id=numbers)
     _text(raw, "file_name")
     for side in ("width", "height"):
-        if type(raw.get(side)) is not int:
-            stated = whole(raw.get(side))
-            changes[side] = stated if type(stated) is int else 0
+        stated = whole(raw.get(side))
+        if type(stated) is not int or stated > _LARGEST:
+            stated = 0
+        if stated is not raw.get(side):
+            changes[side] = stated
     return changes
 
 

@@ -114,7 +114,7 @@ class Category(Record):
     @property
     def stands_alone(self) -> bool:
         """Whether the file names neither an object beside it nor that it is a whole one."""
-        name = str(self.raw.get("name", ""))
+        name = _trimmed(self.raw.get("name", ""))
         both = bool(self.raw.get("part") and self._super)
         said = both or ":" in name or "whole_object" in self.raw.get(OURS, {})
         return not said and folded(self._super or name) == folded(name)
@@ -123,18 +123,25 @@ class Category(Record):
     def _super(self) -> str:
         stated = self.raw.get("supercategory")
         known = isinstance(stated, str) and folded(stated) not in _NO_OBJECT
-        return str(stated) if known else ""
+        return _trimmed(stated) if known else ""
 
     @property
     def _split(self) -> tuple[str, str]:
-        name, owner = str(self.raw.get("name", "")), self._super
-        if owner and self.raw.get("part"):  # both stated, as in our own files
-            return owner, str(self.raw["part"])
-        if owner and name.startswith(f"{owner}:"):
-            return owner, name.removeprefix(f"{owner}:")
-        if ":" in name:
-            return split_name(name)
-        return owner or name, str(self.raw.get("part") or name)
+        """Both without spaces around; a colon in an object's name would end it, so it is a space.
+
+        An empty side of a colon is none: `bird:` and `:bird` are `bird`.
+        """
+        name, owner = _trimmed(self.raw.get("name", "")), self._super
+        part = str(self.raw.get("part") or "").strip()
+        if owner and not part and name.startswith(f"{owner}:"):
+            part = name.removeprefix(f"{owner}:").strip()
+        elif ":" in name and not (owner and part):  # both stated, as in our own files, count first
+            owner, part = (side.strip() for side in split_name(name))
+        return (owner or name).replace(":", " "), part or name
+
+
+def _trimmed(name: Any) -> str:
+    return str(name).strip().strip(":").strip()
 
 
 _NO_OBJECT = frozenset(
@@ -167,9 +174,9 @@ class Image(Record):
 
     @property
     def object(self) -> str | None:
-        """The one foreground object category (D-03), if the file says it."""
-        found: str | None = self.raw.get(OURS, {}).get("object") or self.raw.get("class")
-        return found
+        """The one foreground object category (D-03), if the file says it; see `Category.object`."""
+        found = self.raw.get(OURS, {}).get("object") or self.raw.get("class")
+        return _trimmed(found).replace(":", " ") if isinstance(found, str) else None
 
 
 class Annotation(Record):
@@ -260,7 +267,13 @@ class Dataset:
     @property
     def broken(self) -> Sequence[Raw]:
         """Records set aside while reading: which list or file, reason, and the record itself."""
-        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken", [])
+        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("broken") or []
+        return found
+
+    @property
+    def dropped(self) -> Sequence[Raw]:
+        """Masks that were taken away for good; of the same form as `broken`."""
+        found: Sequence[Raw] = (self.top.get(OURS) or {}).get("dropped") or []
         return found
 
     @cached_property
@@ -270,8 +283,7 @@ class Dataset:
         A record was set aside while reading, or a mask without pixels was taken away
         (`partlab.dropped`). `partlab.truth.incomplete` also looks at the masks themselves.
         """
-        dropped = (self.top.get(OURS) or {}).get("dropped", [])
-        lost = [*_lost(self.broken), *_lost(dropped)]
+        lost = [*_lost(self.broken), *_lost(self.dropped)]
         return {id: why for id, why in reversed(lost) if id in self.image_by_id}
 
     @cached_property
@@ -317,7 +329,7 @@ class Dataset:
     @cached_property
     def objects(self) -> tuple[str, ...]:
         """Object categories, in the order their first part appears."""
-        return tuple(dict.fromkeys(category.object for category in self.categories))
+        return self.parts.objects
 
     @cached_property
     def _by_image(self) -> Mapping[int, list[Annotation]]:
@@ -408,9 +420,8 @@ class Dataset:
         """The rest of the file, without the masks set aside of images that are not kept."""
         others, ours = self.image_by_id.keys() - keep, dict(self.top.get(OURS) or {})
         for key in ("broken", "dropped"):
-            ours[key] = [entry for entry in ours.get(key, ()) if _image_of(entry) not in others]
-            if not ours[key]:
-                del ours[key]
+            kept = [entry for entry in ours.pop(key, None) or () if _image_of(entry) not in others]
+            ours |= {key: kept} if kept else {}
         return {**self.top, OURS: ours} if ours or OURS in self.top else self.top
 
 

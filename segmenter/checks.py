@@ -6,6 +6,7 @@ from collections.abc import Sequence, Sized
 
 from partlab.errors import DatasetError
 from partlab.images import image_size
+from partlab.objects import require_ids
 from partlab.parts import Parts, split_name
 from partlab.progress import track
 from partlab.schema import Dataset, Image
@@ -43,9 +44,11 @@ def check_val(val: Dataset | None) -> None:
 
     Raises:
         NotFoundError, DatasetError: a picture or a mask cannot be read, or all are crowd.
+        SchemaError: an id is two images or two categories.
     """
     if val is None:
         return
+    require_ids(val)
     check_pictures(val)
     count = count_masks(val)
     need_masks(val, count)
@@ -62,7 +65,9 @@ def left_out(data: Dataset) -> tuple[frozenset[int], list[str]]:
 
     Raises:
         DatasetError: all masks are crowd regions.
+        SchemaError: an id is two images or two categories.
     """
+    require_ids(data)
     need_masks(data, count_masks(data))
     broken = incomplete(data)
     bare = {i.id for i in data.images if not data.annotations_of(i)} - broken.keys()

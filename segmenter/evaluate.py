@@ -13,6 +13,7 @@ from partlab.config import Config
 from partlab.errors import DatasetError
 from partlab.images import load_image
 from partlab.masks import BoolMask
+from partlab.objects import require_ids
 from partlab.parts import Parts
 from partlab.progress import track
 from partlab.schema import Dataset, Image
@@ -70,7 +71,9 @@ def evaluate(
         DatasetError: no images, no masks to measure against, none of the parts known, or a
             picture that does not fit; all but the last before the network runs.
         NotFoundError: a picture is missing.
+        SchemaError: an id is two images or two categories.
     """
+    require_ids(data)
     settings = settings or EvaluationSettings()
     if not data.images:
         raise DatasetError(f"{data.path or 'the data set'} has no images")

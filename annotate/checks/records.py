@@ -145,8 +145,8 @@ def _categories(dataset: Dataset) -> Iterator[Finding]:
         if _is_placeholder(category):
             what = f"category {category.id} is called {category.name!r}"
             yield KINDS["placeholder_name"].at(what, category=category.id)
-        if ":" in category.object:
-            what = f"category {category.id} belongs to {category.object!r}"
+        if ":" in str(stated := category.supercategory).strip(": "):
+            what = f"category {category.id} belongs to {stated!r}"
             yield KINDS["ambiguous_name"].at(what, category=category.id)
         if category.id not in used:
             what = f"category {category.id} ({category.name}) has no mask"

@@ -9,6 +9,7 @@ from annotate.formats.foreign import recognise
 from annotate.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
 from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, write_coco
 from partlab.layouts import find_layout, why_no_part_data
+from partlab.objects import parts_only
 from partlab.progress import track
 from partlab.schema import Dataset
 
@@ -31,7 +32,7 @@ class CocoLayout:
         """Every split of the folder."""
         files = find_splits(source.path)
         found = {
-            name: read_coco(file, as_is=True)
+            name: parts_only(read_coco(file, as_is=True))
             for name, file in track(files.items(), "reading", total=len(files))
         }
         root = source.images

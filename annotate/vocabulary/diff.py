@@ -11,7 +11,7 @@ from annotate.vocabulary.names import name_key
 from annotate.vocabulary.parse import parse
 from partlab.coco import find_splits, read_coco
 from partlab.errors import UnknownNameError
-from partlab.objects import require_objects
+from partlab.objects import parts_only, require_objects
 from partlab.schema import OURS, Dataset
 
 _WHAT = ("added", "removed", "renamed", "merged", "split", "inclusions_added", "inclusions_removed")
@@ -91,7 +91,8 @@ def read_splits(path: str | Path, split: str | None = None) -> list[Dataset]:
     if split is not None and split not in splits:
         raise UnknownNameError(f"split of {path}", split, splits)
     chosen = [file for name, file in splits.items() if split in (None, name)]
-    found = [read_coco(file, as_is=True) for file in chosen]  # lint tells of two names alike
+    # As they are: lint tells of two names alike.
+    found = [parts_only(read_coco(file, as_is=True)) for file in chosen]
     for dataset in found:
         require_objects(dataset)
     return found

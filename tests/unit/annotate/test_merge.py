@@ -182,3 +182,51 @@ def test_nothing_is_written_before_all_is_read(tmp_path: Path, ann: Path) -> Non
     assert not (tmp_path / "out").exists()
     with pytest.raises(OutputExistsError):
         merge_folders([ann, ben], ann, force=True)
+
+
+@pytest.mark.parametrize("again", ["images", "categories"])
+def test_an_id_that_is_two_records_is_refused(tmp_path: Path, ann: Path, again: str) -> None:
+    """Else all masks of the id would be those of the last one."""
+    ben = data_set(tmp_path / "ben", {"b1.png": 3, "b2.png": 4}, "cat:tail")
+    file = ben / "annotations" / "train.json"
+    loaded = json.loads(file.read_text())
+    other = {"file_name": "b3.png"} if again == "images" else {"name": "cat:paw"}
+    loaded[again].append({**loaded[again][0], **other})
+    file.write_text(json.dumps(loaded))
+    names = "b1.png and b3.png" if again == "images" else "cat:tail and cat:paw"
+    with pytest.raises(SchemaError, match=f"{again} {names} share the id 1"):
+        merge_folders([ann, ben], tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_image_that_lost_a_mask_stays_incomplete(tmp_path: Path, ann: Path) -> None:
+    gone = {"list": "annotations", "position": 3, "reason": "covers no pixel"}
+    lost = {**gone, "record": {"id": 7, "image_id": 2}}
+    ben = data_set(
+        tmp_path / "ben", {"b1.png": 3, "b2.png": 4}, "cat:tail", partlab={"dropped": [lost]}
+    )
+    merge_folders([ann, ben], tmp_path / "out")
+    assert [*read_dataset(tmp_path / "out", "train").incomplete] == [4]
+
+
+@pytest.mark.parametrize("stated", ["x", {}, 1.5])
+def test_an_object_id_that_is_no_number_is_refused(tmp_path: Path, ann: Path, stated: Any) -> None:
+    ben = data_set(tmp_path / "ben", {"b1.png": 3}, "cat:tail")
+    file = ben / "annotations" / "train.json"
+    loaded = json.loads(file.read_text())
+    loaded["annotations"][0]["partlab"]["object_id"] = stated
+    file.write_text(json.dumps(loaded))
+    with pytest.raises(SchemaError, match="annotation 1 has the object_id"):
+        merge_folders([ann, ben], tmp_path / "out")
+
+
+@pytest.mark.parametrize("odd", [{}, 1, None, "x"])
+def test_odd_records_that_were_set_aside_stay_aside(tmp_path: Path, ann: Path, odd: Any) -> None:
+    ours = {"broken": [odd], "dropped": [odd]}
+    ben = data_set(tmp_path / "ben", {"b1.png": 3}, "cat:tail", partlab=ours)
+    assert "unreadable_record" in {finding.kind for finding in check_folder(ben).findings}
+    merge_folders([ann, ben], tmp_path / "out")
+    assert len(read_dataset(tmp_path / "out", "train").broken) == 1
+    eve = data_set(tmp_path / "eve", {"e1.png": 5}, "cat:tail", partlab={"dropped": [odd]})
+    merge_folders([ann, eve], tmp_path / "two")
+    assert len(read_dataset(tmp_path / "two", "train").dropped) == 1

@@ -204,3 +204,66 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
     with pytest.raises(PartlabError, match="cannot write"):
         write_coco(read_coco(path), path / "below" / "a.json")
+
+
+def _with_ground(path: Path, ground: int) -> Path:
+    """A file with one mask of `bird:head` (category 1) and one of the background."""
+    mask = {"image_id": 1, "segmentation": [[0, 0, 2, 0, 2, 2]], "iscrowd": 0}
+    data = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 4, "height": 4}],
+        "annotations": [
+            {"id": 1, "category_id": 1} | mask,
+            {"id": 2, "category_id": ground} | mask,
+        ],
+        "categories": [{"id": 1, "name": "bird:head"}, {"id": ground, "name": "background"}],
+    }
+    path.write_text(json.dumps(data))
+    return path
+
+
+def test_masks_of_the_background_stay_in_a_file_that_is_mended(tmp_path: Path) -> None:
+    path = _with_ground(tmp_path / "a.json", 2)
+    assert len(read_coco(path, as_is=True).annotations) == 2
+    assert [a.id for a in read_coco(path).annotations] == [1]
+
+
+def test_no_mask_is_lost_where_the_background_has_the_id_of_a_part(tmp_path: Path) -> None:
+    data = read_coco(_with_ground(tmp_path / "a.json", 1))
+    assert data.names == ("bird:head",)
+    assert len(data.annotations) == 2
+
+
+def _with(path: Path, ours: Any, **image: Any) -> Path:
+    first = {"id": 1, "file_name": "a.jpg", "width": 4, "height": 4, **image}
+    data = {"images": [first], "annotations": [], "categories": [], "partlab": ours}
+    path.write_text(json.dumps(data))
+    return path
+
+
+@pytest.mark.parametrize("key", ["broken", "dropped"])
+def test_nothing_set_aside_may_be_null_but_no_text(tmp_path: Path, key: str) -> None:
+    data = read_coco(_with(tmp_path / "a.json", {key: None}), as_is=True)
+    assert (list(data.broken), list(data.dropped), dict(data.incomplete)) == ([], [], {})
+    assert data.subset([1]).images
+    with pytest.raises(SchemaError, match=f"'{key}' under 'partlab' is not a list"):
+        read_coco(_with(tmp_path / "a.json", {key: "x"}))
+
+
+@pytest.mark.parametrize("discard", [{"file_name": {}}, {"partlab": {"object": []}}])
+def test_discards_have_texts(tmp_path: Path, discard: Any) -> None:
+    with pytest.raises(SchemaError, match="discards"):
+        read_coco(_with(tmp_path / "a.json", {"discards": [discard]}))
+
+
+@pytest.mark.parametrize("width", [1e300, 10**30])
+def test_a_size_that_no_picture_has_is_none(tmp_path: Path, width: Any) -> None:
+    data = read_coco(_with(tmp_path / "a.json", {}, width=width), as_is=True)
+    assert data.images[0].width == 0
+
+
+def test_half_a_surrogate_pair_is_written_as_it_was(tmp_path: Path) -> None:
+    source = tmp_path / "a.json"
+    source.write_text(_with(source, {}, note="\u00e9 X").read_text().replace("X", "\\ud800"))
+    source.write_text(source.read_text().replace("\\u00e9", "\u00e9"), encoding="utf-8")
+    out = write_coco(read_coco(source, as_is=True), tmp_path / "out.json")
+    assert out.read_text("utf-8").strip() == source.read_text("utf-8").strip()

@@ -134,6 +134,54 @@ def test_pictures_of_two_splits_are_told_apart(tmp_path: Path) -> None:
     assert paths == {"instances_Train": "Train", "instances_Val": "Val"}
 
 
+@pytest.mark.parametrize(
+    ("split", "other", "folders"),
+    [
+        ("train", "val", ("train_images", "val_images")),
+        ("train", "val", ("TrainPictures", "ValPictures")),
+        ("day1", "day2", ("day_1", "day_2")),
+        ("day1", "day2", ("day1-new", "day2-new")),
+    ],
+)
+def test_words_of_a_folder_tell_its_split(
+    split: str, other: str, folders: tuple[str, str], tmp_path: Path
+) -> None:
+    put(tmp_path, f"annotations/{other}.json", ["2.jpg"], [f"{folders[1]}/2.jpg"])
+    there = [f"{folders[0]}/1.jpg", f"{folders[1]}/5.jpg"]
+    dataset = put(tmp_path, f"annotations/{split}.json", ["1.jpg", "5.jpg"], there)
+    assert dataset.pictures.find("1.jpg").path == tmp_path / there[0]
+    assert dataset.pictures.find("5.jpg").rule is None
+    assert "in the folder of another split" in dataset.pictures.find("5.jpg").near
+
+
+@pytest.mark.parametrize("folder", ["crash_test_dummy", "train_val"])
+def test_a_folder_that_is_stated_or_of_both_splits_is_no_other_one(
+    folder: str, tmp_path: Path
+) -> None:
+    stated = f"{folder}/1.jpg" if "dummy" in folder else "1.jpg"
+    dataset = put(tmp_path, "annotations/train.json", [stated], [f"pics/{folder}/1.jpg"])
+    assert dataset.pictures.find(stated).rule
+
+
+def test_a_base_name_that_two_splits_claim_is_nobodys(tmp_path: Path) -> None:
+    there = ["pics/5.jpg", "pics/cat/6.jpg"]
+    val = put(tmp_path, "annotations/val.json", ["5.jpg", "dog/6.jpg"], there)
+    train = put(tmp_path, "annotations/train.json", ["5.jpg", "cat/6.jpg"], [])
+    for dataset in train, val:
+        found = dataset.pictures.find("5.jpg")
+        assert found.rule is None
+        assert "named by another split as well" in found.near
+    assert train.pictures.find("cat/6.jpg").rule
+    assert val.pictures.find("dog/6.jpg").rule is None
+
+
+def test_files_that_are_no_usual_splits_may_name_one_picture(tmp_path: Path) -> None:
+    ann = put(tmp_path, "annotations/ann.json", ["5.jpg"], ["pics/5.jpg"])
+    ben = put(tmp_path, "annotations/ben.json", ["5.jpg"], [])
+    assert ann.pictures.find("5.jpg").rule
+    assert ben.pictures.find("5.jpg").rule
+
+
 def test_a_part_of_a_data_set_knows_the_names_of_the_whole(tmp_path: Path) -> None:
     names = ["cat/1.jpg", "dog/1.jpg"]
     dataset = put(tmp_path, "a.json", names, ["images/dog/1.jpg"])

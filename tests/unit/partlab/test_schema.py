@@ -99,7 +99,13 @@ def test_defaults() -> None:
         ({"name": "head", "supercategory": "none"}, "head:head"),
         ({"name": "head", "supercategory": "_background_"}, "head:head"),
         ({"name": "head", "supercategory": 5}, "head:head"),
-        ({"name": "a:b:head", "supercategory": "a:b"}, "a:b:head"),
+        ({"name": "a:b:head", "supercategory": "a:b"}, "a b:head"),
+        ({"name": "head", "supercategory": "a:b", "part": "head"}, "a b:head"),
+        ({"name": "x: y "}, "x:y"),
+        ({"name": " y ", "supercategory": " x", "part": " y "}, "x:y"),
+        ({"name": "bird:"}, "bird:bird"),
+        ({"name": ": bird"}, "bird:bird"),
+        ({"name": ":head", "supercategory": "bird"}, "bird:head"),
     ],
 )
 def test_category_names(raw: dict[str, object], name: str) -> None:
@@ -112,6 +118,7 @@ def test_category_names(raw: dict[str, object], name: str) -> None:
         ({"name": "mug", "supercategory": "OBJECT"}, True, True),
         ({"name": "mug", "supercategory": "mug"}, True, True),
         ({"name": "mug:mug"}, True, False),
+        ({"name": "mug: "}, True, True),
         ({"name": "flatworm:body", "partlab": {"whole_object": True}}, True, False),
         ({"name": "mug", "partlab": {"whole_object": False}}, False, False),
         ({"name": "mug:rim", "supercategory": "PART"}, False, False),
@@ -142,3 +149,16 @@ def test_an_image_by_its_id() -> None:
     assert dataset().find_id(2).file_name == "b.jpg"
     with pytest.raises(NotFoundError, match="no image with id 99"):
         dataset().find_id(99)
+
+
+def test_an_object_with_a_colon_has_one_name_everywhere() -> None:
+    raw = {"id": 1, "name": "head", "supercategory": "animal:bird"}
+    image = Image.new(1, "a.jpg", (4, 4), object="animal:bird")
+    data = Dataset([image], [Annotation.new(1, 1, 1, [])], [Category(raw)])
+    assert data.objects == data.parts.objects == ("animal bird",)
+    assert data.objects_of(image) == ("animal bird",)
+
+
+@pytest.mark.parametrize("stated", [["bird"], {"a": 1}, 5])
+def test_an_object_that_is_no_text_is_none(stated: object) -> None:
+    assert Image.new(1, "a.jpg", (4, 4), object=stated).object is None

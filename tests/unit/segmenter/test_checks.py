@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,11 +10,11 @@ import pytest
 import torch
 
 from partlab.coco import read_coco
-from partlab.errors import ConfigError, DatasetError, UnknownNameError
+from partlab.errors import ConfigError, DatasetError, SchemaError, UnknownNameError
 from partlab.masks import decode, encode
 from partlab.parts import Parts
 from partlab.schema import Annotation, Dataset
-from segmenter.checks import left_out, tell_mirrors
+from segmenter.checks import check_val, left_out, tell_mirrors
 from segmenter.data import Augment, TrainingSet, collate
 from segmenter.part_rcnn import ModelConfig, PartRCNN
 from segmenter.train import train_segmenter
@@ -207,3 +208,11 @@ def test_pairs_are_a_setting(data, tmp_path) -> None:
             data.path.parent.parent, tmp_path / "run", overrides=['train.mirror=[["head","tial"]]']
         )
     assert not (tmp_path / "run" / "config.json").exists()
+
+
+@pytest.mark.parametrize("look", [left_out, check_val])
+def test_an_id_that_is_two_images_is_refused(data, look) -> None:
+    """Both pictures would be trained on with the masks of both."""
+    double = [*data.images[:2], data.images[2].changed(id=1)]
+    with pytest.raises(SchemaError, match=r"a\.png and c\.png share the id 1"):
+        look(replace(data, images=double))

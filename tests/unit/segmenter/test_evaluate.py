@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 from app.cli.main import app
 from partlab.coco import write_coco
 from partlab.config import Config
-from partlab.errors import DatasetError, NotFoundError
+from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import write_lines
 from partlab.masks import area, decode, encode
 from partlab.parts import Parts
@@ -284,6 +284,15 @@ def test_bad_records_stop_before_the_network_runs(pets: Dataset, tmp_path: Path)
     segmenter = Scripted({})
     with pytest.raises(DatasetError, match="no images"):
         evaluate(segmenter, replace(pets, images=[]))
+    assert segmenter.calls == []
+
+
+@pytest.mark.parametrize("lists", ["images", "categories"])
+def test_an_id_that_is_two_records_is_refused_before_any_work(pets: Dataset, lists: str) -> None:
+    first, second, *rest = getattr(pets, lists)
+    segmenter = Scripted(_perfect(pets))
+    with pytest.raises(SchemaError, match="share the id"):
+        evaluate(segmenter, replace(pets, **{lists: [first, second.changed(id=first.id), *rest]}))
     assert segmenter.calls == []
 
 
