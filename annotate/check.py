@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from annotate.checks.inclusions import Areas, inclusion_findings
-from annotate.checks.kinds import ERROR, KINDS
+from annotate.checks.kinds import ERROR, KINDS, WARNING
 from annotate.checks.masks import draw, mask_findings
 from annotate.checks.overlaps import coverage_findings, overlap_findings
 from annotate.checks.pictures import PictureCheck
@@ -47,7 +47,7 @@ class Report:
         grouped: dict[str, list[Finding]] = {}
         for finding in self.findings:
             grouped.setdefault(finding.kind, []).append(finding)
-        order = sorted(grouped, key=lambda k: (KINDS[k].severity != ERROR, -len(grouped[k]), k))
+        order = sorted(grouped, key=lambda k: (_worst(grouped[k]) != ERROR, -len(grouped[k]), k))
         return {kind: grouped[kind] for kind in order}
 
     def as_json(self, limit: int | None = None) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Report:
             "warnings": len(self.findings) - self.errors,
             "kinds": {
                 kind: {
-                    "severity": KINDS[kind].severity,
+                    "severity": _worst(found),
                     "meaning": KINDS[kind].meaning,
                     "hint": "; or ".join(dict.fromkeys(one.hint for one in found)),
                     "count": len(found),
@@ -69,6 +69,11 @@ class Report:
                 for kind, found in self.by_kind.items()
             },
         }
+
+
+def _worst(findings: list[Finding]) -> str:
+    """A kind that is a warning may have findings that are errors: a mask all outside."""
+    return ERROR if any(finding.severity == ERROR for finding in findings) else WARNING
 
 
 def _as_json(finding: Finding) -> dict[str, Any]:
