@@ -26,6 +26,7 @@ from partlab.training.identity import refuse_another
 from partlab.training.loop import Loop, Score
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
+from partlab.training.schedule import learning_rate
 from partlab.training.settings import LoopConfig
 from partlab.truth import usable
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
@@ -45,6 +46,7 @@ class TrainConfig(LoopConfig):
     `left` and `right` in their names tell: full names, or bare part names for all objects.
     """
 
+    warmup_steps: int = Field(200, ge=0)
     backbone_lr: float = Field(0.25, ge=0)  # times lr
     weight_decay: float = Field(1e-4, ge=0)
     flip: float = Field(0.5, ge=0, le=1)
@@ -225,6 +227,7 @@ def _loop(
         batches=_batches(data, settings, group.process, pin=segmenter.device.type == "cuda"),
         step=step,
         device=segmenter.device,
+        rate=lambda step, total: learning_rate(step, total, settings.lr, settings.warmup_steps),
         validate=_validation(segmenter, val, settings, group),
     )
 

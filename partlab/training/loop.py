@@ -10,6 +10,7 @@ attack the bare network with `torch.autograd.grad`, in any mode of its norms.
 """
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 
 from partlab.errors import DatasetError, OutputExistsError, PartlabError
 from partlab.progress import track
@@ -28,7 +30,6 @@ from partlab.training.checkpoints import STATE, load_state, save_state, save_wei
 from partlab.training.identity import ANOTHER
 from partlab.training.process import Group
 from partlab.training.runs import append_metrics, mean_loss, read_metrics, trim_metrics
-from partlab.training.schedule import learning_rate
 from partlab.training.seeds import seed_step
 from partlab.training.settings import LoopConfig
 
@@ -66,6 +67,7 @@ class Loop:
     Args:
         network: what the optimiser moves, bare; a step calls `group.parallel(network)` for
             its losses.
+        rate: learning rate of a step of so many, see `partlab.training.schedule`.
         optimizer: its parameter groups may have a `factor`, their share of the learning rate.
         validate: called by all processes at the end of an epoch, to share the work; the score
             of the one that leads counts. Without it the latest weights are the best known.
@@ -73,7 +75,8 @@ class Loop:
         kept: is saved and taken up again with the run, by name.
         weights: the module whose weights are the checkpoints; `network` unless it is another,
             such as an average.
-        rate: learning rate of a step; warm-up and cosine unless it is another.
+        facts: what else to log with the losses, asked when they are: `{"part_human": 1.3}`.
+        pictures: how many a step takes in all processes; then their number a second is told.
     """
 
     run: Path
@@ -84,15 +87,18 @@ class Loop:
     batches: Batches
     step: Step
     device: torch.device
+    rate: Callable[[int, int], float]
     validate: Callable[[], Score | None] | None = None
     after: Callable[[int], None] | None = None
     kept: Mapping[str, Stateful] = field(default_factory=dict)
     weights: nn.Module | None = None
-    rate: Callable[[int], float] | None = None
+    facts: Callable[[], Mapping[str, float]] | None = None
+    pictures: int = 0
 
     done: int = field(default=0, init=False)  # steps
     best: float = field(default=-1.0, init=False)
     bad_steps: int = field(default=0, init=False)
+    _clock: tuple[float, int] = field(default=(0.0, 0), init=False)  # speed counts from here
 
     @cached_property
     def total(self) -> int:
@@ -118,6 +124,7 @@ class Loop:
         if self.done >= self.total:
             return
         started = monotonic()
+        self._clock = started, self.done
         left = range(self.done, self.total)
         shown = track(left, f"training {self.config.epochs} epochs", len(left))
         batches = self.batches.start(self.done, self.config.epochs)
@@ -164,7 +171,7 @@ class Loop:
     def _update(self, batch: Any) -> Mapping[str, Tensor]:
         self.network.train()
         seed_step(self.config.seed, self.done, self.group.process.rank)
-        rate = self._rate(self.done)
+        rate = self.rate(self.done, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
         with autocast(self.device, self.config.amp):
@@ -174,11 +181,8 @@ class Loop:
         self._apply()
         return losses
 
-    def _rate(self, step: int) -> float:
-        return self.rate(step) if self.rate else learning_rate(step, self.total, self.config)
-
     def _apply(self) -> None:
-        norm = nn.utils.clip_grad_norm_(self.network.parameters(), self.config.clip_norm)
+        norm = clip_grad_norm_(self.network.parameters(), self.config.clip_norm or math.inf)
         if torch.isfinite(norm):
             self.bad_steps = 0
             self.optimizer.step()
@@ -202,6 +206,7 @@ class Loop:
             self._log(losses, started)
         if ends_epoch:
             self._end_epoch()
+            self._clock = monotonic(), self.done  # validation is not training
         if ends_epoch or self.done % self.config.checkpoint_steps == 0:
             self._save_state()
 
@@ -209,7 +214,15 @@ class Loop:
         each = {name: float(loss.detach()) for name, loss in losses.items()}
         record = {"step": self.done, "epoch": self._epoch(), "loss": sum(each.values()), **each}
         record["lr"] = self.optimizer.param_groups[-1]["lr"]
-        record["seconds"] = round(monotonic() - started, 1)
+        now = monotonic()
+        record["seconds"] = round(now - started, 1)
+        if self.pictures:
+            since, step = self._clock
+            record["pictures_per_second"] = round(
+                (self.done - step) * self.pictures / (now - since), 1
+            )
+            self._clock = now, self.done
+        record.update(self.facts() if self.facts else {})
         append_metrics(self.run, record)
 
     def _epoch(self) -> int:

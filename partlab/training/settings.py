@@ -16,8 +16,7 @@ class LoopConfig(Config):
     epochs: int = Field(12, ge=1)
     batch_size: int = Field(4, ge=1)
     lr: float = Field(4e-4, gt=0)
-    warmup_steps: int = Field(200, ge=0)
-    clip_norm: float = Field(5.0, gt=0)
+    clip_norm: float | None = Field(5.0, gt=0)  # None: gradients are left as they are
     seed: int = Field(0, ge=0)
     workers: Annotated[int, SPEED] = Field(1, ge=0)
     amp: Amp = "auto"

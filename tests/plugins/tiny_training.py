@@ -19,9 +19,10 @@ from torch.utils.data import Dataset
 from partlab.training.batches import Batches
 from partlab.training.loop import Loop, Score
 from partlab.training.process import Group, Process
+from partlab.training.schedule import learning_rate
 from partlab.training.settings import LoopConfig
 
-CONFIG = LoopConfig(epochs=3, batch_size=4, lr=0.02, warmup_steps=2, checkpoint_steps=4, workers=0)
+CONFIG = LoopConfig(epochs=3, batch_size=4, lr=0.02, checkpoint_steps=4, workers=0)
 POINTS = 48
 
 
@@ -95,6 +96,7 @@ def loop(run: Path, group: Group, config: LoopConfig = CONFIG, *, attack: bool =
         batches=Batches(Points(), plan, collate, config.workers),
         step=step,
         device=torch.device("cpu"),
+        rate=lambda step, total: learning_rate(step, total, config.lr, warmup_steps=2),
         validate=validate,
         after=lambda _step: average.update_parameters(bare),
         kept={"average": average},

@@ -26,7 +26,6 @@ from partlab.files import exclusive
 from partlab.parts import Parts
 from partlab.training.schedule import learning_rate
 from segmenter.data import Augment, TrainingSet, epoch_batches, pad_batch
-from segmenter.fit import TrainConfig
 from segmenter.runs import best_score, load_segmenter, read_metrics, read_run
 from segmenter.train import train_segmenter
 
@@ -310,8 +309,7 @@ def test_padding_is_right_and_below() -> None:
 
 
 def test_learning_rate_warms_up_and_comes_down() -> None:
-    config = TrainConfig(lr=1.0, warmup_steps=10)
-    rates = [learning_rate(step, 100, config) for step in range(100)]
+    rates = [learning_rate(step, 100, lr=1.0, warmup_steps=10) for step in range(100)]
     assert rates[0] == pytest.approx(0.1)
     assert max(rates) == pytest.approx(1.0)
     assert rates[-1] < 0.02
