@@ -21,7 +21,9 @@ def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
         return []
     now, before = history[-1], history[:-1]
     return [
-        sentence for sentence in (_one_class(now), _background(now), _broken(now, before)) if sentence
+        sentence
+        for sentence in (_one_class(now), _background(now), _broken(now, before))
+        if sentence
     ]
 
 

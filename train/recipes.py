@@ -63,8 +63,28 @@ def changed(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
 
 def differences(name: str) -> dict[str, tuple[Any, Any]]:
     """The settings in which text and code disagree: dotted name -> (text, code)."""
-    text, code = (_flat(recipe(name, each).model_dump()) for each in ("text", "code"))
+    text, code = (flat(recipe(name, each)) for each in ("text", "code"))
     return {key: (text[key], code[key]) for key in text if text[key] != code[key]}
+
+
+def described(name: str, *, settings: bool = False) -> dict[str, Any]:
+    """A recipe for people and programs; with its `settings`, also where text and code differ.
+
+    Raises:
+        UnknownNameError: there is no such recipe.
+    """
+    values = recipe(name)
+    each = RECIPES[name]
+    about: dict[str, Any] = {"name": name, "about": each.about, "where": each.where}
+    if settings:
+        about["settings"] = flat(values)
+        about["differences"] = differences(name)
+    return about
+
+
+def flat(config: TrainConfig) -> dict[str, Any]:
+    """Every setting by its dotted name, as `--set` takes it."""
+    return _flat(config.model_dump(mode="json"))
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
