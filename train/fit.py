@@ -4,12 +4,10 @@ import logging
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from partlab.config import deciding
-from partlab.errors import ConfigError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
@@ -18,7 +16,8 @@ from partlab.training.loop import Loop
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
 from train.averages import Average
-from train.models import Recognizer, build_model
+from train.models.base import Recognizer
+from train.models.build import build_model
 from train.optimizers import make_optimizer, rate
 from train.pictures import Pictures
 from train.runs import read_run, write_run
@@ -50,6 +49,8 @@ def fit(
     """
     here = Process.current()
     with ExitStack() as held, here.joined() as group:
+        if config.part.labels == "human":
+            pictures = pictures.without_pseudo()
         group.lead(partial(_begin, held, pictures, val, run, config))
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         network = make_network(pictures, config)
@@ -90,7 +91,7 @@ def _begin(
         **identity,
         "config": config.model_dump(mode="json"),
         "inclusions": pictures.parts.inclusions,
-        "pictures": pictures.counts,
+        "pictures": pictures.summary,
         "torch": torch.__version__,
     }
     write_run(run, description)
@@ -111,12 +112,6 @@ def _loop(
     optimizer = make_optimizer(network, settings)  # freezes what it leaves out
     model = group.parallel(network, one_norm=False)
     batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
-    if not batches.epoch_steps:
-        raise ConfigError(
-            f"{len(pictures)} pictures do not make one batch of "
-            f"{settings.batch_size * group.process.world}",
-            hint="lower train.batch_size",
-        )
     trainer = Trainer(network, model, config, device, batches.epoch_steps)
     average = Average(network, settings.ema) if settings.ema else None
     shown = average.module if average else network
@@ -145,19 +140,25 @@ def _batches(
 ) -> Batches:
     side = config.data.size // network.finest_stride
     shuffled = config.part.labels == "shuffled"
-    if config.part.labels == "human":
-        pictures = pictures.without_pseudo()
     data = TrainingPictures(pictures, config.data, side, config.train.seed, shuffled=shuffled)
-
-    def plan(epoch: int) -> Any:
-        return epoch_plan(
-            pictures,
-            config.data,
-            config.train.batch_size,
-            seed=config.train.seed,
-            epoch=epoch,
-            rank=here.rank,
-            world=here.world,
-        )
-
+    plan = partial(plan_of, pictures, config, here)
     return Batches(data, plan, collate, config.train.workers, pin)
+
+
+def plan_of(pictures: Pictures, config: TrainConfig, here: Process, epoch: int) -> list[list[int]]:
+    """The batches of positions that this process sees in an epoch.
+
+    Raises:
+        ConfigError: there are too few pictures for one batch.
+    """
+    batches = epoch_plan(
+        pictures,
+        config.data,
+        config.train.batch_size,
+        seed=config.train.seed,
+        epoch=epoch,
+        rank=here.rank,
+        world=here.world,
+    )
+    repeated = config.attack.replays if config.attack.method == "free" else 1
+    return [batch for batch in batches for _ in range(repeated)]
