@@ -7,10 +7,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from partlab.errors import ConfigError
+from partlab.errors import ConfigError, PartlabError
 from train.settings import LARGE_EPS
 
 Norm = Literal["linf", "l2"]
+
+TOLERANCE = 1e-6
+"""What rounding may add to a distance."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +61,15 @@ class Ball:
             low, high = (images - self.eps).clamp_(min=0), (images + self.eps).clamp_(max=1)
             return torch.clamp(point, low, high)
         away = point - images
+        far = _length(away) > self.eps
+        return torch.where(far, images + self.shrink(away), point).clamp_(0, 1)
+
+    def shrink(self, away: Tensor) -> Tensor:
+        """The nearest of the ball about 0."""
+        if self.norm == "linf":
+            return away.clamp(-self.eps, self.eps)
         length = _length(away)
-        shrunk = images + away * (self.eps / length.clamp(min=self.eps or 1))
-        return torch.where(length > self.eps, shrunk, point).clamp_(0, 1)
+        return away * (self.eps / length.clamp(min=self.eps)).where(length > self.eps, 1)
 
     def distance(self, point: Tensor, images: Tensor) -> Tensor:
         """How far each is from its image, in this norm: (B,) float64."""
@@ -68,6 +77,24 @@ class Ball:
         order = math.inf if self.norm == "linf" else 2
         length: Tensor = torch.linalg.vector_norm(away, ord=order, dim=1)
         return length
+
+    def verify(self, point: Tensor, images: Tensor) -> None:
+        """See that each is where it may be (RK-05).
+
+        Raises:
+            PartlabError: one is not finite, outside the ball or outside 0…1.
+        """
+        if not len(point):
+            return
+        slack = TOLERANCE * max(self.eps, 1)
+        away, (low, high) = self.distance(point, images), torch.aminmax(point)
+        inside = bool((away <= self.eps + slack).all()) and 0 <= float(low) and float(high) <= 1
+        if not inside:  # NaN is not inside either
+            raise PartlabError(
+                f"an attack left its ball of {self.norm} {self.eps:g}: the farthest is at "
+                f"{float(away.max()):g}, colours from {float(low):g} to {float(high):g}",
+                hint="the gradients are not finite, or this is a fault of partlab",
+            )
 
 
 def _wide(each: Tensor, images: Tensor) -> Tensor:

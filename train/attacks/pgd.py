@@ -23,6 +23,21 @@ Best = Literal["last", "batch", "image"]
 released code does; or for each image its own worst."""
 
 
+def ascent(network: nn.Module, point: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
+    """Gradient of the summed loss with respect to the images alone, and the losses.
+
+    Only what the gradient passes through is calculated: no gradient of any weight (D4.1).
+    """
+    point = point.detach().requires_grad_()
+    losses = loss(network(point))
+    (gradient,) = torch.autograd.grad(losses.sum(), point)
+    return gradient, losses.detach()
+
+
+Ascent = Callable[[nn.Module, Tensor, Loss], tuple[Tensor, Tensor]]
+"""Something like `ascent`: `train.attacks.compiled` has another."""
+
+
 def pgd(
     network: nn.Module,
     images: Tensor,
@@ -34,7 +49,9 @@ def pgd(
     step_size: float,
     random_start: bool = True,
     best: Best = "last",
+    start: Tensor | None = None,
     large_eps: bool = False,
+    ascent: Ascent = ascent,
 ) -> Tensor:
     """Images in the ball about `images` for which the network's loss is high.
 
@@ -45,6 +62,7 @@ def pgd(
         step_size: of one step, in units of `norm`; 0 gives the start alone.
         random_start: drawn from torch's global generator, the only thing that is.
         best: needs one more forward pass unless "last".
+        start: where to begin instead; what is outside the ball is projected first.
 
     Returns:
         (B, 3, H, W), detached. A NaN in an image or a gradient stays one there, so that the
@@ -55,8 +73,16 @@ def pgd(
         clean = plain(images)
         if eps == 0 or not len(images):
             return clean
-        start = ball.start(clean) if random_start else clean
-        return climb(network, clean, start, loss, ball, steps, step_size, best)
+        point, worst = _start(ball, clean, start, random_start), _Worst(best)
+        for _ in range(steps if step_size else 0):
+            gradient, losses = ascent(network, point, loss)
+            worst.see(point, losses)
+            point = ball.project(ball.step(point, gradient, step_size), clean)
+        if best == "last":
+            return point
+        with torch.no_grad():
+            worst.see(point, loss(network(point)))
+        return worst.point
 
 
 def plain(images: Tensor) -> Tensor:
@@ -65,38 +91,10 @@ def plain(images: Tensor) -> Tensor:
     return wide.clone() if wide.is_inference() else wide.detach()
 
 
-def climb(
-    network: nn.Module,
-    images: Tensor,
-    start: Tensor,
-    loss: Loss,
-    ball: Ball,
-    steps: int,
-    step_size: float,
-    best: Best = "last",
-) -> Tensor:
-    """The ascent itself from `start`, within `attacked(network)`."""
-    point, worst = start, _Worst(best)
-    for _ in range(steps if step_size else 0):
-        gradient, losses = ascent(network, point, loss)
-        worst.see(point, losses)
-        point = ball.project(ball.step(point, gradient, step_size), images)
-    if best == "last":
-        return point
-    with torch.no_grad():
-        worst.see(point, loss(network(point)).detach())
-    return worst.point
-
-
-def ascent(network: nn.Module, point: Tensor, loss: Loss) -> tuple[Tensor, Tensor]:
-    """Gradient of the summed loss with respect to the images alone, and the losses.
-
-    Only what the gradient passes through is calculated: no gradient of any weight (D4.1).
-    """
-    point = point.detach().requires_grad_()
-    losses = loss(network(point))
-    (gradient,) = torch.autograd.grad(losses.sum(), point)
-    return gradient, losses.detach()
+def _start(ball: Ball, clean: Tensor, start: Tensor | None, random_start: bool) -> Tensor:
+    if start is not None:
+        return ball.project(plain(start), clean)
+    return ball.start(clean) if random_start else clean
 
 
 class _Worst:
@@ -126,14 +124,18 @@ class _Worst:
 
 
 def step_size(config: AttackConfig, progress: float) -> float:
-    """The step after `progress` epochs: 2 ε / t (T-01), or what the settings say.
-
-    With `warmup_epochs` W it is multiplied by min(whole epochs, W) / W, as the released code
-    does (E1): with W = 2 nothing in the first epoch, half in the second. Epochs count from where
-    the attack begins.
-    """
+    """The step after `progress` epochs: 2 ε / t (T-01), or what the settings say."""
     full = config.step_size if config.step_size is not None else 2 * config.eps / config.steps
+    return full * warmth(config, progress)
+
+
+def warmth(config: AttackConfig, progress: float) -> float:
+    """Share of the full step: min(whole epochs, W) / W with `warmup_epochs` W (E1).
+
+    As the released code does: with W = 2 nothing in the first epoch, half in the second. Epochs
+    count from where the attack begins.
+    """
     if not config.warmup_epochs:
-        return full
+        return 1.0
     epoch = int(max(progress - config.clean_epochs, 0))
-    return full * min(epoch, config.warmup_epochs) / config.warmup_epochs
+    return min(epoch, config.warmup_epochs) / config.warmup_epochs
