@@ -4,6 +4,7 @@ import logging
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -15,6 +16,8 @@ from partlab.training.identity import refuse_another
 from partlab.training.loop import Loop
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
+from train.attacks.free import replayed
+from train.attacks.methods import State, state_of
 from train.averages import Average
 from train.models.base import Recognizer
 from train.models.build import build_model
@@ -112,9 +115,10 @@ def _loop(
     optimizer = make_optimizer(network, settings)  # freezes what it leaves out
     model = group.parallel(network, one_norm=False)
     batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
-    trainer = Trainer(network, model, config, device, batches.epoch_steps)
+    state = state_of(config.attack)
+    trainer = Trainer(network, model, config, device, batches.epoch_steps, state)
     average = Average(network, settings.ema) if settings.ema else None
-    shown = average.module if average else network
+    shown: Any = average.module if average else network
     together = settings.batch_size * group.process.world
     return Loop(
         run=run,
@@ -125,14 +129,28 @@ def _loop(
         batches=batches,
         step=trainer.step,
         device=device,
-        rate=partial(rate, config=config, epoch_steps=batches.epoch_steps, together=together),
+        rate=partial(
+            rate,
+            config=settings,
+            epoch_steps=batches.epoch_steps,
+            batch_total=together,
+            clean_epochs=config.attack.clean_epochs,
+        ),
         validate=Validation(shown, val, trainer, group, run) if val is not None else None,
-        after=(lambda _step: average.update(network)) if average else None,
+        after=partial(_after, average, state, network),
         kept={"average": average} if average else {},
+        own={"attack": state} if state else {},
         weights=shown,
         facts=trainer.facts,
         pictures=together,
     )
+
+
+def _after(average: Average | None, state: State | None, network: Recognizer, step: int) -> None:
+    if average:
+        average.update(network)
+    if state:
+        state.after(step)
 
 
 def _batches(
@@ -160,5 +178,4 @@ def plan_of(pictures: Pictures, config: TrainConfig, here: Process, epoch: int) 
         rank=here.rank,
         world=here.world,
     )
-    repeated = config.attack.replays if config.attack.method == "free" else 1
-    return [batch for batch in batches for _ in range(repeated)]
+    return replayed(batches, config.attack.replays if config.attack.method == "free" else 1)

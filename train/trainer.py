@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from train.attacks import methods
+from train.attacks.methods import State
 from train.attacks.situation import Situation
+from train.colours import jitter
 from train.losses import Objective
 from train.models.base import Recognizer
-from train.samples import Batch, jitter
+from train.samples import Batch
 from train.settings import TrainConfig
 
 
@@ -27,6 +29,7 @@ class Trainer:
     config: TrainConfig
     device: torch.device
     epoch_steps: int
+    state: State | None = None  # what the method keeps between steps
     last: Objective | None = field(default=None, init=False)
 
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
@@ -41,6 +44,7 @@ class Trainer:
             progress=number / self.epoch_steps,
             smoothing=self.config.train.smoothing,
             objective=objective,
+            state=self.state,
         )
         return methods.losses(situation)
 

@@ -1,17 +1,12 @@
 """P-04, P-06, P-08: one index of part data sets, label-map files and class-only pictures."""
 
-import logging
-import pickle
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.labelmaps import Composite, Entry, Header, write_label_maps
-from partlab.parts import Parts
-from train.pictures import HUMAN, PLAIN, PSEUDO, Pictures, open_pictures
+from train.pictures import HUMAN, PLAIN, PSEUDO, open_pictures
 
 HEAD, EAR, WHEEL = "cat:head", "cat:ear", "car:wheel"
 SIZE = (40, 60)

@@ -2,11 +2,10 @@
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from torchvision.transforms import functional as TF
 
-from train.crops import View, cut, eval_view, resized_box, training_view
+from train.crops import cut, training_view
 from train.settings import DataConfig
 
 

@@ -1,8 +1,5 @@
 """P-04: how often an epoch shows what; class balance; processes; label maps shuffled in a class."""
 
-import math
-from pathlib import Path
-from time import perf_counter
 
 import numpy as np
 import pytest
@@ -11,8 +8,8 @@ from hypothesis import strategies as st
 
 from partlab.errors import ConfigError
 from partlab.parts import Parts
-from train.pictures import PLAIN, Pictures
-from train.sampling import drawn, epoch_plan, partners
+from train.pictures import Pictures
+from train.sampling import drawn, epoch_plan
 from train.settings import DataConfig
 
 
