@@ -89,6 +89,8 @@ class Validation:
 
     def _robust(self, images: Tensor, classes: Tensor, positions: Tensor) -> Tensor:
         """How many of the images stay right under PGD with steps of ε / 4."""
+        if not len(images):
+            return torch.tensor(0)
         config = self.trainer.config
         ball = Ball(config.attack.norm, config.attack.eps, config.attack.large_eps)
         found = attack(
@@ -101,7 +103,8 @@ class Validation:
             positions=positions.tolist(),
         )
         with torch.no_grad():
-            return (self.network(found).argmax(1) == classes).sum()
+            still: Tensor = self.network(found).argmax(1) == classes
+        return still.sum()
 
     def _score(self, counts: Counts) -> Score:
         answers = counts.pop("answers")

@@ -1,6 +1,5 @@
 """P-04: how often an epoch shows what; class balance; processes; label maps shuffled in a class."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
