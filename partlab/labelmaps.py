@@ -264,6 +264,16 @@ class LabelMaps:
         return np.asarray(self._numbers["object"], np.int32)
 
     @cached_property
+    def roots_of_all(self) -> NDArray[np.int16]:
+        """Position in `roots` of every image's folder, shape (len,); do not write to it."""
+        return np.asarray(self._numbers["root"], np.int16)
+
+    @property
+    def file_names(self) -> Any:
+        """The names of all images, as a pyarrow column of strings: no Python object each."""
+        return self._names
+
+    @cached_property
     def pseudo(self) -> NDArray[np.bool_]:
         """Which images carry pseudo labels, shape (len,)."""
         return np.asarray(self._numbers["pseudo"], bool)

@@ -149,7 +149,6 @@ class ValConfig(Config):
     pictures: int = Field(0, ge=0)  # 0: all of them
     batch_size: Annotated[int, SPEED] = Field(64, ge=1)
     steps: int = Field(10, ge=1)  # PGD, its step ε / 4
-    every: int = Field(1, ge=1)  # epochs
 
 
 class TrainConfig(Config):

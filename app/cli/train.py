@@ -1,0 +1,143 @@
+"""`partlab train …`: train a recognition model, see how it went, take it out."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+
+group = typer.Typer(no_args_is_help=True, help="Recognition models: train, look, export.")
+
+PicturesOpt = Annotated[
+    list[Path] | None,
+    typer.Option(help="Class-only pictures: a folder with one sub-folder per class. Repeatable."),
+]
+
+
+@group.command()
+def run(
+    recipe: Annotated[
+        str, typer.Argument(help="Named settings; partlab train recipes lists them.")
+    ],
+    data: Annotated[
+        list[Path], typer.Option(help="Part data set, or label-map file (.arrow). Repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", help="Run folder, e.g. runs/mpm.")],
+    pseudo: Annotated[
+        list[Path] | None, typer.Option(help="Pseudo-label store. Repeatable.")
+    ] = None,
+    images: PicturesOpt = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="Kind, or kind_backbone: vanilla, mpm, mpm_resnet18, …; else mpm."),
+    ] = None,
+    variant: Annotated[
+        str, typer.Option(help="Where paper and released code disagree: code or text.")
+    ] = "code",
+    split: Annotated[str, typer.Option(help="Split to train on (folders with several).")] = "train",
+    val: Annotated[
+        Path | None,
+        typer.Option(help="Part data set to validate on; else the split val of the first --data."),
+    ] = None,
+    val_split: Annotated[str, typer.Option(help="Its split.")] = "val",
+    config: Annotated[Path | None, typer.Option(help="Settings file, TOML or JSON.")] = None,
+    settings: SetOpt = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be trained on what, and stop.")
+    ] = False,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Train a recognition model; the same command again goes on with an unfinished run.
+
+    Several GPUs: torchrun --nproc-per-node 2 --no-python partlab train run …
+
+    Example: partlab train run small_at --data world --pseudo pseudo --model mpm --out runs/mpm
+    """
+    with reported(json) as ui:
+        from app.training import maps_of_stores
+        from train.train import plan_training, train_model
+
+        given: dict[str, Any] = {
+            "recipe": recipe,
+            "variant": variant,
+            "model": model,
+            "plain": images or [],
+            "split": split,
+            "val": val,
+            "val_split": val_split,
+            "config_file": config,
+            "overrides": settings or [],
+        }
+        sources = [*data, *maps_of_stores(pseudo or [], out.parent / "label-maps")]
+        if dry_run:
+            plan = plan_training(sources, out, **given)
+            ui.emit(plan, _planned(plan))
+            return
+        summary = train_model(sources, out, **given, device=device, force=force)
+        if summary:
+            ui.emit(summary, _told(summary))
+
+
+def _planned(plan: dict[str, Any]) -> str:
+    tested = "none" if plan["val"] is None else f"{plan['val']:,} pictures"
+    changed = [f"  {name} = {value}" for name, value in plan["settings"].items()]
+    return "\n".join(
+        [
+            f"model:       {plan['model']}, {plan['parameters'] / 1e6:.2f} M parameters "
+            f"({plan['inference_parameters'] / 1e6:.2f} M when it is used)",
+            f"data:        {plan['pictures']}",
+            f"validation:  {tested}",
+            f"steps:       {plan['steps']:,} in {plan['epochs']} epochs",
+            "settings:",
+            *changed,
+        ]
+    )
+
+
+def _told(summary: dict[str, Any]) -> str:
+    clean, pgd = summary["val_clean"], summary["val_pgd"]
+    score = (
+        ""
+        if pgd is None
+        else (f", best on validation: clean {100 * clean:.1f}, under PGD {100 * pgd:.1f} percent")
+    )
+    return (
+        f"trained {summary['model']} for {summary['epochs']} epochs on {summary['pictures']:,} "
+        f"pictures of {summary['classes']} classes{score}\n"
+        f"run:   {summary['run']}\n"
+        f"next:  partlab train show {summary['run']}"
+    )
+
+
+@group.command()
+def recipes(
+    name: Annotated[str | None, typer.Argument(help="One recipe: all its settings.")] = None,
+    json: JsonOpt = False,
+) -> None:
+    """List the recipes; of one, its settings, and where the paper's text and code disagree.
+
+    Example: partlab train recipes pinpp_at
+    """
+    with reported(json) as ui:
+        from train.recipes import RECIPES, described
+
+        if name is None:
+            rows = [described(each) for each in RECIPES]
+            wide = max(len(row["name"]) for row in rows)
+            lines = [f"{row['name']:<{wide}}  {row['about']} ({row['where']})" for row in rows]
+            ui.emit(rows, "\n".join(lines))
+            return
+        found = described(name, settings=True)
+        ui.emit(found, _recipe_told(found))
+
+
+def _recipe_told(found: dict[str, Any]) -> str:
+    lines = [f"{found['name']}: {found['about']} ({found['where']})", ""]
+    lines += [f"  {key} = {value}" for key, value in found["settings"].items()]
+    if found["differences"]:
+        lines += ["", "The paper's text says otherwise (--variant text):"]
+        lines += [f"  {key} = {text}" for key, (text, _) in found["differences"].items()]
+    return "\n".join(lines)

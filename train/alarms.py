@@ -1,0 +1,54 @@
+"""Signs that a training has gone wrong in a way its loss does not show.
+
+A model that says the same of every picture, a part head that calls everything background (in a
+published table it passed for a result: contradiction 9 of the requirements), and a robustness
+that breaks down between two epochs while the loss falls (catastrophic over-fitting, which
+single-step attacks are known for).
+"""
+
+from collections.abc import Mapping, Sequence
+
+_LOST = 0.5  # of the best PGD accuracy so far
+
+
+def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
+    """Sentences about the last of the validations in `history`, oldest first; mostly none.
+
+    A validation's facts are those of `train.validation`: shares in 0…1. The first epoch is not
+    judged: every model begins with one answer for all.
+    """
+    if len(history) < 2:
+        return []
+    now, before = history[-1], history[:-1]
+    return [
+        sentence
+        for sentence in (_one_class(now), _background(now), _broken(now, before))
+        if sentence
+    ]
+
+
+def _one_class(now: Mapping[str, float]) -> str | None:
+    if now.get("val_commonest", 0.0) < 1.0:
+        return None
+    return "collapse: every validation picture is given the same class; lower train.lr"
+
+
+def _background(now: Mapping[str, float]) -> str | None:
+    if now.get("val_part_missed", 0.0) < 1.0:
+        return None
+    return (
+        "collapse: the part outputs call every part background; look at the label maps, "
+        "raise part.weight or train longer"
+    )
+
+
+def _broken(now: Mapping[str, float], before: Sequence[Mapping[str, float]]) -> str | None:
+    best = max((each.get("val_pgd", 0.0) for each in before), default=0.0)
+    found = now.get("val_pgd", best)
+    if best < 0.1 or found > _LOST * best or now["val_clean"] < _LOST * before[-1]["val_clean"]:
+        return None
+    return (
+        f"PGD accuracy fell from {100 * best:.1f} to {100 * found:.1f} while clean accuracy did "
+        "not: the attack in training has become too weak (catastrophic over-fitting); raise "
+        "attack.steps"
+    )

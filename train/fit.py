@@ -1,0 +1,181 @@
+"""How a recognition model is trained: from pictures to a run folder, on the training kernel."""
+
+import logging
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from partlab.config import deciding
+from partlab.files import exclusive
+from partlab.training.batches import Batches
+from partlab.training.device import pick_device
+from partlab.training.identity import refuse_another
+from partlab.training.loop import Loop
+from partlab.training.process import Group, Process
+from partlab.training.runs import read_config
+from train.attacks.free import replayed
+from train.attacks.methods import State, state_of
+from train.averages import Average
+from train.models.base import Recognizer
+from train.models.build import build_model
+from train.optimizers import make_optimizer, rate
+from train.pictures import Pictures
+from train.runs import read_run, write_run
+from train.samples import TrainingPictures, collate
+from train.sampling import epoch_plan
+from train.settings import TrainConfig
+from train.trainer import Trainer
+from train.validation import Validation
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    pictures: Pictures,
+    val: Pictures | None,
+    run: Path,
+    config: TrainConfig,
+    *,
+    device: str | None = None,
+) -> None:
+    """Train a model into `run`, or go on where a killed run stopped.
+
+    Raises:
+        OutputExistsError: `run` holds a run of other settings, other data or another number
+            of processes.
+        DatasetError: a picture cannot be read.
+        ConfigError: the model cannot be made, or the settings do not fit the data.
+        PartlabError: the loss stays infinite or NaN.
+    """
+    here = Process.current()
+    with ExitStack() as held, here.joined() as group:
+        if config.part.labels == "human":
+            pictures = pictures.without_pseudo()
+        group.lead(partial(_begin, held, pictures, val, run, config))
+        torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
+        network = make_network(pictures, config)
+        place = pick_device(device or here.device())
+        _loop(network.to(place), pictures, val, run, config, group, place).train()
+
+
+def make_network(pictures: Pictures, config: TrainConfig) -> Recognizer:
+    """The model that these settings and pictures ask for, with fresh new layers."""
+    return build_model(
+        config.model,
+        pictures.classes,
+        pictures.parts.names,
+        targets=config.part.targets,
+        size=config.data.size,
+    )
+
+
+def _begin(
+    held: ExitStack, pictures: Pictures, val: Pictures | None, run: Path, config: TrainConfig
+) -> None:
+    """Lock the run and make it, or see that it is the same."""
+    held.enter_context(exclusive(run))
+    identity = {
+        "config": deciding(config),
+        "classes": list(pictures.classes),
+        "parts": list(pictures.parts.names),
+        "data": pictures.fingerprint,
+        "val": val.fingerprint if val is not None else None,
+        "processes": Process.current().world,
+    }
+    if read_config(run) is not None:
+        old = read_run(run)
+        settings = deciding(TrainConfig.model_validate(old["config"]))
+        refuse_another(run, {**old, "config": settings}, identity)
+        return
+    description = {
+        **identity,
+        "config": config.model_dump(mode="json"),
+        "inclusions": pictures.parts.inclusions,
+        "pictures": pictures.summary,
+        "torch": torch.__version__,
+    }
+    write_run(run, description)
+
+
+def _loop(
+    network: Recognizer,
+    pictures: Pictures,
+    val: Pictures | None,
+    run: Path,
+    config: TrainConfig,
+    group: Group,
+    device: torch.device,
+) -> Loop:
+    settings = config.train
+    if settings.channels_last:
+        network.to(memory_format=torch.channels_last)
+    optimizer = make_optimizer(network, settings)  # freezes what it leaves out
+    model = group.parallel(network, one_norm=False)
+    batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
+    state = state_of(config.attack)
+    trainer = Trainer(network, model, config, device, batches.epoch_steps, state)
+    average = Average(network, settings.ema) if settings.ema else None
+    shown: Any = average.module if average else network
+    together = settings.batch_size * group.process.world
+    return Loop(
+        run=run,
+        config=settings,
+        group=group,
+        network=network,
+        optimizer=optimizer,
+        batches=batches,
+        step=trainer.step,
+        device=device,
+        rate=partial(
+            rate,
+            config=settings,
+            epoch_steps=batches.epoch_steps,
+            batch_total=together,
+            clean_epochs=config.attack.clean_epochs,
+        ),
+        validate=Validation(shown, val, trainer, group, run) if val is not None else None,
+        after=partial(_after, average, state, network),
+        kept={"average": average} if average else {},
+        own={"attack": state} if state else {},
+        weights=shown,
+        facts=trainer.facts,
+        pictures=together,
+    )
+
+
+def _after(average: Average | None, state: State | None, network: Recognizer, step: int) -> None:
+    if average:
+        average.update(network)
+    if state:
+        state.after(step)
+
+
+def _batches(
+    network: Recognizer, pictures: Pictures, config: TrainConfig, here: Process, *, pin: bool
+) -> Batches:
+    side = config.data.size // network.finest_stride
+    shuffled = config.part.labels == "shuffled"
+    data = TrainingPictures(pictures, config.data, side, config.train.seed, shuffled=shuffled)
+    plan = partial(plan_of, pictures, config, here)
+    return Batches(data, plan, collate, config.train.workers, pin)
+
+
+def plan_of(pictures: Pictures, config: TrainConfig, here: Process, epoch: int) -> list[list[int]]:
+    """The batches of positions that this process sees in an epoch.
+
+    Raises:
+        ConfigError: there are too few pictures for one batch.
+    """
+    batches = epoch_plan(
+        pictures,
+        config.data,
+        config.train.batch_size,
+        seed=config.train.seed,
+        epoch=epoch,
+        rank=here.rank,
+        world=here.world,
+    )
+    return replayed(batches, config.attack.replays if config.attack.method == "free" else 1)

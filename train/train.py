@@ -1,0 +1,194 @@
+"""From data on disk to a run folder: what `partlab train run` does."""
+
+import logging
+from collections.abc import Iterable, Sequence
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from partlab.coco import find_splits
+from partlab.config import load_config
+from partlab.errors import ConfigError
+from partlab.files import claim_folder, exclusive, is_scratch
+from partlab.training.process import Process
+from partlab.training.runs import read_metrics
+from train.pictures import Pictures, open_pictures
+from train.recipes import Variant, flat
+from train.recipes import recipe as recipe_settings
+from train.settings import TrainConfig
+
+log = logging.getLogger(__name__)
+
+Place = str | Path
+
+
+def train_model(
+    data: Place | Sequence[Place],
+    run: Place,
+    *,
+    recipe: str | None = None,
+    variant: Variant = "code",
+    model: str | None = None,
+    plain: Sequence[Place] = (),
+    split: str = "train",
+    val: Place | None = None,
+    val_split: str = "val",
+    config: TrainConfig | None = None,
+    config_file: Place | None = None,
+    overrides: Sequence[str] = (),
+    device: str | None = None,
+    force: bool = False,
+) -> dict[str, Any] | None:
+    """Train a recognition model, or go on with an unfinished run; returns what was done.
+
+    `data` are part data sets and label-map files, `plain` folders with one sub-folder of
+    pictures per class; `val` is a data set to validate on, else the first data set's split
+    `val_split`. Settings: `recipe` or `config` < `config_file` < `overrides` (`a.b=c`);
+    `model`, such as `mpm_resnet18` or `vanilla`, changes the recipe's.
+
+    Under `torchrun` only the first process touches the folder and returns; the others return
+    None.
+
+    Raises:
+        NotFoundError: no data, or no such split.
+        ConfigError: an unknown setting or recipe, a recipe and a config.
+        OutputExistsError: `run` holds something else, or the data.
+        BusyError: another process is training into `run`.
+    """
+    from train.fit import fit
+
+    run, places = Path(run), _listed(data)
+    if recipe and config:
+        raise ConfigError("a recipe and a config were given", hint="leave one of them out")
+    settings = training_settings(recipe or config, variant, model, config_file, overrides)
+    pictures, tested = open_data(
+        places, run.parent / "label-maps", plain, split, val=val, val_split=val_split
+    )
+    if Process.current().leads and (force or not (run / "config.json").exists()):
+        _claim(run, force, [*places, *map(Path, plain)])
+    fit(pictures, tested, run, settings, device=device)
+    if not Process.current().leads:
+        return None
+    return {
+        "run": str(run),
+        "model": f"{settings.model.kind}_{settings.model.backbone}",
+        "epochs": settings.train.epochs,
+        "pictures": len(pictures),
+        "classes": len(pictures.classes),
+        "parts": len(pictures.parts),
+        **best_scores(run),
+    }
+
+
+def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> dict[str, Any]:
+    """What `train_model` would do with the same arguments; opens the data, trains nothing."""
+    from train.fit import make_network, plan_of
+
+    base = given.get("recipe") or given.get("config")
+    settings = training_settings(
+        base,
+        given.get("variant", "code"),
+        given.get("model"),
+        given.get("config_file"),
+        given.get("overrides", ()),
+    )
+    where = {key: given[key] for key in ("plain", "split", "val", "val_split") if key in given}
+    pictures, tested = open_data(_listed(data), Path(run).parent / "label-maps", **where)
+    network = make_network(pictures, settings)
+    steps = len(plan_of(pictures, settings, Process.current(), 0))
+    return {
+        "model": f"{settings.model.kind}_{settings.model.backbone}",
+        "parameters": _size(network),
+        "inference_parameters": _size(network.plain()),
+        "pictures": pictures.summary,
+        "val": None if tested is None else len(tested),
+        "classes": len(pictures.classes),
+        "parts": len(pictures.parts),
+        "epochs": settings.train.epochs,
+        "steps": steps * settings.train.epochs,
+        "settings": flat(settings),
+    }
+
+
+def _size(network: Any) -> int:
+    return sum(each.numel() for each in network.parameters())
+
+
+def training_settings(
+    base: str | TrainConfig | None,
+    variant: str,
+    model: str | None,
+    config_file: Place | None,
+    overrides: Sequence[str],
+) -> TrainConfig:
+    """The settings a training would use; see `train_model` for their order and errors."""
+    if isinstance(base, str):
+        base = recipe_settings(base, variant)
+    values = (base or TrainConfig()).model_dump()
+    if model:
+        values["model"] = {**values["model"], **_named(model)}
+    return load_config(TrainConfig, config_file, overrides, base=values)
+
+
+def _named(model: str) -> dict[str, str]:
+    from train.models.build import split_model_name
+    from train.models.kinds import kinds
+
+    if model in kinds.names():
+        return {"kind": model}
+    kind, backbone = split_model_name(model)
+    return {"kind": kind, "backbone": backbone}
+
+
+def open_data(
+    places: Sequence[Path],
+    cache: Path,
+    plain: Sequence[Place] = (),
+    split: str = "train",
+    *,
+    val: Place | None = None,
+    val_split: str = "val",
+) -> tuple[Pictures, Pictures | None]:
+    """What to train on and what to validate with; label maps are kept in the folder `cache`."""
+    pictures = open_pictures(places, split=split, plain=plain, cache=cache)
+    place = Path(val) if val else _with_split(places, val_split)
+    if place is None:
+        log.warning("no validation: %s has no split %r; name one with --val", places[0], val_split)
+        return pictures, None
+    tested = open_pictures(
+        [place],
+        split=val_split,
+        cache=cache,
+        classes=pictures.classes,
+        parts=pictures.parts,
+    )
+    return pictures, tested
+
+
+def _with_split(places: Sequence[Path], split: str) -> Path | None:
+    """The first data set that has this split."""
+    folders = (place for place in places if place.is_dir())
+    return next((place for place in folders if split in find_splits(place)), None)
+
+
+def _listed(data: Place | Sequence[Place]) -> list[Path]:
+    places = [data] if isinstance(data, str | Path) else data
+    if not places:
+        raise ConfigError("no data to train on", hint="name a part data set")
+    return [Path(place) for place in places]
+
+
+def _claim(run: Path, force: bool, inputs: Iterable[Path]) -> None:
+    """A new run, or one that was killed before it wrote its settings."""
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    foreign = {name for name in names if not is_scratch(name)}
+    if force or not foreign <= {".lock"}:
+        with exclusive(run) if (run / ".lock").is_file() else nullcontext():
+            claim_folder(run, force=force, inputs=inputs)
+
+
+def best_scores(run: Path) -> dict[str, float | None]:
+    """Clean and PGD accuracy (0…1) of the best checkpoint on the validation pictures."""
+    scored = [each for each in read_metrics(run) if "val_pgd" in each]
+    best = max(scored, key=lambda each: each["val_pgd"], default={})
+    return {name: best.get(name) for name in ("val_clean", "val_pgd")}
