@@ -1,7 +1,8 @@
 """What a recognition model learns from: L = L_cls + λ · L_seg (L-01), and what to watch of it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal, NamedTuple, Protocol
 
 import torch
@@ -114,10 +115,10 @@ def part_accuracy(outputs: Sequence[Tensor], labels: Tensor) -> PartAccuracy:
     finest = outputs[0]
     cells = label_cells(labels, finest, "area")
     predicted = finest.max(1).indices.flatten(1)[:, None]
-    same = (cells.ids[:, :, None] == cells.ids[:, None]) & (cells.share > 0)[:, None]
-    most = same.sum(2).where(cells.share > 0, 0).amax(1)
-    count = ((cells.ids == predicted) & (cells.share > 0)).sum(1)
-    background = ((cells.ids == 0) & (cells.share > 0)).sum(1)
+    same = (cells.ids[:, :, None] == cells.ids[:, None]) & cells.known[:, None]
+    most = same.sum(2).where(cells.known, 0).amax(1)
+    count = ((cells.ids == predicted) & cells.known).sum(1)
+    background = ((cells.ids == 0) & cells.known).sum(1)
     foreground = cells.valid & (background < most)
     return PartAccuracy(
         ((count == most) & cells.valid).sum(),
@@ -161,76 +162,73 @@ def _added(
 class Objective:
     """The training loss of one batch, by name: `class`, and `part` where the model has parts.
 
-    `facts` tells of the outputs it was last called with: `class_accuracy`; `part_human` and
-    `part_pseudo`, the unweighted part loss by label source (X-03), over pictures that tell of
-    parts; `part_accuracy` and `part_missed`, see `part_accuracy`.
+    Called with a model's outputs for the batch. `seen` counts what the last of them showed:
+    `class_accuracy`; `part_human` and `part_pseudo`, the unweighted part loss by label source
+    (X-03), over pictures that tell of parts; `part_accuracy` and `part_missed`, as
+    `PartAccuracy` says.
     """
 
-    classes: Tensor  # (B,)
-    labels: Tensor  # (B, F, F), as asked
-    sources: Tensor  # (B,)
-    config: PartConfig
+    classes: Tensor  # (B,) integer
+    labels: Tensor  # (B, F, F) 0 background, 1…K parts, K + 1 ignored
+    sources: Tensor  # (B,) HUMAN, PSEUDO or PLAIN
+    config: PartConfig  # unused by models without part outputs
     smoothing: float  # of the class (L-07)
-    ignore: int
-    facts: Facts = field(default_factory=lambda: Facts({}), init=False)
+    n_parts: int
+    n_classes: int
+    seen: Facts = field(default_factory=lambda: Facts({}), init=False)
 
     def __call__(self, outputs: PartOutputs) -> dict[str, Tensor]:
         """Losses of these outputs, whose sum is to be differentiated."""
         logits = outputs.logits
         losses = {"class": F.cross_entropy(logits, self.classes, label_smoothing=self.smoothing)}
-        sums = {"class_accuracy": _share(logits.detach().argmax(1) == self.classes)}
+        right = logits.detach().argmax(1) == self.classes
+        sums = {"class_accuracy": (right.sum(), torch.ones_like(right).sum())}
         if outputs.parts:
             losses["part"], told = self._part(outputs.parts)
             sums |= told
-        self.facts = Facts(sums)
+        self.seen = Facts(sums)
         return losses
+
+    def facts(self) -> dict[str, float]:
+        """`seen` as numbers."""
+        return self.seen.numbers()
+
+    @cached_property
+    def asked(self) -> Tensor:
+        """The label maps of what the part outputs are asked."""
+        return part_labels(
+            self.labels,
+            self.classes,
+            targets=self.config.targets,
+            parts=self.n_parts,
+            n_classes=self.n_classes,
+        )
+
+    @cached_property
+    def ignore(self) -> int:
+        """The ignored label of `asked`."""
+        return ignored_label(self.config.targets, parts=self.n_parts, n_classes=self.n_classes)
 
     def _part(self, outputs: Sequence[Tensor]) -> tuple[Tensor, dict[str, tuple[Tensor, Tensor]]]:
         config = self.config
-        weights = image_weights(self.labels, self.sources, config, self.ignore)
         found = part_loss(
             outputs,
-            self.labels,
-            weights,
+            self.asked,
+            image_weights(self.asked, self.sources, config, self.ignore),
             gamma=config.gamma,
             smoothing=config.smoothing,
             shrink=config.shrink,
         )
+        cells = part_accuracy(outputs, self.asked)
         sums = self._by_source(found.per_image)
-        cells = part_accuracy(outputs, self.labels)
-        sums |= {"part_accuracy": (cells.right, cells.cells)}
-        return config.weight * found.total, sums | {"part_missed": (cells.missed, cells.foreground)}
+        sums["part_accuracy"] = cells.right, cells.cells
+        sums["part_missed"] = cells.missed, cells.foreground
+        return config.weight * found.total, sums
 
     def _by_source(self, per_image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
-        tells = _tells(self.labels, self.config, self.ignore)
+        tells = _tells(self.asked, self.config, self.ignore)
         sums = {}
         for name, source in (("part_human", HUMAN), ("part_pseudo", PSEUDO)):
             these = tells & (self.sources == source)
             sums[name] = (per_image * these).sum(), these.sum()
         return sums
-
-
-def _share(right: Tensor) -> tuple[Tensor, Tensor]:
-    return right.sum(), torch.full((), right.numel(), device=right.device)
-
-
-def recognition_objective(
-    config: PartConfig, smoothing: float, *, parts: int, n_classes: int
-) -> Callable[[Tensor, Tensor, Tensor], Objective]:
-    """The objective of a training: call it with a batch's `classes`, `labels` and `sources`.
-
-    Args:
-        config: of the part loss; unused by models without part outputs.
-        smoothing: label smoothing of the class loss.
-        parts: K, parts in the label space (the label K + 1 is ignored).
-        n_classes: C.
-    """
-    ignore = ignored_label(config.targets, parts=parts, n_classes=n_classes)
-
-    def of_batch(classes: Tensor, labels: Tensor, sources: Tensor) -> Objective:
-        asked = part_labels(
-            labels, classes, targets=config.targets, parts=parts, n_classes=n_classes
-        )
-        return Objective(classes, asked, sources, config, smoothing, ignore)
-
-    return of_batch

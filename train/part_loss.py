@@ -11,22 +11,27 @@ made at once, in the one array of its size; nothing else as large as the logits 
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from partlab.errors import ConfigError, DatasetError
+from partlab.errors import ConfigError, DatasetError, PartlabError
 
 Shrink = Literal["centre", "area"]
 
-_CHUNK = {"cpu": 2**20}
-"""Logits worked on at a time: few enough for a processor's cache,"""
-_LARGE_CHUNK = 2**26
-"""and enough to keep a GPU busy."""
+_CACHED, _BUSY = 2**20, 2**26
+"""Logits worked on at a time: few enough for a processor's cache; enough to keep a GPU busy."""
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _eager(function: F) -> F:
+    """Left out by torch.compile: what it does depends on the labels, and nothing can be fused."""
+    return cast(F, torch.compiler.disable(function))  # type: ignore[no-untyped-call]
 
 
 class PartLoss(NamedTuple):
@@ -39,11 +44,16 @@ class PartLoss(NamedTuple):
 class Cells(NamedTuple):
     """The targets of one resolution: n labels for each of the P cells."""
 
-    ids: Tensor  # (B, n, P) int64; 0 where the label is ignored
-    share: Tensor  # (B, n, P) 1 / number of valid labels in the cell; 0 where ignored
-    valid: Tensor  # (B, P) whether the cell has any valid label
+    ids: Tensor  # (B, n, P) int64; 0 where ignored
+    known: Tensor  # (B, n, P) bool, not ignored
+
+    @property
+    def valid(self) -> Tensor:
+        """Cells with any label that is not ignored, (B, P)."""
+        return self.known.any(1)
 
 
+@_eager
 def part_loss(
     outputs: Sequence[Tensor],
     labels: Tensor,
@@ -75,7 +85,7 @@ def part_loss(
     """
     _check(outputs, labels, weights)
     cells = [label_cells(labels, z, shrink) for z in outputs]
-    total, per_image = _PartLoss.apply(cells, weights, gamma, smoothing, *outputs)
+    total, per_image = _PartLoss.apply(cells, weights, _Form(gamma, smoothing), *outputs)
     return PartLoss(total, per_image)
 
 
@@ -86,9 +96,8 @@ def label_cells(labels: Tensor, output: Tensor, shrink: Shrink) -> Cells:
     blocks = labels.reshape(batch, height, rows, width, columns)
     blocks = blocks[:, :, _picked(rows, shrink), :, _picked(columns, shrink)]
     ids = blocks.permute(0, 2, 4, 1, 3).reshape(batch, -1, height * width).long()
-    valid = ids != channels
-    share = valid / valid.sum(1, keepdim=True).clamp(min=1)
-    return Cells(ids.where(valid, 0), share, valid.any(1))
+    known = ids != channels
+    return Cells(ids.where(known, 0), known)
 
 
 def _picked(ratio: int, shrink: Shrink) -> slice:
@@ -99,21 +108,26 @@ def _picked(ratio: int, shrink: Shrink) -> slice:
 def _check(outputs: Sequence[Tensor], labels: Tensor, weights: Tensor) -> None:
     if not outputs:
         raise ConfigError("a part loss needs part outputs, and the model has none")
-    full = tuple(labels.shape[1:])
-    for z in outputs:
-        if z.ndim != 4 or labels.ndim != 3 or len(z) != len(labels) or len(weights) != len(z):
-            shapes = tuple(z.shape), tuple(labels.shape), tuple(weights.shape)
+    channels = outputs[0].shape[1] if outputs[0].ndim > 1 else 0
+    shapes = [tuple(each.shape) for each in (*outputs, labels, weights)]
+    *taken, given, counted = shapes
+    if (
+        len(given) != 3
+        or given[:1] != counted
+        or any(len(each) != 4 or each[:2] != (given[0], channels) for each in taken)
+    ):
+        raise ConfigError(
+            f"part outputs {taken}, label maps {given} and weights {counted} do not fit",
+            hint="they are (B, K', h, w) each, (B, F, F) and (B,)",
+        )
+    for *_, height, width in taken:
+        if not (height and width) or given[1] % height or given[2] % width:
             raise ConfigError(
-                "part outputs {}, label maps {} and weights {} do not fit".format(*shapes),
-                hint="they are (B, K', h, w), (B, F, F) and (B,)",
-            )
-        if any(side < 1 or most % side for side, most in zip(z.shape[2:], full, strict=True)):
-            raise ConfigError(
-                f"part outputs of {z.shape[2]} x {z.shape[3]} cells cannot be compared with label "
-                f"maps of {full[0]} x {full[1]}",
+                f"part outputs of {height} x {width} cells cannot be compared with label maps of "
+                f"{given[1]} x {given[2]}",
                 hint="the label map's side must be a multiple of each output's",
             )
-    _check_labels(labels, outputs[0].shape[1])
+    _check_labels(labels, channels)
 
 
 def _check_labels(labels: Tensor, channels: int) -> None:
@@ -130,6 +144,11 @@ def _check_labels(labels: Tensor, channels: int) -> None:
         )
 
 
+class _Form(NamedTuple):
+    gamma: float
+    smoothing: float
+
+
 class _PartLoss(torch.autograd.Function):
     """Loss and gradient in one go, a few images at a time."""
 
@@ -138,8 +157,7 @@ class _PartLoss(torch.autograd.Function):
         ctx: Any,
         cells: Sequence[Cells],
         weights: Tensor,
-        gamma: float,
-        smoothing: float,
+        form: _Form,
         *outputs: Tensor,
     ) -> tuple[Tensor, Tensor]:
         kind = torch.float64 if outputs[0].dtype == torch.float64 else torch.float32
@@ -147,24 +165,29 @@ class _PartLoss(torch.autograd.Function):
         scale = weights / (len(weights) * len(outputs))
         per_image, gradients = torch.zeros_like(weights), []
         with _full_precision(outputs[0]):
-            for z, level, wanted in zip(outputs, cells, ctx.needs_input_grad[4:], strict=True):
+            for z, level, wanted in zip(outputs, cells, ctx.needs_input_grad[3:], strict=True):
+                z = _dense(z.detach())
                 gradient = _empty_gradient(z) if wanted else None
-                per_image += _level(z, level, scale, gamma, smoothing, gradient)
+                per_image += _level(z, level, scale, form, gradient)
                 gradients.append(gradient)
         ctx.types = [z.dtype for z in outputs]
         ctx.save_for_backward(*gradients)
         per_image /= len(outputs)
         ctx.mark_non_differentiable(per_image)
-        return weights @ per_image / len(weights), per_image
+        return (weights * per_image).sum() / len(weights), per_image
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, upstream: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # `once_differentiable` is silent where only logits ask
+            raise PartlabError(
+                "a part loss can be differentiated once, and create_graph asks for twice",
+                hint="leave the part loss out of what is differentiated twice",
+            )
         gradients = [
             None if gradient is None else _scaled(gradient, upstream).to(kind)
             for gradient, kind in zip(ctx.saved_tensors, ctx.types, strict=True)
         ]
-        return None, None, None, None, *gradients
+        return None, None, None, *gradients
 
 
 def _full_precision(z: Tensor) -> AbstractContextManager[Any]:
@@ -174,7 +197,7 @@ def _full_precision(z: Tensor) -> AbstractContextManager[Any]:
 
 def _empty_gradient(z: Tensor) -> Tensor:
     """In the layout of the logits. Of float16 in float32: unscaled, most of it would be 0."""
-    return torch.empty_like(_dense(z), dtype=torch.float32 if z.dtype == torch.float16 else None)
+    return torch.empty_like(z, dtype=torch.float32 if z.dtype == torch.float16 else None)
 
 
 def _dense(z: Tensor) -> Tensor:
@@ -192,23 +215,15 @@ def _scaled(gradient: Tensor, upstream: Tensor) -> Tensor:
     return gradient.mul_(upstream)
 
 
-def _level(
-    z: Tensor,
-    cells: Cells,
-    scale: Tensor,
-    gamma: float,
-    smoothing: float,
-    gradient: Tensor | None,
-) -> Tensor:
-    """Loss of each image (B,) at one resolution; fills `gradient`."""
-    flat = _dense(z.detach()).flatten(2)
+def _level(z: Tensor, cells: Cells, scale: Tensor, form: _Form, gradient: Tensor | None) -> Tensor:
+    """Loss of each image (B,) at one resolution; fills `gradient`, of the logits' shape."""
+    flat, loss = z.flatten(2), torch.zeros_like(scale)
     into = None if gradient is None else gradient.flatten(2)
-    loss = torch.zeros_like(scale)
-    for images, asked in _chunks(cells.valid, flat.shape[1] * flat.shape[2]):
+    for images, asked in _chunks(cells.valid, flat[0].numel()):
         part = None if into is None else into[images]
         if asked:
-            some = Cells(*(each[images] for each in cells))
-            loss[images] = _some(flat[images], some, scale[images], gamma, smoothing, part)
+            some = Cells(cells.ids[images], cells.known[images])
+            loss[images] = _some(flat[images], some, scale[images], form, part)
         elif part is not None:
             part.zero_()
     return loss
@@ -216,8 +231,9 @@ def _level(
 
 def _chunks(valid: Tensor, size: int) -> Iterator[tuple[slice, bool]]:
     """Images in a row, and whether any has a valid cell (on a GPU, that is not waited for)."""
-    most = max(1, _CHUNK.get(valid.device.type, _LARGE_CHUNK) // size)
-    asked = valid.any(1).tolist() if valid.device.type == "cpu" else [True] * len(valid)
+    here = valid.device.type == "cpu"
+    most = max(1, (_CACHED if here else _BUSY) // size)
+    asked = valid.any(1).tolist() if here else [True] * len(valid)
     start = 0
     for end in range(1, len(asked) + 1):
         if end == len(asked) or asked[end] != asked[start] or end - start == most:
@@ -225,43 +241,37 @@ def _chunks(valid: Tensor, size: int) -> Iterator[tuple[slice, bool]]:
             start = end
 
 
-def _some(
-    z: Tensor,
-    cells: Cells,
-    scale: Tensor,
-    gamma: float,
-    smoothing: float,
-    gradient: Tensor | None,
-) -> Tensor:
-    """Loss of each of a few images, z (b, K', P); fills `gradient` of the same shape."""
-    kind, valid, share = scale.dtype, cells.valid, cells.share.to(scale.dtype)
+def _some(z: Tensor, cells: Cells, scale: Tensor, form: _Form, gradient: Tensor | None) -> Tensor:
+    """Loss of each of a few images, z (b, K', P); fills `gradient`, of the same shape."""
+    kind, valid = scale.dtype, cells.valid
+    number = valid.sum(1, keepdim=True).clamp(min=1)
+    share = cells.known.to(kind) / cells.known.sum(1, keepdim=True).clamp(min=1)
     fits = gradient is not None and gradient.dtype == kind
     work = gradient if fits else torch.empty_like(z, dtype=kind)
     assert work is not None
-    log_sum = _exponentials(z, work)
-    hit = (z.gather(1, cells.ids).to(kind) * share).sum(1)
-    ce = log_sum - (1 - smoothing) * hit - smoothing * z.mean(1, dtype=kind)
-    loss, slope = _focal(ce, gamma)
-    number = valid.sum(1, keepdim=True).clamp(min=1)
+    torch.sub(z, z.amax(1, keepdim=True).to(kind), out=work)  # shifted: the CE is the same
+    hit, mean = (work.gather(1, cells.ids) * share).sum(1), work.mean(1)
+    total = work.mul_(math.log2(math.e)).exp2_().sum(1)  # 2^x is faster than e^x
+    ce = total.log() - (1 - form.smoothing) * hit - form.smoothing * mean
+    loss, slope = _focal(ce.clamp_(min=0), form.gamma)
     if gradient is not None:
-        slope = torch.where(valid, slope / number * scale[:, None], 0)[:, None]
-        work.mul_(slope / work.sum(1, keepdim=True)).sub_(slope * (smoothing / z.shape[1]))
-        work.scatter_add_(1, cells.ids, -(1 - smoothing) * slope * share)
+        slope = slope * valid * scale[:, None] / number
+        _differentiate(work, slope[:, None], total[:, None], cells.ids, share, form.smoothing)
         if not fits:
             gradient.copy_(work)
-    return (torch.where(valid, loss, 0) / number).sum(1)
+    return ((loss * valid) / number).sum(1)
 
 
-def _exponentials(z: Tensor, out: Tensor) -> Tensor:
-    """Fill `out` with e^(z − max) and return logsumexp(z), (b, P). 2^x is faster than e^x."""
-    most = z.amax(1, keepdim=True).to(out.dtype)
-    torch.sub(z, most, out=out)
-    out.mul_(math.log2(math.e)).exp2_()
-    return (out.sum(1, keepdim=True).log() + most).squeeze(1)
+def _differentiate(
+    work: Tensor, slope: Tensor, total: Tensor, ids: Tensor, share: Tensor, smoothing: float
+) -> None:
+    """From e^(z − max) to slope · (softmax(z) − target), in place."""
+    work.mul_(slope / total).sub_(slope * (smoothing / work.shape[1]))
+    work.scatter_add_(1, ids, slope * share * (smoothing - 1))
 
 
 def _focal(ce: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """(1 − e^−c)^γ · c and its derivative, which at c = 0 are 0 for every γ > 0."""
+    """(1 − e^−c)^γ · c and its derivative; at c = 0 both are 0 unless γ is."""
     miss = -torch.expm1(-ce)
     factor = miss**gamma
     ratio = torch.where(miss > 0, ce / miss, 1.0)
