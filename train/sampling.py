@@ -50,7 +50,8 @@ def epoch_plan(
         raise ConfigError(
             f"an epoch shows {len(order)} pictures, fewer than one batch of {batch_size} in each "
             f"of {world} processes",
-            hint=f"set train.batch_size to at most {len(order) // world}, or take more pictures",
+            hint=f"set train.batch_size to at most {max(len(order) // world, 1)}, or take more "
+            "pictures or fewer processes",
         )
     whole = order[: batches * batch_size * world].reshape(batches, world, batch_size)
     found: list[list[int]] = whole[:, rank].tolist()

@@ -57,7 +57,7 @@ def test_a_picture_comes_as_often_as_its_weight(pictures, human, pseudo, plain, 
     assert len(drawn(pictures, config, seed=seed, epoch=epoch + 1)) == len(chosen)
     for source in range(3):
         mine = pictures.source == source
-        assert counts[mine].sum() == np.rint(each[mine].sum())
+        assert abs(counts[mine].sum() - each[mine].sum()) <= 0.5 + 1e-9
 
 
 @settings(max_examples=150, deadline=None)
