@@ -219,12 +219,22 @@ class LabelMaps:
         """Object categories; `Triple.object` is a position in them."""
         return self.header.objects
 
+    @property
+    def ignore(self) -> int:
+        """The label of pixels about which nothing is known: K + 1."""
+        return self.header.ignore
+
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __getitem__(self, index: int) -> Triple:
         """The triple at 0 <= index < len; raises IndexError outside, so iterating ends."""
         return Triple(self.image_path(index), self.object_of(index), self.composite(index))
+
+    def known(self, index: int) -> tuple[Path, NDArray[Any] | None, int]:
+        """The triple without what made it: path, labels, object."""
+        path, owner, composite = self[index]
+        return path, composite.labels, owner
 
     def composite(self, index: int) -> Composite:
         """One image's composite mask; the array is the caller's to change."""

@@ -164,3 +164,16 @@ def tell_missing(rows: Rows, names: Sequence[str]) -> None:
         logger.warning(
             "%d of %d classes have no picture: %s", len(missing), len(names), few(missing)
         )
+
+
+def tell_strangers(maps: Sequence[LabelMaps], places: Sequence[PlainPictures]) -> None:
+    """Warn where folders and parts seem to call the same classes by other names."""
+    objects = {name for each in maps for name in each.objects}
+    for place in places if objects else ():
+        if objects.isdisjoint(place.classes):
+            logger.warning(
+                "none of the classes of %s has parts: it says %s, and the parts are of %s",
+                place.root,
+                few(place.classes),
+                few(sorted(objects)),
+            )
