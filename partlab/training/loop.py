@@ -72,7 +72,8 @@ class Loop:
         validate: called by all processes at the end of an epoch, to share the work; the score
             of the one that leads counts. Without it the latest weights are the best known.
         after: called with the number of the step when it has moved the weights.
-        kept: is saved and taken up again with the run, by name.
+        kept: is saved and taken up again with the run, by name; that of the one that leads.
+        own: likewise, but each process has its own, such as an attack's perturbation.
         weights: the module whose weights are the checkpoints; `network` unless it is another,
             such as an average.
         facts: what else to log with the losses, asked when they are: `{"part_human": 1.3}`.
@@ -91,6 +92,7 @@ class Loop:
     validate: Callable[[], Score | None] | None = None
     after: Callable[[int], None] | None = None
     kept: Mapping[str, Stateful] = field(default_factory=dict)
+    own: Mapping[str, Stateful] = field(default_factory=dict)
     weights: nn.Module | None = None
     facts: Callable[[], Mapping[str, float]] | None = None
     pictures: int = 0
@@ -146,6 +148,8 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
             for name, each in self.kept.items():
                 each.load_state_dict(state["kept"][name])
+            for name, each in self.own.items():
+                each.load_state_dict(state["own"][self.group.process.rank][name])
             self.done, self.best = state["step"], state["best"]
         except (KeyError, RuntimeError, ValueError) as error:
             raise DatasetError(
@@ -258,6 +262,7 @@ class Loop:
         """All come here: between epochs BatchNorm may have counted otherwise in each process."""
         own = {name: buffer.cpu() for name, buffer in self.network.named_buffers()}
         buffers = self.group.gather(own)
+        states = self.group.gather({name: each.state_dict() for name, each in self.own.items()})
         if not self.leads:
             return
         state = {
@@ -265,6 +270,7 @@ class Loop:
             "optimizer": self.optimizer.state_dict(),
             "buffers": buffers[1:],
             "kept": {name: each.state_dict() for name, each in self.kept.items()},
+            "own": states,
             "step": self.done,
             "best": self.best,
         }

@@ -88,7 +88,7 @@ class Ball:
             return
         slack = TOLERANCE * max(self.eps, 1)
         away, (low, high) = self.distance(point, images), torch.aminmax(point)
-        inside = bool((away <= self.eps + slack).all()) and 0 <= float(low) and float(high) <= 1
+        inside = bool((away <= self.eps + slack).all()) and float(low) >= 0 and float(high) <= 1
         if not inside:  # NaN is not inside either
             raise PartlabError(
                 f"an attack left its ball of {self.norm} {self.eps:g}: the farthest is at "
