@@ -116,7 +116,9 @@ def _loop(
     model = group.parallel(network, one_norm=False)
     batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
     state = state_of(config.attack)
-    trainer = Trainer(network, model, config, device, batches.epoch_steps, state)
+    trainer = Trainer(
+        network, model, config, device, batches.epoch_steps, len(pictures.parts), state
+    )
     average = Average(network, settings.ema) if settings.ema else None
     shown: Any = average.module if average else network
     together = settings.batch_size * group.process.world

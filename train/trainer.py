@@ -29,6 +29,7 @@ class Trainer:
     config: TrainConfig
     device: torch.device
     epoch_steps: int
+    n_parts: int  # of the label maps, which call K + 1 ignored
     state: State | None = None  # what the method keeps between steps
     last: Objective | None = field(default=None, init=False)
 
@@ -65,7 +66,7 @@ class Trainer:
             sources=sources,
             config=self.config.part,
             smoothing=self.config.train.smoothing,
-            n_parts=len(self.network.parts),
+            n_parts=self.n_parts,
             n_classes=len(self.network.classes),
         )
 
