@@ -34,7 +34,7 @@ class SmallResNet(ResNet):  # type: ignore[misc]  # timm is untyped
         for stage in self.feature_info[1:]:
             stage["reduction"] //= 2
         self.feature_info[0]["num_chs"] = width
-        self.init_weights()
+        self.init_weights(zero_init_last=False)  # four blocks learn at once, or hardly at all
 
 
 default_cfgs = generate_default_cfgs(

@@ -241,6 +241,22 @@ def test_a_file_may_be_old_wrapped_or_without_classifier(tmp_path: Path) -> None
         assert torch.equal(found.backbone.fc.weight, state["fc.weight"]) == (name != "headless")
 
 
+def test_a_file_is_fitted_to_the_size_of_the_pictures(tmp_path: Path) -> None:
+    """Swin's windows are smaller in smaller pictures; timm knows how to shrink their tables."""
+    name = "swin_tiny_patch4_window7_224"
+    state = timm.create_model(name, num_classes=3).state_dict()
+    save_file(state, tmp_path / "swin.safetensors")
+    weights = str(tmp_path / "swin.safetensors")
+    model = create_model(f"vanilla_{name}", classes=3, weights=weights, size=64)
+    ours = model.backbone.state_dict()
+    table = "layers.3.blocks.0.attn.relative_position_bias_table"
+    assert (state[table].shape, ours[table].shape) == ((169, 24), (9, 24))
+    equal = {key for key in ours if key in state and torch.equal(ours[key], state[key])}
+    assert {key for key in ours if key not in equal} <= {
+        key for key in ours if "relative_position" in key or "attn_mask" in key
+    }
+
+
 def test_a_backbone_begins_where_a_run_of_another_kind_ended(make_run: Run) -> None:
     run, network = make_run("vanilla")
     model = create_model(
