@@ -5,17 +5,19 @@ from typing import TYPE_CHECKING
 from partlab.lazy import room
 
 if TYPE_CHECKING:
+    from train.export import export_model
     from train.models.base import Outputs, Recognizer
     from train.models.build import create_model
     from train.models.load import load_model
 
-__all__ = ["Outputs", "Recognizer", "create_model", "load_model"]
+__all__ = ["Outputs", "Recognizer", "create_model", "export_model", "load_model"]
 __getattr__, __dir__ = room(
     __name__,
     {
         "Outputs": "train.models.base",
         "Recognizer": "train.models.base",
         "create_model": "train.models.build",
+        "export_model": "train.export",
         "load_model": "train.models.load",
     },
 )
