@@ -3,31 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from train.models.base import Outputs
 from train.part_loss import label_cells, part_loss
+from train.pictures import HUMAN, PSEUDO
 from train.settings import PartConfig
 
-HUMAN, PSEUDO, PLAIN = 0, 1, 2
 Targets = Literal["parts", "objects", "foreground"]
-
-
-class PartOutputs(Protocol):
-    """What a recognition model gives in training."""
-
-    @property
-    def logits(self) -> Tensor:
-        """(B, C)."""
-        ...
-
-    @property
-    def parts(self) -> tuple[Tensor, ...]:
-        """(B, K', h, w) each, fine to coarse; () without part outputs."""
-        ...
 
 
 def part_labels(
@@ -67,11 +54,10 @@ def image_weights(labels: Tensor, sources: Tensor, config: PartConfig, ignore: i
     Args:
         labels: (B, F, F), as `part_labels` gives them.
         sources: (B,) `HUMAN`, `PSEUDO` or `PLAIN`.
-        config: its `labels`, `ignore_blank` and `pseudo_weight`.
+        config: its `ignore_blank` and `pseudo_weight`.
         ignore: the ignored label.
     """
-    pseudo = 0.0 if config.labels == "human" else config.pseudo_weight
-    worth = (sources == HUMAN).float() + pseudo * (sources == PSEUDO)
+    worth = (sources == HUMAN).float() + config.pseudo_weight * (sources == PSEUDO)
     return worth * _tells(labels, config, ignore)
 
 
@@ -177,7 +163,7 @@ class Objective:
     n_classes: int
     seen: Facts = field(default_factory=lambda: Facts({}), init=False)
 
-    def __call__(self, outputs: PartOutputs) -> dict[str, Tensor]:
+    def __call__(self, outputs: Outputs) -> dict[str, Tensor]:
         """Losses of these outputs, whose sum is to be differentiated."""
         logits = outputs.logits
         losses = {"class": F.cross_entropy(logits, self.classes, label_smoothing=self.smoothing)}
@@ -230,5 +216,5 @@ class Objective:
         sums = {}
         for name, source in (("part_human", HUMAN), ("part_pseudo", PSEUDO)):
             these = tells & (self.sources == source)
-            sums[name] = (per_image * these).sum(), these.sum()
+            sums[name] = (per_image * these).sum(), these.sum().to(per_image.dtype)
         return sums
