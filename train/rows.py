@@ -70,10 +70,15 @@ def _names(provider: Provider) -> tuple[str, ...]:
 
 
 def without_unknown(rows: Rows) -> Rows:
-    """A picture whose object nobody knows cannot be learnt from: left out, and said."""
+    """A picture whose object nobody knows cannot be learnt from: left out, and said.
+
+    Label maps know only the objects that have parts; others can come as class-only pictures.
+    """
     known = rows.class_of >= 0
     if lost := int((~known).sum()):
-        logger.warning("%d pictures left out: their object category is not known", lost)
+        logger.warning(
+            "%d pictures left out: their object category is not known, or has no parts", lost
+        )
     return rows.take(known)
 
 
