@@ -121,6 +121,17 @@ def test_people_win_over_networks_and_both_over_nobody(human, tmp_path, caplog):
     assert "count once, left out: 3 pseudo, 3 class-only" in caplog.text
 
 
+def test_people_come_first_whatever_the_order_of_files(tmp_path):
+    """The folder in which a picture lies may be another than its object."""
+    rows = [("dog/a.png", "cat", 1), ("dog/b.png", "cat", 1)]
+    pseudo = label_file(tmp_path / "p.arrow", [HEAD], rows)
+    human = label_file(tmp_path / "h.arrow", [HEAD], rows[1:], pseudo=False)
+    found = open_pictures([pseudo, human], plain=[tmp_path / "photos"], cache=tmp_path)
+    assert names(found) == ["dog/b.png", "dog/a.png"]
+    assert found.source.tolist() == [HUMAN, PSEUDO]
+    assert [found.classes[at] for at in found.class_of] == ["cat", "cat"]
+
+
 @pytest.mark.parametrize("how", [os.symlink, os.link, shutil.copy])
 def test_the_same_file_elsewhere_is_the_same_picture(human, tmp_path, how):
     other = tmp_path / "plain" / "cat" / "a.png"

@@ -124,9 +124,10 @@ def whole(pictures: Pictures, config: DataConfig) -> TrainingPictures:
     return TrainingPictures(pictures, config, 12, seed=0)
 
 
-def test_what_a_shift_brings_in_says_nothing(make):
+@pytest.mark.parametrize("flip", [0, 1])
+def test_what_a_shift_brings_in_says_nothing(make, flip):
     pictures = make([(48, 96)])
-    config = DataConfig(size=48, crop="padded", shift=8, flip=0)
+    config = DataConfig(size=48, crop="padded", shift=8, flip=flip)
     data, still = (
         TrainingPictures(pictures, config.model_copy(update={"shift": shift}), 12, seed=1)
         for shift in (8, 0)
@@ -137,13 +138,19 @@ def test_what_a_shift_brings_in_says_nothing(make):
         view, _ = training_view((48, 96), config, random)
         x, y = view.shift
         sample = data[(epoch, 0)]
+        turned = slice(None, None, -1 if flip else 1)
         at = (np.arange(12) + 0.5) * 4
         inside = ((at + y >= 0) & (at + y < 48))[:, None] & ((at + x >= 0) & (at + x < 48))
-        assert (sample.labels.numpy()[~inside] == IGNORE).all()
+        assert (sample.labels.numpy()[:, turned][~inside] == IGNORE).all()
+        shown = centres(sample.pixels, 12)
+        shown = torch.where(shown < 0, shown, torch.tensor(MIRROR)[shown]) if flip else shown
+        known = (shown >= 0).numpy() & inside[:, turned]
+        assert (sample.labels.numpy() == shown.numpy())[known].all()
         # where the picture goes on, it is the same picture, moved
         ys, xs = slice(max(-y, 0), 48 - max(y, 0)), slice(max(-x, 0), 48 - max(x, 0))
         from_y, from_x = slice(max(y, 0), 48 + min(y, 0)), slice(max(x, 0), 48 + min(x, 0))
-        assert torch.equal(sample.pixels[:, ys, xs], middle.pixels[:, from_y, from_x])
+        moved, whole = (one.pixels.flip(-1) if flip else one.pixels for one in (sample, middle))
+        assert torch.equal(moved[:, ys, xs], whole[:, from_y, from_x])
 
 
 @pytest.mark.parametrize("size", SIZES)
