@@ -40,7 +40,7 @@ def colours(count: int) -> list[str]:
     from matplotlib.colors import to_hex
 
     scale = colormaps["viridis"]
-    return [to_hex(scale(0.92 * at / (count - 1))) for at in range(count)]
+    return [to_hex(scale(0.88 * at / (count - 1))) for at in range(count)]
 
 
 def write_curves(runs: Sequence[str | Path | Summary], png: str | Path) -> Path:
@@ -133,7 +133,7 @@ def draw(axes: "Axes", panel: Panel, runs: Sequence[Summary]) -> None:
     axes.set_xlabel(words)
     axes.set_ylabel(panel.unit)
     axes.set_xlim(left=0)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))  # no half epochs
+    axes.xaxis.set_major_locator(MaxNLocator(steps=[1, 2, 5, 10], integer=True))  # no half epochs
     if panel.from_zero:
         axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
@@ -164,7 +164,7 @@ def _draw_line(
         if faint and line.dash == "solid":
             _plot(axes, thinned(found), color=colour, alpha=0.22, linewidth=0.8)
         found = thinned(running_mean(found, window(run.history)))
-    elif len(found) <= 30:
+    if len(found) <= (30 if line.of == "validations" else 2):  # one point is no line
         style |= {"marker": "o", "markersize": 3}
     _plot(axes, found, **style)
     if line.marks_best and run.best:
