@@ -144,7 +144,21 @@ def _by_network(record: Annotation | Image) -> bool:
     return (record.provenance or "").startswith("pseudo:")
 
 
-def joined(sources: Sequence[Source]) -> Parts:
+class Named(Protocol):
+    """What `joined` asks of a source; `Parts` is one too."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for each label."""
+        ...
+
+    @property
+    def inclusions(self) -> Inclusions:
+        """Per object category: inner part -> outer part."""
+        ...
+
+
+def joined(sources: Sequence[Named]) -> Parts:
     """The parts of several sources together, in order of first appearance.
 
     Parts of one object stay together; K = len(names), read from the data.

@@ -219,12 +219,22 @@ class LabelMaps:
         """Object categories; `Triple.object` is a position in them."""
         return self.header.objects
 
+    @property
+    def ignore(self) -> int:
+        """The label of pixels about which nothing is known: K + 1."""
+        return self.header.ignore
+
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
     def __getitem__(self, index: int) -> Triple:
         """The triple at 0 <= index < len; raises IndexError outside, so iterating ends."""
         return Triple(self.image_path(index), self.object_of(index), self.composite(index))
+
+    def known(self, index: int) -> tuple[Path, NDArray[Any] | None, int]:
+        """The triple without what made it: path, labels, object."""
+        path, owner, composite = self[index]
+        return path, composite.labels, owner
 
     def composite(self, index: int) -> Composite:
         """One image's composite mask; the array is the caller's to change."""
@@ -262,6 +272,16 @@ class LabelMaps:
     def objects_of_all(self) -> NDArray[np.int32]:
         """The object of every image, shape (len,), for balanced sampling; do not write to it."""
         return np.asarray(self._numbers["object"], np.int32)
+
+    @cached_property
+    def roots_of_all(self) -> NDArray[np.int16]:
+        """Position in `roots` of every image's folder, shape (len,); do not write to it."""
+        return np.asarray(self._numbers["root"], np.int16)
+
+    @property
+    def file_names(self) -> Any:
+        """The names of all images, as a pyarrow column of strings: no Python object each."""
+        return self._names
 
     @cached_property
     def pseudo(self) -> NDArray[np.bool_]:

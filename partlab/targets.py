@@ -56,7 +56,7 @@ def crop(
     box: tuple[float, float, float, float],
     size: int,
     *,
-    mirrored: Sequence[int] | None = None,
+    mirrored: Sequence[int] | NDArray[Any] | None = None,
 ) -> Labels:
     """Cut `box` (left, top, width, height, pixels) and resize to size x size, nearest pixel.
 

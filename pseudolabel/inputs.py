@@ -4,7 +4,6 @@ import csv
 import hashlib
 import json
 import logging
-import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import suppress
@@ -19,9 +18,10 @@ import pyarrow.parquet as pq
 from partlab.coco import read_dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
-from partlab.images import KINDS, image_size, is_image_name, is_litter, not_read
+from partlab.images import KINDS, image_size, is_image_name
 from partlab.layouts import find_layout
 from partlab.tables import list_delimiter, open_text
+from partlab.walk import PassedOver, walk
 from pseudolabel.store import ObjectSource
 
 logger = logging.getLogger(__name__)
@@ -48,29 +48,6 @@ class Entry:
     object_source: ObjectSource | None = None
 
 
-@dataclass
-class PassedOver:
-    """Files beside the pictures that are none by their names, as the last listing met them."""
-
-    first: list[str] = field(default_factory=list)
-    total: int = 0
-
-    def clear(self) -> None:
-        """Before a listing begins."""
-        self.first.clear()
-        self.total = 0
-
-    def add(self, name: str) -> None:
-        """Note one; only the first few names are kept."""
-        self.total += 1
-        if self.total <= 10:
-            self.first.append(name)
-
-    def sentence(self) -> str | None:
-        """How many and which, for people; None without any."""
-        return not_read(self.first, self.total) if self.total else None
-
-
 @dataclass(frozen=True)
 class Inputs:
     """Images below `root`; iterating reads the listing anew, always in the same order."""
@@ -79,7 +56,7 @@ class Inputs:
     listing: Callable[[], Iterator[tuple[str, str | None]]]
     source: ObjectSource
     classes: Path | None = None
-    others: "PassedOver" = field(default_factory=lambda: PassedOver())
+    others: PassedOver = field(default_factory=PassedOver)
 
     def __iter__(self) -> Iterator[Entry]:
         stated = read_classes(self.classes) if self.classes else {}
@@ -109,7 +86,7 @@ def find_inputs(
         return _dataset_inputs(images, split, classes)
     if images.is_dir():
         others = PassedOver()
-        return Inputs(images, lambda: _walk(images, others), "folder", classes, others)
+        return Inputs(images, lambda: walk(images, others), "folder", classes, others)
     if not images.is_file():
         raise NotFoundError(
             f"no images at {images}: there is no such folder or file",
@@ -133,29 +110,6 @@ def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inpu
     dataset = read_dataset(path, split).settled()
     listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
     return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
-
-
-def _walk(folder: Path, others: PassedOver) -> Iterator[tuple[str, str | None]]:
-    """Pictures below a folder, sorted folder by folder; links are followed, loops are not."""
-    others.clear()
-
-    def below(place: Path, above: frozenset[tuple[int, int]]) -> Iterator[Path]:
-        here = (place.stat().st_dev, place.stat().st_ino)
-        if here in above:
-            return
-        with os.scandir(place) as scan:
-            found = sorted((e.name, e.is_dir()) for e in scan if not e.name.startswith("."))
-        for name, is_folder in found:
-            if is_folder:
-                yield from below(place / name, above | {here})
-            elif is_image_name(name):
-                yield place / name
-            elif not is_litter(name):
-                others.add((place / name).relative_to(folder).as_posix())
-
-    for path in below(folder, frozenset()):
-        parts = path.relative_to(folder).parts
-        yield "/".join(parts), parts[0] if len(parts) > 1 else None
 
 
 def _list(file: Path) -> Iterator[tuple[str, str | None]]:

@@ -1,5 +1,6 @@
 """Feature pyramid on any timm backbone, with weights from a file or a package."""
 
+import logging
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,7 +13,10 @@ from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
 
+log = logging.getLogger(__name__)
+
 PACKAGED = "tf_efficientnet_lite0"
+_WRAPPERS = ("module.", "backbone.")  # what other programs, and our own checkpoints, put before
 
 
 class Pyramid(nn.Module):
@@ -90,11 +94,17 @@ def normalisation(name: str) -> tuple[list[float], list[float]]:
     return list(settings.mean), list(settings.std)
 
 
-def load_backbone_weights(body: nn.Module, name: str, weights: str) -> None:
-    """Fill a timm feature backbone from `weights`: "none", "package", "timm" or a file.
+def load_backbone_weights(
+    body: nn.Module, name: str, weights: str, *, classifier: str | None = None
+) -> None:
+    """Fill a timm backbone from `weights`: "none", "package", "timm" or a file.
 
     "package" is the ImageNet checkpoint of tf_efficientnet_lite0 that installs with partlab
-    (Apache-2.0); "timm" downloads timm's own; a file is .safetensors or a torch state dict.
+    (Apache-2.0); "timm" downloads timm's own; a file is .safetensors or a torch state dict, of
+    timm, torchvision (of the same tensors) or a recognition model of ours.
+
+    `classifier` names the layer of a classification network whose weights are only taken if
+    they are for as many classes; whether they are is told in the log.
 
     Raises:
         NotFoundError: the file does not exist.
@@ -109,7 +119,9 @@ def load_backbone_weights(body: nn.Module, name: str, weights: str) -> None:
         state = _downloaded(name)
     else:
         state = _from_file(Path(weights))
-    _fill(body, state, f"weights {weights!r} for backbone {name!r}")
+    what = f"weights {weights!r} for backbone {name!r}"
+    state = _unwrapped(state, body.state_dict())
+    _fill(body, state, what, _spared(body, state, what, classifier))
 
 
 def _packaged(name: str) -> dict[str, Tensor]:
@@ -153,14 +165,41 @@ def _from_file(path: Path) -> dict[str, Tensor]:
     return found
 
 
-def _fill(body: nn.Module, state: dict[str, Tensor], what: str) -> None:
-    wanted = body.state_dict()
+def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state without what stands before all the names that are wanted."""
+    for wrapper in _WRAPPERS:
+        if not wanted.keys() & state.keys():
+            state = {
+                key.removeprefix(wrapper): value
+                for key, value in state.items()
+                if key.startswith(wrapper)
+            } or state
+    return state
+
+
+def _spared(
+    body: nn.Module, state: dict[str, Tensor], what: str, classifier: str | None
+) -> set[str]:
+    """The classifier's tensors, if the state's are for other classes or not there."""
+    if classifier is None:
+        return set()
+    ours = {k: v for k, v in body.state_dict().items() if k.startswith(f"{classifier}.")}
+    if all(key in state and state[key].shape == value.shape for key, value in ours.items()):
+        log.info("%s: taken with the classifier", what)
+        return set()
+    log.info("%s: taken without the classifier, which is for other classes or not there", what)
+    return set(ours)
+
+
+def _fill(body: nn.Module, state: dict[str, Tensor], what: str, spared: set[str]) -> None:
+    wanted = {key: value for key, value in body.state_dict().items() if key not in spared}
     fitting = {key: state[key] for key in wanted if key in state}
-    missing = [key for key in wanted if key not in state]
+    # Old checkpoints do not count the batches that BatchNorm has seen; nobody reads that here.
+    missing = [k for k in wanted if k not in state and not k.endswith(".num_batches_tracked")]
     wrong = [key for key, value in fitting.items() if value.shape != wanted[key].shape]
     if missing or wrong:
         raise ConfigError(
             f"{what} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape "
             f"(first: {(missing + wrong)[0]})"
         )
-    body.load_state_dict(fitting)
+    body.load_state_dict(fitting, strict=False)

@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from partlab.config import deciding
-from partlab.errors import ConfigError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
@@ -17,8 +16,11 @@ from partlab.training.identity import refuse_another
 from partlab.training.loop import Loop
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
+from train.attacks.free import replayed
+from train.attacks.methods import State, state_of
 from train.averages import Average
-from train.models import Recognizer, build_model
+from train.models.base import Recognizer
+from train.models.build import build_model
 from train.optimizers import make_optimizer, rate
 from train.pictures import Pictures
 from train.runs import read_run, write_run
@@ -50,6 +52,8 @@ def fit(
     """
     here = Process.current()
     with ExitStack() as held, here.joined() as group:
+        if config.part.labels == "human":
+            pictures = pictures.without_pseudo()
         group.lead(partial(_begin, held, pictures, val, run, config))
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         network = make_network(pictures, config)
@@ -90,7 +94,7 @@ def _begin(
         **identity,
         "config": config.model_dump(mode="json"),
         "inclusions": pictures.parts.inclusions,
-        "pictures": pictures.counts,
+        "pictures": pictures.summary,
         "torch": torch.__version__,
     }
     write_run(run, description)
@@ -111,15 +115,12 @@ def _loop(
     optimizer = make_optimizer(network, settings)  # freezes what it leaves out
     model = group.parallel(network, one_norm=False)
     batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
-    if not batches.epoch_steps:
-        raise ConfigError(
-            f"{len(pictures)} pictures do not make one batch of "
-            f"{settings.batch_size * group.process.world}",
-            hint="lower train.batch_size",
-        )
-    trainer = Trainer(network, model, config, device, batches.epoch_steps)
+    state = state_of(config.attack)
+    trainer = Trainer(
+        network, model, config, device, batches.epoch_steps, len(pictures.parts), state
+    )
     average = Average(network, settings.ema) if settings.ema else None
-    shown = average.module if average else network
+    shown: Any = average.module if average else network
     together = settings.batch_size * group.process.world
     return Loop(
         run=run,
@@ -130,14 +131,28 @@ def _loop(
         batches=batches,
         step=trainer.step,
         device=device,
-        rate=partial(rate, config=config, epoch_steps=batches.epoch_steps, together=together),
+        rate=partial(
+            rate,
+            config=settings,
+            epoch_steps=batches.epoch_steps,
+            batch_total=together,
+            clean_epochs=config.attack.clean_epochs,
+        ),
         validate=Validation(shown, val, trainer, group, run) if val is not None else None,
-        after=(lambda _step: average.update(network)) if average else None,
+        after=partial(_after, average, state, network),
         kept={"average": average} if average else {},
+        own={"attack": state} if state else {},
         weights=shown,
         facts=trainer.facts,
         pictures=together,
     )
+
+
+def _after(average: Average | None, state: State | None, network: Recognizer, step: int) -> None:
+    if average:
+        average.update(network)
+    if state:
+        state.after(step)
 
 
 def _batches(
@@ -145,19 +160,24 @@ def _batches(
 ) -> Batches:
     side = config.data.size // network.finest_stride
     shuffled = config.part.labels == "shuffled"
-    if config.part.labels == "human":
-        pictures = pictures.without_pseudo()
     data = TrainingPictures(pictures, config.data, side, config.train.seed, shuffled=shuffled)
-
-    def plan(epoch: int) -> Any:
-        return epoch_plan(
-            pictures,
-            config.data,
-            config.train.batch_size,
-            seed=config.train.seed,
-            epoch=epoch,
-            rank=here.rank,
-            world=here.world,
-        )
-
+    plan = partial(plan_of, pictures, config, here)
     return Batches(data, plan, collate, config.train.workers, pin)
+
+
+def plan_of(pictures: Pictures, config: TrainConfig, here: Process, epoch: int) -> list[list[int]]:
+    """The batches of positions that this process sees in an epoch.
+
+    Raises:
+        ConfigError: there are too few pictures for one batch.
+    """
+    batches = epoch_plan(
+        pictures,
+        config.data,
+        config.train.batch_size,
+        seed=config.train.seed,
+        epoch=epoch,
+        rank=here.rank,
+        world=here.world,
+    )
+    return replayed(batches, config.attack.replays if config.attack.method == "free" else 1)

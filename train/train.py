@@ -82,7 +82,7 @@ def train_model(
 
 def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> dict[str, Any]:
     """What `train_model` would do with the same arguments; opens the data, trains nothing."""
-    from train.fit import epoch_steps, make_network
+    from train.fit import make_network, plan_of
 
     base = given.get("recipe") or given.get("config")
     settings = training_settings(
@@ -95,12 +95,12 @@ def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> di
     where = {key: given[key] for key in ("plain", "split", "val", "val_split") if key in given}
     pictures, tested = open_data(_listed(data), Path(run).parent / "label-maps", **where)
     network = make_network(pictures, settings)
-    steps = epoch_steps(pictures, settings)
+    steps = len(plan_of(pictures, settings, Process.current(), 0))
     return {
         "model": f"{settings.model.kind}_{settings.model.backbone}",
         "parameters": _size(network),
         "inference_parameters": _size(network.plain()),
-        "pictures": pictures.counts,
+        "pictures": pictures.summary,
         "val": None if tested is None else len(tested),
         "classes": len(pictures.classes),
         "parts": len(pictures.parts),
@@ -131,10 +131,13 @@ def training_settings(
 
 
 def _named(model: str) -> dict[str, str]:
-    from train.models import split_name
+    from train.models.build import split_model_name
+    from train.models.kinds import kinds
 
-    kind, backbone = split_name(model)
-    return {"kind": kind, **({"backbone": backbone} if backbone else {})}
+    if model in kinds.names():
+        return {"kind": model}
+    kind, backbone = split_model_name(model)
+    return {"kind": kind, "backbone": backbone}
 
 
 def open_data(
@@ -146,7 +149,7 @@ def open_data(
     val: Place | None = None,
     val_split: str = "val",
 ) -> tuple[Pictures, Pictures | None]:
-    """What to train on and what to validate with; their label maps are kept in the folder `cache`."""
+    """What to train on and what to validate with; label maps are kept in the folder `cache`."""
     pictures = open_pictures(places, split=split, plain=plain, cache=cache)
     place = Path(val) if val else _with_split(places, val_split)
     if place is None:

@@ -10,10 +10,13 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from train.attacks import Method, Situation, method_of
+from train.attacks import methods
+from train.attacks.methods import State
+from train.attacks.situation import Situation
+from train.colours import jitter
 from train.losses import Objective
-from train.models import Recognizer
-from train.samples import Batch, jitter
+from train.models.base import Recognizer
+from train.samples import Batch
 from train.settings import TrainConfig
 
 
@@ -26,28 +29,25 @@ class Trainer:
     config: TrainConfig
     device: torch.device
     epoch_steps: int
+    n_parts: int  # of the label maps, which call K + 1 ignored
+    state: State | None = None  # what the method keeps between steps
     last: Objective | None = field(default=None, init=False)
 
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
         """The losses by name, whose sum is differentiated (L-01)."""
-        progress = number / self.epoch_steps
-        images = self.images(batch.pixels)
-        objective = self.objective(batch)
-        method: Method = method_of(self.config.attack, progress)
-        losses = method(
-            Situation(
-                network=self.network,
-                model=self.model,
-                images=jitter(images, self.config.data.jitter),
-                classes=objective.classes,
-                config=self.config.attack,
-                progress=progress,
-                smoothing=self.config.train.smoothing,
-                objective=objective,
-            )
+        self.last = objective = self.objective(batch)
+        situation = Situation(
+            network=self.network,
+            model=self.model,
+            images=jitter(self.images(batch.pixels), self.config.data.jitter),
+            classes=objective.classes,
+            config=self.config.attack,
+            progress=number / self.epoch_steps,
+            smoothing=self.config.train.smoothing,
+            objective=objective,
+            state=self.state,
         )
-        self.last = objective
-        return losses
+        return methods.losses(situation)
 
     def images(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 to floats in 0…1 on the device."""
@@ -66,7 +66,7 @@ class Trainer:
             sources=sources,
             config=self.config.part,
             smoothing=self.config.train.smoothing,
-            n_parts=len(self.network.parts),
+            n_parts=self.n_parts,
             n_classes=len(self.network.classes),
         )
 

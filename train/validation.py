@@ -10,17 +10,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from partlab.training.amp import autocast
 from partlab.training.loop import Score
 from partlab.training.process import Group
 from partlab.training.runs import read_metrics
-from partlab.training.seeds import seed_step
 from train.alarms import alarms
-from train.attacks.pgd import pgd
+from train.attacks.ball import Ball
+from train.attacks.evaluation import attack
 from train.models.base import Recognizer
 from train.pictures import Pictures
 from train.samples import Batch, eval_batches
@@ -49,10 +49,11 @@ class Validation:
         """The facts of all shares together, in the process that leads."""
         self.network.eval()
         counts: Counts = {}
-        for number, batch in enumerate(self._batches()):
-            seed_step(self.trainer.config.train.seed, number, self.group.process.rank)
+        positions = self._positions()
+        for batch in self._batches(positions):
+            here, positions = positions[: len(batch.classes)], positions[len(batch.classes) :]
             with autocast(self.trainer.device, self.trainer.config.train.amp):
-                _add(counts, self._measured(batch))
+                _add(counts, self._measured(batch, torch.tensor(here)))
         shares = self.group.gather({name: count.cpu() for name, count in counts.items()})
         if not self.group.process.leads:
             return None
@@ -61,42 +62,49 @@ class Validation:
             _add(total, share)
         return self._score(total)
 
-    def _batches(self) -> Iterator[Batch]:
-        config = self.trainer.config
-        every = range(len(self.pictures))
-        if config.val.pictures:  # some of each class: they lie class by class
-            every = every[:: max(len(every) // config.val.pictures, 1)]
-        side = config.data.size // self.network.finest_stride
-        mine = self.group.process.share(list(every))
-        return eval_batches(self.pictures, config.data, side, config.val.batch_size, mine)
+    def _positions(self) -> list[int]:
+        """This process's share of the pictures, a random few if there is a limit."""
+        order = list(np.random.default_rng(0).permutation(len(self.pictures)))
+        limit = self.trainer.config.val.pictures or len(order)
+        return self.group.process.share(sorted(int(at) for at in order[:limit]))
 
-    def _measured(self, batch: Batch) -> Counts:
+    def _batches(self, positions: list[int]) -> Iterator[Batch]:
+        config = self.trainer.config
+        side = config.data.size // self.network.finest_stride
+        return eval_batches(self.pictures, config.data, side, config.val.batch_size, positions)
+
+    def _measured(self, batch: Batch, positions: Tensor) -> Counts:
         images, objective = self.trainer.images(batch.pixels), self.trainer.objective(batch)
         with torch.no_grad():
             outputs = self.network(images, parts=True)
             objective(outputs)
             said = outputs.logits.argmax(1)
-            under_attack = self.network(self._attacked(images, objective.classes)).argmax(1)
-        of = torch.tensor(len(said))
         counts = {f"val_{name}": torch.stack(pair) for name, pair in objective.seen.sums.items()}
         counts["val_clean"] = counts.pop("val_class_accuracy")
-        right = (said == objective.classes) & (under_attack == objective.classes)
-        counts["val_pgd"] = torch.stack([right.sum().cpu(), of])
+        right = said == objective.classes
+        robust = self._robust(images[right], objective.classes[right], positions[right.cpu()])
+        counts["val_pgd"] = torch.stack([robust, counts["val_clean"][1]])
         counts["answers"] = torch.bincount(said, minlength=len(self.network.classes))
         return counts
 
-    def _attacked(self, images: Tensor, classes: Tensor) -> Tensor:
-        attack, steps = self.trainer.config.attack, self.trainer.config.val.steps
-        return pgd(
+    def _robust(self, images: Tensor, classes: Tensor, positions: Tensor) -> Tensor:
+        """How many of the images stay right under PGD with steps of ε / 4."""
+        if not len(images):
+            return torch.tensor(0)
+        config = self.trainer.config
+        ball = Ball(config.attack.norm, config.attack.eps, config.attack.large_eps)
+        found = attack(
             self.network,
             images,
-            lambda logits: F.cross_entropy(logits, classes, reduction="none"),
-            norm=attack.norm,
-            eps=attack.eps,
-            steps=steps,
-            step_size=attack.eps / 4,
-            large_eps=attack.large_eps,
+            classes,
+            ball,
+            steps=config.val.steps,
+            seed=config.train.seed,
+            positions=positions.tolist(),
         )
+        with torch.no_grad():
+            still: Tensor = self.network(found).argmax(1) == classes
+        return still.sum()
 
     def _score(self, counts: Counts) -> Score:
         answers = counts.pop("answers")

@@ -22,6 +22,7 @@ from app.cli import (
     studio_push,
     studio_reassign,
     studio_up,
+    train,
     vocabulary,
     vocabulary_edit,
     vocabulary_lint,
@@ -64,6 +65,7 @@ app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
 app.add_typer(segmenter_evaluate.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
+app.add_typer(train.group, name="train")
 
 
 @app.callback(invoke_without_command=True)

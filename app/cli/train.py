@@ -82,14 +82,13 @@ def run(
 
 
 def _planned(plan: dict[str, Any]) -> str:
-    counts = ", ".join(f"{number:,} {what}" for what, number in plan["pictures"].items())
     tested = "none" if plan["val"] is None else f"{plan['val']:,} pictures"
     changed = [f"  {name} = {value}" for name, value in plan["settings"].items()]
     return "\n".join(
         [
             f"model:       {plan['model']}, {plan['parameters'] / 1e6:.2f} M parameters "
             f"({plan['inference_parameters'] / 1e6:.2f} M when it is used)",
-            f"pictures:    {counts}; {plan['classes']} classes, {plan['parts']} parts",
+            f"data:        {plan['pictures']}",
             f"validation:  {tested}",
             f"steps:       {plan['steps']:,} in {plan['epochs']} epochs",
             "settings:",

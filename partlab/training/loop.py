@@ -72,7 +72,8 @@ class Loop:
         validate: called by all processes at the end of an epoch, to share the work; the score
             of the one that leads counts. Without it the latest weights are the best known.
         after: called with the number of the step when it has moved the weights.
-        kept: is saved and taken up again with the run, by name.
+        kept: is saved and taken up again with the run, by name; the lead's stands for all.
+        own: the same, of each process its own.
         weights: the module whose weights are the checkpoints; `network` unless it is another,
             such as an average.
         facts: what else to log with the losses, asked when they are: `{"part_human": 1.3}`.
@@ -91,6 +92,7 @@ class Loop:
     validate: Callable[[], Score | None] | None = None
     after: Callable[[int], None] | None = None
     kept: Mapping[str, Stateful] = field(default_factory=dict)
+    own: Mapping[str, Stateful] = field(default_factory=dict)
     weights: nn.Module | None = None
     facts: Callable[[], Mapping[str, float]] | None = None
     pictures: int = 0
@@ -146,6 +148,8 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
             for name, each in self.kept.items():
                 each.load_state_dict(state["kept"][name])
+            for name, each in self.own.items():
+                each.load_state_dict(state["own"][rank][name])
             self.done, self.best = state["step"], state["best"]
         except (KeyError, RuntimeError, ValueError) as error:
             raise DatasetError(
@@ -256,14 +260,16 @@ class Loop:
 
     def _save_state(self) -> None:
         """All come here: between epochs BatchNorm may have counted otherwise in each process."""
-        own = {name: buffer.cpu() for name, buffer in self.network.named_buffers()}
-        buffers = self.group.gather(own)
+        buffers = {name: buffer.cpu() for name, buffer in self.network.named_buffers()}
+        own = {name: each.state_dict() for name, each in self.own.items()}
+        every = self.group.gather((buffers, own))
         if not self.leads:
             return
         state = {
             "model": self.network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "buffers": buffers[1:],
+            "buffers": [each for each, _ in every[1:]],
+            "own": [each for _, each in every],
             "kept": {name: each.state_dict() for name, each in self.kept.items()},
             "step": self.done,
             "best": self.best,

@@ -1,0 +1,1 @@
+"""Attacks in training and in quick evaluation; methods by name are `train.attacks.methods`."""

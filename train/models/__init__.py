@@ -1,0 +1,1 @@
+"""Recognition networks: kinds, backbones, and how they are built and loaded."""

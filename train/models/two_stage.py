@@ -1,0 +1,62 @@
+"""The two-stage part model (MD-02): parts first, then the object from the parts alone.
+
+The classifier never sees the picture, so nothing can be dropped for inference: with
+thousands of parts it costs more than the backbone.
+"""
+
+from typing import Any
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from train.models.base import Body, Design, Outputs, Recognizer
+from train.models.mpm import separable, width_of
+
+POOLED = 4
+"""Side of the part map that the classifier reads (MD-07)."""
+
+
+class TwoStage(Recognizer):
+    """Part logits at the coarsest resolution; their softmax, shrunk to 4x4, is classified."""
+
+    def __init__(self, network: Any, body: Body, design: Design) -> None:
+        network.prune_intermediate_layers(list(body.features.indices), prune_norm=True)
+        super().__init__(network, body, design)
+        self.part_channels = design.part_channels
+        self.part_strides = body.features.strides[-1:]
+        wide = body.features.channels[-1]
+        self.head = part_head(wide, design.part_channels)
+        self.judge = judge(design.part_channels, wide, len(design.classes))
+
+    def forward(self, images: Tensor, *, parts: bool = False) -> Tensor | Outputs:
+        """As every recognition model; the part logits are computed either way."""
+        outputs = self.outputs(self.normalise(images))
+        return outputs if parts else outputs.logits
+
+    def outputs(self, pixels: Tensor) -> Outputs:
+        """Part logits, and class logits made of nothing else."""
+        _, maps = self.maps(pixels)
+        parts = self.head(maps[-1])
+        return Outputs(self.judge(F.softmax(parts, dim=1)), (parts,))
+
+
+def part_head(channels: int, outputs: int) -> nn.Sequential:
+    """Part logits of features: as in the bypass, with normalisation after the GELU."""
+    activation, *convolutions = separable(channels, outputs)
+    return nn.Sequential(activation, nn.BatchNorm2d(channels), *convolutions)
+
+
+def judge(parts: int, wide: int, classes: int) -> nn.Sequential:
+    """Class logits (B, classes) of part probabilities (B, parts, h, w)."""
+    narrow = width_of(wide)
+    return nn.Sequential(
+        nn.AdaptiveAvgPool2d(POOLED),
+        nn.Conv2d(parts, narrow, POOLED),
+        nn.BatchNorm2d(narrow),
+        nn.GELU(),
+        nn.Flatten(),
+        nn.Linear(narrow, wide),
+        nn.BatchNorm1d(wide),
+        nn.GELU(),
+        nn.Linear(wide, classes),
+    )
