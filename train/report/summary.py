@@ -1,7 +1,7 @@
 """What there is to say of a run without a picture: how far it is, how good, and what is odd."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
@@ -47,14 +47,15 @@ class Alarm:
 class Summary:
     """A recognition run as it stands.
 
-    `pictures` are counts by label source; `validates` says whether it has validation pictures.
+    `pictures` says how many of what it was trained on, `validates` whether there are others to
+    measure it with.
     """
 
     run: Path
     config: TrainConfig
     classes: int
     parts: int
-    pictures: dict[str, int]
+    pictures: str
     processes: int
     validates: bool
     history: History
@@ -172,7 +173,7 @@ def run_summary(run: str | Path) -> Summary:
         _config(found["config"], run / "config.json"),
         len(found["classes"]),
         len(found["parts"]),
-        _counts(found.get("pictures")),
+        str(found.get("pictures", "")),
         int(found.get("processes", 1)),
         found.get("val") is not None or bool(history.validations),
         history,
@@ -185,10 +186,6 @@ def _config(values: Any, where: Path) -> TrainConfig:
     except ConfigError as error:
         hint = "it was written by another version of partlab: look at it with that one"
         raise ConfigError(error.message, hint=error.hint or hint) from error
-
-
-def _counts(pictures: Any) -> dict[str, int]:
-    return dict(pictures) if isinstance(pictures, Mapping) else {}
 
 
 def _kind(sentence: str) -> str:

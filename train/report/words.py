@@ -42,11 +42,17 @@ def accuracy(run: Summary, found: Accuracy | None) -> str:
 
 
 def data(run: Summary) -> str:
-    """`600 human, 400 pseudo pictures; 14 classes, 50 parts`."""
-    counts = ", ".join(f"{number:,} {what}" for what, number in run.pictures.items() if number)
-    parts = f"{run.parts:,} parts" + (" (not used)" if run.config.model.kind == "vanilla" else "")
-    known = f"{run.classes:,} classes, {parts}"
-    return f"{counts} pictures; {known}" if counts else known
+    """`1,240 pictures (840 human, 400 pseudo) of 14 classes, 50 parts`."""
+    known = run.pictures or f"{run.classes:,} classes, {run.parts:,} parts"
+    return known + (
+        "; its parts are not used" if run.config.model.kind == "vanilla" and run.parts else ""
+    )
+
+
+def _count(run: Summary) -> str:
+    """The number of pictures alone."""
+    number, says, _ = run.pictures.partition(" pictures")
+    return number if says else NOTHING
 
 
 def progress(run: Summary) -> str:
@@ -111,7 +117,7 @@ def setting(value: Any) -> str:
 
 COLUMNS: tuple[tuple[str, Callable[[Summary], str]], ...] = (
     ("model", lambda run: run.model),
-    ("pictures", lambda run: f"{sum(run.pictures.values()):,}" if run.pictures else NOTHING),
+    ("pictures", _count),
     ("epochs", lambda run: f"{run.history.epochs_done} of {run.config.train.epochs}"),
     ("best: clean", lambda run: percent(run.best.clean if run.best else None)),
     ("PGD", lambda run: percent(run.best.pgd if run.best else None)),

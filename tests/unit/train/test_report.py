@@ -24,6 +24,7 @@ from train.report.panels import panels, points, running_mean, thinned, window
 from train.report.summary import differing, short_names
 from train.runs import write_run
 
+PICTURES = "1,100 pictures (60 human, 1,040 pseudo) of 2 classes, 3 parts"
 EPOCH = 50  # steps; logged at 20, 40 and 50
 Make = Callable[..., Path]
 
@@ -60,7 +61,7 @@ def make(tmp_path: Path) -> Make:
         config = changed(recipe("small_at", kind=kind), ["train.epochs=4", *settings])
         about: dict[str, Any] = {"config": config.model_dump(mode="json"), "processes": 1}
         about |= {"classes": ["a", "b"], "parts": ["a:x", "a:y", "b:x"]}
-        about |= {"pictures": {"human": 60, "pseudo": 1040}, "val": "abc" if val else None}
+        about |= {"pictures": PICTURES, "val": "abc" if val else None}
         write_run(run, about)
         for step in range(1, done + 1):
             if step % 20 == 0 or step % EPOCH == 0:
@@ -83,7 +84,7 @@ def test_the_facts_of_an_unfinished_run(make: Make) -> None:
     assert run.history.speed == 65.0
     assert run.seconds_left == 25  # 50 steps, two a second
     told = dict(words.facts(run))
-    assert told["trained on"] == "60 human, 1,040 pseudo pictures; 2 classes, 3 parts"
+    assert told["trained on"] == PICTURES
     assert told["attack"] == "pgd, 2 steps, 4/255 (linf)"
     assert told["progress"] == (
         "3 of 4 epochs, 150 steps in 1 min 15 s, not finished; about 25 s left"
