@@ -45,5 +45,5 @@ class Paired:
 def mcnemar(only_first: int, only_second: int) -> float:
     """Two-sided p of the exact test: of the pictures on which two models differ, half each."""
     n, fewer = only_first + only_second, min(only_first, only_second)
-    tail = sum(comb(n, k) for k in range(fewer + 1)) / 2**n
+    tail: float = sum(comb(n, k) for k in range(fewer + 1)) / 2**n
     return min(1.0, 2 * tail)
