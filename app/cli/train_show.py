@@ -81,10 +81,12 @@ def _draw(runs: "Sequence[Summary]", page: Path) -> dict[str, Path]:
 
 def _facts(runs: "Sequence[Summary]", drawn: dict[str, Path] | None) -> dict[str, Any]:
     from train.report.summary import differing
+    from train.report.words import warnings
 
     facts: dict[str, Any] = {"runs": [run.as_json() for run in runs]}
     if len(runs) > 1:
         facts["differing_settings"] = differing(runs)
+        facts["warnings"] = warnings(runs)
     return {**facts, "picture": None, "page": None, **(drawn or {})}
 
 
@@ -128,6 +130,7 @@ def _remarks(
 
     unlike = differing(runs).items()
     lines = [f"{name}: {' | '.join(map(words.setting, values))}" for name, values in unlike]
+    lines += [f"note: {sentence}" for sentence in words.warnings(runs)]
     for run, name in zip(runs, names, strict=True):
         lead = "note: " if len(runs) == 1 else f"note, {name}: "
         lines += [lead + sentence for sentence in words.notes(run)]

@@ -54,6 +54,7 @@ def write_page(runs: Sequence[str | Path | Summary], html: str | Path) -> Path:
             for name, colour, run in zip(names, colours(len(read)), read, strict=True)
         ],
         title=names[0] if len(read) == 1 else " · ".join(names[:3]) + (" …" if names[3:] else ""),
+        warnings=words.warnings(read),
         facts=words.facts(read[0]),
         table=words.table(read),
         about_best=words.about_best(read),

@@ -47,8 +47,8 @@ class Alarm:
 class Summary:
     """A recognition run as it stands.
 
-    `pictures` says how many of what it was trained on, `validates` whether there are others to
-    measure it with.
+    `pictures` says how many of what it was trained on; `data` and `val` are the content hashes
+    of those and of the validation pictures, "" where there are none or nobody knows.
     """
 
     run: Path
@@ -57,7 +57,8 @@ class Summary:
     parts: int
     pictures: str
     processes: int
-    validates: bool
+    data: str
+    val: str
     history: History
 
     @property
@@ -79,6 +80,11 @@ class Summary:
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.history.epochs_done >= self.config.train.epochs
+
+    @property
+    def validates(self) -> bool:
+        """Whether there are pictures to measure it with."""
+        return bool(self.val or self.history.validations)
 
     @property
     def standard(self) -> bool:
@@ -167,7 +173,7 @@ def run_summary(run: str | Path) -> Summary:
         ConfigError: it has settings that this version does not know.
     """
     run = Path(run)
-    found, history = read_run(run), read_history(run)
+    found = read_run(run)
     return Summary(
         run,
         _config(found["config"], run / "config.json"),
@@ -175,8 +181,9 @@ def run_summary(run: str | Path) -> Summary:
         len(found["parts"]),
         str(found.get("pictures", "")),
         int(found.get("processes", 1)),
-        found.get("val") is not None or bool(history.validations),
-        history,
+        str(found.get("data") or ""),
+        str(found.get("val") or ""),
+        read_history(run),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from train.report.summary import Accuracy, Summary
+from train.report.summary import Accuracy, Summary, differing
 
 NOTHING = "–"
 
@@ -106,13 +106,34 @@ def notes(run: Summary) -> list[str]:
     return found
 
 
+_MEASURE = ("attack.norm", "attack.eps", "val.steps", "val.pictures")
+
+
+def warnings(runs: Sequence[Summary]) -> list[str]:
+    """Why figures of several runs may not be compared."""
+    measured = [run for run in runs if run.validates]
+    found = []
+    if len({run.data for run in runs}) > 1:
+        found.append("these runs were trained on different pictures or masks")
+    if len({run.val for run in measured}) > 1:
+        found.append("these runs were validated on different pictures: do not compare accuracies")
+    if unlike := [name for name in _MEASURE if name in differing(measured)]:
+        found.append(
+            f"these runs were validated differently ({', '.join(unlike)}): do not compare "
+            "their accuracies"
+        )
+    return found
+
+
 def setting(value: Any) -> str:
-    """A setting's value as `--set` takes it, more or less."""
-    if value is None or isinstance(value, bool):
-        return str(value).lower().replace("none", "null")
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    return str(value)
+    """A setting's value as `--set` takes it, shortened."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(setting, value))}]"
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
 COLUMNS: tuple[tuple[str, Callable[[Summary], str]], ...] = (

@@ -55,13 +55,18 @@ def make(tmp_path: Path) -> Make:
         done: int = 3 * EPOCH,
         kind: str = "mpm",
         settings: tuple[str, ...] = (),
-        val: bool = True,
+        val: bool | str = True,
+        data: str = "d",
     ) -> Path:
         run = tmp_path / name
         config = changed(recipe("small_at", kind=kind), ["train.epochs=4", *settings])
-        about: dict[str, Any] = {"config": config.model_dump(mode="json"), "processes": 1}
+        about: dict[str, Any] = {
+            "config": config.model_dump(mode="json"),
+            "processes": 1,
+            "data": data,
+        }
         about |= {"classes": ["a", "b"], "parts": ["a:x", "a:y", "b:x"]}
-        about |= {"pictures": PICTURES, "val": "abc" if val else None}
+        about |= {"pictures": PICTURES, "val": str(val) if val else None}
         write_run(run, about)
         for step in range(1, done + 1):
             if step % 20 == 0 or step % EPOCH == 0:
@@ -329,6 +334,31 @@ def test_several_runs_tell_the_settings_that_differ(make: Make, tmp_path: Path) 
     table = page.partition("Settings that differ")[2].partition("All settings")[0]
     assert re.findall(r"<code>(.*?)</code>", table) == ["model.kind", "part.weight"]
     assert [f'background: {colour}"' in table for colour in colours(3)] == [True] * 3
+
+
+def test_what_cannot_be_compared_is_said(make: Make, tmp_path: Path) -> None:
+    here, other = make("a", done=20), make("b", done=20, val="other", data="other")
+    step = make("c", done=20, settings=("attack.eps=8/255", "train.lr=1e-3"))
+    alone = make("d", done=20, val=False, settings=("val.steps=3",))
+    read = {run.run.name: run for run in map(run_summary, (here, other, step, alone))}
+    assert words.warnings([read["a"]]) == []
+    assert words.warnings([read["a"], read["d"]]) == []  # not validated at all
+    assert words.warnings([read["a"], read["b"]]) == [
+        "these runs were trained on different pictures or masks",
+        "these runs were validated on different pictures: do not compare accuracies",
+    ]
+    (said,) = words.warnings([read["a"], read["c"]])
+    assert "(attack.eps)" in said
+    page = write_page([read["a"], read["c"]], tmp_path / "p.html").read_text(encoding="utf-8")
+    assert said in page
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(None, "null"), (True, "true"), (4 / 255, "0.0156863"), ([3 / 4, 4 / 3], "[0.75, 1.33333]")],
+)
+def test_settings_are_written_as_they_are_set(value: Any, said: str) -> None:
+    assert words.setting(value) == said
 
 
 def test_epochs_of_another_length_lie_on_one_axis(make: Make) -> None:

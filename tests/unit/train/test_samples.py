@@ -293,6 +293,19 @@ def test_a_picture_that_cannot_be_read_is_told_as_a_value(make, tmp_path):
         [*eval_batches(pictures, DataConfig(size=32), 8, 2, [0, 1])]
 
 
+def test_a_damaged_label_map_is_told_as_a_value(make, tmp_path):
+    make(SIZES)
+    path = tmp_path / "l.arrow"
+    raw = bytearray(path.read_bytes())
+    start = raw.index(bytes.fromhex("28b52ffd"))  # where the first zstd frame begins
+    raw[start : start + 4] = b"\0\0\0\0"
+    path.write_bytes(raw)
+    pictures = open_pictures([path], cache=tmp_path / "cache")
+    error = TrainingPictures(pictures, DataConfig(size=32), 8, seed=0)[(0, 0)]
+    assert isinstance(error, DatasetError)
+    assert "l.arrow is damaged: cannot read the label map of 0.png" in error.message
+
+
 def test_a_picture_of_another_shape_than_its_labels_is_refused(make, tmp_path):
     pictures = make([(48, 64)])
     Image.new("RGB", (48, 64)).save(tmp_path / "photos" / "0.png")
