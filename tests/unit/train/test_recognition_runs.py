@@ -14,6 +14,7 @@ from partlab.errors import BusyError, ConfigError, DatasetError, OutputExistsErr
 from partlab.files import exclusive
 from partlab.progress import listening
 from partlab.training.runs import read_metrics
+from train.attacks.compiled import no_compiler
 from train.models.load import load_model
 from train.recipes import RECIPES, changed, recipe
 from train.runs import read_run
@@ -204,3 +205,17 @@ def test_no_masks_at_all(tmp_path) -> None:
     train_model([], tmp_path / "van", plain=[tmp_path / "plain"],
                 config=tiny_recognition.config("train.epochs=1", kind="vanilla"))  # fmt: skip
     assert read_run(tmp_path / "van")["parts"] == []
+
+
+@pytest.mark.slow
+def test_a_compiled_training_is_the_same_training(tmp_path, world) -> None:
+    """RK-21: attack and step compiled, modes set on the raw module; up to rounding."""
+    if reason := no_compiler("cpu"):
+        pytest.skip(f"nothing can be compiled here: {reason}")
+    runs = [
+        train(world, tmp_path / each, "train.epochs=1", f"train.compile={each}")
+        for each in ("false", "true")
+    ]
+    eager, compiled = (load_file(run / "last.safetensors") for run in runs)
+    for name, value in eager.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-2, atol=1e-3, msg=name)
