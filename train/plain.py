@@ -86,12 +86,8 @@ def _in_folders(folder: Path) -> PlainPictures:
             hint=f"name one of them: {folder / min(place)}",
         )
     _tell(folder, loose, others, place)
-    ordered = sorted(place)
-    rank = np.empty(len(place), np.int32)
-    rank[[place[owner] for owner in ordered]] = np.arange(len(ordered))
-    return PlainPictures(
-        folder.absolute(), _strings(names), tuple(ordered), rank[np.array(owners, np.int64)]
-    )
+    classes, class_of = tuple(place), np.array(owners, np.int32)  # met in sorted order
+    return PlainPictures(folder.absolute(), _strings(names), classes, class_of)
 
 
 def _tell(folder: Path, loose: int, others: PassedOver, classes: Container[str]) -> None:
