@@ -20,10 +20,11 @@ def run(
     recipe: Annotated[
         str, typer.Argument(help="Named settings; partlab train recipes lists them.")
     ],
-    data: Annotated[
-        list[Path], typer.Option(help="Part data set, or label-map file (.arrow). Repeatable.")
-    ],
     out: Annotated[Path, typer.Option("--out", help="Run folder, e.g. runs/mpm.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Part data set, or label-map file (.arrow). Repeatable."),
+    ] = None,
     pseudo: Annotated[
         list[Path] | None, typer.Option(help="Pseudo-label store. Repeatable.")
     ] = None,
@@ -71,7 +72,7 @@ def run(
             "config_file": config,
             "overrides": settings or [],
         }
-        sources = [*data, *maps_of_stores(pseudo or [], out.parent / "label-maps")]
+        sources = [*(data or []), *maps_of_stores(pseudo or [], out.parent / "label-maps")]
         if dry_run:
             plan = plan_training(sources, out, **given)
             ui.emit(plan, _planned(plan))
