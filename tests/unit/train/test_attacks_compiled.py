@@ -92,6 +92,9 @@ def test_its_graph_has_no_weight_gradients() -> None:
     with torch.no_grad():
         step(network, images, loss)
     assert masks == [False, False]
+    gradient, losses = compiled_ascent("cpu", "aot_eager")(network, images, loss)
+    assert not gradient.requires_grad  # nobody outside wants any of the weights either
+    assert not losses.requires_grad
 
     usual, masks = looked_at(lambda point: loss(network(point)).sum())
     point = images.clone().requires_grad_()
