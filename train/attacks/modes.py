@@ -40,8 +40,8 @@ def as_evaluated(network: nn.Module) -> Iterator[None]:
 def attacked(network: nn.Module) -> Iterator[None]:
     """Gradients with respect to images can be had here, whatever the surroundings.
 
-    Weights keep gradients, flags and BatchNorm statistics. Autocast keeps no copies of weights:
-    one without a gradient, made here, would starve the weights of theirs later in the step.
+    Weights keep gradients, flags and BatchNorm statistics. Autocast keeps no copies of weights
+    meanwhile: in older torch one made without gradients starves its weight later in the step.
     """
     cached = torch.is_autocast_cache_enabled()
     with as_evaluated(network), torch.inference_mode(False), torch.enable_grad():

@@ -5,6 +5,7 @@ import torch
 from attack_networks import assert_same, cross_entropy, pictures, state_of_everything, tiny
 from torch._dynamo.backends.common import aot_autograd
 from torch._dynamo.utils import counters
+from torch._functorch.aot_autograd import make_boxed_func
 
 from partlab.errors import BackendUnavailableError
 from train.attacks import compiled
@@ -78,7 +79,7 @@ def looked_at(function):
         for node in graph.graph.nodes:
             if node.target is torch.ops.aten.convolution_backward.default:
                 found.append(bool(node.args[-1][1]))
-        return graph
+        return make_boxed_func(graph)
 
     backend = aot_autograd(fw_compiler=look, bw_compiler=look)
     return torch.compile(function, backend=backend), found
@@ -92,6 +93,9 @@ def test_its_graph_has_no_weight_gradients() -> None:
     with torch.no_grad():
         step(network, images, loss)
     assert masks == [False, False]
+    gradient, losses = compiled_ascent("cpu", "aot_eager")(network, images, loss)
+    assert not gradient.requires_grad  # nobody outside wants any of the weights either
+    assert not losses.requires_grad
 
     usual, masks = looked_at(lambda point: loss(network(point)).sum())
     point = images.clone().requires_grad_()

@@ -1,6 +1,7 @@
 """Evaluation under PGD: verdicts that do not depend on how they were asked for."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -102,6 +103,34 @@ def test_restarts_and_steps_only_find_more(learnt) -> None:
     long = evaluate_pgd(network, [(images, classes)], BALL, steps=40, restarts=2)
     assert long.robust.sum() <= one.robust.sum()
     assert evaluate_pgd(network, [(images, classes)], Ball("l2", 0.2)).robust.any()
+
+
+class Waves(nn.Module):
+    """A loss with many hills, so that the last iterate often is not the worst."""
+
+    def forward(self, logits):
+        return (10 * logits).sin()
+
+
+def test_the_worst_of_all_iterates_and_restarts_is_given() -> None:
+    network, (images, _) = nn.Sequential(tiny(), Waves()).eval(), pictures(200)
+    with torch.no_grad():
+        classes = network(images).argmax(1)
+
+    def losses(**how):
+        found = attack(network, images, classes, Ball("linf", 4 / 255), step_size=6 / 255, **how)
+        with torch.no_grad():
+            logits = network(found)
+        right = logits.argmax(1) == classes
+        return nn.functional.cross_entropy(logits, classes, reduction="none"), right
+
+    by_steps = [losses(steps=n) for n in (1, 2, 4)]
+    by_starts = [losses(steps=1, restarts=n) for n in (1, 4)]
+    for fewer, more in (*pairwise(by_steps), *pairwise(by_starts)):
+        right = fewer[1] & more[1]
+        assert right.sum() > 5
+        assert (more[0][right] >= fewer[0][right] - 1e-6).all()
+        assert (more[0][right] > fewer[0][right] + 1e-6).any()
 
 
 def test_who_is_wrong_already_is_not_attacked(learnt) -> None:

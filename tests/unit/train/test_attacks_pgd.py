@@ -285,12 +285,14 @@ def test_the_worst_of_an_image_needs_its_loss() -> None:
 def test_in_bf16_the_perturbation_stays_float32(how) -> None:
     network, (images, classes) = tiny(), pictures()
     seen = set()
-    network.body[0].register_forward_hook(lambda _m, _x, out: seen.add(out.dtype))
+    network.body[0].register_forward_hook(
+        lambda _m, _x, out: seen.add((out.dtype, torch.is_autocast_cache_enabled()))
+    )
     with torch.autocast("cpu", torch.bfloat16):
         found = pgd(network, images, cross_entropy(classes), **how)
         assert pgd(network, images.half(), cross_entropy(classes), **how).dtype == torch.float32
         assert torch.is_autocast_cache_enabled()
-    assert seen == {torch.bfloat16}
+    assert seen == {(torch.bfloat16, False)}
     assert found.dtype == torch.float32
     Ball(how["norm"], how["eps"]).verify(found, images)
 
