@@ -73,7 +73,11 @@ _PACE = (
         "Learning rate", "learning rate", (Line("lr", "training"),), smooth=False, from_zero=True
     ),
 )
-_LOSSES = {"class": "Class loss", "part": "Part loss × its weight λ"}
+_LOSSES = {
+    "class": "Class loss",
+    "part": "Part loss × its weight λ",
+    "robust": "Robust loss × β (TRADES)",
+}
 
 
 def panels(histories: Sequence[History]) -> list[Panel]:

@@ -254,8 +254,8 @@ def test_only_what_there_is_gets_axes(make: Make) -> None:
     ]
     assert not any("art loss" in title for title in titles(vanilla))
     assert titles(vanilla, mpm) == titles(mpm)
-    append_metrics(vanilla, step_line(160, parts=False, robust=0.3))
-    assert "Loss “robust”" in titles(vanilla)
+    append_metrics(vanilla, step_line(160, parts=False, robust=0.3, odd=0.1))
+    assert {"Robust loss × β (TRADES)", "Loss “odd”"} <= set(titles(vanilla))
 
 
 def test_part_loss_by_label_source_shows_training_against_validation(make: Make) -> None:
@@ -429,6 +429,10 @@ def test_thinning_keeps_the_mean_of_equal_groups(line: list[Any], most: int) -> 
         assert found == line
     if len(line) % len(found) == 0:
         np.testing.assert_allclose(np.mean(found, axis=0), np.mean(line, axis=0), atol=1e-6)
+
+
+def test_a_line_of_any_length_stays_drawable() -> None:
+    assert len(thinned([(float(at), 0.0) for at in range(1000)])) == 334
 
 
 @pytest.mark.parametrize(("epochs", "lines", "over"), [(100, 4, 4), (2, 100, 10), (4, 3, 1)])
