@@ -1,4 +1,4 @@
-"""The whole loop on a generated part world: draw, train, evaluate, pseudo-label, report.
+"""The whole loop on a generated part world: from masks to models that are attacked.
 
 Each step leaves files and is skipped when they are complete, so the same command goes on
 after an interruption.
@@ -11,6 +11,7 @@ from time import monotonic
 from typing import Any
 
 from annotate.world import WorldConfig, make_world
+from app.robust import attack_both, train_both
 from partlab.coco import read_coco
 from partlab.errors import OutputExistsError, PartlabError
 from partlab.files import read_json, write_json
@@ -22,7 +23,7 @@ from segmenter.train import train_segmenter, training_config
 
 log = logging.getLogger(__name__)
 
-WORLD = WorldConfig(images=560, pool=140, heldout=140, size=128)
+WORLD = WorldConfig(images=560, pool=140, heldout=280, size=128)
 RECIPE = "small"
 MARK = "quickstart.json"  # says that the folder is ours to go on with
 
@@ -48,6 +49,11 @@ class Loop:
         """The pseudo labels of the pool."""
         return self.folder / "pseudo"
 
+    @property
+    def models(self) -> Path:
+        """The recognition models."""
+        return self.folder / "models"
+
 
 def quickstart(
     folder: str | Path,
@@ -68,7 +74,7 @@ def quickstart(
     _claim(loop.folder, world, overrides or [])
     seconds: dict[str, float] = {}
     for number, (name, step) in enumerate(_steps(loop, world, overrides or []), 1):
-        log.info("%d/5 %s", number, name)
+        log.info("%d/7 %s", number, name)
         started = monotonic()
         step()
         seconds[name] = round(monotonic() - started, 1)
@@ -80,6 +86,8 @@ def quickstart(
         "seconds": seconds,
         "evaluation": _scores(loop),
         "images": len(Store.open(loop.pseudo)),
+        "models": str(loop.models),
+        "robustness": attack_both(loop.world, loop.models),
     }
 
 
@@ -108,6 +116,11 @@ def _steps(loop: Loop, world: WorldConfig, overrides: list[str]) -> list[Any]:
         ("evaluate it on held-out images", lambda: _evaluate(loop)),
         ("pseudo-label the pool", lambda: _label(loop)),
         ("write the report", lambda: _report(loop)),
+        (
+            "train a vanilla model and an MPM under attack",
+            lambda: train_both(loop.world, loop.pseudo, loop.models),
+        ),
+        ("attack both on held-out images", lambda: attack_both(loop.world, loop.models)),
     ]
 
 

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import replacing
 from partlab.parts import Inclusions, Parts
 
@@ -219,6 +219,11 @@ class LabelMaps:
         """Object categories; `Triple.object` is a position in them."""
         return self.header.objects
 
+    @property
+    def ignore(self) -> int:
+        """The label of pixels about which nothing is known: K + 1."""
+        return self.header.ignore
+
     def __len__(self) -> int:
         return int(self._table.num_rows)
 
@@ -226,15 +231,30 @@ class LabelMaps:
         """The triple at 0 <= index < len; raises IndexError outside, so iterating ends."""
         return Triple(self.image_path(index), self.object_of(index), self.composite(index))
 
+    def known(self, index: int) -> tuple[Path, NDArray[Any] | None, int]:
+        """The triple without what made it: path, labels, object."""
+        path, owner, composite = self[index]
+        return path, composite.labels, owner
+
     def composite(self, index: int) -> Composite:
-        """One image's composite mask; the array is the caller's to change."""
+        """One image's composite mask; the array is the caller's to change.
+
+        Raises:
+            DatasetError: the file is damaged there.
+        """
         if not 0 <= index < len(self):
             raise IndexError(index)
         at = {name: int(values[index]) for name, values in self._numbers.items()}
         shape = at["channels"], at["height"], at["width"]
         size = int(np.prod(shape)) * self.header.dtype.itemsize
-        raw = self._codec.decompress(self._labels[index].as_buffer(), size)
-        stored = np.frombuffer(raw, self.header.dtype).reshape(shape)
+        try:
+            raw = self._codec.decompress(self._labels[index].as_buffer(), size)
+            stored = np.frombuffer(raw, self.header.dtype).reshape(shape)
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise DatasetError(
+                f"{self.path} is damaged: cannot read the label map of {self.file_name(index)}",
+                hint="delete the file and make it again: partlab pseudolabel cache DIR --out FILE",
+            ) from error
         return Composite(
             self._all_channels(stored), self.header.ignore, bool(at["pseudo"]), bool(at["blank"])
         )

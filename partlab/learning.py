@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,19 +23,51 @@ class Labelled(NamedTuple):
     object: int  # position in `objects`, -1 if unknown
 
 
+class Index(Protocol):
+    """Pictures by position: `LabelMaps`, or those of several places, as `train` joins them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for part i, which label maps call i + 1."""
+        ...
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """Object categories by their position."""
+        ...
+
+    @property
+    def ignore(self) -> int:
+        """K + 1."""
+        ...
+
+    def __len__(self) -> int:
+        """Number of pictures."""
+        ...
+
+    def known(self, index: int) -> tuple[Path, Labels | None, int]:
+        """Where a picture lies, its label map if it has one, the position of its object.
+
+        Raises IndexError outside 0 <= index < len, so iterating ends.
+        """
+        ...
+
+
 class LabelledPictures:
-    """A map-style data set for `torch.utils.data.DataLoader`, over a label-map file.
+    """A map-style data set for `torch.utils.data.DataLoader`, over a label-map file or an index.
+
+    In a picture of which only the object is known, every label is `ignore`.
 
     `transform(pixels, labels)` crops, turns and converts both together, so that pictures of a
-    batch have one size. Safe in worker processes: it pickles as the file's path.
+    batch have one size. Safe in worker processes: it pickles as the paths of its files.
 
     Raises:
         NotFoundError: there is no such file.
         SchemaError: it is not a label-map file of this version.
     """
 
-    def __init__(self, maps: LabelMaps | str | Path, transform: Transform | None = None) -> None:
-        self.maps = maps if isinstance(maps, LabelMaps) else LabelMaps(maps)
+    def __init__(self, maps: Index | str | Path, transform: Transform | None = None) -> None:
+        self.maps: Index = LabelMaps(maps) if isinstance(maps, str | Path) else maps
         self.transform = transform
 
     def __repr__(self) -> str:
@@ -57,7 +89,7 @@ class LabelledPictures:
     @property
     def ignore(self) -> int:
         """The label of pixels about which nothing is known: K + 1."""
-        return self.maps.header.ignore
+        return self.maps.ignore
 
     def __getitem__(self, index: int) -> Labelled:
         """The picture at 0 <= index < len.
@@ -65,8 +97,10 @@ class LabelledPictures:
         Raises:
             NotFoundError, DatasetError: the picture is missing or damaged.
         """
-        path, owner, composite = self.maps[index]
-        pixels, labels = load_image(path), composite.labels.astype(np.int64)
+        path, found, owner = self.maps.known(index)
+        pixels = load_image(path)
+        labels = np.full(pixels.shape[:2], self.ignore) if found is None else found
+        labels = labels.astype(np.int64)
         if self.transform is None:
             return Labelled(pixels, labels, owner)
         return Labelled(*self.transform(pixels, labels), owner)

@@ -1,6 +1,7 @@
 """Feature pyramid on any timm backbone, with weights from a file or a package."""
 
 import logging
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -95,7 +96,7 @@ def normalisation(name: str) -> tuple[list[float], list[float]]:
 
 
 def load_backbone_weights(
-    body: nn.Module, name: str, weights: str, *, classifier: str | None = None
+    body: nn.Module, name: str, weights: str, *, classifier: tuple[str, ...] = ()
 ) -> None:
     """Fill a timm backbone from `weights`: "none", "package", "timm" or a file.
 
@@ -103,7 +104,7 @@ def load_backbone_weights(
     (Apache-2.0); "timm" downloads timm's own; a file is .safetensors or a torch state dict, of
     timm, torchvision (of the same tensors) or a recognition model of ours.
 
-    `classifier` names the layer of a classification network whose weights are only taken if
+    `classifier` names the layers of a classification network whose weights are only taken if
     they are for as many classes; whether they are is told in the log.
 
     Raises:
@@ -120,7 +121,7 @@ def load_backbone_weights(
     else:
         state = _from_file(Path(weights))
     what = f"weights {weights!r} for backbone {name!r}"
-    state = _unwrapped(state, body.state_dict())
+    state = _adapted(_unwrapped(state, body.state_dict()), body)
     _fill(body, state, what, _spared(body, state, what, classifier))
 
 
@@ -177,13 +178,21 @@ def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str,
     return state
 
 
+def _adapted(state: dict[str, Tensor], body: nn.Module) -> dict[str, Tensor]:
+    """The state as timm fits it to a network: other names, windows for another picture size."""
+    adapt = getattr(sys.modules[type(body).__module__], "checkpoint_filter_fn", None)
+    adapted: dict[str, Tensor] = adapt(state, body) if adapt else state
+    return adapted
+
+
 def _spared(
-    body: nn.Module, state: dict[str, Tensor], what: str, classifier: str | None
+    body: nn.Module, state: dict[str, Tensor], what: str, classifier: tuple[str, ...]
 ) -> set[str]:
     """The classifier's tensors, if the state's are for other classes or not there."""
-    if classifier is None:
+    begins = tuple(f"{name}." for name in classifier)
+    ours = {key: value for key, value in body.state_dict().items() if key.startswith(begins)}
+    if not ours:
         return set()
-    ours = {k: v for k, v in body.state_dict().items() if k.startswith(f"{classifier}.")}
     if all(key in state and state[key].shape == value.shape for key, value in ours.items()):
         log.info("%s: taken with the classifier", what)
         return set()

@@ -16,6 +16,7 @@ from partlab.training.identity import refuse_another
 from partlab.training.loop import Loop
 from partlab.training.process import Group, Process
 from partlab.training.runs import read_config
+from train.attacks.compiled import compiled_ascent
 from train.attacks.free import replayed
 from train.attacks.methods import State, state_of
 from train.averages import Average
@@ -116,7 +117,12 @@ def _loop(
     model = group.parallel(network, one_norm=False)
     batches = _batches(network, pictures, config, group.process, pin=device.type == "cuda")
     state = state_of(config.attack)
-    trainer = Trainer(network, model, config, device, batches.epoch_steps, state)
+    trainer = Trainer(
+        network, model, config, device, batches.epoch_steps, len(pictures.parts), state
+    )
+    if settings.compile:
+        trainer.ascent = compiled_ascent(device.type)
+        trainer.model = torch.compile(model)  # type: ignore[assignment]
     average = Average(network, settings.ema) if settings.ema else None
     shown: Any = average.module if average else network
     together = settings.batch_size * group.process.world

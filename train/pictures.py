@@ -5,6 +5,7 @@ with one label space. It is light: 1.2 million pictures take seconds and some te
 label maps stay in their memory-mapped files.
 """
 
+import hashlib
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.coco import read_dataset
-from partlab.errors import ConfigError, DatasetError
+from partlab.errors import ConfigError, DatasetError, NotFoundError
 from partlab.files import sha256_json
 from partlab.images import load_image
 from partlab.labelmap_cache import open_cache
@@ -36,6 +37,7 @@ from train.rows import (
     in_order,
     numbered,
     tell_missing,
+    tell_strangers,
     without_repeats,
     without_unknown,
 )
@@ -58,8 +60,9 @@ class Picture(NamedTuple):
 class Pictures:
     """All pictures, human before pseudo before class-only. `pictures[i]` reads one.
 
-    A map-style data set; it goes to worker processes as the paths of its files and a few
-    arrays. `class_of` and `source` have shape (n,); do not write to them.
+    A map-style data set; `partlab.LabelledPictures(pictures, transform)` is one with a transform.
+    It goes to worker processes as the paths of its files and a few arrays. `class_of` and
+    `source` have shape (n,); do not write to them.
     """
 
     classes: tuple[str, ...] = field(repr=False)  # sorted, which is ImageNet's order
@@ -91,16 +94,30 @@ class Pictures:
         """The label of pixels of which nothing is known: K + 1."""
         return len(self.parts) + 1
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`object:part` for part i, which label maps call i + 1."""
+        return self.parts.names
+
+    @property
+    def objects(self) -> tuple[str, ...]:
+        """The classes, as `partlab.LabelledPictures` calls them."""
+        return self.classes
+
+    def known(self, index: int) -> tuple[Path, NDArray[Any] | None, int]:
+        """Path, label map and class of the picture at 0 <= index < len, not decoded."""
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        return self.path(index), self.labels(index), int(self.class_of[index])
+
     def __getitem__(self, index: int) -> Picture:
         """The picture at 0 <= index < len, decoded, with its label map.
 
         Raises:
             NotFoundError, DatasetError: the picture is missing or damaged.
         """
-        if not 0 <= index < len(self):
-            raise IndexError(index)
-        source, owner = int(self.source[index]), int(self.class_of[index])
-        return Picture(load_image(self.path(index)), owner, self.labels(index), source)
+        path, labels, owner = self.known(index)
+        return Picture(load_image(path), owner, labels, int(self.source[index]))
 
     def name(self, index: int) -> str:
         """The picture's name as its source calls it."""
@@ -135,10 +152,12 @@ class Pictures:
     @cached_property
     def fingerprint(self) -> str:
         """Hash of classes, parts, label maps and names of pictures: equal wherever they lie."""
-        arrays = (self.class_of, self.source, self._place, self._row)
         content = [each.fingerprint for each in self._providers]
         about = [self.classes, self.parts.names, self.parts.inclusions, content]
-        return sha256_json([about, [sha256_json(array.tobytes().hex()) for array in arrays]])
+        digest = hashlib.sha256(sha256_json(about).encode())
+        for array in (self.class_of, self.source, self._place, self._row):
+            digest.update(array.tobytes())
+        return digest.hexdigest()
 
     def without_pseudo(self) -> "Pictures":
         """The same pictures, those with pseudo labels class-only (P-08: `labels=human`).
@@ -191,6 +210,7 @@ def open_pictures(
     maps = _label_maps(data, split, Path(cache))
     places = [open_plain(place, classes) for place in plain]
     space = _space(maps, parts)
+    tell_strangers(maps, places)
     found = _joined(maps, places, space, classes)
     logger.info("%s", found.summary)
     return found
@@ -198,7 +218,7 @@ def open_pictures(
 
 def _label_maps(data: Sequence[str | Path], split: str | None, cache: Path) -> list[LabelMaps]:
     """Label-map files in the order given; all data sets become one, first."""
-    files = [_one_channel(LabelMaps(place)) for place in data if _is_label_maps(Path(place))]
+    files = [_usable(LabelMaps(place)) for place in data if _is_label_maps(Path(place))]
     sets = [Path(place) for place in data if not _is_label_maps(Path(place))]
     if not sets:
         return files
@@ -211,7 +231,13 @@ def _is_label_maps(place: Path) -> bool:
     return place.suffix == ".arrow"
 
 
-def _one_channel(maps: LabelMaps) -> LabelMaps:
+def _usable(maps: LabelMaps) -> LabelMaps:
+    for root in maps.roots:
+        if not root.is_dir():
+            raise NotFoundError(
+                f"the picture folder {root} of {maps.path} is not there",
+                hint="move it back, or make the label maps again: partlab pseudolabel cache",
+            )
     if maps.header.channels > 1:
         raise ConfigError(
             f"{maps.path} keeps {maps.header.channels} labels a pixel, and training takes one",

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 
 Place = str | Path | tuple[str | Path, str | Path]
 """A folder with one sub-folder a class; a list beside its pictures; or (list, picture folder)."""
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,8 @@ class PlainPictures:
     def fingerprint(self) -> str:
         """Hash of names and classes: equal wherever they lie. No file is opened for it."""
         digest = hashlib.sha256("\n".join(self.classes).encode())
-        digest.update(self.class_of.tobytes())
-        for name in self.names:
-            digest.update(str(name.as_py()).encode() + b"\n")
+        for array in (self.class_of, *self.names.buffers()[1:]):  # where names end, and they all
+            digest.update(array)
         return digest.hexdigest()
 
 
@@ -78,22 +78,31 @@ def _in_folders(folder: Path) -> PlainPictures:
             continue
         names.append(name)
         owners.append(place.setdefault(owner, len(place)))
-    _tell(folder, loose, others)
     if not names:
         raise _nothing(folder, loose, others)
-    ordered = sorted(place)
-    rank = np.empty(len(place), np.int32)
-    rank[[place[owner] for owner in ordered]] = np.arange(len(ordered))
-    return PlainPictures(
-        folder.absolute(), _strings(names), tuple(ordered), rank[np.array(owners, np.int64)]
-    )
+    if place.keys() <= _SPLITS:
+        raise DatasetError(
+            f"{folder} has its pictures in {', '.join(sorted(place))}, which are no classes",
+            hint=f"name one of them: {folder / min(place)}",
+        )
+    _tell(folder, loose, others, place)
+    classes, class_of = tuple(place), np.array(owners, np.int32)  # met in sorted order
+    return PlainPictures(folder.absolute(), _strings(names), classes, class_of)
 
 
-def _tell(folder: Path, loose: int, others: PassedOver) -> None:
+def _tell(folder: Path, loose: int, others: PassedOver, classes: Container[str]) -> None:
+    with os.scandir(folder) as scan:
+        empty = sorted(e.name for e in scan if e.name not in classes and _is_shown(e))
+    if empty:
+        logger.warning("%s: %d folders hold no picture, first %s", folder, len(empty), empty[0])
     if sentence := others.sentence():
         logger.warning("%s: %s", folder, sentence)
     if loose:
         logger.warning("%s: %d pictures left out, in no folder of a class", folder, loose)
+
+
+def _is_shown(entry: os.DirEntry[str]) -> bool:
+    return entry.is_dir() and not entry.name.startswith(".")
 
 
 def _nothing(folder: Path, loose: int, others: PassedOver) -> NotFoundError:

@@ -70,10 +70,15 @@ def _names(provider: Provider) -> tuple[str, ...]:
 
 
 def without_unknown(rows: Rows) -> Rows:
-    """A picture whose object nobody knows cannot be learnt from: left out, and said."""
+    """A picture whose object nobody knows cannot be learnt from: left out, and said.
+
+    Label maps know only the objects that have parts; others can come as class-only pictures.
+    """
     known = rows.class_of >= 0
     if lost := int((~known).sum()):
-        logger.warning("%d pictures left out: their object category is not known", lost)
+        logger.warning(
+            "%d pictures left out: their object category is not known, or has no parts", lost
+        )
     return rows.take(known)
 
 
@@ -120,33 +125,29 @@ def without_repeats(rows: Rows, providers: Sequence[Provider]) -> Rows:
     """Each picture once, the first time it comes; what was dropped is said."""
     if not len(rows):
         return rows
-    roots = [list(each.roots) if isinstance(each, LabelMaps) else [each.root] for each in providers]
-    first = np.cumsum([0, *map(len, roots)])
-    root = np.empty(len(rows), np.int32)
-    names = []
-    order = np.argsort(rows.place, kind="stable")
-    for at, each in enumerate(providers):
-        mine = order[np.searchsorted(rows.place, at, sorter=order) :][: (rows.place == at).sum()]
-        root[mine] = first[at] + _root_of(each)[rows.row[mine]]
-        names.append(_strings(each).take(pa.array(rows.row[mine])))
-    back = np.empty(len(rows), np.int64)
-    back[order] = np.arange(len(rows))
-    strings = pa.chunked_array(names).combine_chunks().take(pa.array(back))
-    keep = first_of_each([*chain(*roots)], root, strings, rows.place, rows.class_of)
+    roots = [each.roots if isinstance(each, LabelMaps) else (each.root,) for each in providers]
+    before = np.cumsum([0, *map(len, roots)])
+    offset = np.cumsum([0, *map(len, providers)])
+    at = offset[rows.place] + rows.row
+    root = np.concatenate([n + _roots(each) for n, each in zip(before, providers, strict=False)])
+    names = pa.chunked_array([*chain(*map(_names_of, providers))], pa.string()).combine_chunks()
+    keep = first_of_each(
+        [*chain(*roots)], root[at], names.take(pa.array(at)), rows.place, rows.class_of
+    )
     _tell_repeats(rows.source[~keep])
     return rows.take(keep)
 
 
-def _root_of(provider: Provider) -> NDArray[Any]:
+def _roots(provider: Provider) -> NDArray[np.int16]:
     if isinstance(provider, LabelMaps):
         return provider.roots_of_all
     return np.zeros(len(provider), np.int16)
 
 
-def _strings(provider: Provider) -> Any:
-    if isinstance(provider, LabelMaps):
-        return provider.file_names
-    return provider.names
+def _names_of(provider: Provider) -> list[Any]:
+    """Arrow arrays."""
+    names = provider.file_names if isinstance(provider, LabelMaps) else provider.names
+    return list(names.chunks) if isinstance(names, pa.ChunkedArray) else [names]
 
 
 def _tell_repeats(dropped: NDArray[np.uint8]) -> None:
@@ -164,3 +165,16 @@ def tell_missing(rows: Rows, names: Sequence[str]) -> None:
         logger.warning(
             "%d of %d classes have no picture: %s", len(missing), len(names), few(missing)
         )
+
+
+def tell_strangers(maps: Sequence[LabelMaps], places: Sequence[PlainPictures]) -> None:
+    """Warn where folders and parts seem to call the same classes by other names."""
+    objects = {name for each in maps for name in each.objects}
+    for place in places if objects else ():
+        if objects.isdisjoint(place.classes):
+            logger.warning(
+                "none of the classes of %s has parts: it says %s, and the parts are of %s",
+                place.root,
+                few(place.classes),
+                few(sorted(objects)),
+            )

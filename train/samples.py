@@ -83,9 +83,15 @@ def collate(samples: Sequence[Sample | PartlabError]) -> Batch | PartlabError:
 class _Cutter:
     """What training and evaluation share: reading a picture and cutting its label map."""
 
-    def __init__(self, pictures: Pictures, config: DataConfig, side: int) -> None:
+    def __init__(
+        self,
+        pictures: Pictures,
+        config: DataConfig,
+        side: int,
+        mirror: Sequence[tuple[str, str]] = (),
+    ) -> None:
         self.pictures, self.config, self.side = pictures, config, side
-        self._twins = np.array(pictures.parts.mirrored(config.mirror), np.int64)
+        self._twins = np.array(pictures.parts.mirrored(mirror), np.int64)
 
     def labels(self, index: int, view: View, size: tuple[int, int] | None) -> Tensor:
         """The label map of a picture in a view; `size` (height, width) is to fit, unless None."""
@@ -141,7 +147,7 @@ class TrainingPictures(Dataset[Sample | PartlabError]):
         shuffled: bool = False,
     ) -> None:
         self.pictures, self.config, self.seed = pictures, config, seed
-        self._cutter = _Cutter(pictures, config, side)
+        self._cutter = _Cutter(pictures, config, side, config.mirror)
         self._partners = partners(pictures, seed) if shuffled else None
 
     def __len__(self) -> int:

@@ -50,7 +50,8 @@ def epoch_plan(
         raise ConfigError(
             f"an epoch shows {len(order)} pictures, fewer than one batch of {batch_size} in each "
             f"of {world} processes",
-            hint=f"set train.batch_size to at most {len(order) // world}, or take more pictures",
+            hint=f"set train.batch_size to at most {max(len(order) // world, 1)}, or take more "
+            "pictures or fewer processes",
         )
     whole = order[: batches * batch_size * world].reshape(batches, world, batch_size)
     found: list[list[int]] = whole[:, rank].tolist()
@@ -71,7 +72,7 @@ def drawn(pictures: Pictures, config: DataConfig, *, seed: int, epoch: int) -> I
         )
     group = pictures.class_of if config.balance else pictures.source
     totals = _balanced(weights, group, seed, epoch) if config.balance else _rounded(weights, group)
-    counts = _counts(weights, group, totals, seed, epoch)
+    counts = _counts(weights, pictures.source, group, totals, seed, epoch)
     index = np.repeat(np.arange(len(counts)), counts)
     first = np.repeat(np.cumsum(counts) - counts, counts)
     return np.asarray(index + (np.arange(len(index)) - first) * len(counts))
@@ -96,15 +97,20 @@ def _balanced(weights: NDArray[np.float64], group: NDArray[Any], seed: int, epoc
 
 
 def _counts(
-    weights: NDArray[np.float64], group: NDArray[Any], totals: Index, seed: int, epoch: int
+    weights: NDArray[np.float64],
+    source: NDArray[np.uint8],
+    group: NDArray[Any],
+    totals: Index,
+    seed: int,
+    epoch: int,
 ) -> Index:
-    """How often each picture comes: a systematic draw within each group, in a seeded order.
+    """How often each picture comes: a systematic draw within each group, source by source.
 
     Its weight is a stretch of a line as long as the group's total; it comes as often as a
     whole number plus `u` lies on its stretch.
     """
     random = np.random.default_rng(seed)
-    order = np.lexsort((random.permutation(len(group)), group))
+    order = np.lexsort((random.permutation(len(group)), source, group))
     have = np.bincount(group, weights)
     share = np.divide(totals, have, out=np.zeros(len(have)), where=have > 0)
     u = ((random.random(len(totals)) + epoch * _GOLDEN) % 1).clip(1e-6, 1 - 1e-6)

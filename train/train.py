@@ -153,7 +153,7 @@ def open_data(
     pictures = open_pictures(places, split=split, plain=plain, cache=cache)
     place = Path(val) if val else _with_split(places, val_split)
     if place is None:
-        log.warning("no validation: %s has no split %r; name one with --val", places[0], val_split)
+        log.warning("no validation: no data set here has a split %r; name one (--val)", val_split)
         return pictures, None
     tested = open_pictures(
         [place],
@@ -173,8 +173,6 @@ def _with_split(places: Sequence[Path], split: str) -> Path | None:
 
 def _listed(data: Place | Sequence[Place]) -> list[Path]:
     places = [data] if isinstance(data, str | Path) else data
-    if not places:
-        raise ConfigError("no data to train on", hint="name a part data set")
     return [Path(place) for place in places]
 
 

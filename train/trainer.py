@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from train.attacks import methods
 from train.attacks.methods import State
+from train.attacks.pgd import Ascent, ascent
 from train.attacks.situation import Situation
 from train.colours import jitter
 from train.losses import Objective
@@ -29,7 +30,9 @@ class Trainer:
     config: TrainConfig
     device: torch.device
     epoch_steps: int
+    n_parts: int  # of the label maps, which call K + 1 ignored
     state: State | None = None  # what the method keeps between steps
+    ascent: Ascent = ascent
     last: Objective | None = field(default=None, init=False)
 
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
@@ -45,6 +48,7 @@ class Trainer:
             smoothing=self.config.train.smoothing,
             objective=objective,
             state=self.state,
+            ascent=self.ascent,
         )
         return methods.losses(situation)
 
@@ -65,7 +69,7 @@ class Trainer:
             sources=sources,
             config=self.config.part,
             smoothing=self.config.train.smoothing,
-            n_parts=len(self.network.parts),
+            n_parts=self.n_parts,
             n_classes=len(self.network.classes),
         )
 

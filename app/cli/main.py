@@ -23,6 +23,7 @@ from app.cli import (
     studio_reassign,
     studio_up,
     train,
+    train_show,
     vocabulary,
     vocabulary_edit,
     vocabulary_lint,
@@ -57,6 +58,7 @@ inspect_discards.register(inspect.group)
 inspect_export.register(inspect.group)
 inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
+train_show.register(train.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")

@@ -20,10 +20,11 @@ def run(
     recipe: Annotated[
         str, typer.Argument(help="Named settings; partlab train recipes lists them.")
     ],
-    data: Annotated[
-        list[Path], typer.Option(help="Part data set, or label-map file (.arrow). Repeatable.")
-    ],
     out: Annotated[Path, typer.Option("--out", help="Run folder, e.g. runs/mpm.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Part data set, or label-map file (.arrow). Repeatable."),
+    ] = None,
     pseudo: Annotated[
         list[Path] | None, typer.Option(help="Pseudo-label store. Repeatable.")
     ] = None,
@@ -71,7 +72,7 @@ def run(
             "config_file": config,
             "overrides": settings or [],
         }
-        sources = [*data, *maps_of_stores(pseudo or [], out.parent / "label-maps")]
+        sources = [*(data or []), *maps_of_stores(pseudo or [], out.parent / "label-maps")]
         if dry_run:
             plan = plan_training(sources, out, **given)
             ui.emit(plan, _planned(plan))
@@ -141,3 +142,23 @@ def _recipe_told(found: dict[str, Any]) -> str:
         lines += ["", "The paper's text says otherwise (--variant text):"]
         lines += [f"  {key} = {text}" for key, (text, _) in found["differences"].items()]
     return "\n".join(lines)
+
+
+@group.command()
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the model.")],
+    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    onnx: Annotated[bool, typer.Option("--onnx", help="Also as ONNX, checked.")] = False,
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Take the trained model out: the plain network, without what only training needs.
+
+    Example: partlab train export runs/mpm --out mpm
+    """
+    with reported(json) as ui:
+        from train.export import export_model
+
+        card = export_model(run, out, checkpoint=checkpoint, onnx=onnx, force=force)
+        ui.emit(card, f"{card['what']}\nmodel: {out}   (load it: train.load_model({str(out)!r}))")

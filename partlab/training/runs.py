@@ -48,18 +48,27 @@ def append_metrics(run: Path, record: dict[str, Any]) -> None:
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    """All whole lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    return scan_metrics(run)[0]
+
+
+def scan_metrics(run: Path) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines of metrics.jsonl, and how many are not whole."""
     try:
-        lines = (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        text = (run / "metrics.jsonl").read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            continue
-    return found
+        return [], 0
+    lines = text.splitlines()
+    found = [record for record in map(_record, lines) if record is not None]
+    return found, len(lines) - len(found)
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError:
+        return None
+    return record if isinstance(record, dict) else None
 
 
 def trim_metrics(run: Path, step: int) -> None:

@@ -5,15 +5,13 @@ import io
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
-
-from jinja2 import Environment, StrictUndefined
 
 from annotate.draw import Colour, Style, overlay, palette
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import write_text
 from partlab.images import load_image
+from partlab.pages import render
 from partlab.parts import split_name
 from partlab.progress import track
 from pseudolabel.report.build import Report
@@ -57,11 +55,10 @@ def write_page(report: Report, out: str | Path) -> Path:
         _section(report, facts, number, facts.name in shown)
         for number, facts in enumerate(track(report.objects, "drawing", len(report.objects)))
     ]
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
-    environment.lstrip_blocks = True
-    environment.filters |= {"percent": percent, "times": times, "number": number_of}
-    text = files("pseudolabel.report").joinpath("report.html.j2").read_text(encoding="utf-8")
-    page = environment.from_string(text).render(
+    page = render(
+        "pseudolabel.report",
+        "report.html.j2",
+        filters={"percent": percent, "times": times, "number": number_of},
         report=report,
         sections=sections,
         findings=list(findings(report)),

@@ -46,12 +46,28 @@ def network() -> nn.Module:
     )
 
 
-def attacked(bare: nn.Module, x: Tensor, y: Tensor) -> Tensor:
+class Drift:
+    """Where attacks begin: each process has its own, that goes on from step to step."""
+
+    def __init__(self) -> None:
+        self.value = torch.zeros(4)
+
+    def after(self) -> None:
+        self.value = 0.9 * self.value + 0.02 * torch.randn(4)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"value": self.value}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.value = state["value"]
+
+
+def attacked(bare: nn.Module, x: Tensor, y: Tensor, drift: Drift) -> Tensor:
     """Two steps of PGD through the bare network, its norms as in prediction."""
     bare.eval()
     with torch.no_grad():
         bare(x)  # some attacks look at the clean picture first
-    moved = x + torch.empty_like(x).uniform_(-0.1, 0.1)
+    moved = x + torch.empty_like(x).uniform_(-0.1, 0.1) + drift.value
     for _ in range(2):
         moved.requires_grad_()
         (slope,) = torch.autograd.grad(F.cross_entropy(bare(moved), y), moved)
@@ -66,6 +82,11 @@ def loop(run: Path, group: Group, config: LoopConfig = CONFIG, *, attack: bool =
     bare = network()
     average = AveragedModel(bare, multi_avg_fn=get_ema_multi_avg_fn(0.9), use_buffers=True)
     model = group.parallel(bare, one_norm=False)
+    drift = Drift()
+
+    def after(_step: int) -> None:
+        average.update_parameters(bare)
+        drift.after()
 
     def plan(epoch: int) -> list[list[int]]:
         order = np.random.default_rng((config.seed, epoch)).permutation(POINTS)
@@ -75,7 +96,7 @@ def loop(run: Path, group: Group, config: LoopConfig = CONFIG, *, attack: bool =
     def step(batch: tuple[Tensor, Tensor], _number: int) -> dict[str, Tensor]:
         x, y = batch
         if attack:
-            x = attacked(bare, x, y)
+            x = attacked(bare, x, y, drift)
         scores = model(x)
         return {"class": F.cross_entropy(scores, y), "size": 0.01 * scores.square().mean()}
 
@@ -98,8 +119,9 @@ def loop(run: Path, group: Group, config: LoopConfig = CONFIG, *, attack: bool =
         device=torch.device("cpu"),
         rate=lambda step, total: learning_rate(step, total, config.lr, warmup_steps=2),
         validate=validate,
-        after=lambda _step: average.update_parameters(bare),
+        after=after,
         kept={"average": average},
+        own={"drift": drift},
         weights=average.module if attack else None,
     )
 

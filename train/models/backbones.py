@@ -31,7 +31,6 @@ BACKBONES = {
     "resnet18": Tested(),
     "resnet50": Tested(),
     "resnext50_32x4d": Tested(),
-    "seresnet50": Tested(),
     "convnext_tiny": Tested(),
     "convnextv2_atto": Tested(),
     "swin_tiny_patch4_window7_224": Tested(),
@@ -116,9 +115,9 @@ def _last_three(network: Any, name: str) -> tuple[int, ...]:
     return tuple(sorted(last.values())[-3:])
 
 
-def _classifier(network: Any) -> str:
+def _classifier(network: Any) -> tuple[str, ...]:
     found = network.pretrained_cfg["classifier"]
-    return str(found)
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def replace_relu(network: nn.Module, name: str) -> None:

@@ -33,15 +33,15 @@ class Features:
 class Body:
     """What is known of a timm classification network.
 
-    `mean` and `std` are those of its pictures, of RGB in 0…1; `classifier` is the name of the
-    layer that gives the logits.
+    `mean` and `std` are those of its pictures, of RGB in 0…1; `classifier` names the layers
+    that give the logits, one in nearly every network.
     """
 
     name: str
     features: Features
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    classifier: str
+    classifier: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Recognizer(nn.Module):
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Those that no pretrained backbone has: the classifier's and the auxiliary layers'."""
-        ours = f"backbone.{self.body.classifier}."
+        ours = tuple(f"backbone.{name}." for name in self.body.classifier)
         for name, parameter in self.named_parameters():
             if not name.startswith("backbone.") or name.startswith(ours):
                 yield parameter

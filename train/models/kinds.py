@@ -3,7 +3,7 @@
 from partlab.registry import Registry
 
 kinds = Registry("kind of model", "partlab.models")
-"""By name: what makes a `Recognizer` of a `Body`, a `Design` and nothing else.
+"""By name: what makes a `Recognizer` of a timm network, its `Body` and a `Design`.
 
 Another distribution adds its own through the entry-point group `partlab.models`.
 """

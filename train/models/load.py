@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 from partlab.config import validate
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import read_json
 from partlab.training.device import pick_device
-from partlab.training.runs import read_config
 from train.models.base import Recognizer
 from train.models.build import build_model
-from train.models.start import CARD, KIND, WEIGHTS, fill, read_weights
+from train.models.start import CARD, WEIGHTS, fill, read_weights
+from train.runs import read_run
 from train.settings import ModelConfig, TrainConfig
 
 
@@ -30,6 +30,7 @@ def load_model(
     """
     path = Path(path)
     place = pick_device(device)
+    _look(path)
     exported = (path / CARD).is_file()
     model = _from_card(read_card(path)) if exported else _from_run(read_run(path), path)
     file = path / (WEIGHTS if exported else f"{checkpoint}.safetensors")
@@ -37,6 +38,21 @@ def load_model(
         raise NotFoundError(f"{path} has no checkpoint {file.name}", hint=_way_out(path))
     fill(model, read_weights(file), f"the weights {file}")
     return model.to(place).eval()
+
+
+def _look(path: Path) -> None:
+    """See that this is a folder of either kind."""
+    if path.is_file():
+        read_weights(path)
+        raise ConfigError(
+            f"{path} is a file of weights, which does not say what model they are of",
+            hint="name the folder that partlab train run or partlab train export wrote",
+        )
+    if not ((path / CARD).is_file() or (path / "config.json").is_file()):
+        raise NotFoundError(
+            f"{path} is neither a run nor an exported model (it has no config.json, no {CARD})",
+            hint="name the folder that partlab train run or partlab train export wrote",
+        )
 
 
 def _way_out(path: Path) -> str:
@@ -47,27 +63,6 @@ def _way_out(path: Path) -> str:
     if pickles:
         return f"{pickles[0]} is a pickle, which is not read: convert it to .safetensors"
     return "finish the training: run the command that began it again"
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """The config.json of a run of `partlab train`.
-
-    Raises:
-        NotFoundError: the folder is no run.
-        SchemaError: it is a run of another kind, or not described as ours are.
-    """
-    found = read_config(run)
-    if found is None:
-        raise NotFoundError(
-            f"{run} is neither a run nor an exported model (it has no config.json, no {CARD})",
-            hint="name the folder that partlab train run or partlab train export wrote",
-        )
-    kind = found.get("kind", "segmenter")
-    if kind != KIND:
-        raise SchemaError(f"{run} is a run of another kind: {kind}, not {KIND}")
-    if not {"config", "classes", "parts"} <= found.keys():
-        raise SchemaError(f"{run / 'config.json'} does not describe a recognition run")
-    return found
 
 
 def _from_run(described: dict[str, Any], run: Path) -> Recognizer:

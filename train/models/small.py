@@ -25,6 +25,7 @@ class SmallResNet(ResNet):  # type: ignore[misc]  # timm is untyped
 
     def __init__(self, width: int = 16, act_layer: Any = "gelu", **settings: Any) -> None:
         wide = tuple(width * 2**stage for stage in range(4))
+        settings.setdefault("zero_init_last", False)  # four blocks learn at once, or hardly at all
         super().__init__(BasicBlock, (1,) * 4, channels=wide, act_layer=act_layer, **settings)
         self.conv1 = nn.Conv2d(self.in_chans, width, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
@@ -34,7 +35,7 @@ class SmallResNet(ResNet):  # type: ignore[misc]  # timm is untyped
         for stage in self.feature_info[1:]:
             stage["reduction"] //= 2
         self.feature_info[0]["num_chs"] = width
-        self.init_weights()
+        self.init_weights(zero_init_last=settings["zero_init_last"])
 
 
 default_cfgs = generate_default_cfgs(

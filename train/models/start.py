@@ -15,7 +15,6 @@ from train.models.base import Recognizer
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
-KIND = "recognition"
 
 
 def take_over(model: Recognizer, start: str | Path) -> None:
@@ -32,7 +31,15 @@ def take_over(model: Recognizer, start: str | Path) -> None:
     file, facts = _found(start)
     _same("classes", "object categories", model.classes, facts, start)
     _same("parts", "parts", model.parts, facts, start)
-    fill(model, read_weights(file), f"the weights of {start}")
+    fill(model, read_weights(file), f"the weights of {start}{_named(facts)}")
+
+
+def _named(facts: dict[str, Any]) -> str:
+    """What the description beside the weights says they are of."""
+    settings = facts.get("model") or facts.get("config", {}).get("model", {})
+    if not {"kind", "backbone"} <= settings.keys():
+        return ""
+    return f" (a {settings['kind']}_{settings['backbone']})"
 
 
 def _found(start: Path) -> tuple[Path, dict[str, Any]]:
@@ -51,9 +58,9 @@ def _found(start: Path) -> tuple[Path, dict[str, Any]]:
 
 
 def _same(key: str, what: str, ours: tuple[str, ...], facts: dict[str, Any], start: Path) -> None:
-    """See that both models name the same things, in the same order."""
+    """See that both models name the same things, in the same order, where both name some."""
     theirs = facts.get(key)
-    if theirs is None or not ours or list(ours) == theirs:
+    if not theirs or not ours or list(ours) == theirs:
         return
     if len(theirs) != len(ours):
         raise ConfigError(f"{start} is a model of {len(theirs)} {what}, not {len(ours)}")
@@ -115,7 +122,8 @@ def fill(model: Recognizer, state: dict[str, Tensor], what: str) -> None:
         raise ConfigError(
             f"{what} do not fit a {model.kind}_{model.body.name} of {len(model.classes)} classes: "
             f"{told}",
-            hint="build the model with the settings that it was trained with",
+            hint="use the kind, backbone, levels and targets that they were trained with; an "
+            "exported model has no part layers, its run has",
         )
     with torch.no_grad():
         model.load_state_dict(state)

@@ -6,6 +6,7 @@ thousands of parts it costs more than the backbone.
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -50,7 +51,7 @@ def judge(parts: int, wide: int, classes: int) -> nn.Sequential:
     """Class logits (B, classes) of part probabilities (B, parts, h, w)."""
     narrow = width_of(wide)
     return nn.Sequential(
-        nn.AdaptiveAvgPool2d(POOLED),
+        Shrink(),
         nn.Conv2d(parts, narrow, POOLED),
         nn.BatchNorm2d(narrow),
         nn.GELU(),
@@ -60,3 +61,23 @@ def judge(parts: int, wide: int, classes: int) -> nn.Sequential:
         nn.GELU(),
         nn.Linear(wide, classes),
     )
+
+
+class Shrink(nn.Module):
+    """Means over POOLED x POOLED cells of a map, as adaptive average pooling cuts them."""
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, C, POOLED, POOLED)."""
+        if not torch.onnx.is_in_onnx_export():
+            return F.adaptive_avg_pool2d(maps, POOLED)
+        rows, columns = (cells(int(side)).to(maps) for side in maps.shape[-2:])
+        return rows @ maps @ columns.T  # ONNX has no cells of different sizes
+
+
+def cells(side: int) -> Tensor:
+    """(POOLED, side) shares of each cell, whose rows add up to 1."""
+    shares = torch.zeros(POOLED, side)
+    for cell in range(POOLED):
+        begin, end = cell * side // POOLED, -(-(cell + 1) * side // POOLED)
+        shares[cell, begin:end] = 1 / (end - begin)
+    return shares
