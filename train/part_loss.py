@@ -12,7 +12,6 @@ made at once, in the one array of its size; nothing else as large as the logits 
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from typing import Any, Literal, NamedTuple, TypeVar, cast
 
 import torch
@@ -164,12 +163,11 @@ class _PartLoss(torch.autograd.Function):
         weights = weights.detach().to(outputs[0].device, kind)
         scale = weights / (len(weights) * len(outputs))
         per_image, gradients = torch.zeros_like(weights), []
-        with _full_precision(outputs[0]):
-            for z, level, wanted in zip(outputs, cells, ctx.needs_input_grad[3:], strict=True):
-                z = _dense(z.detach())
-                gradient = _empty_gradient(z) if wanted else None
-                per_image += _level(z, level, scale, form, gradient)
-                gradients.append(gradient)
+        for z, level, wanted in zip(outputs, cells, ctx.needs_input_grad[3:], strict=True):
+            z = _dense(z.detach())
+            gradient = _empty_gradient(z) if wanted else None
+            per_image += _level(z, level, scale, form, gradient)
+            gradients.append(gradient)
         ctx.types = [z.dtype for z in outputs]
         ctx.save_for_backward(*gradients)
         per_image /= len(outputs)
@@ -188,11 +186,6 @@ class _PartLoss(torch.autograd.Function):
             for gradient, kind in zip(ctx.saved_tensors, ctx.types, strict=True)
         ]
         return None, None, None, *gradients
-
-
-def _full_precision(z: Tensor) -> AbstractContextManager[Any]:
-    """Autocast would choose types for us; here they are chosen."""
-    return torch.autocast(z.device.type, enabled=False)
 
 
 def _empty_gradient(z: Tensor) -> Tensor:
@@ -252,8 +245,9 @@ def _some(z: Tensor, cells: Cells, scale: Tensor, form: _Form, gradient: Tensor 
     torch.sub(z, z.amax(1, keepdim=True).to(kind), out=work)  # shifted: the CE is the same
     hit, mean = (work.gather(1, cells.ids) * share).sum(1), work.mean(1)
     total = work.mul_(math.log2(math.e)).exp2_().sum(1)  # 2^x is faster than e^x
+    # Not below 0: no shifted logit is above 0, and `total` counts the largest as 1.
     ce = total.log() - (1 - form.smoothing) * hit - form.smoothing * mean
-    loss, slope = _focal(ce.clamp_(min=0), form.gamma)
+    loss, slope = _focal(ce, form.gamma)
     if gradient is not None:
         slope = slope * valid * scale[:, None] / number
         _differentiate(work, slope[:, None], total[:, None], cells.ids, share, form.smoothing)
