@@ -192,7 +192,9 @@ def test_the_small_nets_are_small() -> None:
     assert [each.shape[-1] for each in model(pictures(), parts=True).parts] == [16, 8, 4]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnext50_32x4d", "regnety_004", "densenet121"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "resnext50_32x4d", "regnety_004", "mobilenetv4_conv_small"]
+)
 def test_gelu_is_in_place_of_every_relu(backbone: str) -> None:
     """MD-01."""
     for gelu in (True, False):
@@ -223,6 +225,20 @@ def test_new_parameters_are_the_classifier_and_the_auxiliary_layers() -> None:
         "backbone.fc.bias",
     }
     assert len(names) == 2 + len(list(model.bypass.parameters()))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mpm", "two_stage"])
+def test_a_model_compiles_in_one_piece(kind: str) -> None:
+    model = create_model(f"{kind}_small_resnet8", classes=2, parts=PARTS).eval()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    images = pictures()
+    with torch.no_grad():
+        ours, theirs = model(images, parts=True), compiled(images, parts=True)
+        assert torch.allclose(compiled(images), ours.logits, atol=1e-6)
+    assert torch.allclose(theirs.logits, ours.logits, atol=1e-6)
+    for a, b in zip(theirs.parts, ours.parts, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_swin_takes_the_size_of_the_pictures() -> None:
