@@ -30,8 +30,8 @@ TINY = [
 METHODS = ("none", "pgd", "trades", "awp", "nfgsm", "free")
 
 
-def world(folder: Path) -> Path:
-    make_world(folder, WORLD)
+def world(folder: Path, seed: int = 0) -> Path:
+    make_world(folder, WORLD.model_copy(update={"seed": seed}))
     return folder
 
 

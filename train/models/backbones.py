@@ -40,7 +40,6 @@ BACKBONES = {
     "regnety_004": Tested(),
     "mobilenetv3_small_100": Tested(),
     "mobilenetv4_conv_small": Tested(),
-    "densenet121": Tested(),
     **{f"small_resnet{width}": Tested(()) for width in WIDTHS},
 }
 """Every one is tested with every kind; others of timm's work where timm gives their features."""

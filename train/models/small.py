@@ -23,11 +23,15 @@ class SmallResNet(ResNet):  # type: ignore[misc]  # timm is untyped
     `width` is that of the first stage; the later ones are twice, four and eight times as wide.
     """
 
-    def __init__(self, width: int = 16, act_layer: Any = "gelu", **settings: Any) -> None:
-        wide = tuple(width * 2**stage for stage in range(4))
+    def __init__(
+        self, width: int = 16, in_chans: int = 3, act_layer: Any = "gelu", **settings: Any
+    ) -> None:
+        settings.update(channels=tuple(width * 2**stage for stage in range(4)))
         settings.setdefault("zero_init_last", False)  # four blocks learn at once, or hardly at all
-        super().__init__(BasicBlock, (1,) * 4, channels=wide, act_layer=act_layer, **settings)
-        self.conv1 = nn.Conv2d(self.in_chans, width, 3, stride=2, padding=1, bias=False)
+        super().__init__(
+            BasicBlock, (1, 1, 1, 1), in_chans=in_chans, act_layer=act_layer, **settings
+        )
+        self.conv1 = nn.Conv2d(in_chans, width, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
         self.maxpool = nn.Identity()
         self.layer1[0].conv1 = nn.Conv2d(width, width, 3, padding=1, bias=False)

@@ -21,7 +21,7 @@ class TwoStage(Recognizer):
     """Part logits at the coarsest resolution; their softmax, shrunk to 4x4, is classified."""
 
     def __init__(self, network: Any, body: Body, design: Design) -> None:
-        network.prune_intermediate_layers(list(body.features.indices), prune_norm=True)
+        _behead(network, body)
         super().__init__(network, body, design)
         self.part_channels = design.part_channels
         self.part_strides = body.features.strides[-1:]
@@ -39,6 +39,13 @@ class TwoStage(Recognizer):
         _, maps = self.maps(pixels)
         parts = self.head(maps[-1])
         return Outputs(self.judge(F.softmax(parts, dim=1)), (parts,))
+
+
+def _behead(network: Any, body: Body) -> None:
+    """Take off what comes after the last features: it would have no gradient."""
+    network.prune_intermediate_layers(list(body.features.indices), prune_norm=True)
+    for name in body.classifier:  # older timm left a normalisation in some heads
+        setattr(network, name.split(".")[0], nn.Identity())
 
 
 def part_head(channels: int, outputs: int) -> nn.Sequential:

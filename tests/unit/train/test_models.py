@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 import train
@@ -11,7 +12,7 @@ from train.models.base import Outputs, Recognizer
 from train.models.build import build_model, create_model
 from train.models.flops import flops_of
 from train.models.kinds import kinds
-from train.models.mpm import MPM
+from train.models.mpm import MPM, Bypass
 from train.models.vanilla import Vanilla
 from train.settings import ModelConfig
 
@@ -109,6 +110,23 @@ def test_levels_count_from_the_coarsest_and_build_only_what_they_need(
     assert all(each.grad is not None for each in model.parameters())
 
 
+def test_the_bypass_is_the_formula() -> None:
+    """MD-04: reduce each; add what the coarser one says, enlarged; then a head at each."""
+    bypass = Bypass((8, 16, 32), 5, top_down=True).eval()
+    features = [torch.rand(2, 2**level * 8, 8 // 2**level, 8 // 2**level) for level in range(3)]
+    fine, middle, coarse = (bypass.compact[level](features[level]) for level in range(3))
+    middle = middle + F.interpolate(
+        bypass.ups[1](coarse), scale_factor=2, mode="bilinear", align_corners=False
+    )
+    fine = fine + F.interpolate(
+        bypass.ups[0](middle), scale_factor=2, mode="bilinear", align_corners=False
+    )
+    wanted = [bypass.heads[level](each) for level, each in enumerate((fine, middle, coarse))]
+    found = bypass(features)
+    assert [each.shape for each in found] == [(2, 5, 8, 8), (2, 5, 4, 4), (2, 5, 2, 2)]
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(found, wanted, strict=True))
+
+
 def test_top_down_is_how_coarse_features_reach_fine_outputs() -> None:
     images = pictures()
     for top_down in (True, False):
@@ -192,7 +210,9 @@ def test_the_small_nets_are_small() -> None:
     assert [each.shape[-1] for each in model(pictures(), parts=True).parts] == [16, 8, 4]
 
 
-@pytest.mark.parametrize("backbone", ["resnet18", "resnext50_32x4d", "regnety_004", "densenet121"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18", "resnext50_32x4d", "regnety_004", "mobilenetv4_conv_small"]
+)
 def test_gelu_is_in_place_of_every_relu(backbone: str) -> None:
     """MD-01."""
     for gelu in (True, False):
@@ -223,6 +243,20 @@ def test_new_parameters_are_the_classifier_and_the_auxiliary_layers() -> None:
         "backbone.fc.bias",
     }
     assert len(names) == 2 + len(list(model.bypass.parameters()))  # type: ignore[arg-type]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["mpm", "two_stage"])
+def test_a_model_compiles_in_one_piece(kind: str) -> None:
+    model = create_model(f"{kind}_small_resnet8", classes=2, parts=PARTS).eval()
+    compiled = torch.compile(model, fullgraph=True, backend="aot_eager")
+    images = pictures()
+    with torch.no_grad():
+        ours, theirs = model(images, parts=True), compiled(images, parts=True)
+        assert torch.allclose(compiled(images), ours.logits, atol=1e-6)
+    assert torch.allclose(theirs.logits, ours.logits, atol=1e-6)
+    for a, b in zip(theirs.parts, ours.parts, strict=True):
+        assert torch.allclose(a, b, atol=1e-5)
 
 
 def test_swin_takes_the_size_of_the_pictures() -> None:

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from tiny_recognition import METHODS, DiesAt, Stopped, train
 
+from partlab.coco import read_dataset
 from partlab.errors import BusyError, ConfigError, DatasetError, OutputExistsError
 from partlab.files import exclusive
 from partlab.progress import listening
@@ -141,13 +142,9 @@ def test_a_run_goes_on_only_as_itself(tmp_path, world, overrides, words) -> None
 
 def test_other_data_are_refused(tmp_path, world) -> None:
     train(world, tmp_path / "run", "train.epochs=1")
+    other = tiny_recognition.world(tmp_path / "other", seed=1)
     with pytest.raises(OutputExistsError, match="another data set"):
-        train_model(
-            world / "annotations" / "val.json",
-            tmp_path / "run",
-            config=tiny_recognition.config("train.epochs=1", "train.batch_size=1"),
-            val=world,
-        )
+        train(other, tmp_path / "run", "train.epochs=1")
 
 
 def test_two_runs_in_one_folder(tmp_path, world) -> None:
@@ -168,7 +165,8 @@ def test_eps_of_255(tmp_path) -> None:
 
 def test_a_picture_that_cannot_be_read_is_named(tmp_path) -> None:
     data = tiny_recognition.world(tmp_path / "world")
-    victim = sorted((data / "train").rglob("*.png") or (data / "train").rglob("*.jpg"))[0]
+    dataset = read_dataset(data, "train")
+    victim = dataset.image_path(dataset.images[0])
     victim.write_bytes(b"no picture")
     with pytest.raises(DatasetError, match=victim.name):
         train(data, tmp_path / "run")
