@@ -5,6 +5,7 @@ after an interruption.
 """
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
@@ -60,8 +61,11 @@ def quickstart(
     *,
     world: WorldConfig = WORLD,
     overrides: list[str] | None = None,
+    recognition: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Run the loop in `folder`; returns files, seconds of each step, and the scores.
+
+    `overrides` are settings of the segmenter's training, `recognition` of the models'.
 
     The evaluation is on the held-out split, which training never sees; scores are in 0…1.
 
@@ -73,7 +77,7 @@ def quickstart(
     training_config("torchvision", RECIPE, None, overrides or [])  # a typing error costs nothing
     _claim(loop.folder, world, overrides or [])
     seconds: dict[str, float] = {}
-    for number, (name, step) in enumerate(_steps(loop, world, overrides or []), 1):
+    for number, (name, step) in enumerate(_steps(loop, world, overrides or [], recognition), 1):
         log.info("%d/7 %s", number, name)
         started = monotonic()
         step()
@@ -109,7 +113,9 @@ def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:
     write_json(mark, wanted)
 
 
-def _steps(loop: Loop, world: WorldConfig, overrides: list[str]) -> list[Any]:
+def _steps(
+    loop: Loop, world: WorldConfig, overrides: list[str], recognition: Sequence[str]
+) -> list[Any]:
     return [
         ("draw a part world", lambda: _draw(loop, world)),
         ("train a part segmenter", lambda: _train(loop, overrides)),
@@ -118,7 +124,7 @@ def _steps(loop: Loop, world: WorldConfig, overrides: list[str]) -> list[Any]:
         ("write the report", lambda: _report(loop)),
         (
             "train a vanilla model and an MPM under attack",
-            lambda: train_both(loop.world, loop.pseudo, loop.models),
+            lambda: train_both(loop.world, loop.pseudo, loop.models, recognition),
         ),
         ("attack both on held-out images", lambda: attack_both(loop.world, loop.models)),
     ]

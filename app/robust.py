@@ -7,7 +7,7 @@ the cores.
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener
@@ -25,8 +25,9 @@ SETTINGS = ("train.workers=0", "val.pictures=60", "val.steps=5")
 STEPS = 20
 
 
-def train_both(world: Path, store: Path, folder: Path) -> None:
+def train_both(world: Path, store: Path, folder: Path, overrides: Sequence[str] = ()) -> None:
     """Train both kinds into `folder`; what is finished already is left as it is."""
+    settings = [*SETTINGS, *overrides]
     places = [world, *maps_of_stores([store], folder / "label-maps")]
     context = get_context("spawn")
     with _logs(context) as queue:
@@ -34,7 +35,7 @@ def train_both(world: Path, store: Path, folder: Path) -> None:
             len(KINDS), context, initializer=_begin, initargs=(queue, max(_cores() // 2, 1))
         )
         with pool:
-            list(pool.map(_train, KINDS, [places] * 2, [folder] * 2))
+            list(pool.map(_train, KINDS, [places] * 2, [folder] * 2, [settings] * 2))
 
 
 def _cores() -> int:
@@ -69,12 +70,12 @@ def _begin(queue: Any, threads: int) -> None:
     root.setLevel(logging.INFO)
 
 
-def _train(kind: str, places: list[Path], folder: Path) -> None:
+def _train(kind: str, places: list[Path], folder: Path, settings: list[str]) -> None:
     from train.train import train_model
 
     named, handler = _Named(kind), logging.getLogger().handlers[0]
     handler.addFilter(named)
-    train_model(places, folder / kind, recipe=RECIPE, model=kind, overrides=SETTINGS, device="cpu")
+    train_model(places, folder / kind, recipe=RECIPE, model=kind, overrides=settings, device="cpu")
     handler.removeFilter(named)
 
 
@@ -109,7 +110,6 @@ def _attacked(world: Path, folder: Path) -> dict[str, Any]:
             world,
             split="heldout",
             steps=STEPS,
-            cache=folder / "label-maps",
             checkpoint="last",  # chosen on nothing
         )
         for kind in KINDS

@@ -7,6 +7,7 @@ from partlab.lazy import room
 if TYPE_CHECKING:
     from train.attacks.ball import Ball
     from train.attacks.evaluation import Verdicts, evaluate_pgd
+    from train.exam import examine
     from train.export import export_model
     from train.models.base import Outputs, Recognizer
     from train.models.build import create_model
@@ -27,6 +28,7 @@ __all__ = [
     "Verdicts",
     "create_model",
     "evaluate_pgd",
+    "examine",
     "export_model",
     "load_model",
     "open_pictures",
@@ -45,6 +47,7 @@ __getattr__, __dir__ = room(
         "Verdicts": "train.attacks.evaluation",
         "create_model": "train.models.build",
         "evaluate_pgd": "train.attacks.evaluation",
+        "examine": "train.exam",
         "export_model": "train.export",
         "load_model": "train.models.load",
         "open_pictures": "train.pictures",

@@ -16,7 +16,7 @@ def examine(
     data: str | Path,
     *,
     split: str,
-    cache: str | Path,
+    cache: str | Path | None = None,
     steps: int = 20,
     eps: float | None = None,
     checkpoint: str = "best",
@@ -26,7 +26,8 @@ def examine(
 
     Steps of ε / 4 from a random start; ε and the norm are those of the training unless `eps` is
     given. Pictures are in the order of the data set's index (`open_pictures`), so that verdicts
-    of two runs with the same classes can be paired. `cache` is as in `open_pictures`.
+    of two runs with the same classes can be paired. `cache` is as in `open_pictures`; unless
+    given, it lies beside the run, as in training.
 
     Raises:
         NotFoundError: no such run, checkpoint, data set or split.
@@ -34,6 +35,7 @@ def examine(
     """
     config = TrainConfig.model_validate(read_run(run)["config"])
     model = load_model(run, checkpoint=checkpoint, device=device)
+    cache = cache or Path(run).parent / "label-maps"
     pictures = open_pictures([data], split=split, cache=cache, classes=model.classes)
     ball = Ball(config.attack.norm, config.attack.eps if eps is None else eps)
     side = config.data.size // model.finest_stride

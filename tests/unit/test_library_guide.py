@@ -15,7 +15,7 @@ import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "library.md"
 BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-ROOMS = ("partlab", "annotate", "segmenter", "pseudolabel")
+ROOMS = ("partlab", "annotate", "segmenter", "pseudolabel", "train")
 LISTED = re.compile(r"^\| `(\w+)` \| (.*) \|$", re.MULTILINE)
 
 
