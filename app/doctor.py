@@ -185,6 +185,12 @@ def _label_studio() -> Found:
     return "present", f"{shown} is up and knows us as {email}", None
 
 
+def _onnx() -> Found:
+    if find_spec("onnx") and find_spec("onnxruntime"):
+        return "present", f"{_version('onnx')}, onnxruntime {_version('onnxruntime')}", None
+    return "missing", "export of models for other programs", "pip install 'partlab[onnx]'"
+
+
 def _postgres() -> Found:
     """SQLite needs nothing; this is for teams."""
     if find_spec("psycopg") is None:
@@ -218,5 +224,6 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "detectron2": _detectron2,
     "Label Studio": _label_studio,
     "PostgreSQL": _postgres,
+    "ONNX": _onnx,
     "chromium": _chromium,
 }
