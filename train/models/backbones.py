@@ -128,7 +128,8 @@ def replace_relu(network: nn.Module, name: str) -> None:
     acting = {kind for kind in kinds if kind.__module__.startswith(_ACTIVATIONS)}
     acting = {kind for kind in acting if kind.__name__.lower() not in _GATES}
     if acting != {nn.ReLU}:
-        log.info("backbone %s keeps its own activations", name)
+        if not all("gelu" in kind.__name__.lower() for kind in acting):
+            log.info("backbone %s keeps its own activations", name)
         return
     for module in list(network.modules()):
         for child, found in module.named_children():
