@@ -39,11 +39,14 @@ def _told(found: dict[str, Any]) -> str:
         f"{100 * ways['difference'][key]:+5.1f}"
         for title, key in (("mask AP", "ap"), ("mask AP50", "ap50"), ("mIoU", "miou"))
     ]
-    minutes = sum(found["seconds"].values()) / 60
+    took = found["seconds"]
+    longest = sorted(took, key=lambda step: -took[step])[:3]
+    where = ", ".join(f"{step} {took[step] / 60:.1f}" for step in longest)
     return "\n".join(
         [
             "",
-            f"Done in {minutes:.1f} minutes. On held-out images of the world, in percent:",
+            f"Done in {sum(took.values()) / 60:.1f} minutes ({where}).",
+            "Part masks of held-out images of the world, in percent:",
             "             without     with the category filter",
             *rows,
             "",
