@@ -55,9 +55,10 @@ def fit(
     with ExitStack() as held, here.joined() as group:
         if config.part.labels == "human":
             pictures = pictures.without_pseudo()
-        group.lead(partial(_begin, held, pictures, val, run, config))
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         network = make_network(pictures, config)
+        plan_of(pictures, config, here, 0)  # what cannot be trained leaves no run behind
+        group.lead(partial(_begin, held, pictures, val, run, config))
         place = pick_device(device or here.device())
         _loop(network.to(place), pictures, val, run, config, group, place).train()
 

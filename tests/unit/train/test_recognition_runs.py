@@ -155,6 +155,7 @@ def test_two_runs_in_one_folder(tmp_path, world) -> None:
 def test_too_few_pictures_for_a_batch(tmp_path, world) -> None:
     with pytest.raises(ConfigError, match="fewer than one batch of 4000"):
         train(world, tmp_path / "run", "train.batch_size=4000")
+    train(world, tmp_path / "run", "train.epochs=1")  # the slip left nothing behind
 
 
 def test_eps_of_255(tmp_path) -> None:
@@ -200,6 +201,7 @@ def test_no_masks_at_all(tmp_path) -> None:
     with pytest.raises(ConfigError, match="needs at least one part"):
         train_model([], tmp_path / "run", plain=[tmp_path / "plain"],
                     config=tiny_recognition.config())  # fmt: skip
+    assert not (tmp_path / "run" / "config.json").exists()
     train_model([], tmp_path / "van", plain=[tmp_path / "plain"],
                 config=tiny_recognition.config("train.epochs=1", kind="vanilla"))  # fmt: skip
     assert read_run(tmp_path / "van")["parts"] == []
