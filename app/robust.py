@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener
 from multiprocessing import get_context
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from app.training import maps_of_stores
+from partlab.errors import PartlabError
 from partlab.files import read_json, write_json
 from partlab.workers import end_with_parent
 
@@ -26,7 +28,13 @@ STEPS = 20
 
 
 def train_both(world: Path, store: Path, folder: Path, overrides: Sequence[str] = ()) -> None:
-    """Train both kinds into `folder`; what is finished already is left as it is."""
+    """Train both kinds into `folder`; what is finished already is left as it is.
+
+    In processes of their own, so a script that calls this needs `if __name__ == "__main__":`.
+
+    Raises:
+        PartlabError: a training failed or was killed.
+    """
     settings = [*SETTINGS, *overrides]
     places = [world, *maps_of_stores([store], folder / "label-maps")]
     context = get_context("spawn")
@@ -34,8 +42,14 @@ def train_both(world: Path, store: Path, folder: Path, overrides: Sequence[str] 
         pool = ProcessPoolExecutor(
             len(KINDS), context, initializer=_begin, initargs=(queue, max(_cores() // 2, 1))
         )
-        with pool:
-            list(pool.map(_train, KINDS, [places] * 2, [folder] * 2, [settings] * 2))
+        try:
+            with pool:
+                list(pool.map(_train, KINDS, [places] * 2, [folder] * 2, [settings] * 2))
+        except BrokenProcessPool:
+            raise PartlabError(
+                f"a training in {folder} was killed, perhaps for want of memory",
+                hint="the same command goes on with it",
+            ) from None
 
 
 def _cores() -> int:
@@ -75,8 +89,12 @@ def _train(kind: str, places: list[Path], folder: Path, settings: list[str]) -> 
 
     named, handler = _Named(kind), logging.getLogger().handlers[0]
     handler.addFilter(named)
-    train_model(places, folder / kind, recipe=RECIPE, model=kind, overrides=settings, device="cpu")
-    handler.removeFilter(named)
+    try:
+        train_model(
+            places, folder / kind, recipe=RECIPE, model=kind, overrides=settings, device="cpu"
+        )
+    finally:
+        handler.removeFilter(named)
 
 
 class _Named(logging.Filter):

@@ -75,7 +75,12 @@ def validate(kind: type[C], values: dict[str, Any], where: str) -> C:
         if problem["type"] == "extra_forbidden":
             hint = UnknownNameError("setting", name, _names(kind)).hint
             raise ConfigError(f"unknown setting {name!r} in {where}", hint=hint) from None
-        raise ConfigError(f"setting {name!r} in {where}: {problem['msg']}") from None
+        raise ConfigError(f"setting {name!r} in {where}: {_words(problem['msg'])}") from None
+
+
+def _words(message: str) -> str:
+    """Without pydantic's word for an error of our own."""
+    return message.removeprefix("Value error, ")
 
 
 def _read(path: Path) -> dict[str, Any]:

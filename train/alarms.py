@@ -8,18 +8,22 @@ single-step attacks are known for).
 
 from collections.abc import Mapping, Sequence
 
+from train.settings import AttackConfig
+
 _LOST = 0.5  # of the best PGD accuracy so far
 
 
-def alarms(history: Sequence[Mapping[str, float]]) -> list[str]:
+def alarms(history: Sequence[Mapping[str, float]], config: AttackConfig) -> list[str]:
     """Sentences about the last of the validations in `history`, oldest first; mostly none.
 
-    A validation's facts are those of `train.validation`: shares in 0…1. The first epoch is not
-    judged: every model begins with one answer for all.
+    A validation's facts are those of `train.validation`, shares in 0…1, one of each epoch. The
+    first epoch is not judged: every model begins with one answer for all. Nor is robustness
+    while nothing is attacked.
     """
     if len(history) < 2:
         return []
     now, before = history[-1], history[:-1]
+    before = before[config.clean_epochs :] if config.method != "none" else []
     return [
         sentence
         for sentence in (_one_class(now), _background(now), _broken(now, before))

@@ -7,6 +7,7 @@ from typing import Any
 from partlab.training.runs import read_metrics
 from train.models.base import Recognizer
 from train.models.flops import flops_of
+from train.runs import best_validation, settings_of
 from train.settings import DataConfig, TrainConfig
 
 
@@ -21,7 +22,7 @@ def card_of(
 
     `described` is the run's config.json.
     """
-    config = TrainConfig.model_validate(described["config"])
+    config = settings_of(described, run)
     size = config.data.size
     network = {"kind": plain.kind, "weights": "none", "start": None}
     return {
@@ -35,7 +36,7 @@ def card_of(
         "flops": flops_of(plain, size),  # of one picture; a multiply-add is two
         "preprocessing": preprocessing(config.data, plain),
         "training": training(run, described, checkpoint),
-        "figures": figures(run, standard=config.attack.method == "none"),
+        "figures": figures(run, config),
     }
 
 
@@ -73,14 +74,13 @@ def training(run: Path, described: dict[str, Any], checkpoint: str) -> dict[str,
     return {"run": run.resolve().name, "checkpoint": checkpoint, **facts}
 
 
-def figures(run: Path, *, standard: bool) -> dict[str, Any]:
+def figures(run: Path, config: TrainConfig) -> dict[str, Any]:
     """The last validation, and the best one: the one by which `best` was chosen.
 
     Shares between 0 and 1, on the pictures the best weights were chosen with.
     """
-    key = "val_clean" if standard else "val_pgd"
-    found = [each for each in read_metrics(run) if key in each]
+    found = [each for each in read_metrics(run) if config.chosen_by in each]
     if not found:
         return {"chosen_by": None, "best": None, "last": None}
-    best = max(found, key=lambda each: (each[key], each["step"]))
-    return {"chosen_by": key, "best": best, "last": found[-1]}
+    best = best_validation(found, config)
+    return {"chosen_by": config.chosen_by, "best": best, "last": found[-1]}

@@ -6,9 +6,8 @@ from train.attacks.ball import Ball
 from train.attacks.evaluation import Verdicts, evaluate_pgd
 from train.models.load import load_model
 from train.pictures import open_pictures
-from train.runs import read_run
+from train.runs import read_run, settings_of
 from train.samples import eval_batches
-from train.settings import TrainConfig
 
 
 def examine(
@@ -33,11 +32,12 @@ def examine(
         NotFoundError: no such run, checkpoint, data set or split.
         DatasetError: the data set has classes that the model has not, or a damaged picture.
     """
-    config = TrainConfig.model_validate(read_run(run)["config"])
+    config = settings_of(read_run(run), Path(run))
     model = load_model(run, checkpoint=checkpoint, device=device)
     cache = cache or Path(run).parent / "label-maps"
     pictures = open_pictures([data], split=split, cache=cache, classes=model.classes)
-    ball = Ball(config.attack.norm, config.attack.eps if eps is None else eps)
+    large = config.attack.large_eps and eps is None
+    ball = Ball(config.attack.norm, config.attack.eps if eps is None else eps, large)
     side = config.data.size // model.finest_stride
     batches = eval_batches(pictures, config.data, side, config.val.batch_size, range(len(pictures)))
     pairs = ((batch.pixels, batch.classes) for batch in batches)

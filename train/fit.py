@@ -24,10 +24,10 @@ from train.models.base import Recognizer
 from train.models.build import build_model
 from train.optimizers import make_optimizer, rate
 from train.pictures import Pictures
-from train.runs import read_run, write_run
+from train.runs import read_run, settings_of, write_run
 from train.samples import TrainingPictures, collate
 from train.sampling import epoch_plan
-from train.settings import TrainConfig
+from train.settings import OptimConfig, TrainConfig
 from train.trainer import Trainer
 from train.validation import Validation
 
@@ -53,14 +53,31 @@ def fit(
     """
     here = Process.current()
     with ExitStack() as held, here.joined() as group:
-        if config.part.labels == "human":
-            pictures = pictures.without_pseudo()
+        pictures = asked(pictures, config)
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         network = make_network(pictures, config)
         plan_of(pictures, config, here, 0)  # what cannot be trained leaves no run behind
+        if here.leads:
+            _tell_warmup(config.train)
         group.lead(partial(_begin, held, pictures, val, run, config))
         place = pick_device(device or here.device())
         _loop(network.to(place), pictures, val, run, config, group, place).train()
+
+
+def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
+    """The pictures with the labels that `part.labels` wants (P-08)."""
+    return pictures.without_pseudo() if config.part.labels == "human" else pictures
+
+
+def _tell_warmup(config: OptimConfig) -> None:
+    if config.warmup_epochs >= config.epochs and not config.frozen_backbone:
+        log.warning(
+            "the learning rate only rises, since %d epochs are no more than the %g of its warm-up: "
+            "--set train.warmup_epochs=%g",
+            config.epochs,
+            config.warmup_epochs,
+            config.epochs / 4,
+        )
 
 
 def make_network(pictures: Pictures, config: TrainConfig) -> Recognizer:
@@ -89,7 +106,7 @@ def _begin(
     }
     if read_config(run) is not None:
         old = read_run(run)
-        settings = deciding(TrainConfig.model_validate(old["config"]))
+        settings = deciding(settings_of(old, run))
         refuse_another(run, {**old, "config": settings}, identity)
         return
     description = {

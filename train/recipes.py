@@ -170,7 +170,7 @@ def small_at(variant: Variant) -> TrainConfig:
         data=DataConfig(size=64, crop="padded", shift=4, eval_crop=1.0),
         train=OptimConfig(
             epochs=20, batch_size=32, optimizer="adamw", lr=5e-3, lr_batch=None, min_lr=0.0,
-            warmup_epochs=2, warmup_prefix=True, warmup_lr=0.0, weight_decay=0.05, ema=0.0,
+            warmup_epochs=2, warmup_prefix=True, warmup_lr=1e-4, weight_decay=0.05, ema=0.0,
             amp="off",
         ),
     )  # fmt: skip

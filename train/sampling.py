@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.errors import ConfigError
-from train.pictures import PLAIN, Pictures
+from train.pictures import PLAIN, SOURCES, Pictures
 from train.settings import DataConfig
 
 logger = logging.getLogger(__name__)
@@ -130,17 +130,17 @@ def _ends(stretch: NDArray[np.float64], group: NDArray[Any], totals: Index) -> N
 
 
 def partners(pictures: Pictures, seed: int) -> Index:
-    """For each picture another one of its class that has a label map, shape (n,), fixed.
+    """For each picture another of its class and label source, shape (n,), fixed.
 
     The pictures of a class form one circle in a seeded order. One that is alone keeps its own
     map, which is said; class-only pictures stay without.
     """
     own = np.arange(len(pictures))
     mapped = np.flatnonzero(pictures.source != PLAIN)
-    group = pictures.class_of[mapped]
+    group = pictures.class_of.astype(np.int64) * len(SOURCES) + pictures.source
     random = np.random.default_rng(seed)
-    order = mapped[np.lexsort((random.permutation(len(mapped)), group))]
-    ordered = pictures.class_of[order]
+    order = mapped[np.lexsort((random.permutation(len(mapped)), group[mapped]))]
+    ordered = group[order]
     first = np.searchsorted(ordered, ordered)
     after = np.searchsorted(ordered, ordered, side="right")
     at = np.arange(len(order)) + 1

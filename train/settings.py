@@ -12,6 +12,9 @@ from pydantic import BeforeValidator, Field, model_validator
 from partlab.config import SPEED, Config
 from partlab.training.settings import LoopConfig
 
+TINY_EPS = 8 / 255
+"""Meant for ℓ∞ when it is named under ℓ2."""
+
 LARGE_EPS = 0.2
 """An ℓ∞ ball as large as this is a slip of 255 in nearly every case (RK-13)."""
 
@@ -90,6 +93,11 @@ class AttackConfig(Config):
                 f"eps {self.eps:g} is the whole range of colours, which lie in 0…1: "
                 f"write eps={self.eps:g}/255, or attack.large_eps=true if you mean it"
             )
+        if self.norm == "l2" and 0 < self.eps <= TINY_EPS:
+            raise ValueError(
+                f"eps {self.eps:g} is next to nothing under l2, where the colours of all pixels "
+                "add up: set attack.eps too, such as 2 at 224 pixels or 0.5 at 64"
+            )
         return self
 
 
@@ -114,6 +122,17 @@ class DataConfig(Config):
     balance: bool = False  # every class as often as every other
     eval_crop: float = Field(0.875, gt=0, le=1)  # share of the shorter side, when not training
 
+    @model_validator(mode="after")
+    def _ranges(self) -> Self:
+        for name, (low, high) in (("scale", self.scale), ("ratio", self.ratio)):
+            if not 0 < low <= high:
+                raise ValueError(f"{name} {low:g}, {high:g} is no range of numbers above 0")
+        if self.scale[1] > 1:
+            raise ValueError(f"scale goes to {self.scale[1]:g}, and a crop is no more than all: 1")
+        if 2 * self.shift > self.size:
+            raise ValueError(f"shift {self.shift} is more than half of size {self.size}")
+        return self
+
 
 class OptimConfig(LoopConfig):
     """How long, how fast, with which averages; `batch_size` is per process.
@@ -137,7 +156,7 @@ class OptimConfig(LoopConfig):
     frozen_backbone: bool = False  # only the new layers learn (`pinpp_init`)
     smoothing: float = Field(0.1, ge=0, lt=1)  # of the class (L-07)
     ema: float = Field(0.9998, ge=0, lt=1)  # 0: no average
-    clip_norm: float | None = None
+    clip_norm: float | None = Field(None, gt=0)
     channels_last: bool = True
     compile: bool = False
     checkpoint_steps: Annotated[int, SPEED] = Field(1000, ge=1)
@@ -160,3 +179,18 @@ class TrainConfig(Config):
     data: DataConfig = DataConfig()
     train: OptimConfig = OptimConfig()
     val: ValConfig = ValConfig()
+
+    @model_validator(mode="after")
+    def _attacks_at_all(self) -> Self:
+        clean, epochs = self.attack.clean_epochs, self.train.epochs
+        if self.attack.method != "none" and clean >= epochs:
+            raise ValueError(
+                f"attack.clean_epochs={clean} leaves no epoch of train.epochs={epochs} to the "
+                "attack: lower it, or say attack.method=none"
+            )
+        return self
+
+    @property
+    def chosen_by(self) -> Literal["val_clean", "val_pgd"]:
+        """What picks the best checkpoint; in standard training PGD accuracy says little."""
+        return "val_clean" if self.attack.method == "none" else "val_pgd"

@@ -8,13 +8,14 @@ from typing import Any
 
 from partlab.coco import find_splits
 from partlab.config import load_config
-from partlab.errors import ConfigError
-from partlab.files import claim_folder, exclusive, is_scratch
+from partlab.errors import ConfigError, NotFoundError
+from partlab.files import claim_folder, exclusive, is_scratch, may_be_same
 from partlab.training.process import Process
 from partlab.training.runs import read_metrics
 from train.pictures import Pictures, open_pictures
 from train.recipes import Variant, flat
 from train.recipes import recipe as recipe_settings
+from train.runs import best_validation, read_run, settings_of
 from train.settings import TrainConfig
 
 log = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ def train_model(
     plain: Sequence[Place] = (),
     split: str = "train",
     val: Place | None = None,
-    val_split: str = "val",
+    val_split: str | None = None,
     config: TrainConfig | None = None,
     config_file: Place | None = None,
     overrides: Sequence[str] = (),
@@ -42,9 +43,10 @@ def train_model(
     """Train a recognition model, or go on with an unfinished run; returns what was done.
 
     `data` are part data sets and label-map files, `plain` folders with one sub-folder of
-    pictures per class; `val` is a data set to validate on, else the first data set's split
-    `val_split`. Settings: `recipe` or `config` < `config_file` < `overrides` (`a.b=c`);
-    `model`, such as `mpm_resnet18` or `vanilla`, changes the recipe's.
+    pictures per class. `val` is a data set to validate on, else the first data set that has the
+    split `val_split` (`val`, where there is one, unless named). Settings: `recipe` or `config`
+    < `config_file` < `overrides` (`a.b=c`); `model`, such as `mpm_resnet18` or `vanilla`,
+    changes the recipe's.
 
     Under `torchrun` only the first process touches the folder and returns; the others return
     None.
@@ -82,7 +84,7 @@ def train_model(
 
 def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> dict[str, Any]:
     """What `train_model` would do with the same arguments; opens the data, trains nothing."""
-    from train.fit import make_network, plan_of
+    from train.fit import asked, make_network, plan_of
 
     base = given.get("recipe") or given.get("config")
     settings = training_settings(
@@ -94,6 +96,7 @@ def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> di
     )
     where = {key: given[key] for key in ("plain", "split", "val", "val_split") if key in given}
     pictures, tested = open_data(_listed(data), Path(run).parent / "label-maps", **where)
+    pictures = asked(pictures, settings)
     network = make_network(pictures, settings)
     steps = len(plan_of(pictures, settings, Process.current(), 0))
     return {
@@ -116,7 +119,7 @@ def _size(network: Any) -> int:
 
 def training_settings(
     base: str | TrainConfig | None,
-    variant: str,
+    variant: Variant,
     model: str | None,
     config_file: Place | None,
     overrides: Sequence[str],
@@ -147,22 +150,44 @@ def open_data(
     split: str = "train",
     *,
     val: Place | None = None,
-    val_split: str = "val",
+    val_split: str | None = None,
 ) -> tuple[Pictures, Pictures | None]:
     """What to train on and what to validate with; label maps are kept in the folder `cache`."""
     pictures = open_pictures(places, split=split, plain=plain, cache=cache)
-    place = Path(val) if val else _with_split(places, val_split)
+    split = val_split or "val"
+    place = Path(val) if val else _with_split(places, split)
+    if place is None and val_split:
+        raise NotFoundError(f"no data set here has a split {val_split!r}", hint="name one: --val")
     if place is None:
-        log.warning("no validation: no data set here has a split %r; name one (--val)", val_split)
+        log.warning("no validation: no data set here has a split %r; name one (--val)", split)
         return pictures, None
     tested = open_pictures(
         [place],
-        split=val_split,
+        split=split,
         cache=cache,
         classes=pictures.classes,
         parts=pictures.parts,
     )
+    _tell_shared(pictures, tested)
     return pictures, tested
+
+
+def _tell_shared(pictures: Pictures, tested: Pictures) -> None:
+    """Pictures that are trained on and validated with make figures that flatter."""
+    there = {_key(tested, at): tested.path(at) for at in range(len(tested))}
+    shared = 0
+    for at in range(len(pictures)):
+        other = there.get(_key(pictures, at))
+        shared += other is not None and may_be_same(pictures.path(at), other)
+    if shared:
+        log.warning(
+            "%d of %d validation pictures are trained on as well: accuracy on them says little; "
+            "leave them out of --images and --data", shared, len(tested),
+        )  # fmt: skip
+
+
+def _key(pictures: Pictures, at: int) -> tuple[int, str]:
+    return int(pictures.class_of[at]), pictures.name(at).rpartition("/")[2]
 
 
 def _with_split(places: Sequence[Path], split: str) -> Path | None:
@@ -187,6 +212,6 @@ def _claim(run: Path, force: bool, inputs: Iterable[Path]) -> None:
 
 def best_scores(run: Path) -> dict[str, float | None]:
     """Clean and PGD accuracy (0…1) of the best checkpoint on the validation pictures."""
-    scored = [each for each in read_metrics(run) if "val_pgd" in each]
-    best = max(scored, key=lambda each: each["val_pgd"], default={})
+    config = settings_of(read_run(run), run)
+    best = best_validation(read_metrics(run), config) or {}
     return {name: best.get(name) for name in ("val_clean", "val_pgd")}

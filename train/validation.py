@@ -110,11 +110,10 @@ class Validation:
         answers = counts.pop("answers")
         facts = {name: float(found / of) for name, (found, of) in counts.items() if of}
         facts["val_commonest"] = float(answers.max() / answers.sum())
-        for sentence in alarms([*_history(self.run), facts]):
+        for sentence in alarms([*_history(self.run), facts], self.trainer.config.attack):
             log.warning(sentence)
         words = f"validation {100 * facts['val_clean']:.1f}, under PGD {100 * facts['val_pgd']:.1f}"
-        standard = self.trainer.config.attack.method == "none"
-        return Score(facts["val_clean" if standard else "val_pgd"], facts, words)
+        return Score(facts[self.trainer.config.chosen_by], facts, words)
 
 
 def _add(total: Counts, more: Counts) -> None:

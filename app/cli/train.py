@@ -1,5 +1,6 @@
 """`partlab train …`: train a recognition model, see how it went, take it out."""
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +14,13 @@ PicturesOpt = Annotated[
     list[Path] | None,
     typer.Option(help="Class-only pictures: a folder with one sub-folder per class. Repeatable."),
 ]
+
+
+class Variant(StrEnum):
+    """Of a recipe."""
+
+    code = "code"
+    text = "text"
 
 
 @group.command()
@@ -34,14 +42,16 @@ def run(
         typer.Option(help="Kind, or kind_backbone: vanilla, mpm, mpm_resnet18, …; else mpm."),
     ] = None,
     variant: Annotated[
-        str, typer.Option(help="Where paper and released code disagree: code or text.")
-    ] = "code",
+        Variant, typer.Option(help="Where paper and released code disagree.")
+    ] = Variant.code,
     split: Annotated[str, typer.Option(help="Split to train on (folders with several).")] = "train",
     val: Annotated[
         Path | None,
         typer.Option(help="Part data set to validate on; else the split val of the first --data."),
     ] = None,
-    val_split: Annotated[str, typer.Option(help="Its split.")] = "val",
+    val_split: Annotated[
+        str | None, typer.Option(help="Its split; val, where there is one.")
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file, TOML or JSON.")] = None,
     settings: SetOpt = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
@@ -63,7 +73,7 @@ def run(
 
         given: dict[str, Any] = {
             "recipe": recipe,
-            "variant": variant,
+            "variant": variant.value,
             "model": model,
             "plain": images or [],
             "split": split,
@@ -84,16 +94,16 @@ def run(
 
 def _planned(plan: dict[str, Any]) -> str:
     tested = "none" if plan["val"] is None else f"{plan['val']:,} pictures"
-    changed = [f"  {name} = {value}" for name, value in plan["settings"].items()]
+    settings = [f"  {name} = {value}" for name, value in plan["settings"].items()]
     return "\n".join(
         [
             f"model:       {plan['model']}, {plan['parameters'] / 1e6:.2f} M parameters "
             f"({plan['inference_parameters'] / 1e6:.2f} M when it is used)",
             f"data:        {plan['pictures']}",
             f"validation:  {tested}",
-            f"steps:       {plan['steps']:,} in {plan['epochs']} epochs",
+            f"steps:       {plan['steps']:,} in {_epochs(plan['epochs'])}",
             "settings:",
-            *changed,
+            *settings,
         ]
     )
 
@@ -106,11 +116,15 @@ def _told(summary: dict[str, Any]) -> str:
         else (f", best on validation: clean {100 * clean:.1f}, under PGD {100 * pgd:.1f} percent")
     )
     return (
-        f"trained {summary['model']} for {summary['epochs']} epochs on {summary['pictures']:,} "
+        f"trained {summary['model']} for {_epochs(summary['epochs'])} on {summary['pictures']:,} "
         f"pictures of {summary['classes']} classes{score}\n"
         f"run:   {summary['run']}\n"
         f"next:  partlab train show {summary['run']}"
     )
+
+
+def _epochs(number: int) -> str:
+    return "1 epoch" if number == 1 else f"{number} epochs"
 
 
 @group.command()

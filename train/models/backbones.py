@@ -1,6 +1,7 @@
 """timm networks as backbones: any with three resolutions; a table of the tested ones."""
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,14 +98,32 @@ def _features(network: Any, name: str, size: int | None) -> Features:
             hint="choose another size, or another backbone",
         ) from error
     network.train()
+    _nested(name, side, [each.shape[-1] for each in maps], max(_strides(network)))
     channels = tuple(each.shape[1] for each in maps)
     return Features(indices, channels, tuple(side // each.shape[-1] for each in maps))
 
 
+def _nested(name: str, side: int, sides: Sequence[int], coarsest: int) -> None:
+    """Cells of part outputs must lie in one another, and pixels in them."""
+    finest = sides[0]
+    if side % finest or any(finest % each for each in sides):
+        cells = ", ".join(map(str, sides))
+        raise ConfigError(
+            f"backbone {name!r} divides pictures of {side} pixels into {cells} cells a side, "
+            "which do not lie in one another",
+            hint=f"choose a size that is a multiple of {coarsest}: "
+            f"--set data.size={max(round(side / coarsest), 1) * coarsest}",
+        )
+
+
+def _strides(network: Any) -> list[int]:
+    info = getattr(network, "feature_info", None) or []
+    return [one["reduction"] for one in getattr(info, "info", info)]
+
+
 def _last_three(network: Any, name: str) -> tuple[int, ...]:
     """Places of the last three resolutions among timm's intermediates, fine to coarse."""
-    info = getattr(network, "feature_info", None) or []
-    strides = [one["reduction"] for one in getattr(info, "info", info)]
+    strides = _strides(network)
     last = {stride: place for place, stride in enumerate(strides)}
     if len(last) < 3 or not hasattr(network, "forward_intermediates"):
         raise ConfigError(

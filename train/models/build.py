@@ -83,7 +83,8 @@ def build_model(
     network, body = build_backbone(
         config.backbone, len(design.classes), gelu=config.gelu, size=size
     )
-    load_backbone_weights(network, config.backbone, config.weights, classifier=body.classifier)
+    if config.start is None:  # else all weights come from there
+        load_backbone_weights(network, config.backbone, config.weights, classifier=body.classifier)
     model: Recognizer = make(network, body, design)
     model.kind = config.kind
     if config.start is not None:

@@ -1,19 +1,17 @@
 """What there is to say of a run without a picture: how far it is, how good, and what is odd."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from partlab.config import validate
-from partlab.errors import ConfigError
 from train.alarms import alarms
 from train.recipes import flat
 from train.report.history import History, read_history
-from train.runs import read_run
+from train.runs import best_validation, read_run, settings_of
 from train.settings import TrainConfig
 
 
@@ -94,15 +92,13 @@ class Summary:
     @property
     def accuracies(self) -> list[Accuracy]:
         """After each validated epoch."""
-        return [
-            Accuracy(int(each["epoch"]), each["val_clean"], each.get("val_pgd"))
-            for each in self.history.validations
-        ]
+        return [_accuracy(each) for each in self.history.validations]
 
     @property
     def best(self) -> Accuracy | None:
         """Of the best checkpoint, which was chosen by these very figures; the later of equals."""
-        return max(reversed(self.accuracies), key=self._score, default=None)
+        best = best_validation(self.history.validations, self.config)
+        return _accuracy(best) if best else None
 
     @property
     def last(self) -> Accuracy | None:
@@ -125,7 +121,7 @@ class Summary:
         found = [
             (_kind(sentence), int(told[at]["epoch"]), sentence)
             for at in range(len(told))
-            for sentence in alarms(told[: at + 1])
+            for sentence in alarms(told[: at + 1], self.config.attack)
         ]
         return tuple(sorted(_joined(found), key=lambda alarm: (alarm.first, alarm.sentence)))
 
@@ -148,7 +144,7 @@ class Summary:
             "step": history.step,
             "finished": self.finished,
             "best": asdict(self.best) if self.best else None,
-            "chosen_by": "val_clean" if self.standard else "val_pgd",
+            "chosen_by": self.config.chosen_by,
             "last": asdict(self.last) if self.last else None,
             "pictures_per_second": history.speed,
             "seconds": history.seconds,
@@ -160,8 +156,9 @@ class Summary:
             "settings": self.settings,
         }
 
-    def _score(self, found: Accuracy) -> float:
-        return found.clean if self.standard or found.pgd is None else found.pgd
+
+def _accuracy(told: Mapping[str, float]) -> Accuracy:
+    return Accuracy(int(told["epoch"]), told["val_clean"], told.get("val_pgd"))
 
 
 def run_summary(run: str | Path) -> Summary:
@@ -176,7 +173,7 @@ def run_summary(run: str | Path) -> Summary:
     found = read_run(run)
     return Summary(
         run,
-        _config(found["config"], run / "config.json"),
+        settings_of(found, run),
         len(found["classes"]),
         len(found["parts"]),
         str(found.get("pictures", "")),
@@ -185,14 +182,6 @@ def run_summary(run: str | Path) -> Summary:
         str(found.get("val") or ""),
         read_history(run),
     )
-
-
-def _config(values: Any, where: Path) -> TrainConfig:
-    try:
-        return validate(TrainConfig, values, str(where))
-    except ConfigError as error:
-        hint = "it was written by another version of partlab: look at it with that one"
-        raise ConfigError(error.message, hint=error.hint or hint) from error
 
 
 def _kind(sentence: str) -> str:

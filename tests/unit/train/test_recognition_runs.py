@@ -11,15 +11,23 @@ from safetensors.torch import load_file
 from tiny_recognition import METHODS, DiesAt, Stopped, train
 
 from partlab.coco import read_dataset
-from partlab.errors import BusyError, ConfigError, DatasetError, OutputExistsError
+from partlab.errors import (
+    BusyError,
+    ConfigError,
+    DatasetError,
+    NotFoundError,
+    OutputExistsError,
+)
 from partlab.files import exclusive
 from partlab.progress import listening
-from partlab.training.runs import read_metrics
+from partlab.training.runs import append_metrics, read_metrics
 from train.attacks.compiled import no_compiler
+from train.card import figures
 from train.models.load import load_model
 from train.recipes import RECIPES, changed, recipe
-from train.runs import read_run
-from train.train import plan_training, train_model
+from train.report import run_summary
+from train.runs import read_run, settings_of
+from train.train import best_scores, plan_training, train_model
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +58,7 @@ def test_a_stopped_training_ends_with_the_same_weights(tmp_path, world, method) 
         same(whole, train(world, tmp_path / f"broken{stop}", *settings))
 
 
-def script(*arguments: str | Path, processes: int = 1) -> int:
+def script(*arguments: str | int | Path, processes: int = 1) -> int:
     start = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(processes)]
     start += ["--rdzv-backend=c10d", "--rdzv-endpoint=localhost:0"]
     command = start if processes > 1 else [sys.executable]
@@ -58,13 +66,15 @@ def script(*arguments: str | Path, processes: int = 1) -> int:
     return subprocess.run(words, capture_output=True, text=True, timeout=300).returncode
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_kill_9_loses_nothing(tmp_path, world, processes) -> None:
+@pytest.mark.parametrize(
+    ("processes", "method", "step"),
+    [(1, "pgd", 4), (2, "free", 4), pytest.param(2, "pgd", 7, marks=pytest.mark.slow)],
+)
+def test_kill_9_loses_nothing(tmp_path, world, processes, method, step) -> None:
     """With two processes free training has a perturbation in each."""
-    method = "free" if processes > 1 else "pgd"
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert script(world, whole, method, processes=processes) == 0
-    assert script(world, broken, method, "die", "4", processes=processes) != 0
+    assert script(world, broken, method, "die", step, processes=processes) != 0
     assert not (broken / "last.safetensors").exists() or read_metrics(broken)
     assert script(world, broken, method, processes=processes) == 0
     same(whole, broken)
@@ -106,11 +116,12 @@ def test_mpm_and_vanilla_begin_alike(world, tmp_path) -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_runs_a_few_steps(tmp_path, world, name, variant) -> None:
     """With a small backbone, since weights of the recipe's own cannot be had everywhere."""
+    staged = recipe(name, variant).attack.clean_epochs > 0
     settings = changed(
         recipe(name, variant),
         ["model.backbone=small_resnet8", "model.weights=none", "data.size=32", "train.batch_size=8",
-         "train.epochs=1", "attack.clean_epochs=0", "attack.steps=1", "train.workers=0",
-         "val.steps=1", "val.pictures=2"],
+         f"train.epochs={1 + staged}", f"attack.clean_epochs={int(staged)}", "attack.steps=2",
+         "attack.warmup_epochs=0", "train.workers=0", "val.steps=1", "val.pictures=2"],
     )  # fmt: skip
     train_model(world, tmp_path / "run", config=settings, device="cpu")
     last = read_metrics(tmp_path / "run")[-1]
@@ -173,8 +184,51 @@ def test_a_picture_that_cannot_be_read_is_named(tmp_path) -> None:
         train(data, tmp_path / "run")
 
 
+def test_the_best_is_told_by_what_chose_it(tmp_path, world) -> None:
+    """The later of equals, by PGD accuracy; in standard training by clean accuracy."""
+    for name, clean, pgd, told in (("none", [0.2, 0.5, 0.5], [0.9, 0.1, 0.1], 3),
+                                   ("pgd", [0.9, 0.5, 0.4], [0.1, 0.3, 0.3], 3)):  # fmt: skip
+        run = train(world, tmp_path / name, f"attack.method={name}", "train.epochs=1")
+        (run / "metrics.jsonl").unlink()
+        for epoch, (right, robust) in enumerate(zip(clean, pgd, strict=True), 1):
+            line = {"step": epoch, "epoch": epoch, "val_clean": right, "val_pgd": robust}
+            append_metrics(run, line)
+        assert best_scores(run)["val_clean"] == clean[told - 1]
+        best = run_summary(run).best
+        assert best is not None
+        assert best.epoch == told
+        assert figures(run, settings_of(read_run(run), run))["best"]["epoch"] == told
+
+
+def test_a_split_that_is_not_there(tmp_path, world) -> None:
+    with pytest.raises(NotFoundError, match="no data set here has a split 'vall'"):
+        train(world, tmp_path / "run", val_split="vall")
+
+
+def test_pictures_on_both_sides_are_told(tmp_path, world, caplog) -> None:
+    few = tiny_recognition.config("train.batch_size=2")
+    plan_training(world, tmp_path / "run", config=few, split="val", val=world)
+    assert "validation pictures are trained on as well" in caplog.text
+    caplog.clear()
+    plan_training(world, tmp_path / "run", config=tiny_recognition.config())
+    assert "trained on as well" not in caplog.text
+
+
+def test_a_size_that_does_not_divide(tmp_path, world) -> None:
+    with pytest.raises(ConfigError, match="do not lie in one another") as told:
+        train(world, tmp_path / "run", "data.size=40")
+    assert "data.size=48" in (told.value.hint or "") or "data.size=32" in (told.value.hint or "")
+
+
+def test_a_run_that_starts_from_another_needs_no_other_weights(tmp_path, world) -> None:
+    first = train(world, tmp_path / "first", "train.epochs=1")
+    start = [f"model.start={first}", "model.weights=/nowhere.pth", "train.epochs=1"]
+    assert read_metrics(train(world, tmp_path / "second", *start))
+
+
 def test_a_run_without_validation(tmp_path, world, caplog) -> None:
-    train(world, tmp_path / "run", val_split="nothing")
+    alone = world / "annotations" / "train.json"
+    train(alone, tmp_path / "run")
     assert "no validation" in caplog.text
     assert (tmp_path / "run" / "best.safetensors").is_file()
 

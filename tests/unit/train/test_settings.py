@@ -104,3 +104,21 @@ def test_settings_and_recipes_load_no_torch() -> None:
     code = "import sys, train.settings, train.recipes; print('torch' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("attack.norm=l2", "next to nothing under l2"),
+        ("train.clip_norm=-1", "clip_norm"),
+        ("data.scale=[1.0, 0.08]", "no range"),
+        ("data.scale=[0.1, 2]", "no more than all"),
+        ("data.ratio=[0, 1]", "no range"),
+        ("data.shift=400", "more than half"),
+        ("attack.clean_epochs=80", "leaves no epoch"),
+    ],
+)
+def test_settings_that_make_no_sense(override, words) -> None:
+    with pytest.raises(ConfigError, match=words) as told:
+        load_config(TrainConfig, None, [override])
+    assert "Value error" not in told.value.message
