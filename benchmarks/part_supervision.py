@@ -1,0 +1,271 @@
+"""Does part supervision help? Trainings on the part world, each a line of a table.
+
+    python benchmarks/part_supervision.py --work DIR [--settings A C …] [--jobs 2] [--list]
+
+Trains what is not in benchmarks/results/part_supervision.jsonl yet, seed by seed, one core each,
+and adds a line for each training: accuracy on held-out pictures, clean and under PGD-50, picture
+by picture (so that two models can be paired), and what validation said after every epoch. Stopped
+at any moment, the same command goes on. Tables: benchmarks/part_supervision_report.py.
+
+Settings (pictures of a class, epochs, ε, network), all at 64 pixels:
+
+    A   60, 20, 4/255, small_resnet16     the comparison, with all ablations
+    C   60, 10                            half as long
+    D   150, 12                           more pictures
+    E   25, 40                            fewer
+    F   small_resnet8                     a smaller network
+    G   8/255                             a larger attack
+    S   as A, masks on a share of the pictures: PartImageNet++, Table 5
+"""
+
+import argparse
+import json
+import os
+import platform
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from multiprocessing import get_context
+from pathlib import Path
+from time import monotonic
+from typing import Any
+
+import numpy as np
+
+RESULTS = Path(__file__).resolve().parent / "results" / "part_supervision.jsonl"
+PER_OBJECT, HELDOUT, STEPS = 445, 1120, 50
+SEEDS = range(5)
+SHARES = (5, 10, 25, 50, 100)  # percent of the pictures that have human masks
+SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
+    "A": (60, ()),
+    "C": (60, ("train.epochs=10",)),
+    "D": (150, ("train.epochs=12",)),
+    "E": (25, ("train.epochs=40",)),
+    "F": (60, ("model.backbone=small_resnet8",)),
+    "G": (60, ("attack.eps=8/255",)),
+}
+MAIN = {"vanilla": (), "object masks": ("part.targets=objects",), "mpm": ()}
+ABLATIONS: dict[str, tuple[str, ...]] = {
+    "mpm, weight 0.3": ("part.weight=0.3",),
+    "mpm, weight 1": ("part.weight=1",),
+    "mpm, weight 10": ("part.weight=10",),
+    "object masks, weight 1": ("part.targets=objects", "part.weight=1"),
+    "foreground": ("part.targets=foreground",),
+    "masks shuffled within the class": ("part.labels=shuffled",),
+    "mpm, levels 1": ("model.levels=1",),
+    "mpm, levels 2": ("model.levels=2",),
+    "mpm, no top-down": ("model.top_down=false",),
+    "two_stage": (),
+}
+FEW = 2  # seeds of what is not the main comparison
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: `data` are split names of the world and label-map files of the work folder."""
+
+    setting: str
+    arm: str
+    seed: int
+    kind: str
+    data: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Of its run folder."""
+        return f"{self.setting}-{self.arm}-{self.seed}".replace(" ", "_").replace(",", "")
+
+
+def jobs() -> Iterator[Job]:
+    """Everything there is to do: seed by seed, the main comparison first."""
+    for seed in SEEDS:
+        for setting, (per, overrides) in SETTINGS.items():
+            for arm, more in MAIN.items():
+                if setting == "A" or (seed < FEW and arm != "object masks"):
+                    yield Job(setting, arm, seed, _kind(arm), (f"per{per}",), (*overrides, *more))
+        if seed < FEW:
+            for arm, more in ABLATIONS.items():
+                yield Job("A", arm, seed, _kind(arm), ("per60",), more)
+            yield from _shares(seed)
+
+
+def _kind(arm: str) -> str:
+    return arm if arm in ("vanilla", "two_stage") else "mpm"
+
+
+def _shares(seed: int) -> Iterator[Job]:
+    """Human masks on a share: alone, and with pseudo labels of a segmenter that saw just those."""
+    for share in SHARES:
+        yield Job("S", f"{share} % human", seed, "mpm", (f"masks{share}",), ())
+        if share < 100:
+            for way in ("raw", "filtered"):
+                data = (f"seen{share}", f"pseudo{share}-{way}.arrow")
+                yield Job("S", f"{share} % human, pseudo {way}", seed, "mpm", data, ())
+
+
+# --- data -----------------------------------------------------------------------------------
+
+
+def prepare(work: Path, wanted: list[Job]) -> None:
+    """Draw the world, write the splits, and make the pseudo labels that the jobs want."""
+    from annotate.world import WorldConfig, make_world
+
+    world = work / "world"
+    if not (world / "world.json").is_file():
+        images = PER_OBJECT * 14
+        make_world(world, WorldConfig(images=images, pool=14, heldout=HELDOUT, size=64), force=True)
+    names = {name for job in wanted for name in job.data}
+    for name in sorted(names):
+        if name.startswith("per"):
+            _write_split(world, name, int(name[3:]))
+    if any(job.setting == "S" for job in wanted):
+        for share in SHARES:
+            _write_share(world, share)
+    for name in sorted(name for name in names if name.endswith(".arrow")):
+        share, way = name.removeprefix("pseudo").removesuffix(".arrow").split("-")
+        _pseudo_labels(work, int(share), way)
+
+
+def _write_split(world: Path, name: str, per: int) -> None:
+    from partlab.coco import read_dataset, write_coco
+
+    file = world / "annotations" / f"{name}.json"
+    if not file.is_file():
+        train = read_dataset(world, "train")
+        write_coco(train.subset(_first(train, per)), file)
+
+
+def _first(data: Any, per: int) -> list[int]:
+    """Ids of the first pictures of each object category."""
+    taken: dict[str, list[int]] = {}
+    for image in data.images:
+        taken.setdefault(data.object_of(image), []).append(image.id)
+    return [one for ids in taken.values() for one in ids[:per]]
+
+
+def _write_share(world: Path, share: int) -> None:
+    """`masks…`: all pictures, masks on a share. `seen…`: the share alone. `rest…`: the others."""
+    from partlab.coco import read_dataset, write_coco
+    from partlab.schema import Dataset
+
+    _write_split(world, "per60", 60)
+    data = read_dataset(world, "per60")
+    seen = set(_first(data, max(round(60 * share / 100), 1)))
+    shown = [each for each in data.annotations if each.image_id in seen]
+    some = Dataset(data.images, shown, data.categories, data.inclusions, data.discards, data.path,
+                   data.image_root, data.top, data.finder)  # fmt: skip
+    parts = {
+        "masks": some,
+        "seen": data.subset(seen),
+        "rest": data.subset(data.image_by_id.keys() - seen),
+    }
+    for name, each in parts.items():
+        file = world / "annotations" / f"{name}{share}.json"
+        if each.images and not file.is_file():
+            write_coco(each, file)
+
+
+def _pseudo_labels(work: Path, share: int, way: str) -> None:
+    from pseudolabel import Settings, label_images, label_maps
+    from segmenter import train_segmenter
+
+    out = work / f"pseudo{share}-{way}.arrow"
+    if out.is_file():
+        return
+    world, run = work / "world", work / f"seg{share}"
+    epochs = min(max(round(8 * 100 / share), 8), 60)  # few pictures, more often
+    overrides = [f"train.epochs={epochs}", "train.val_images=0"]
+    train_segmenter(world, run, split=f"seen{share}", recipe="small", overrides=overrides)
+    settings = Settings(category_filter=way == "filtered")
+    store = work / f"pseudo{share}-{way}"
+    label_images(world, run, store, settings, split=f"rest{share}", workers=0)
+    label_maps(store, out)
+
+
+# --- one training ---------------------------------------------------------------------------
+
+
+def train(job: Job, work: Path) -> dict[str, Any]:
+    """Train, attack, and tell."""
+    import torch
+
+    from partlab.training.runs import read_metrics
+    from train import examine, train_model
+
+    torch.set_num_threads(1)
+    started = monotonic()
+    run, world = work / "runs" / job.name, work / "world"
+    places = [work / name if name.endswith(".arrow") else
+              world / "annotations" / f"{name}.json" for name in job.data]  # fmt: skip
+    overrides = [
+        f"train.seed={job.seed}",
+        "train.workers=0",
+        "val.pictures=210",
+        "val.steps=5",
+        *job.overrides,
+    ]
+    train_model(places, run, recipe="small_at", model=job.kind, val=world, overrides=overrides,
+                device="cpu")  # fmt: skip
+    took = monotonic() - started
+    found = examine(run, world, split="heldout", steps=STEPS, checkpoint="last", device="cpu")
+    metrics = read_metrics(run)
+    return {
+        **asdict(job),
+        "pictures": len(found.clean),
+        "clean": float(found.clean.mean()),
+        "robust": float(found.robust.mean()),
+        "right": _bits(found.clean),
+        "right under attack": _bits(found.robust),
+        "validation": [each for each in metrics if "val_clean" in each],
+        "train accuracy": [[m["epoch"], m["class_accuracy"]] for m in metrics if "loss" in m],
+        "seconds": round(took, 1),
+        "attack": f"PGD-{STEPS}",
+        "machine": f"{platform.machine()}, 1 CPU core of {os.cpu_count()}, {platform.system()}",
+        "versions": {name: version(name) for name in ("torch", "timm", "numpy")},
+    }
+
+
+def _bits(flags: Any) -> str:
+    return np.packbits(flags).tobytes().hex()
+
+
+def done() -> set[tuple[str, str, int]]:
+    """What the table has."""
+    if not RESULTS.is_file():
+        return set()
+    lines = map(json.loads, RESULTS.read_text(encoding="utf-8").splitlines())
+    return {(line["setting"], line["arm"], line["seed"]) for line in lines}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, required=True, help="folder for data and runs")
+    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G S")
+    parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first few")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--list", action="store_true", help="say what is done, do nothing")
+    given = parser.parse_args()
+    have = done()
+    every = [job for job in jobs() if not given.settings or job.setting in given.settings]
+    wanted = [job for job in every if job.seed < given.seeds]
+    for job in wanted if given.list else ():
+        state = "done" if (job.setting, job.arm, job.seed) in have else "to do"
+        print(f"{state:<6} {job.setting}  seed {job.seed}  {job.arm}")
+    left = [job for job in wanted if (job.setting, job.arm, job.seed) not in have]
+    print(f"{len(wanted) - len(left)} of {len(wanted)} done")
+    if given.list or not left:
+        return
+    prepare(given.work, left)
+    with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
+        for future in as_completed([pool.submit(train, job, given.work) for job in left]):
+            line = future.result()
+            with open(RESULTS, "a", encoding="utf-8") as table:
+                table.write(json.dumps(line) + "\n")
+            told = f"clean {100 * line['clean']:.1f}, PGD {100 * line['robust']:.1f}"
+            print(f"{line['setting']}  seed {line['seed']}  {line['arm']}: {told}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
