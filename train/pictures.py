@@ -250,7 +250,8 @@ def _dataset(place: Path, split: str | None) -> Any:
     if (place / "manifest.json").is_file():
         raise DatasetError(
             f"{place} is a pseudo-label store, which training does not read as it is",
-            hint=f"make its label maps: partlab pseudolabel cache {place} --out labels.arrow",
+            hint=f"give it as --pseudo {place}; or make its label maps: partlab pseudolabel cache "
+            f"{place} --out labels.arrow",
         )
     return read_dataset(place, None if place.is_file() else split)
 

@@ -55,6 +55,8 @@ def split_model_name(name: str) -> tuple[str, str]:
     for kind in sorted(kinds.names(), key=len, reverse=True):
         if name.startswith(f"{kind}_"):
             return kind, name.removeprefix(f"{kind}_")
+    if "_" not in name:
+        raise UnknownNameError("kind of model", name, kinds.names())
     raise UnknownNameError("model", name, [f"{k}_{b}" for k in kinds.names() for b in BACKBONES])
 
 
