@@ -1,17 +1,17 @@
 """From a data set on disk to a run folder: what `partlab segmenter train` does."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.config import Config, load_config
 from partlab.errors import ConfigError, PartlabError
-from partlab.files import claim_folder, exclusive, is_scratch, read_lines
+from partlab.files import read_lines
 from partlab.schema import Dataset
 from partlab.training.process import Process
+from partlab.training.runs import claim_run
 from segmenter.protocol import backends
 from segmenter.runs import best_score
 
@@ -55,7 +55,8 @@ def train_segmenter(
     settings = training_config(backend, recipe or config, config_file, overrides)
     leads = Process.current().leads
     if leads and (force or not (run / "config.json").exists()):
-        _claim(run, force, [data, _path(config_file), train.image_root])
+        inputs = [data, _path(config_file), train.image_root]
+        claim_run(run, force=force, inputs=inputs, early=["train_images.txt"])
     engine.fit(train, val, run, settings)
     if not leads:
         return None
@@ -95,15 +96,6 @@ def training_config(
 
 def _path(given: str | Path | None) -> Path | None:
     return None if given is None else Path(given)
-
-
-def _claim(run: Path, force: bool, inputs: Iterable[Path | None]) -> None:
-    """A new run, or one that was killed before it wrote its settings."""
-    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    foreign = {name for name in names if not is_scratch(name)}
-    if force or not foreign <= {".lock", "train_images.txt"}:
-        with exclusive(run) if (run / ".lock").is_file() else nullcontext():
-            claim_folder(run, force=force, inputs=inputs)
 
 
 def _recipe(engine: Any, name: str) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def write_onnx(model: Recognizer, size: int, path: Path) -> dict[str, Any]:
                 f"the ONNX file's logits differ by {worst:.2g}, {allowed:.2g} is allowed",
                 hint="export without ONNX; onnxruntime or torch may need an update",
             )
-    log.info("%s: logits differ by %.2g at most (%.2g allowed)", path, worst, allowed)
+    log.info("%s: logits differ by %.2g at most (%.2g allowed)", path.name, worst, allowed)
     return {
         "file": path.name,
         "opset": OPSET,

@@ -1,17 +1,16 @@
 """From data on disk to a run folder: what `partlab train run` does."""
 
 import logging
-from collections.abc import Iterable, Sequence
-from contextlib import nullcontext
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from partlab.coco import find_splits
 from partlab.config import load_config
 from partlab.errors import ConfigError, NotFoundError
-from partlab.files import claim_folder, exclusive, is_scratch, may_be_same
+from partlab.files import may_be_same
 from partlab.training.process import Process
-from partlab.training.runs import read_metrics
+from partlab.training.runs import claim_run, read_metrics
 from train.pictures import Pictures, open_pictures
 from train.recipes import Variant, flat
 from train.recipes import recipe as recipe_settings
@@ -67,7 +66,7 @@ def train_model(
         places, run.parent / "label-maps", plain, split, val=val, val_split=val_split
     )
     if Process.current().leads and (force or not (run / "config.json").exists()):
-        _claim(run, force, [*places, *map(Path, plain)])
+        claim_run(run, force=force, inputs=[*places, *map(Path, plain)])
     fit(pictures, tested, run, settings, device=device)
     if not Process.current().leads:
         return None
@@ -199,15 +198,6 @@ def _with_split(places: Sequence[Path], split: str) -> Path | None:
 def _listed(data: Place | Sequence[Place]) -> list[Path]:
     places = [data] if isinstance(data, str | Path) else data
     return [Path(place) for place in places]
-
-
-def _claim(run: Path, force: bool, inputs: Iterable[Path]) -> None:
-    """A new run, or one that was killed before it wrote its settings."""
-    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    foreign = {name for name in names if not is_scratch(name)}
-    if force or not foreign <= {".lock"}:
-        with exclusive(run) if (run / ".lock").is_file() else nullcontext():
-            claim_folder(run, force=force, inputs=inputs)
 
 
 def best_scores(run: Path) -> dict[str, float | None]:

@@ -10,11 +10,20 @@ runs/…/
 
 import json
 import os
+from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 from partlab.errors import SchemaError
-from partlab.files import read_json, write_json, write_lines
+from partlab.files import (
+    claim_folder,
+    exclusive,
+    is_scratch,
+    read_json,
+    write_json,
+    write_lines,
+)
 from partlab.progress import event
 
 
@@ -30,6 +39,25 @@ def read_config(run: Path) -> dict[str, Any] | None:
     if not isinstance(found, dict):
         raise SchemaError(f"{run / 'config.json'} does not describe a run")
     return found
+
+
+def claim_run(
+    run: Path, *, force: bool, inputs: Iterable[Path | None], early: Iterable[str] = ()
+) -> None:
+    """Make the folder of a new run, or of one that was killed before it wrote its config.json.
+
+    `early` are files that a run writes before that. `force` clears the folder, unless another
+    process is writing to it.
+
+    Raises:
+        OutputExistsError: it holds something else, or one of the `inputs`.
+        BusyError: another process is writing to it.
+    """
+    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    foreign = {name for name in names if not is_scratch(name)}
+    if force or not foreign <= {".lock", *early}:
+        with exclusive(run) if (run / ".lock").is_file() else nullcontext():
+            claim_folder(run, force=force, inputs=inputs)
 
 
 def write_config(run: Path, description: dict[str, Any]) -> None:
