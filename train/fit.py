@@ -65,8 +65,10 @@ def fit(
 
 
 def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
-    """The pictures with the labels that `part.labels` wants (P-08)."""
-    return pictures.without_pseudo() if config.part.labels == "human" else pictures
+    """The pictures with the labels that `part.labels` and `part.human_share` want (P-08, A13)."""
+    if config.part.labels == "human":
+        pictures = pictures.without_pseudo()
+    return pictures.with_human_share(config.part.human_share)
 
 
 def _tell_warmup(config: OptimConfig) -> None:

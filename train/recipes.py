@@ -221,6 +221,10 @@ _ALL = (
            _ablation("pinpp_at", "part.targets=foreground")),
     Recipe("human_labels", "people's masks alone; the other pictures have only a class", "Table 5",
            _ablation("pinpp_at", "part.labels=human")),
+    Recipe("human_masks_10", "people's masks on a tenth of their pictures", "A13",
+           _ablation("pinpp_at", "part.human_share=0.1")),
+    Recipe("no_background", "only pixels that show a part are asked", "A13",
+           _ablation("pinpp_at", "part.background=false")),
     *(
         Recipe(f"tiny_lambda_{weight}", f"tiny_pinpp on ResNet-50, part weight {weight}", "Fig. S3",
                _ablation("tiny_pinpp", f"model.backbone={_TORCHVISION}", f"part.weight={weight}"))

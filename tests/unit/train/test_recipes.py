@@ -95,6 +95,8 @@ CHANGES = {
     "object_masks": {"part.targets": "objects"},
     "foreground_masks": {"part.targets": "foreground"},
     "human_labels": {"part.labels": "human"},
+    "human_masks_10": {"part.human_share": 0.1},
+    "no_background": {"part.background": False},
     "tiny_lambda_0.3": {"part.weight": 0.3},
     "tiny_lambda_1": {},
     "tiny_lambda_3": {"part.weight": 3.0},
