@@ -8,7 +8,8 @@ and adds a line for each training: accuracy on held-out pictures, clean and unde
 by picture (so that two models can be paired), and what validation said after every epoch. Stopped
 at any moment, the same command goes on. Tables: benchmarks/part_supervision_report.py.
 
-Settings (pictures of a class, epochs, ε, network), all at 64 pixels:
+Settings (pictures of a class, epochs, ε, network), all at 64 pixels; the attack grows over the
+first half of the epochs, as `small_at` has it:
 
     A   60, 20, 4/255, small_resnet16     the comparison, with all ablations
     C   60, 10                            half as long
@@ -16,6 +17,7 @@ Settings (pictures of a class, epochs, ε, network), all at 64 pixels:
     E   25, 40                            fewer
     F   small_resnet8                     a smaller network
     G   8/255                             a larger attack
+    W   as A, without warm-up             the attack at full strength from the first step
     L   as A, 40 epochs                   when both have learned what they can
     S   as A, masks on a share of the pictures: PartImageNet++, Table 5
     H   photographs (benchmarks/photographs.py), 10 epochs: on backgrounds that say nothing, as
@@ -26,6 +28,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
@@ -38,18 +41,21 @@ from typing import Any
 import numpy as np
 from filelock import FileLock
 
-RESULTS = Path(__file__).resolve().parent / "results" / "part_supervision.jsonl"
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # before this folder, which has a pseudolabel.py of its own
+RESULTS = HERE / "results" / "part_supervision.jsonl"
 PER_OBJECT, HELDOUT, STEPS = 445, 1120, 50
 SEEDS = range(5)
 SHARES = (5, 10, 25, 50)  # percent of the pictures that have human masks; 100 is setting A's mpm
 SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
     "A": (60, ()),
-    "C": (60, ("train.epochs=10",)),
-    "D": (150, ("train.epochs=12",)),
-    "E": (25, ("train.epochs=40",)),
+    "C": (60, ("train.epochs=10", "attack.warmup_epochs=5")),
+    "D": (150, ("train.epochs=12", "attack.warmup_epochs=6")),
+    "E": (25, ("train.epochs=40", "attack.warmup_epochs=20")),
     "F": (60, ("model.backbone=small_resnet8",)),
     "G": (60, ("attack.eps=8/255",)),
-    "L": (60, ("train.epochs=40",)),
+    "L": (60, ("train.epochs=40", "attack.warmup_epochs=20")),
+    "W": (60, ("attack.warmup_epochs=0",)),
 }
 MAIN = {"vanilla": (), "object masks": ("part.targets=objects",), "mpm": ()}
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -64,7 +70,7 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "mpm, no top-down": ("model.top_down=false",),
     "two_stage": (),
 }
-PHOTOS = ("train.epochs=10",)
+PHOTOS = ("train.epochs=10", "attack.warmup_epochs=5")
 CONTROLS = {"the object, standard training": "mixed", "the background alone": "ground",
             "found, the object, standard training": "found",
             "found, all but the object's box": "frame"}  # fmt: skip
@@ -91,17 +97,15 @@ class Job:
 
 def jobs() -> Iterator[Job]:
     """Everything there is to do, what says most first."""
-    few = range(FEW)
     for seed in SEEDS:
         yield from _main("A", seed, MAIN)
-    for seed in few:
-        yield from _shares(seed)
     for seed in range(PHOTO_SEEDS):
         yield from _photographs(seed)
-    for seed in few:
+        if seed >= FEW:
+            continue
+        yield from _shares(seed)
         for arm, more in ABLATIONS.items():
             yield Job("A", arm, seed, _kind(arm), ("per60",), more)
-    for seed in few:
         for setting in sorted(SETTINGS.keys() - {"A"}):
             yield from _main(setting, seed, ("vanilla", "mpm"))
 
@@ -292,7 +296,7 @@ def done() -> set[tuple[str, str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and runs")
-    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G L S H")
+    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G L W S H")
     parser.add_argument("--photos", type=Path, help="part data set of photographs, for setting H")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first few")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
@@ -313,13 +317,20 @@ def main() -> None:
     if given.list or not left:
         return
     prepare(given.work, left, given.photos)
+    failed = 0
     with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
         for future in as_completed([pool.submit(train, job, given.work) for job in left]):
+            if error := future.exception():
+                failed += 1
+                print(f"failed: {error}", flush=True)
+                continue
             line = future.result()
             with open(RESULTS, "a", encoding="utf-8") as table:
                 table.write(json.dumps(line) + "\n")
             told = f"clean {100 * line['clean']:.1f}, PGD {100 * line['robust']:.1f}"
             print(f"{line['setting']}  seed {line['seed']}  {line['arm']}: {told}", flush=True)
+    if failed:
+        raise SystemExit(f"{failed} failed; the same command tries them again")
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ RESULTS = HERE / "results" / "part_supervision.jsonl"
 GUIDE = HERE.parent / "docs" / "guide"
 TITLES = {"A": "setting A", "C": "10 epochs", "D": "150 pictures a class, 12 epochs",
           "E": "25 pictures a class, 40 epochs", "F": "a smaller network", "G": "ε 8/255",
-          "L": "40 epochs", "H": "photographs"}  # fmt: skip
+          "L": "40 epochs", "W": "no warm-up of the attack", "H": "photographs"}  # fmt: skip
 Arms = dict[str, dict[int, dict[str, Any]]]  # arm, seed
 Lines = dict[str, Arms]  # setting
 
@@ -244,7 +244,7 @@ def _line(axis: Any, points: list[tuple[int, float]], form: str, colour: str, na
 def tables(lines: Lines) -> dict[str, list[str]]:
     """Everything by the name it has in the guide."""
     settings = {setting: table(lines[setting]) for setting in TITLES if lines[setting]}
-    others = [f"| {TITLES[setting]} | {row}" for setting in "CDEFGL" if lines[setting]
+    others = [f"| {TITLES[setting]} | {row}" for setting in "CDEFGLW" if lines[setting]
               for row in compared(lines[setting])]  # fmt: skip
     head = ["| regime | arm | seeds | clean | PGD-50 | clean gain | PGD gain | p by pictures |",
             "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
