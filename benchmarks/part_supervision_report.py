@@ -11,7 +11,6 @@ docs/guide/images/part-supervision.png.
 
 import argparse
 import json
-import math
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import ttest_1samp
 
 from train.paired import Paired
 
@@ -55,18 +55,7 @@ def student(gains: Sequence[float]) -> float | None:
     """Two-sided p of the mean being 0, over seeds; None with fewer than two."""
     if len(gains) < 2:
         return None
-    spread = float(np.std(gains, ddof=1)) / math.sqrt(len(gains))
-    if not spread:
-        return 0.0 if any(gains) else 1.0
-    return 2 * _tail(abs(float(np.mean(gains))) / spread, len(gains) - 1)
-
-
-def _tail(t: float, degrees: int) -> float:
-    """P(T > t), by the density over an angle: T = sqrt(degrees) · tan(angle)."""
-    angles = np.linspace(math.atan(t / math.sqrt(degrees)), math.pi / 2, 20_001)
-    scale = math.exp(math.lgamma((degrees + 1) / 2) - math.lgamma(degrees / 2))
-    density = scale / math.sqrt(math.pi) * np.cos(angles) ** (degrees - 1)
-    return float(np.trapezoid(density, angles))
+    return float(ttest_1samp(gains, 0).pvalue) if np.ptp(gains) else float(not any(gains))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -82,12 +71,14 @@ def holm(p: Sequence[float]) -> list[float]:
 def table(arms: Arms) -> list[str]:
     """One setting, as lines of Markdown."""
     rows = [
-        "| arm | seeds | clean | PGD-50 | clean gain | PGD gain | p over seeds | p by pictures |",
+        "| arm | seeds | clean | PGD-50 | clean gain | PGD gain | p over seeds, clean / PGD "
+        "| p by pictures, PGD |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     gains = {arm: _gains(arms.get(base, {}), lines) for arm, lines in arms.items()
              if (base := rival(arm))}  # fmt: skip
-    tested = {arm: p for arm, each in gains.items() if (p := student(each["robust"])) is not None}
+    tested = {(arm, key): p for arm, each in gains.items() for key in ("clean", "robust")
+              if (p := student(each[key])) is not None}  # fmt: skip
     corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
     for arm, lines in arms.items():
         clean, robust = (
@@ -98,7 +89,11 @@ def table(arms: Arms) -> list[str]:
             each = gains[arm]
             worst = max(each["p"])
             told += [_mean(each["clean"], sign=True), _mean(each["robust"], sign=True)]
-            told += [_likely(corrected.get(arm)), _likely(worst) + (" at worst" if worst else "")]
+            over = [_likely(corrected.get((arm, key))) for key in ("clean", "robust")]
+            told += [
+                " / ".join(dict.fromkeys(over)),
+                _likely(worst) + (" at worst" if worst else ""),
+            ]
         else:
             told += ["", "", "", ""]
         rows.append(f"| {' | '.join(told)} |")
@@ -186,6 +181,19 @@ def shares(lines: Lines) -> list[str]:
     return rows
 
 
+def parts_or_objects(lines: Lines) -> list[str]:
+    """What parts gain over masks of whole objects, of the same seeds."""
+    rows = ["| setting | seeds | clean gain | PGD gain | p over seeds, clean / PGD |",
+            "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    for setting in "AH":
+        gains = _gains(lines[setting].get("object masks", {}), lines[setting].get("mpm", {}))
+        if each := gains["robust"]:
+            over = " / ".join(_likely(student(gains[key])) for key in ("clean", "robust"))
+            told = f"{_mean(gains['clean'], sign=True)} | {_mean(each, sign=True)} | {over}"
+            rows.append(f"| {TITLES[setting]} | {len(each)} | {told} |")
+    return rows
+
+
 WAYS = ("", ", pseudo raw", ", pseudo filtered")
 
 
@@ -250,6 +258,7 @@ def tables(lines: Lines) -> dict[str, list[str]]:
             "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     return {
         **{name: settings[name] for name in ("A", "H") if name in settings},
+        "parts": parts_or_objects(lines),
         "weights": weights(lines["A"]),
         "pace": pace(lines["A"]),
         "shares": shares(lines),

@@ -233,6 +233,18 @@ def test_a_run_without_validation(tmp_path, world, caplog) -> None:
     assert (tmp_path / "run" / "best.safetensors").is_file()
 
 
+@pytest.mark.parametrize(("setting", "said"), [
+    ("train.warmup_epochs=3", "the learning rate only rises"),
+    ("attack.warmup_epochs=3", "the attack never comes to its full strength"),
+])  # fmt: skip
+def test_a_warm_up_as_long_as_the_training_is_told(tmp_path, world, caplog, setting, said) -> None:
+    train(world, tmp_path / "run", setting)
+    assert said in caplog.text
+    caplog.clear()
+    train(world, tmp_path / "other")
+    assert said not in caplog.text
+
+
 def test_the_plan_is_what_is_done(tmp_path, world) -> None:
     plan = plan_training(world, tmp_path / "run", config=tiny_recognition.config())
     assert plan["model"] == "mpm_small_resnet8"
