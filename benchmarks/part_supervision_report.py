@@ -204,8 +204,9 @@ def curves(lines: Lines) -> dict[int, list[tuple[list[float], list[float]]]]:
         share: [_pair(base, arms.get(f"{share} % human{way}", {})) for way in WAYS]
         for share in (5, 10, 25, 50)
     }
-    few = {seed: line for seed, line in lines["A"].get("mpm", {}).items() if seed < 2}
-    return {**found, 100: [_pair(base, few), ([], []), ([], [])]}
+    seeds = arms.get(f"{min(found)} % human", {}).keys()
+    whole = {seed: line for seed, line in lines["A"].get("mpm", {}).items() if seed in seeds}
+    return {**found, 100: [_pair(base, whole), ([], []), ([], [])]}
 
 
 def _pair(base: dict[int, Any], lines: dict[int, Any]) -> tuple[list[float], list[float]]:
