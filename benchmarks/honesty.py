@@ -1,4 +1,4 @@
-"""Do the honesty checks find hidden gradients, and spare honest models? One run, about half an hour.
+"""Do the honesty checks find hidden gradients, and spare honest models? Half an hour.
 
     python benchmarks/honesty.py
 

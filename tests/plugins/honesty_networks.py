@@ -11,22 +11,22 @@ from torch.nn import functional as F
 from train.attacks.pgd import pgd
 from train.models.build import create_model
 
-CLASSES, SIDE = 4, 32
+CLASSES, SIDE = 4, 24
 EPS = 8 / 255
 """Of the attack, in training and in the checks."""
 
 
-def pictures(count: int = 64, seed: int = 0) -> tuple[Tensor, Tensor]:
+def pictures(count: int = 64, seed: int = 0, side: int = SIDE) -> tuple[Tensor, Tensor]:
     """Coloured waves: direction and colour tell the class, strength and phase vary."""
     rng = torch.Generator().manual_seed(seed)
     labels = torch.randint(CLASSES, (count,), generator=rng)
-    y, x = torch.meshgrid(*[torch.linspace(0, 1, SIDE)] * 2, indexing="ij")
+    y, x = torch.meshgrid(*[torch.linspace(0, 1, side)] * 2, indexing="ij")
     angle = (labels * torch.pi / CLASSES)[:, None, None]
     phase = 6.28 * torch.rand(count, 1, 1, generator=rng)
     wave = torch.sin(18 * (x * angle.cos() + y * angle.sin()) + phase)
     strength = 0.03 + 0.25 * torch.rand(count, 1, 1, generator=rng)
     colour = 0.5 + 0.5 * torch.rand(count, 3, 1, 1, generator=rng)
-    noise = 0.08 * torch.randn(count, 3, SIDE, SIDE, generator=rng)
+    noise = 0.08 * torch.randn(count, 3, side, side, generator=rng)
     return (0.5 + (wave * strength)[:, None] * colour + noise).clamp(0, 1), labels
 
 
@@ -136,10 +136,11 @@ class RandomResize(Before):
     """Resized to a random side, padded at a random place (Xie et al., 2018)."""
 
     def change(self, images: Tensor) -> Tensor:
-        side = int(torch.randint(24, 32, ()))
-        left, top = (int(torch.randint(0, 33 - side, ())) for _ in range(2))
+        side = int(torch.randint(SIDE * 3 // 4, SIDE, ()))
+        rest = SIDE - side
+        left, top = (int(torch.randint(0, rest + 1, ())) for _ in range(2))
         small = F.interpolate(images, size=side, mode="bilinear")
-        return F.pad(small, (left, 32 - side - left, top, 32 - side - top), value=0.5)
+        return F.pad(small, (left, rest - left, top, rest - top), value=0.5)
 
 
 class Noise(Before):

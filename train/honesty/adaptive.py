@@ -5,6 +5,7 @@ attack is judged by the class: what it gives back of an image is the input with 
 that it came across, whatever it aimed at.
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -183,7 +184,16 @@ def _known(model: nn.Module, images: Tensor, maps: Tensor | None) -> Tensor:
             "this model has no part outputs to be attacked",
             hint="use pgd or autoattack; an exported model has none, its run folder may have",
         )
-    return parts[0].argmax(1) if maps is None else maps
+    return _seen(parts) if maps is None else maps
+
+
+def _seen(parts: Sequence[Tensor]) -> Tensor:
+    """The finest output's parts, repeated until the sides of all outputs divide the map's."""
+    seen = parts[0].argmax(1)
+    for axis in (1, 2):
+        side = math.lcm(*(each.shape[axis + 1] for each in parts))
+        seen = seen.repeat_interleave(side // seen.shape[axis], dim=axis)
+    return seen
 
 
 def _goals(

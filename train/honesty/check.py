@@ -61,7 +61,7 @@ def check_honesty(
         drawn = None
         if found[0].ok:
             found += [_run(check, trial) for check in ALL]
-            drawn = surface.loss_surface(trial)
+            drawn = _drawn(trial)
     finally:
         handle.remove()
     return Honesty(
@@ -82,9 +82,19 @@ def _run(check: Callable[[Trial], Finding], trial: Trial) -> Finding:
         return check(trial)
     except torch.OutOfMemoryError:
         raise
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, PartlabError) as error:
         told = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Finding(check.__name__, False, None, 0.0, f"the check could not be run: {told}")
+
+
+def _drawn(trial: Trial) -> dict[str, Any] | None:
+    """The loss surface; None where no gradient can be asked for, which the findings tell."""
+    try:
+        return surface.loss_surface(trial)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError):
+        return None
 
 
 def _count(passes: list[int], given: tuple[Any, ...]) -> None:

@@ -4,6 +4,7 @@ import torch
 from pyautoattack.square import SquareAttack
 from torch import Tensor, nn
 
+from partlab.errors import ConfigError
 from train.attacks.ball import Ball
 from train.attacks.modes import as_evaluated
 
@@ -24,7 +25,11 @@ def square(
 
     Returns:
         (B, 3, H, W): what the network errs on, or the image itself where nothing was found.
+
+    Raises:
+        ConfigError: images too small for it.
     """
+    _fits(images.shape[2], images.shape[3], ball)
 
     def predict(asked: Tensor) -> Tensor:
         logits: Tensor = network(asked)
@@ -44,3 +49,16 @@ def square(
     found = ball.project(found, images)
     ball.verify(found, images)
     return found
+
+
+def _fits(height: int, width: int, ball: Ball) -> None:
+    """Its ℓ2 form begins with a grid of squares that leaves some pictures under 25 pixels."""
+    side = height // 5
+    first = (height - 5 * side) // 2
+    if not side or (
+        ball.norm == "l2" and min(height, width) - first < max(height, width) // side * side
+    ):
+        raise ConfigError(
+            f"the Square attack under {ball.norm} does not work on {height} x {width} pixels",
+            hint="use square pictures of 25 pixels or more",
+        )
