@@ -65,7 +65,7 @@ def check_honesty(
     finally:
         handle.remove()
     return Honesty(
-        f"{ball.norm} {ball.eps:g}",
+        _name(ball),
         len(images),
         int(right.sum()),
         tuple(found),
@@ -120,6 +120,13 @@ def _right(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
             hint="evaluate on the classes it was trained with",
         )
     return logits.argmax(1) == labels
+
+
+def _name(ball: Ball) -> str:
+    """`linf-4/255`, `l2-0.5`."""
+    levels = ball.eps * 255
+    whole = ball.norm == "linf" and abs(levels - round(levels)) < 1e-6
+    return f"{ball.norm}-{round(levels)}/255" if whole else f"{ball.norm}-{ball.eps:g}"
 
 
 def _enough(right: int, images: int) -> Finding:

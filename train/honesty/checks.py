@@ -17,7 +17,7 @@ from train.honesty.trial import STEPS, Trial
 
 FEW = 0.05
 """Share of the images that may speak against a model by luck: 3 of 64. PGD misses an image or
-two that another attack finds, also on honest models."""
+two that another attack finds, also on honest models (at most 2 of 62 on 80 of them)."""
 
 
 def train_mode(trial: Trial) -> Finding:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 import torch
@@ -19,6 +20,7 @@ from train.honesty.square import square
 from train.honesty.trial import Trial
 
 BALL = Ball("linf", EPS)
+RESULTS = Path(__file__).resolve().parents[3] / "benchmarks" / "results"
 SHORT = {
     "quantised input": "zero_gradients",
     "huge logits": "zero_gradients",
@@ -74,6 +76,15 @@ def test_honest_models_are_spared_ten_times_of_ten(name: str, eps: float) -> Non
     assert [each.sentence for one in found for each in one.problems] == []
 
 
+def test_the_committed_table_is_of_these_models() -> None:
+    table = json.loads((RESULTS / "honesty.json").read_text(encoding="utf-8"))
+    hidden = {row["model"]: (row["flagged"], row["seeds"]) for row in table["hidden"]}
+    sound = {(row["model"], row["training"]): row["flagged"] for row in table["honest"]}
+    assert hidden == dict.fromkeys(PLANTED, (10, 10))
+    assert sound == {(name, how): 0 for name in MAKERS for how in ("standard", "adversarial")}
+    assert set(table["honest_nearest"]) == {check.__name__ for check in ALL}
+
+
 def test_square_says_which_pictures_are_too_small() -> None:
     images, labels = pictures(4)
     with pytest.raises(ConfigError, match="l2 does not work on 24 x 24 pixels"):
@@ -86,6 +97,7 @@ def test_the_result_is_json_and_tells_everything() -> None:
     found = checked(honest(), count=20)
     said = json.loads(json.dumps(found.as_json(), allow_nan=False))
     assert said["ok"] is True
+    assert said["threat"] == "linf-8/255"
     assert said["right"] == 20
     assert set(said["findings"][0]) == {"name", "ok", "measured", "threshold", "sentence"}
     grid = torch.tensor(said["surface"]["margins"])
