@@ -8,11 +8,11 @@ import pytest
 import tiny_recognition
 import torch
 import typer
-from annotate.world import WorldConfig, make_world
 from click.testing import Result
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
+from annotate.world import WorldConfig, make_world
 from app.cli import evaluate_honesty
 
 app = typer.Typer()
