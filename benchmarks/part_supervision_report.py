@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import ttest_1samp
 
 from train.paired import Paired
+from train.statistics import holm, student, verdict
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "part_supervision.jsonl"
@@ -51,23 +51,6 @@ def paired(first: dict[str, Any], second: dict[str, Any], key: str) -> Paired:
     return Paired.of(flags(first, key), flags(second, key))
 
 
-def student(gains: Sequence[float]) -> float | None:
-    """Two-sided p of the mean being 0, over seeds; None with fewer than two."""
-    if len(gains) < 2:
-        return None
-    return float(ttest_1samp(gains, 0).pvalue) if np.ptp(gains) else float(not any(gains))
-
-
-def holm(p: Sequence[float]) -> list[float]:
-    """Corrected for as many tests, in the order given."""
-    order = sorted(range(len(p)), key=lambda at: p[at])
-    corrected, highest = [0.0] * len(p), 0.0
-    for rank, at in enumerate(order):
-        highest = max(highest, min(1.0, p[at] * (len(p) - rank)))
-        corrected[at] = highest
-    return corrected
-
-
 def table(arms: Arms) -> list[str]:
     """One setting, as lines of Markdown."""
     rows = [
@@ -89,10 +72,10 @@ def table(arms: Arms) -> list[str]:
             each = gains[arm]
             worst = max(each["p"])
             told += [_mean(each["clean"], sign=True), _mean(each["robust"], sign=True)]
-            over = [_likely(corrected.get((arm, key))) for key in ("clean", "robust")]
+            over = [verdict(corrected.get((arm, key))) for key in ("clean", "robust")]
             told += [
                 " / ".join(dict.fromkeys(over)),
-                _likely(worst) + (" at worst" if worst else ""),
+                verdict(worst) + (" at worst" if worst else ""),
             ]
         else:
             told += ["", "", "", ""]
@@ -121,12 +104,6 @@ def _mean(shares: Sequence[float], *, sign: bool = False) -> str:
     mean = 100 * float(np.mean(shares))
     spread = f" ± {100 * float(np.std(shares, ddof=1)):.1f}" if len(shares) > 1 else ""
     return f"{mean:+.1f}{spread}" if sign else f"{mean:.1f}{spread}"
-
-
-def _likely(p: float | None) -> str:
-    if p is None:
-        return "one seed"
-    return f"{p:.1g}" if p <= 0.05 else f"no evidence ({p:.2f})"
 
 
 def weights(arms: Arms) -> list[str]:
@@ -188,7 +165,7 @@ def parts_or_objects(lines: Lines) -> list[str]:
     for setting in "AH":
         gains = _gains(lines[setting].get("object masks", {}), lines[setting].get("mpm", {}))
         if each := gains["robust"]:
-            over = " / ".join(_likely(student(gains[key])) for key in ("clean", "robust"))
+            over = " / ".join(verdict(student(gains[key])) for key in ("clean", "robust"))
             told = f"{_mean(gains['clean'], sign=True)} | {_mean(each, sign=True)} | {over}"
             rows.append(f"| {TITLES[setting]} | {len(each)} | {told} |")
     return rows
