@@ -69,8 +69,8 @@ def test_categories_are_207_classes_and_answers_are_means_of_probabilities() -> 
     assert sum(len(each) for each in CATEGORIES.values()) == 207
     logits = torch.zeros(2, 1000)
     logits[0, 499], logits[1, 268] = 9, 12
-    logits[1, 766] = 9  # one oven of one is more than one dog of 109
-    assert choose(logits) == ["knife", "oven" if 1 > 2.7183**3 / 109 else "dog"]
+    logits[1, 766] = 9  # one oven outweighs the mean of 109 dogs
+    assert choose(logits) == ["knife", "oven"]
     with pytest.raises(ConfigError, match="14 classes"):
         choose(torch.zeros(1, 14))
 
