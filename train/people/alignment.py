@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import permutations
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,7 +143,7 @@ def consistency(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, fl
     return float((a - b) ** 2), float(observed), float(kappa)
 
 
-def _pair(ours: Answers, theirs: Answers) -> np.ndarray:
+def _pair(ours: Answers, theirs: Answers) -> np.ndarray[Any, Any]:
     """The three figures of two subjects, the mean over the conditions that both saw."""
     figures = []
     for condition in ours.keys() & theirs.keys():
@@ -152,7 +153,8 @@ def _pair(ours: Answers, theirs: Answers) -> np.ndarray:
             figures.append(consistency(*zip(*pairs, strict=True)))
     if not figures:
         raise DatasetError("two subjects of a set have no picture in common")
-    return np.mean(figures, axis=0)
+    means: np.ndarray[Any, Any] = np.mean(figures, axis=0)
+    return means
 
 
 def _accuracy(answers: Answers) -> float:
