@@ -1,137 +1,49 @@
 """Human alignment: do a model and people get the same pictures right? (robustness.md C2)."""
 
-import csv
-import re
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from partlab.errors import DatasetError, NotFoundError
+from partlab.errors import DatasetError
+from train.people.trials import EXCLUDED, Answers, Sets, Subject
 
-EXCLUDED = {
-    "colour": "cr",
-    "contrast": "c100 c03 c01",
-    "cue-conflict": "",
-    "edge": "",
-    "eidolonI": "1-10-10 64-10-10 128-10-10",
-    "eidolonII": "1-3-10 32-3-10 64-3-10 128-3-10",
-    "eidolonIII": "1-0-10 16-0-10 32-0-10 64-0-10 128-0-10",
-    "false-colour": "true",
-    "high-pass": "inf 0.55 0.45 0.4",
-    "low-pass": "0 15 40",
-    "phase-scrambling": "0 150 180",
-    "power-equalisation": "0",
-    "rotation": "0",
-    "silhouette": "",
-    "sketch": "",
-    "stylized": "",
-    "uniform-noise": "0 0.6 0.9",
-}
-"""Set -> conditions left out: undistorted controls, and those where people fail (< 0.2)."""
-PLAIN = {"cue-conflict", "edge", "silhouette", "sketch", "stylized"}
-"""Sets without conditions: each counts as one."""
-COLUMNS = ("subj", "object_response", "category", "condition", "imagename")
-
-Answers = dict[str, dict[str, bool]]
-"""Condition -> image -> whether it was answered right."""
+FORMULA = """\
+right: the answer is the picture's category; no answer (na) counts as wrong
+accuracy difference: (accuracy of one - accuracy of the other) squared
+observed consistency O: share of pictures that both get right or both get wrong
+error consistency: (O - E) / (1 - E), E = a b + (1 - a)(1 - b) of the two accuracies; 1 if O = 1
+means over conditions, then over pairs, then over sets, all unweighted; excluded conditions are
+the undistorted controls and those where people get less than 20 % right"""
 
 
 @dataclass(frozen=True, slots=True)
 class Alignment:
-    """Means over the sets present: accuracy, (difference)², and both consistencies."""
+    """Means over the sets present: accuracy, (difference)², and both consistencies.
+
+    `accuracy` is the mean over the kept conditions, then over the sets; `accuracy_of_all` is the
+    share right of all trials, the excluded ones too: both are published as OOD accuracy.
+    Trials are the model's, or people's where there is none. `unanswered` counts trials of people
+    on pictures that the model was not shown: no figure says anything of them.
+    """
 
     accuracy: float
+    accuracy_of_all: float
     accuracy_difference: float
     observed_consistency: float
     error_consistency: float
     sets: tuple[str, ...]
+    trials: int
     excluded_trials: int
     no_answer: int
+    unanswered: int
 
     @property
     def told(self) -> str:
         """How many of the sets the means are of: never silently fewer than 17."""
         return f"{len(self.sets)} of {len(EXCLUDED)} sets present"
-
-
-@dataclass(slots=True)
-class SetTrials:
-    """The kept trials of one set by subject, and how many were left out or not answered."""
-
-    subjects: dict[str, Answers]
-    excluded: int = 0
-    no_answer: int = 0
-
-
-def normal(condition: str) -> str:
-    """One spelling of a condition: `0.00` is `0`, `True` is `true`."""
-    condition = condition.strip().lower()
-    return f"{float(condition):g}" if re.fullmatch(r"\d+(\.\d*)?", condition) else condition
-
-
-def read_set(name: str, files: Iterable[Path]) -> SetTrials:
-    """Trials of one set; `na` (no answer) counts as wrong, as its authors count it.
-
-    Raises:
-        DatasetError: a column is missing, or a subject saw one picture twice in a condition.
-    """
-    trials = SetTrials({})
-    left_out = {normal(each) for each in EXCLUDED[name].split()}
-    for file in files:
-        for row in _rows(file):
-            condition = "" if name in PLAIN else normal(row["condition"])
-            if condition in left_out:
-                trials.excluded += 1
-                continue
-            trials.no_answer += row["object_response"] == "na"
-            seen = trials.subjects.setdefault(row["subj"], {}).setdefault(condition, {})
-            image = _image(row["imagename"])
-            if image in seen:
-                raise DatasetError(
-                    f"{file}: {row['subj']} answers {image} twice in condition {condition!r}",
-                    hint="remove the trial that is there twice",
-                )
-            seen[image] = row["object_response"] == row["category"]
-    return trials
-
-
-def _rows(file: Path) -> list[dict[str, str]]:
-    with open(file, newline="", encoding="utf-8") as handle:
-        reader = csv.DictReader(handle)
-        reader.fieldnames = [each.strip().lower() for each in reader.fieldnames or ()]
-        if missing := [each for each in COLUMNS if each not in reader.fieldnames]:
-            raise DatasetError(
-                f"{file} has no column {', '.join(missing)}",
-                hint=f"trials have the columns {', '.join(COLUMNS)}",
-            )
-        return list(reader)
-
-
-def _image(name: str) -> str:
-    """What a picture is called in every session: the name's last field, or two with a wnid."""
-    found = re.search(r"(n\d+_[^_]+|[^_]+)$", Path(name).stem)
-    return found.group() if found else name
-
-
-def read_sets(folder: Path) -> dict[str, SetTrials]:
-    """The sets that are there, each a folder of one CSV file a subject.
-
-    Raises:
-        NotFoundError: there is none of the 17.
-        DatasetError: a file is not of trials.
-    """
-    found = {name: sorted((folder / name).glob("*.csv")) for name in EXCLUDED}
-    if not any(found.values()):
-        raise NotFoundError(
-            f"{folder} holds none of the {len(EXCLUDED)} sets of human trials",
-            hint="give model-vs-human's folder raw-data",
-        )
-    return {name: read_set(name, files) for name, files in found.items() if files}
 
 
 def consistency(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, float, float]:
@@ -143,7 +55,7 @@ def consistency(ours: Sequence[bool], theirs: Sequence[bool]) -> tuple[float, fl
     return float((a - b) ** 2), float(observed), float(kappa)
 
 
-def _pair(ours: Answers, theirs: Answers) -> np.ndarray[Any, Any]:
+def _pair(ours: Answers, theirs: Answers, name: str) -> np.ndarray[Any, Any]:
     """The three figures of two subjects, the mean over the conditions that both saw."""
     figures = []
     for condition in ours.keys() & theirs.keys():
@@ -152,7 +64,10 @@ def _pair(ours: Answers, theirs: Answers) -> np.ndarray[Any, Any]:
             pairs = [(ours[condition][i], theirs[condition][i]) for i in images]
             figures.append(consistency(*zip(*pairs, strict=True)))
     if not figures:
-        raise DatasetError("two subjects of a set have no picture in common")
+        raise DatasetError(
+            f"two subjects of the set {name} have no picture in common",
+            hint="see that both name pictures and conditions as model-vs-human does",
+        )
     means: np.ndarray[Any, Any] = np.mean(figures, axis=0)
     return means
 
@@ -161,30 +76,67 @@ def _accuracy(answers: Answers) -> float:
     return float(np.mean([np.mean(list(each.values())) for each in answers.values()]))
 
 
-def align(humans: dict[str, SetTrials], model: dict[str, SetTrials] | None = None) -> Alignment:
+def align(humans: Sets, model: Sets | None = None) -> Alignment:
     """A model against people, or people against each other where no model is given.
 
     Means over conditions, then over people, then over the sets present, unweighted.
 
     Raises:
-        DatasetError: there is no set of both.
+        DatasetError: there is no set of both, or a set has nothing to compare.
     """
     names = [name for name in humans if model is None or name in model]
     if not names:
         raise DatasetError("the model answered none of the sets of human trials")
-    figures, accuracies, counts = [], [], Counter[str]()
-    for name in names:
-        people = humans[name].subjects
-        answered = people if model is None else model[name].subjects
-        pairs = (
-            permutations(people, 2) if model is None else ((m, h) for m in answered for h in people)
-        )
-        figures.append(np.mean([_pair(answered[m], people[h]) for m, h in pairs], axis=0))
-        accuracies.append(np.mean([_accuracy(each) for each in answered.values()]))
-        counts["excluded"] += humans[name].excluded
-        counts["none"] += humans[name].no_answer
-    means = [float(each) for each in np.mean(figures, axis=0)]
+    shown = humans if model is None else model
+    answered = [subject for name in names for subject in shown[name].values()]
+    difference, observed, error = np.mean(
+        [_set_figures(name, humans[name], model and model[name]) for name in names], axis=0
+    ).tolist()
     return Alignment(
-        float(np.mean(accuracies)), means[0], means[1], means[2],
-        tuple(names), counts["excluded"], counts["none"],
-    )  # fmt: skip
+        accuracy=float(np.mean([_set_accuracy(name, shown[name]) for name in names])),
+        accuracy_of_all=sum(s.right for s in answered) / sum(s.trials for s in answered),
+        accuracy_difference=difference,
+        observed_consistency=observed,
+        error_consistency=error,
+        sets=tuple(names),
+        trials=sum(s.trials for s in answered),
+        excluded_trials=sum(s.excluded for s in answered),
+        no_answer=sum(s.no_answer for s in answered),
+        unanswered=sum(_unanswered(humans[n], model[n]) for n in names) if model else 0,
+    )
+
+
+def _set_figures(
+    name: str, people: dict[str, Subject], model: dict[str, Subject] | None
+) -> np.ndarray[Any, Any]:
+    if model is None:
+        pairs = list(permutations(people.values(), 2))
+        if not pairs:
+            raise DatasetError(
+                f"the set {name} has one subject, who cannot be compared with another",
+                hint="add the other subjects' files, or give --model-responses",
+            )
+    else:
+        pairs = [(ours, theirs) for ours in model.values() for theirs in people.values()]
+    figures = [_pair(ours.answers, theirs.answers, name) for ours, theirs in pairs]
+    means: np.ndarray[Any, Any] = np.mean(figures, axis=0)
+    return means
+
+
+def _set_accuracy(name: str, subjects: dict[str, Subject]) -> float:
+    kept = [_accuracy(each.answers) for each in subjects.values() if each.answers]
+    if not kept:
+        raise DatasetError(
+            f"all conditions of the set {name} are excluded ones", hint="leave the set out"
+        )
+    return float(np.mean(kept))
+
+
+def _unanswered(people: dict[str, Subject], model: dict[str, Subject]) -> int:
+    shown = {
+        (c, i) for each in model.values() for c, images in each.answers.items() for i in images
+    }
+    asked = (
+        (c, i) for each in people.values() for c, images in each.answers.items() for i in images
+    )
+    return sum(each not in shown for each in asked)

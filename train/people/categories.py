@@ -3,11 +3,6 @@
 Source: the index lists of model-vs-human (Geirhos et al. 2021), 207 of the 1,000 classes.
 """
 
-import torch
-from torch import Tensor
-
-from partlab.errors import ConfigError
-
 _RANGES = {
     "airplane": "404",
     "bear": "294-297",
@@ -36,20 +31,3 @@ def _indices(ranges: str) -> tuple[int, ...]:
 CATEGORIES = {name: _indices(ranges) for name, ranges in _RANGES.items()}
 """Category -> indices of its ImageNet-1K classes, categories in alphabetical order."""
 NAMES = tuple(CATEGORIES)
-
-
-def choose(logits: Tensor) -> list[str]:
-    """The category of each row of logits (N, 1000): greatest mean probability; ties go first.
-
-    Raises:
-        ConfigError: the model has no 1,000-class head.
-    """
-    if logits.ndim != 2 or logits.shape[1] != 1000:
-        raise ConfigError(
-            f"the model has {logits.shape[-1]} classes; the 16 categories of the human "
-            "experiments are made of the 1,000 ImageNet classes",
-            hint="use a model with the 1,000-class ImageNet head",
-        )
-    chances = logits.double().softmax(1)
-    means = torch.stack([chances[:, list(each)].mean(1) for each in CATEGORIES.values()], 1)
-    return [NAMES[place] for place in means.argmax(1).tolist()]

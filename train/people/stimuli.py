@@ -7,10 +7,10 @@ from pathlib import Path
 
 import torch
 from PIL import Image
-from torch import nn
+from torch import Tensor, nn
 
-from partlab.errors import DatasetError, NotFoundError
-from train.people.categories import NAMES, choose
+from partlab.errors import ConfigError, DatasetError, NotFoundError
+from train.people.categories import CATEGORIES, NAMES
 
 Transform = Callable[[Image.Image], torch.Tensor]
 
@@ -70,6 +70,23 @@ def answers(
             inputs = torch.stack([_read(each, transform) for each in files[start : start + batch]])
             told += choose(model(inputs))
     return told
+
+
+def choose(logits: Tensor) -> list[str]:
+    """The category of each row of logits (N, 1000): greatest mean probability; ties go first.
+
+    Raises:
+        ConfigError: the model has no 1,000-class head.
+    """
+    if logits.ndim != 2 or logits.shape[1] != 1000:
+        raise ConfigError(
+            f"the model has {logits.shape[-1]} classes; the 16 categories of the human "
+            "experiments are made of the 1,000 ImageNet classes",
+            hint="use a model with the 1,000-class ImageNet head",
+        )
+    chances = logits.double().softmax(1)
+    means = torch.stack([chances[:, list(each)].mean(1) for each in CATEGORIES.values()], 1)
+    return [NAMES[place] for place in means.argmax(1).tolist()]
 
 
 def _read(file: Path, transform: Transform) -> torch.Tensor:

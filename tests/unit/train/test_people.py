@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from partlab.errors import ConfigError, DatasetError, NotFoundError
-from train.people.alignment import align, consistency, normal, read_set, read_sets
-from train.people.categories import CATEGORIES, choose
-from train.people.stimuli import shape_bias, stimuli
+from train.people.alignment import align, consistency
+from train.people.categories import CATEGORIES
+from train.people.stimuli import choose, shape_bias, stimuli
+from train.people.trials import normal, read_set, read_sets
 
 RAW = Path(__file__).parents[4] / "shared/data/model-vs-human/raw-data"
 HEAD = "subj,Session,trial,rt,object_response,category,condition,imagename\n"
