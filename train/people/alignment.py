@@ -114,7 +114,7 @@ def _set_figures(
         if not pairs:
             raise DatasetError(
                 f"the set {name} has one subject, who cannot be compared with another",
-                hint="add the other subjects' files, or give --model-responses",
+                hint="add the files of other subjects",
             )
     else:
         pairs = [(ours, theirs) for ours in model.values() for theirs in people.values()]

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from partlab.errors import ConfigError, DatasetError, NotFoundError
 from train.people.categories import CATEGORIES, NAMES
 
+_PAIR = re.compile(r"[a-z]+\d+[-_][a-z]+\d+")
 Transform = Callable[[Image.Image], torch.Tensor]
 
 
@@ -100,6 +101,21 @@ def _read(file: Path, transform: Transform) -> torch.Tensor:
 def texture(file: Path) -> str:
     """The texture of a cue-conflict stimulus: `cat7-truck3.png` shows a cat made of truck."""
     return re.sub(r"\d", "", re.split(r"[-_]", file.stem)[-1])
+
+
+def of_conflict(shown: Sequence[tuple[Path, str]]) -> bool:
+    """Whether these are cue-conflict stimuli, by their names.
+
+    Raises:
+        DatasetError: some are and some are not.
+    """
+    others = [f for f, _ in shown if not (_PAIR.fullmatch(f.stem) and texture(f) in NAMES)]
+    if 0 < len(others) < len(shown):
+        raise DatasetError(
+            f"{others[0]} names no shape and texture, as {len(shown) - len(others)} others here do",
+            hint="keep cue-conflict stimuli in a folder of their own",
+        )
+    return not others
 
 
 def shape_bias(shown: Sequence[tuple[Path, str]], told: Sequence[str]) -> ShapeBias:

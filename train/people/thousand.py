@@ -1,19 +1,17 @@
 """Models with the 1,000 classes of ImageNet, by name or folder, for the 16-way experiments."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import timm
-import torch
 from timm.data import ImageNetInfo
 from torch import Tensor, nn
 from torchvision import transforms
 
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import read_json
-from segmenter.backbone import load_backbone_weights
-from train.models.backbones import build_backbone
+from train.models.build import create_model
 from train.models.foreign import load_foreign
 from train.models.load import load_model
 from train.models.start import CARD
@@ -76,13 +74,46 @@ def load_thousand(model: str) -> Thousand:
     if not path.exists():
         raise NotFoundError(
             f"no model {model}",
-            hint="give packaged:tf_efficientnet_lite0, a run, an exported model or a folder with "
-            "the card.json of another's weights",
+            hint=f"give {PACKAGED}tf_efficientnet_lite0, a run, an exported model, or a folder "
+            "with the card.json of another's weights",
         )
     card = read_json(path / CARD) if (path / CARD).is_file() else {}
     if isinstance(card, dict) and "foreign" in card:
         foreign = load_foreign(path)
-        return _ordered(foreign, foreign.classes, foreign.preprocessing["size"], 0.875, model)
+        size = foreign.preprocessing["size"]
+        return _ordered(foreign, foreign.classes, (size, round(size / 0.875)), model)
     found = load_model(path, device="cpu")
-    size, share = _cut(path, card)
-    return _ordered(found, found.classes, size, share, model)
+    return _ordered(found, found.classes, _sides(path, card), model)
+
+
+def _packaged(backbone: str) -> Thousand:
+    names = ImageNetInfo("imagenet-1k").label_names()
+    found = create_model(f"vanilla_{backbone}", classes=names, weights="package", gelu=False)
+    return Thousand(found.eval(), 224, 256)
+
+
+def _sides(path: Path, card: dict[str, Any]) -> tuple[int, int]:
+    """Side of what the model sees, and short side of the picture that it is cut from."""
+    if card:
+        return card["preprocessing"]["size"], card["preprocessing"]["shorter_side"]
+    data = settings_of(read_run(path), path).data
+    return data.size, round(data.size / data.eval_crop)
+
+
+def _ordered(
+    network: nn.Module, classes: Sequence[str], sides: tuple[int, int], model: str
+) -> Thousand:
+    """The model in ImageNet's order, which only wnids tell; else its own order is taken."""
+    if len(classes) != 1000:
+        raise ConfigError(
+            f"{model} has {len(classes):,} classes; the 16 categories of the human experiments "
+            "are made of the 1,000 ImageNet classes",
+            hint="use a model with the 1,000-class ImageNet head",
+        )
+    wnids = ImageNetInfo("imagenet-1k").label_names()
+    if list(classes) == wnids:
+        return Thousand(network, *sides)
+    if set(classes) == set(wnids):
+        return Thousand(_Ordered(network, [classes.index(each) for each in wnids]), *sides)
+    remark = f"the classes of {model} are not called by wnid: ImageNet's order is taken for granted"
+    return Thousand(network, *sides, remark)
