@@ -49,8 +49,7 @@ def shape_bias(
         shown = stimuli(pictures)
         conflict = of_conflict(shown)
         found = load_thousand(model)
-        files = [file for file, _ in shown]
-        told = answers(found.network, found.transform, list(ui.track(files, "stimuli")))
+        told = answers(found.network, found.transform, [file for file, _ in shown])
         right = sum(answer == shape for (_, shape), answer in zip(shown, told, strict=True))
         facts: dict[str, Any] = {
             "model": model, "stimuli": len(shown), "right": right, "accuracy": right / len(shown),

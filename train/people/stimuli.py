@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError, DatasetError, NotFoundError
+from partlab.progress import track
 from train.people.categories import CATEGORIES, NAMES
 
 _PAIR = re.compile(r"[a-z]+\d+[-_][a-z]+\d+")
@@ -67,7 +68,7 @@ def answers(
     model.eval()
     told: list[str] = []
     with torch.inference_mode():
-        for start in range(0, len(files), batch):
+        for start in track(range(0, len(files), batch), "batches of stimuli"):
             inputs = torch.stack([_read(each, transform) for each in files[start : start + batch]])
             told += choose(model(inputs))
     return told
