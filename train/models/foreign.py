@@ -43,11 +43,18 @@ class Card(Config):
 class Foreign(nn.Module):
     """A timm network with its normalisation inside: pixels (N, 3, H, W) in 0..1 to logits."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module, card: Card, left_out: Sequence[str]) -> None:
         super().__init__()
         self.network = network
         self.classes: tuple[str, ...] = card.classes
-        self.preprocessing = {"mean": list(card.mean), "std": list(card.std), "size": card.size}
+        self.preprocessing: dict[str, Any] = {
+            "mean": list(card.mean),
+            "std": list(card.std),
+            "size": card.size,
+        }
         self.left_out = tuple(left_out)
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1))

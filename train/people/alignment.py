@@ -90,7 +90,11 @@ def align(humans: Sets, model: Sets | None = None) -> Alignment:
     shown = humans if model is None else model
     answered = [subject for name in names for subject in shown[name].values()]
     difference, observed, error = np.mean(
-        [_set_figures(name, humans[name], model and model[name]) for name in names], axis=0
+        [
+            _set_figures(name, humans[name], None if model is None else model[name])
+            for name in names
+        ],
+        axis=0,
     ).tolist()
     return Alignment(
         accuracy=float(np.mean([_set_accuracy(name, shown[name]) for name in names])),

@@ -10,13 +10,17 @@ from partlab.errors import UnknownNameError
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """One published row; a figure that was not published is none."""
+    """One published row; a figure that was not published is none.
+
+    So are list, training data and size (side in pixels) where their source does not state them;
+    what could only be inferred is not stated.
+    """
 
     name: str
     figures: dict[str, float | None]
     source: str
-    list: str
-    training_data: str
+    list: str | None
+    training_data: str | None
     size: int | None
 
     def comparable_with(self, list: str, training_data: str, size: int) -> tuple[bool, str]:
@@ -24,7 +28,7 @@ class Reference:
         ours = {"list": list, "training data": training_data, "size": size}
         theirs = {"list": self.list, "training data": self.training_data, "size": self.size}
         reasons = [
-            f"{what} is {theirs[what] or 'not stated'}, not {mine}"
+            f"its {what} is " + (f"{theirs[what]}, not {mine}" if theirs[what] else "not stated")
             for what, mine in ours.items()
             if theirs[what] != mine
         ]
@@ -41,8 +45,14 @@ def references(table: str) -> list[Reference]:
     if table not in tables:
         raise UnknownNameError("published table", table, tables)
     found = tables[table]
-    facts = [found[key] for key in ("source", "list", "training_data", "size")]
+    shared = {key: found[key] for key in ("list", "training_data", "size")}
+    differ = found.get("rows_differ", {})
     return [
-        Reference(name, dict(zip(found["columns"], row, strict=True)), *facts)
+        Reference(
+            name,
+            dict(zip(found["columns"], row, strict=True)),
+            found["source"],
+            **{**shared, **differ.get(name, {})},
+        )
         for name, row in found["rows"].items()
     ]
