@@ -8,6 +8,7 @@ import pytest
 import torch
 import typer
 from PIL import Image
+from safetensors.torch import save_file
 from timm.data import ImageNetInfo
 from typer.testing import CliRunner
 
@@ -217,3 +218,17 @@ def test_bad_trials_are_one_sentence(tmp_path: Path) -> None:
         code, out, err = _run("humans", folder, *options)
         assert (code, out, err.count("error:")) == (expected, "", 1), err
         assert words in " ".join(err.split())
+
+
+def test_an_exported_model_of_1000_classes_is_cut_as_its_card_says(tmp_path: Path) -> None:
+    model = create_model("vanilla_small_resnet8", classes=WNIDS, size=32).eval()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    settings = {"kind": "vanilla", "backbone": "small_resnet8", "weights": "none"}
+    seen = {"size": 32, "shorter_side": 40}
+    card = {"model": settings, "targets": "parts", "classes": WNIDS, "parts": []}
+    write_json(tmp_path / "card.json", card | {"preprocessing": seen})
+    found = load_thousand(str(tmp_path))
+    pixels = torch.rand(1, 3, 32, 32)
+    with torch.no_grad():
+        assert torch.equal(found.network(pixels), model(pixels))
+    assert (found.size, found.resized, found.remark) == (32, 40, "")

@@ -101,7 +101,7 @@ def _sequential(plain: nn.Module, mean: list[float]) -> dict[str, Any]:
     state = {f"module.1.{key}": value for key, value in plain.state_dict().items()}
     state["module.0.mean"] = torch.tensor(mean)[None, :, None, None]
     state["module.0.std"] = torch.tensor([0.2, 0.3, 0.2])[None, :, None, None]
-    return {"epoch": 50, "state_dict": state, "optimizer": {"state": {}}, "scaler": {}}
+    return {"epoch": 50, "state_dict": state, "optimizer": {}, "args": Namespace(lr=0.1)}
 
 
 def test_a_classifier_that_normalises_in_its_first_layer(tmp_path: Path) -> None:
