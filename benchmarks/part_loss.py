@@ -37,7 +37,7 @@ GAMMA, SMOOTHING = 2.0, 0.1
 
 def dense(outputs: Sequence[Tensor], labels: Tensor, weights: Tensor) -> Any:
     """The targets of all resolutions are made first and held through the step, as a loop does."""
-    targets = _targets(labels, outputs[0].shape[1])
+    targets = dense_targets(labels, outputs[0].shape[1], [z.shape[2] for z in outputs])
     total = torch.zeros(())
     for z, target in zip(outputs, targets, strict=True):
         focal = _focal(_soft_cross_entropy(_channels_last(z), _channels_last(target)))
@@ -45,14 +45,15 @@ def dense(outputs: Sequence[Tensor], labels: Tensor, weights: Tensor) -> Any:
     return total / len(outputs), targets
 
 
-def _targets(labels: Tensor, channels: int) -> list[Tensor]:
+def dense_targets(labels: Tensor, channels: int, sides: Sequence[int]) -> list[Tensor]:
+    """One-hot maps (B, channels, side, side), smoothed, then shrunk bilinearly."""
     full = F.one_hot(labels, channels).permute(0, 3, 1, 2).float()
     full = full * (1 - SMOOTHING) + SMOOTHING / channels
     return [
         F.interpolate(full, size=side, mode="bilinear", align_corners=False)
         if side != full.shape[2]
         else full
-        for side in SIDES
+        for side in sides
     ]
 
 

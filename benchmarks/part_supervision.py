@@ -1,13 +1,15 @@
 """Does part supervision help? Trainings on the part world, each a line of a table.
 
     python benchmarks/part_supervision.py --work DIR [--settings A C …] [--jobs 2] [--list]
+                                          [--photos PARTS]
 
 Trains what is not in benchmarks/results/part_supervision.jsonl yet, seed by seed, one core each,
 and adds a line for each training: accuracy on held-out pictures, clean and under PGD-50, picture
 by picture (so that two models can be paired), and what validation said after every epoch. Stopped
 at any moment, the same command goes on. Tables: benchmarks/part_supervision_report.py.
 
-Settings (pictures of a class, epochs, ε, network), all at 64 pixels:
+Settings (pictures of a class, epochs, ε, network), all at 64 pixels; the attack grows over the
+first half of the epochs, as `small_at` has it:
 
     A   60, 20, 4/255, small_resnet16     the comparison, with all ablations
     C   60, 10                            half as long
@@ -15,14 +17,19 @@ Settings (pictures of a class, epochs, ε, network), all at 64 pixels:
     E   25, 40                            fewer
     F   small_resnet8                     a smaller network
     G   8/255                             a larger attack
+    W   as A, without warm-up             the attack at full strength from the first step
+    L   as A, 40 epochs                   when both have learned what they can
     S   as A, masks on a share of the pictures: PartImageNet++, Table 5
+    H   photographs (benchmarks/photographs.py), 10 epochs: on backgrounds that say nothing, as
+        they were found, and controls that see the background alone (standard training)
 """
 
 import argparse
 import json
 import os
 import platform
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -32,18 +39,23 @@ from time import monotonic
 from typing import Any
 
 import numpy as np
+from filelock import FileLock
 
-RESULTS = Path(__file__).resolve().parent / "results" / "part_supervision.jsonl"
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent))  # before this folder, which has a pseudolabel.py of its own
+RESULTS = HERE / "results" / "part_supervision.jsonl"
 PER_OBJECT, HELDOUT, STEPS = 445, 1120, 50
 SEEDS = range(5)
-SHARES = (5, 10, 25, 50, 100)  # percent of the pictures that have human masks
+SHARES = (5, 10, 25, 50)  # percent of the pictures that have human masks; 100 is setting A's mpm
 SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
     "A": (60, ()),
-    "C": (60, ("train.epochs=10",)),
-    "D": (150, ("train.epochs=12",)),
-    "E": (25, ("train.epochs=40",)),
+    "C": (60, ("train.epochs=10", "attack.warmup_epochs=5")),
+    "D": (150, ("train.epochs=12", "attack.warmup_epochs=6")),
+    "E": (25, ("train.epochs=40", "attack.warmup_epochs=20")),
     "F": (60, ("model.backbone=small_resnet8",)),
     "G": (60, ("attack.eps=8/255",)),
+    "L": (60, ("train.epochs=40", "attack.warmup_epochs=20")),
+    "W": (60, ("attack.warmup_epochs=0",)),
 }
 MAIN = {"vanilla": (), "object masks": ("part.targets=objects",), "mpm": ()}
 ABLATIONS: dict[str, tuple[str, ...]] = {
@@ -58,12 +70,16 @@ ABLATIONS: dict[str, tuple[str, ...]] = {
     "mpm, no top-down": ("model.top_down=false",),
     "two_stage": (),
 }
-FEW = 2  # seeds of what is not the main comparison
+PHOTOS = ("train.epochs=10", "attack.warmup_epochs=5")
+CONTROLS = {"the object, standard training": "mixed", "the background alone": "ground",
+            "found, the object, standard training": "found",
+            "found, all but the object's box": "frame"}  # fmt: skip
+FEW, PHOTO_SEEDS = 2, 3  # seeds of what is not the main comparison
 
 
 @dataclass(frozen=True)
 class Job:
-    """One training: `data` are split names of the world and label-map files of the work folder."""
+    """One training: `data` are splits of `place` and label-map files, all in the work folder."""
 
     setting: str
     arm: str
@@ -71,6 +87,7 @@ class Job:
     kind: str
     data: tuple[str, ...]
     overrides: tuple[str, ...]
+    place: str = "world"
 
     @property
     def name(self) -> str:
@@ -79,16 +96,25 @@ class Job:
 
 
 def jobs() -> Iterator[Job]:
-    """Everything there is to do: seed by seed, the main comparison first."""
+    """Everything there is to do, what says most first."""
     for seed in SEEDS:
-        for setting, (per, overrides) in SETTINGS.items():
-            for arm, more in MAIN.items():
-                if setting == "A" or (seed < FEW and arm != "object masks"):
-                    yield Job(setting, arm, seed, _kind(arm), (f"per{per}",), (*overrides, *more))
-        if seed < FEW:
-            for arm, more in ABLATIONS.items():
-                yield Job("A", arm, seed, _kind(arm), ("per60",), more)
-            yield from _shares(seed)
+        yield from _main("A", seed, MAIN)
+    for seed in range(PHOTO_SEEDS):
+        yield from _photographs(seed)
+        if seed >= FEW:
+            continue
+        yield from _shares(seed)
+        for arm, more in ABLATIONS.items():
+            yield Job("A", arm, seed, _kind(arm), ("per60",), more)
+        for setting in sorted(SETTINGS.keys() - {"A"}):
+            yield from _main(setting, seed, ("vanilla", "mpm"))
+
+
+def _main(setting: str, seed: int, arms: Iterable[str]) -> Iterator[Job]:
+    per, overrides = SETTINGS[setting]
+    for arm in arms:
+        data = (f"per{per}",)
+        yield Job(setting, arm, seed, _kind(arm), data, (*overrides, *MAIN[arm]))
 
 
 def _kind(arm: str) -> str:
@@ -99,19 +125,33 @@ def _shares(seed: int) -> Iterator[Job]:
     """Human masks on a share: alone, and with pseudo labels of a segmenter that saw just those."""
     for share in SHARES:
         yield Job("S", f"{share} % human", seed, "mpm", (f"masks{share}",), ())
-        if share < 100:
-            for way in ("raw", "filtered"):
-                data = (f"seen{share}", f"pseudo{share}-{way}.arrow")
-                yield Job("S", f"{share} % human, pseudo {way}", seed, "mpm", data, ())
+    for way in ("raw", "filtered"):
+        for share in SHARES:
+            data = (f"seen{share}", f"pseudo{share}-{way}.arrow")
+            yield Job("S", f"{share} % human, pseudo {way}", seed, "mpm", data, ())
+
+
+def _photographs(seed: int) -> Iterator[Job]:
+    """The main comparison on photographs; where they were found, and controls, once."""
+    for arm, more in MAIN.items():
+        overrides = (*PHOTOS, *more)
+        yield Job("H", arm, seed, _kind(arm), ("train",), overrides, "photos/mixed")
+        if not seed:
+            yield Job("H", f"found, {arm}", seed, _kind(arm), ("train",), overrides, "photos/found")
+    for arm, variant in {} if seed else CONTROLS.items():
+        overrides = (*PHOTOS, "attack.method=none")
+        yield Job("H", arm, seed, "vanilla", ("train",), overrides, f"photos/{variant}")
 
 
 # --- data -----------------------------------------------------------------------------------
 
 
-def prepare(work: Path, wanted: list[Job]) -> None:
-    """Draw the world, write the splits, and make the pseudo labels that the jobs want."""
+def prepare(work: Path, wanted: list[Job], photos: Path | None) -> None:
+    """Draw the world and write the splits, the photographs too."""
     from annotate.world import WorldConfig, make_world
 
+    if photos and any(job.setting == "H" for job in wanted):
+        _make_photographs(photos, work / "photos")
     world = work / "world"
     if not (world / "world.json").is_file():
         images = PER_OBJECT * 14
@@ -123,9 +163,13 @@ def prepare(work: Path, wanted: list[Job]) -> None:
     if any(job.setting == "S" for job in wanted):
         for share in SHARES:
             _write_share(world, share)
-    for name in sorted(name for name in names if name.endswith(".arrow")):
-        share, way = name.removeprefix("pseudo").removesuffix(".arrow").split("-")
-        _pseudo_labels(work, int(share), way)
+
+
+def _make_photographs(parts: Path, out: Path) -> None:
+    from photographs import make
+
+    if not (out / "made.json").is_file():
+        make(parts, out)
 
 
 def _write_split(world: Path, name: str, per: int) -> None:
@@ -167,21 +211,28 @@ def _write_share(world: Path, share: int) -> None:
             write_coco(each, file)
 
 
-def _pseudo_labels(work: Path, share: int, way: str) -> None:
+def _pseudo_labels(work: Path, name: str) -> None:
+    """Label maps of a segmenter that saw a share alone; made once, by whoever needs them first."""
     from pseudolabel import Settings, label_images, label_maps
+
+    share, way = name.removeprefix("pseudo").removesuffix(".arrow").split("-")
+    with FileLock(work / f"seg{share}.lock"):
+        if (work / name).is_file():
+            return
+        run, store = _segmenter(work, int(share)), work / f"pseudo{share}-{way}"
+        settings = Settings(category_filter=way == "filtered")
+        label_images(work / "world", run, store, settings, split=f"rest{share}", workers=0)
+        label_maps(store, work / name)
+
+
+def _segmenter(work: Path, share: int) -> Path:
     from segmenter import train_segmenter
 
-    out = work / f"pseudo{share}-{way}.arrow"
-    if out.is_file():
-        return
-    world, run = work / "world", work / f"seg{share}"
+    run = work / f"seg{share}"
     epochs = min(max(round(8 * 100 / share), 8), 60)  # few pictures, more often
     overrides = [f"train.epochs={epochs}", "train.val_images=0"]
-    train_segmenter(world, run, split=f"seen{share}", recipe="small", overrides=overrides)
-    settings = Settings(category_filter=way == "filtered")
-    store = work / f"pseudo{share}-{way}"
-    label_images(world, run, store, settings, split=f"rest{share}", workers=0)
-    label_maps(store, out)
+    train_segmenter(work / "world", run, split=f"seen{share}", recipe="small", overrides=overrides)
+    return run
 
 
 # --- one training ---------------------------------------------------------------------------
@@ -195,10 +246,13 @@ def train(job: Job, work: Path) -> dict[str, Any]:
     from train import examine, train_model
 
     torch.set_num_threads(1)
+    for name in job.data:
+        if name.endswith(".arrow"):
+            _pseudo_labels(work, name)
     started = monotonic()
-    run, world = work / "runs" / job.name, work / "world"
+    run, place = work / "runs" / job.name, work / job.place
     places = [work / name if name.endswith(".arrow") else
-              world / "annotations" / f"{name}.json" for name in job.data]  # fmt: skip
+              place / "annotations" / f"{name}.json" for name in job.data]  # fmt: skip
     overrides = [
         f"train.seed={job.seed}",
         "train.workers=0",
@@ -206,10 +260,10 @@ def train(job: Job, work: Path) -> dict[str, Any]:
         "val.steps=5",
         *job.overrides,
     ]
-    train_model(places, run, recipe="small_at", model=job.kind, val=world, overrides=overrides,
+    train_model(places, run, recipe="small_at", model=job.kind, val=place, overrides=overrides,
                 device="cpu")  # fmt: skip
     took = monotonic() - started
-    found = examine(run, world, split="heldout", steps=STEPS, checkpoint="last", device="cpu")
+    found = examine(run, place, split="heldout", steps=STEPS, checkpoint="last", device="cpu")
     metrics = read_metrics(run)
     return {
         **asdict(job),
@@ -242,7 +296,8 @@ def done() -> set[tuple[str, str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and runs")
-    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G S")
+    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G L W S H")
+    parser.add_argument("--photos", type=Path, help="part data set of photographs, for setting H")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first few")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--list", action="store_true", help="say what is done, do nothing")
@@ -250,6 +305,10 @@ def main() -> None:
     have = done()
     every = [job for job in jobs() if not given.settings or job.setting in given.settings]
     wanted = [job for job in every if job.seed < given.seeds]
+    if not given.photos:  # the trainings that are left out are counted as left out
+        wanted, without = [job for job in wanted if job.setting != "H"], wanted
+        if len(wanted) < len(without):
+            print(f"{len(without) - len(wanted)} need photographs (--photos)")
     for job in wanted if given.list else ():
         state = "done" if (job.setting, job.arm, job.seed) in have else "to do"
         print(f"{state:<6} {job.setting}  seed {job.seed}  {job.arm}")
@@ -257,14 +316,21 @@ def main() -> None:
     print(f"{len(wanted) - len(left)} of {len(wanted)} done")
     if given.list or not left:
         return
-    prepare(given.work, left)
+    prepare(given.work, left, given.photos)
+    failed = 0
     with ProcessPoolExecutor(given.jobs, get_context("spawn")) as pool:
         for future in as_completed([pool.submit(train, job, given.work) for job in left]):
+            if error := future.exception():
+                failed += 1
+                print(f"failed: {error}", flush=True)
+                continue
             line = future.result()
             with open(RESULTS, "a", encoding="utf-8") as table:
                 table.write(json.dumps(line) + "\n")
             told = f"clean {100 * line['clean']:.1f}, PGD {100 * line['robust']:.1f}"
             print(f"{line['setting']}  seed {line['seed']}  {line['arm']}: {told}", flush=True)
+    if failed:
+        raise SystemExit(f"{failed} failed; the same command tries them again")
 
 
 if __name__ == "__main__":

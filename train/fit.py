@@ -27,7 +27,7 @@ from train.pictures import Pictures
 from train.runs import read_run, settings_of, write_run
 from train.samples import TrainingPictures, collate
 from train.sampling import epoch_plan
-from train.settings import OptimConfig, TrainConfig
+from train.settings import TrainConfig
 from train.trainer import Trainer
 from train.validation import Validation
 
@@ -58,25 +58,37 @@ def fit(
         network = make_network(pictures, config)
         plan_of(pictures, config, here, 0)  # what cannot be trained leaves no run behind
         if here.leads:
-            _tell_warmup(config.train)
+            _tell_warmup(config)
         group.lead(partial(_begin, held, pictures, val, run, config))
         place = pick_device(device or here.device())
         _loop(network.to(place), pictures, val, run, config, group, place).train()
 
 
 def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
-    """The pictures with the labels that `part.labels` wants (P-08)."""
-    return pictures.without_pseudo() if config.part.labels == "human" else pictures
+    """The pictures with the labels that `part.labels` and `part.human_share` want (P-08, A13)."""
+    if config.part.labels == "human":
+        pictures = pictures.without_pseudo()
+    return pictures.with_human_share(config.part.human_share)
 
 
-def _tell_warmup(config: OptimConfig) -> None:
-    if config.warmup_epochs >= config.epochs and not config.frozen_backbone:
+def _tell_warmup(config: TrainConfig) -> None:
+    train, attack = config.train, config.attack
+    if train.warmup_epochs >= train.epochs and not train.frozen_backbone:
         log.warning(
             "the learning rate only rises, since %d epochs are no more than the %g of its warm-up: "
             "--set train.warmup_epochs=%g",
-            config.epochs,
-            config.warmup_epochs,
-            config.epochs / 4,
+            train.epochs,
+            train.warmup_epochs,
+            train.epochs / 4,
+        )
+    attacked = train.epochs - attack.clean_epochs
+    if attack.method != "none" and attack.warmup_epochs >= attacked:
+        log.warning(
+            "the attack never comes to its full strength, since %d epochs of it are no more than "
+            "the %d of its warm-up: --set attack.warmup_epochs=%d",
+            attacked,
+            attack.warmup_epochs,
+            attacked // 2,
         )
 
 

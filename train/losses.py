@@ -182,13 +182,14 @@ class Objective:
     @cached_property
     def asked(self) -> Tensor:
         """The label maps of what the part outputs are asked."""
-        return part_labels(
+        asked = part_labels(
             self.labels,
             self.classes,
             targets=self.config.targets,
             parts=self.n_parts,
             n_classes=self.n_classes,
         )
+        return asked if self.config.background else asked.masked_fill(asked == 0, self.ignore)
 
     @cached_property
     def ignore(self) -> int:

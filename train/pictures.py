@@ -167,6 +167,20 @@ class Pictures:
         source = np.where(self.source == PSEUDO, np.uint8(PLAIN), self.source)
         return replace(self, source=source)
 
+    def with_human_share(self, share: float) -> "Pictures":
+        """The same pictures, people's masks on `share` of those that have them, class by class.
+
+        The others are class-only. Which ones is always the same; of each class at least one stays.
+        """
+        if share == 1:
+            return self
+        source, draw = self.source.copy(), np.random.default_rng(0)
+        for number in range(len(self.classes)):
+            own = np.flatnonzero((self.source == HUMAN) & (self.class_of == number))
+            kept = max(round(share * len(own)), 1)
+            source[draw.permutation(own)[kept:]] = PLAIN
+        return replace(self, source=source)
+
 
 def _table(provider: Provider, parts: Parts) -> NDArray[Any] | None:
     if not isinstance(provider, LabelMaps) or provider.names == parts.names:

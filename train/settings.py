@@ -56,10 +56,14 @@ class PartConfig(Config):
     whether it belongs to an object. `labels` says whose label maps are used: `human` makes
     pictures with pseudo labels class-only; `shuffled` gives each picture the map of another one
     of its class, a control that keeps what masks say of the class and nothing of the picture.
+    Of `human_share` of the pictures with people's masks, class by class, the masks are used; the
+    others are class-only. Without `background` only pixels that show a part are asked (A13).
     """
 
     targets: Literal["parts", "objects", "foreground"] = "parts"
     labels: Literal["all", "human", "shuffled"] = "all"
+    human_share: float = Field(1.0, gt=0, le=1)
+    background: bool = True
     weight: float = Field(1.0, ge=0)  # λ (L-01)
     gamma: float = Field(2.0, ge=0)  # focal (L-03)
     smoothing: float = Field(0.1, ge=0, lt=1)

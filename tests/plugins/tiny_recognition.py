@@ -23,6 +23,7 @@ TINY = [
     "train.batch_size=4",
     "train.epochs=3",
     "train.warmup_epochs=1",
+    "attack.warmup_epochs=0",
     "train.workers=0",
     "train.checkpoint_steps=3",
     "val.steps=2",

@@ -104,6 +104,19 @@ def outputs(images: int, channels: int, *, parts: bool = True) -> Outputs:
 
 
 @pytest.mark.parametrize("targets", ["parts", "objects", "foreground"])
+def test_without_background_only_parts_are_asked(targets: Any) -> None:
+    labels = torch.randint(0, K + 2, (4, 4, 4), generator=torch.Generator().manual_seed(1))
+    before, sources = labels.clone(), [HUMAN] * 4
+    whole = objective(PartConfig(targets=targets), labels, sources)
+    asked = objective(PartConfig(targets=targets, background=False), labels, sources)
+    expected = torch.where(whole.asked == 0, whole.ignore, whole.asked)
+    assert torch.equal(asked.asked, expected)
+    assert torch.equal(labels, before)
+    given = outputs(4, whole.ignore)
+    assert asked(given)["part"] != whole(given)["part"]
+
+
+@pytest.mark.parametrize("targets", ["parts", "objects", "foreground"])
 def test_objective_is_class_and_weighted_part_loss(targets: Any) -> None:
     labels = torch.randint(0, K + 2, (4, 4, 4), generator=torch.Generator().manual_seed(1))
     sources = [HUMAN, PSEUDO, PLAIN, HUMAN]

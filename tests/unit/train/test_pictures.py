@@ -192,6 +192,22 @@ def test_human_labels_alone_leave_the_others_their_class(human, tmp_path):
     assert alone.fingerprint != found.fingerprint
 
 
+@pytest.mark.parametrize(("share", "kept"), [(1.0, [10, 1]), (0.5, [5, 1]), (0.1, [1, 1])])
+def test_people_s_masks_on_a_share_of_each_class(share, kept, tmp_path):
+    rows = [(f"cat/{n}.png", "cat", 1) for n in range(10)] + [("car/a.png", "car", 2)]
+    pseudo = ("cat/p.png", "cat", 1)
+    human = label_file(tmp_path / "h.arrow", [HEAD, WHEEL], rows, pseudo=False)
+    other = label_file(tmp_path / "p.arrow", [HEAD, WHEEL], [pseudo])
+    found = open_pictures([human, other], cache=tmp_path / "cache")
+    some = found.with_human_share(share)
+    counts = [int(((some.source == HUMAN) & (some.class_of == n)).sum()) for n in (1, 0)]
+    assert counts == kept
+    assert (some.source == PSEUDO).sum() == 1
+    assert len(some) == len(found)
+    assert some.fingerprint == found.with_human_share(share).fingerprint
+    assert (some.fingerprint == found.fingerprint) == (share == 1)
+
+
 # --- a validation set -----------------------------------------------------------------------
 
 

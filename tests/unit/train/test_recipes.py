@@ -95,6 +95,8 @@ CHANGES = {
     "object_masks": {"part.targets": "objects"},
     "foreground_masks": {"part.targets": "foreground"},
     "human_labels": {"part.labels": "human"},
+    "human_masks_10": {"part.human_share": 0.1},
+    "no_background": {"part.background": False},
     "tiny_lambda_0.3": {"part.weight": 0.3},
     "tiny_lambda_1": {},
     "tiny_lambda_3": {"part.weight": 3.0},
@@ -118,7 +120,10 @@ def test_an_ablation_changes_what_it_says_and_nothing_else(name: str) -> None:
 
 def test_small_and_light_differ_in_pictures_and_network_alone() -> None:
     found = unlike(recipe("small_at"), recipe("light_at"))
-    assert {key.split(".")[0] for key in found} == {"model", "data", "train"}
+    assert {key.split(".")[0] for key in found} == {"model", "attack", "data", "train"}
+    for name in OURS:
+        made = recipe(name)
+        assert made.attack.warmup_epochs == made.train.epochs / 2
     assert (recipe("light_at").model.weights, recipe("light_at").data.size) == ("package", 128)
     for name in OURS:
         assert differences(name) == {}

@@ -1,0 +1,1 @@
+"""How a model's answers compare with people's: shape bias and human alignment."""

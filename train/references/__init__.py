@@ -1,0 +1,5 @@
+"""Published figures as references: shown beside one's own, never ranked with them (A14, X-05)."""
+
+from train.references.tables import Reference, references
+
+__all__ = ["Reference", "references"]
