@@ -101,7 +101,7 @@ def _members(
     """New class -> classes of the network; None if all stay as they are."""
     if columns is None and groups is None:
         return None
-    found = {name: (name,) for name in columns or ()}
+    found: dict[str, tuple[str, ...]] = {name: (name,) for name in columns or ()}
     found |= {name: tuple(own) for name, own in (groups or {}).items()}
     if len(found) < 2 or not all(found.values()):
         raise ConfigError("a model needs two classes or more, and none of them empty")

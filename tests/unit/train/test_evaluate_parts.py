@@ -136,9 +136,9 @@ def test_victims_that_cannot_be() -> None:
         Victim(network, NAMES[:3])(IMAGES)
     with pytest.raises(UnknownNameError, match="ca"):
         Victim(network, NAMES, columns=["ca", "dog"])
-    for given_ in ({"columns": ["cat"]}, {"columns": ["cat", "cat"]}, {"groups": {}}):
+    for columns in (["cat"], ["cat", "cat"], ["cat", "dog", "cat"]):
         with pytest.raises(ConfigError):
-            Victim(network, NAMES, **given_)  # type: ignore[arg-type]
+            Victim(network, NAMES, columns=columns)
     with pytest.raises(ConfigError, match="twice"):
         Victim(network, NAMES, groups={"a": ["cat", "dog"], "b": ["dog"]})
 
