@@ -173,7 +173,7 @@ def _groups(file: Path | None) -> dict[str, list[str]] | None:
         raise SchemaError(
             f"{file} is not of the form super-category -> classes", hint='{"pet": ["cat", "dog"]}'
         )
-    return found
+    return dict(found)
 
 
 def _told(results: list[Any], dry_run: bool) -> tuple[Any, str]:

@@ -40,8 +40,8 @@ def as_text(evaluations: Sequence[Evaluation]) -> str:
 def _told(evaluation: Evaluation) -> str:
     model, pictures = evaluation.model, evaluation.list
     head = (
-        f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} pictures "
-        f"of {pictures.name} ({pictures.sha256[:12]}), {_preprocessing(model.preprocessing)}"
+        f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} "
+        f"pictures of {pictures.name} ({pictures.sha256[:12]}), {_preprocessing(model.preprocessing)}"
     )
     lines = [head, *(_line(row) for row in evaluation.rows)]
     for attack, mean in averages(evaluation).items():
