@@ -8,6 +8,8 @@ from app.cli import (
     data,
     data_files,
     data_merge,
+    evaluate,
+    evaluate_honesty,
     inspect,
     inspect_discards,
     inspect_export,
@@ -59,6 +61,7 @@ inspect_export.register(inspect.group)
 inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
+evaluate_honesty.register(evaluate.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
@@ -68,6 +71,7 @@ app.add_typer(inspect.group, name="inspect")
 app.add_typer(segmenter_evaluate.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
+app.add_typer(evaluate.group, name="evaluate")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,164 @@
+"""A chunk of pictures under one attack, and what is kept of it."""
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+import torch
+from torch import Tensor
+
+from partlab.errors import PartlabError
+from train.attacks.evaluation import attack as pgd_attack
+from train.evaluate.attacks import Attack
+from train.evaluate.autoattack import Found, autoattack
+from train.evaluate.outcomes import SCHEMA
+from train.evaluate.threats import Threat
+from train.evaluate.victim import Victim
+from train.honesty.watched import margin
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Pictures (n, 3, H, W) float32 in 0…1 from position `first` of the list on."""
+
+    first: int
+    names: Sequence[str]
+    labels: Sequence[str]
+    images: Tensor
+    targets: Tensor  # (n,) positions in the victim's classes
+
+
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """What decides the random numbers of an attack besides the pictures."""
+
+    batch: int
+    seed: int
+
+
+def attacked_outcomes(
+    victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner: Manner
+) -> tuple[Any, dict[str, Any]]:
+    """Outcomes of the chunk (`SCHEMA`); and `seconds`, `disagreements`.
+
+    Raises:
+        PartlabError: logits or points are not finite, or a point is outside the ball.
+    """
+    began = time.perf_counter()
+    found = _found(victim, chunk, threat, attack, manner)
+    threat.verify(found.points, chunk.images)
+    table, differing = _judged(victim, chunk, found, (threat.name, attack.name), manner.batch)
+    return table, {"seconds": time.perf_counter() - began, "disagreements": differing}
+
+
+def clean_outcomes(victim: Victim, chunk: Chunk, manner: Manner) -> Any:
+    """Outcomes of the chunk as it is (RK-04)."""
+    logits = exact_logits(victim, chunk, chunk.images, manner.batch)
+    wrong = logits.argmax(1) != chunk.targets
+    broken: list[str | None] = ["clean" if each else None for each in wrong.tolist()]
+    found = Found(chunk.images, broken)
+    return _judged(victim, chunk, found, ("clean", "clean"), manner.batch)[0]
+
+
+def _found(victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner: Manner) -> Found:
+    if not attack.steps:
+        return autoattack(
+            victim,
+            chunk.images,
+            chunk.targets,
+            threat,
+            attack.stages,
+            batch=manner.batch,
+            seed=manner.seed,
+        )
+    points, broken = chunk.images.clone(), _wrong_already(len(chunk.names))
+    right = (
+        exact_logits(victim, chunk, chunk.images, manner.batch).argmax(1) == chunk.targets
+    ).nonzero()[:, 0]
+    for at in torch.split(right, manner.batch) if len(right) else ():
+        points[at] = pgd_attack(
+            victim,
+            chunk.images[at],
+            chunk.targets[at],
+            threat.ball,
+            steps=attack.steps,
+            restarts=attack.restarts,
+            seed=manner.seed,
+            positions=[chunk.first + n for n in at.tolist()],
+        )
+        errs = victim(points[at]).argmax(1) != chunk.targets[at]
+        for n, fooled in zip(at.tolist(), errs.tolist(), strict=True):
+            broken[n] = attack.name if fooled else None
+    return Found(points, broken)
+
+
+def _wrong_already(pictures: int) -> list[str | None]:
+    """What stands of those that no attack is made on."""
+    return ["clean"] * pictures
+
+
+def _judged(
+    victim: Victim, chunk: Chunk, found: Found, what: tuple[str, str], batch: int
+) -> tuple[Any, list[str]]:
+    """Verdicts from predictions in fp32; and where the attack's own were others (RK-08)."""
+    logits = exact_logits(victim, chunk, found.points, batch)
+    predicted = [victim.classes[n] for n in logits.argmax(1).tolist()]
+    right = [a == b for a, b in zip(predicted, chunk.labels, strict=True)]
+    claimed = [by is None for by in found.broken_by]
+    names = chunk.names
+    differing = [n for n, a, b in zip(names, right, claimed, strict=True) if a != b]
+    by = [None if ok else each or what[1] for ok, each in zip(right, found.broken_by, strict=True)]
+    size = len(names)
+    columns = [
+        list(names),
+        list(chunk.labels),
+        [what[0]] * size,
+        [what[1]] * size,
+        right,
+        predicted,
+        margin(logits, chunk.targets).tolist(),
+        by,
+        [None] * size,
+    ]
+    arrays = [pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)]
+    return pa.table(arrays, schema=SCHEMA), differing
+
+
+@torch.no_grad()
+def exact_logits(victim: Victim, chunk: Chunk, images: Tensor, batch: int) -> Tensor:
+    """Logits in float32 proper, without TF32.
+
+    Raises:
+        PartlabError: some are not finite; the message names the picture.
+    """
+    with without_tf32():
+        found: Any = torch.cat([victim(part) for part in torch.split(images, batch)])
+    good = found.isfinite().all(1)
+    if not bool(good.all()):
+        bad = int((~good).nonzero()[0])
+        raise PartlabError(
+            f"the model's logits of {chunk.names[bad]} are not finite",
+            hint="its weights are damaged: train it again, or take another checkpoint",
+        )
+    return found  # type: ignore[no-any-return]
+
+
+@contextmanager
+def without_tf32() -> Iterator[None]:
+    """Convolutions and products of a GPU in whole float32."""
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+def facts_of(table: Any) -> dict[str, Any]:
+    """What is kept beside a chunk's outcomes in its file."""
+    kept = (table.schema.metadata or {}).get(b"partlab", b"{}")
+    return dict(json.loads(kept))

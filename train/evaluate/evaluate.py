@@ -1,0 +1,298 @@
+"""Evaluation of a model under attacks, chunk by chunk, so that nothing is lost (RK-14, RK-17).
+
+A chunk of pictures under one attack is one small file in `parts/`; what is there is not run
+again. Chunks do not depend on one another, so an evaluation that was killed ends with the same
+verdicts as one that was not.
+"""
+
+import json
+import logging
+import platform
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from partlab.errors import ConfigError, PartlabError
+from partlab.files import exclusive, read_json, remove_leftovers, sha256_json, write_json
+from partlab.progress import track
+from train.attacks.ball import Ball
+from train.evaluate.attacks import Attack
+from train.evaluate.autoattack import targets
+from train.evaluate.chunk import Chunk, Manner, attacked_outcomes, clean_outcomes, facts_of
+from train.evaluate.opened import Opened
+from train.evaluate.outcomes import (
+    RECORD,
+    Evaluation,
+    Model,
+    Row,
+    Stage,
+    read_evaluation,
+    read_outcomes,
+    with_rows,
+    write_evaluation,
+    write_outcomes,
+)
+from train.evaluate.preflight import Preflight, preflight, told
+from train.evaluate.shown import Shown
+from train.evaluate.threats import Threat
+from train.evaluate.victim import Victim
+from train.honesty.checks import randomness, train_mode
+from train.honesty.trial import Trial
+from train.samples import eval_batches
+
+logger = logging.getLogger(__name__)
+PLAN, PARTS = "plan.json", "parts"
+"""What the parts were made with; and their folder."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to run on which pictures. `chunk` is pictures a file, a multiple of `batch`."""
+
+    opened: Opened
+    victim: Victim
+    shown: Shown
+    threats: tuple[Threat, ...]
+    attacks: tuple[Attack, ...]
+    batch: int = 50
+    chunk: int = 500
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.chunk < 1 or self.chunk % self.batch:
+            raise ConfigError(
+                f"chunks of {self.chunk} pictures cannot be made of batches of {self.batch}",
+                hint="--chunk a multiple of --batch",
+            )
+        for threat in self.threats:
+            for attack in self.attacks:
+                attack.fits(threat, len(self.victim.classes))
+
+    @property
+    def pairs(self) -> list[tuple[Threat, Attack]]:
+        """Every threat with every attack."""
+        return [(threat, attack) for threat in self.threats for attack in self.attacks]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What decides verdicts besides pictures, model and attack (RK-06)."""
+        return {
+            "seed": self.seed,
+            "batch": self.batch,
+            "chunk": self.chunk,
+            "dtype": "float32",
+            "device": self.opened.device.type,
+            "classes": list(self.victim.classes),
+            "merged": self.victim.of,
+            "merge": self.victim.merge if self.victim.of else None,
+        }
+
+    def chunks(self) -> range:
+        """Where chunks begin."""
+        return range(0, len(self.shown.names), self.chunk)
+
+    def load(self, first: int) -> Chunk:
+        """The chunk of pictures that begins there.
+
+        Raises:
+            NotFoundError, DatasetError: a picture is missing or damaged.
+        """
+        rows = slice(first, first + self.chunk)
+        opened, shown = self.opened, self.shown
+        places = shown.positions[rows]
+        batches = eval_batches(shown.pictures, opened.data, opened.side, self.batch, places)
+        pixels = torch.cat([each.pixels for each in batches]).to(opened.device)
+        of = {name: n for n, name in enumerate(self.victim.classes)}
+        labels = shown.labels[rows]
+        numbers = torch.tensor([of[name] for name in labels], device=opened.device)
+        return Chunk(first, shown.names[rows], labels, pixels.float() / 255, numbers)
+
+
+def estimate(plan: Plan) -> Preflight:
+    """What it takes at most; one batch is timed.
+
+    Raises:
+        PartlabError: logits are not finite, or the model is in training mode or random (RK-09).
+    """
+    few = Plan(plan.opened, plan.victim, plan.shown, (), (), plan.batch, plan.batch, plan.seed)
+    chunk = few.load(0)
+    clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
+    total = len(plan.shown.names)
+    return preflight(plan.victim, chunk.images, plan.threats, plan.attacks, total=total)
+
+
+def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
+    """Run what is not there yet, and write the record; rows of other attacks stay.
+
+    Raises:
+        BusyError: another process works on the folder.
+        ConfigError: it holds parts made with other settings, pictures or weights.
+        PartlabError: the model is random or its logits are not finite; or nothing can be written.
+    """
+    with exclusive(folder):
+        honesty = _refused_or_honest(plan)
+        _claim(plan, model, folder)
+        _run(plan, folder)
+        made = _record(plan, model, honesty)
+        old = read_evaluation(folder) if (folder / RECORD).is_file() else None
+        clean = _row(plan, folder, None)
+        rows = [clean, *(_row(plan, folder, pair) for pair in plan.pairs)]
+        joined = pa.concat_tables([table for _, table in rows])
+        evaluation, table = with_rows(old, made, joined, [row for row, _ in rows])
+        evaluation = _with_targets(evaluation, old)
+        write_evaluation(folder, evaluation, table)
+        return read_evaluation(folder)
+
+
+def _with_targets(new: Evaluation, old: Evaluation | None) -> Evaluation:
+    """With the target classes of threats that were run before."""
+    before = old.settings.get("targets", {}) if old else {}
+    aims = {**before, **new.settings["targets"]}
+    return new.model_copy(update={"settings": {**new.settings, "targets": aims}})
+
+
+def _refused_or_honest(plan: Plan) -> dict[str, Any]:
+    """RK-09, RK-10: what attacks could not be believed on is not attacked."""
+    few = Plan(plan.opened, plan.victim, plan.shown, (), (), plan.batch, plan.batch, plan.seed)
+    chunk = few.load(0)
+    trial = Trial(plan.victim, chunk.images, chunk.targets, Ball("linf", 4 / 255))
+    findings = [check(trial) for check in (train_mode, randomness)]
+    for finding in findings:
+        if not finding.ok:
+            raise PartlabError(
+                f"the model is not attacked, since {finding.sentence}",
+                hint="partlab evaluate honesty tells more",
+            )
+    return {"ok": True, "findings": [asdict(each) for each in findings]}
+
+
+def _claim(plan: Plan, model: Model, folder: Path) -> None:
+    """The folder for this plan: new, or begun with the same."""
+    wanted = {
+        "weights": model.weights_sha256,
+        "list": plan.shown.sha256,
+        "preprocessing": plan.opened.preprocessing,
+        **plan.settings,
+        "torch": torch.__version__,
+    }
+    wanted = json.loads(json.dumps(wanted))
+    if (folder / PLAN).is_file():
+        found = read_json(folder / PLAN)
+        differing = [key for key in wanted if found.get(key) != wanted[key]]
+        if differing:
+            key = differing[0]
+            raise ConfigError(
+                f"{folder} was begun with another {key}: {_short(found.get(key))}, now "
+                f"{_short(wanted[key])}",
+                hint="use the same, or choose another --out",
+            )
+        return
+    write_json(folder / PLAN, wanted)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}…"
+
+
+def _part(folder: Path, first: int, pair: tuple[Threat, Attack] | None) -> Path:
+    """The file of a chunk under an attack; `None` is no attack."""
+    what = "clean" if pair is None else f"{pair[0].name}-{pair[1].name}"
+    return folder / PARTS / f"{first:07d}-{what.replace('/', '_')}.parquet"
+
+
+def _run(plan: Plan, folder: Path) -> None:
+    """Whatever has no file yet; the pictures of a chunk are read once."""
+    remove_leftovers(_part(folder, n, pair) for n in plan.chunks() for pair in (None, *plan.pairs))
+    todo = [n for n in plan.chunks() if list(_missing(plan, folder, n))]
+    pace = _Pace(len(todo))
+    for first in track(todo, "attacking"):
+        chunk = plan.load(first)
+        for pair in list(_missing(plan, folder, first)):
+            _run_one(plan, chunk, pair, _part(folder, first, pair))
+        pace.done()
+
+
+def _missing(plan: Plan, folder: Path, first: int) -> Iterator[tuple[Threat, Attack] | None]:
+    return (p for p in (None, *plan.pairs) if not _part(folder, first, p).is_file())
+
+
+def _run_one(plan: Plan, chunk: Chunk, pair: tuple[Threat, Attack] | None, file: Path) -> None:
+    manner, facts = Manner(plan.batch, plan.seed), dict[str, Any]()
+    if pair is None:
+        began = time.perf_counter()
+        table = clean_outcomes(plan.victim, chunk, manner)
+        facts = {"seconds": time.perf_counter() - began}
+    else:
+        table, facts = attacked_outcomes(plan.victim, chunk, *pair, manner)
+    write_outcomes(file, table, {"partlab": json.dumps(facts)})
+
+
+class _Pace:
+    """Says how long the rest will take, by the chunks done in this process."""
+
+    def __init__(self, total: int) -> None:
+        self.total, self.finished, self.began = total, 0, time.perf_counter()
+
+    def done(self) -> None:
+        """After each chunk; speaks from a tenth of the work on."""
+        self.finished += 1
+        left = self.left
+        if left and self.finished >= self.total / 10:
+            logger.info("%d of %d chunks, %s left", self.finished, self.total, told(left))
+
+    @property
+    def left(self) -> float:
+        """Seconds."""
+        each = (time.perf_counter() - self.began) / max(self.finished, 1)
+        return each * (self.total - self.finished)
+
+
+def _row(plan: Plan, folder: Path, pair: tuple[Threat, Attack] | None) -> tuple[Row, Any]:
+    """The figure of an attack from the files of all chunks."""
+    tables = [read_outcomes(_part(folder, first, pair)) for first in plan.chunks()]
+    facts = [facts_of(table) for table in tables]
+    table = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
+    broken, right = table["broken_by"].to_pylist(), table["right"].to_pylist()
+    stages = ("clean", *(pair[1].stages if pair else ()))
+    row = Row(
+        threat=pair[0].name if pair else "clean",
+        attack=pair[1].name if pair else "clean",
+        upper_bound=pair[1].upper_bound if pair else False,
+        accuracy=sum(right) / len(right),
+        images=len(right),
+        stages=_waterfall(broken, stages),
+        disagreements=tuple(name for each in facts for name in each.get("disagreements", ())),
+        seconds=round(sum(each.get("seconds", 0.0) for each in facts), 3),
+    )
+    return row, table
+
+
+def _waterfall(broken_by: Sequence[str | None], stages: Sequence[str]) -> tuple[Stage, ...]:
+    """What stands after each stage and those before it: never more than before (RK-07)."""
+    left, found = len(broken_by), []
+    for stage in stages:
+        left -= sum(by == stage for by in broken_by)
+        found.append(Stage(name=stage, robust=left / len(broken_by)))
+    return tuple(found)
+
+
+def _record(plan: Plan, model: Model, honesty: dict[str, Any]) -> Evaluation:
+    libraries = ("torch", "pyautoattack", "timm", "numpy", "pyarrow")
+    aims = {t.name: targets(t, len(plan.victim.classes)) for t in plan.threats}
+    return Evaluation(
+        model=model.model_copy(update={"classes": plan.victim.classes}),
+        list=plan.shown.described,
+        rows=(),
+        honesty=honesty,
+        versions={"python": platform.python_version()} | {n: version(n) for n in libraries},
+        machine=f"{platform.machine()} {platform.system()}, {plan.opened.device}",
+        partlab=version("partlab"),
+        settings={**plan.settings, "targets": aims, "plan": sha256_json(plan.settings)},
+    )

@@ -1,0 +1,148 @@
+"""A model to evaluate, from wherever it comes: a run, an exported model, or others' weights."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch import nn
+
+from partlab.errors import NotFoundError
+from partlab.files import sha256_file
+from partlab.training.device import pick_device
+from train.card import preprocessing, training
+from train.evaluate.outcomes import Model
+from train.models.flops import flops_of
+from train.models.foreign import load_foreign
+from train.models.load import load_model, read_card
+from train.models.start import CARD, WEIGHTS
+from train.runs import read_run, settings_of
+from train.settings import DataConfig
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network in evaluation mode, how pictures come to it, and its cells for label maps."""
+
+    network: nn.Module
+    classes: tuple[str, ...]
+    data: DataConfig
+    side: int
+    kind: str
+    weights: Path
+    preprocessing: dict[str, Any]
+    training: dict[str, Any] | None
+
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are."""
+        return next(self.network.parameters()).device
+
+    def described(self, name: str, path: Path) -> Model:
+        """The record's part about the model (RK-15); takes some forward passes for the latency."""
+        return Model(
+            name=name,
+            path=str(path),
+            kind=self.kind,
+            classes=self.classes,
+            parameters=sum(each.numel() for each in self.network.parameters()),
+            flops=flops_of(self.network, self.data.size),
+            latency_ms=_latency(self),
+            preprocessing=self.preprocessing,
+            weights_sha256=sha256_file(self.weights),
+            training=self.training,
+        )
+
+
+def open_model(path: str | Path, *, checkpoint: str = "best", device: str | None = None) -> Opened:
+    """What lies in a folder: a run's `checkpoint`, an exported model, or others' weights by card.
+
+    Raises:
+        NotFoundError, SchemaError, ConfigError, DatasetError: as `load_model`, `load_foreign`.
+    """
+    path = Path(path)
+    if (path / CARD).is_file() and not (path / "config.json").is_file():
+        card = read_any_card(path)
+        return _foreign(path, device) if "foreign" in card else _exported(path, device)
+    model = load_model(path, checkpoint=checkpoint, device=device)
+    described = read_run(path)
+    config = settings_of(described, path)
+    return Opened(
+        model,
+        model.classes,
+        config.data,
+        config.data.size // model.finest_stride,
+        model.kind,
+        path / f"{checkpoint}.safetensors",
+        preprocessing(config.data, model),
+        training(path, described, checkpoint),
+    )
+
+
+def read_any_card(folder: Path) -> dict[str, Any]:
+    """A card of ours or of others."""
+    from partlab.files import read_json
+
+    card = read_json(folder / CARD)
+    return card if isinstance(card, dict) and "foreign" in card else read_card(folder)
+
+
+def _exported(path: Path, device: str | None) -> Opened:
+    card, model = read_card(path), load_model(path, device=device)
+    seen = card["preprocessing"]
+    data = _data(seen["size"], seen["shorter_side"])
+    side = data.size // model.finest_stride
+    facts = seen, card.get("training")
+    return Opened(model, model.classes, data, side, model.kind, path / WEIGHTS, *facts)
+
+
+def _foreign(path: Path, device: str | None) -> Opened:
+    model, card = load_foreign(path).to(pick_device(device)), read_any_card(path)
+    data = DataConfig(size=card["size"])
+    seen = {
+        **model.preprocessing,
+        "shorter_side": round(data.size / data.eval_crop),
+        "interpolation": "bicubic",
+        "left_out": list(model.left_out),
+    }
+    file, side = path / card["weights"], max(data.size // 32, 1)
+    kind = f"others: {card['architecture']}"
+    return Opened(model, model.classes, data, side, kind, file, seen, card.get("training"))
+
+
+def _data(size: int, shorter: int) -> DataConfig:
+    """The settings under which the middle of a picture is cut as the card says."""
+    found = DataConfig(size=size)
+    same = round(size / found.eval_crop) == shorter
+    return found if same else DataConfig(size=size, eval_crop=size / shorter)
+
+
+@torch.no_grad()
+def _latency(opened: Opened) -> float:
+    """Milliseconds of one picture alone: the median of five passes, after one."""
+    image = torch.zeros(1, 3, opened.data.size, opened.data.size, device=opened.device)
+    taken = []
+    for _ in range(6):
+        began = time.perf_counter()
+        opened.network(image)
+        if opened.device.type == "cuda":
+            torch.cuda.synchronize()
+        taken.append(1000 * (time.perf_counter() - began))
+    return round(median(taken[1:]), 3)
+
+
+def names_of(paths: list[Path]) -> list[str]:
+    """Folder names of models, which results go by.
+
+    Raises:
+        NotFoundError: two are called alike, so that one result would replace the other.
+    """
+    names = [path.resolve().name for path in paths]
+    for name in names:
+        if names.count(name) > 1:
+            raise NotFoundError(
+                f"two of the models are in folders called {name}", hint="rename one of the folders"
+            )
+    return names

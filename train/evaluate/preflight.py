@@ -1,0 +1,181 @@
+"""What an evaluation will cost, before it begins (RK-14)."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.graph import saved_tensors_hooks
+from torch.nn import functional as F
+
+from partlab.errors import ConfigError, PartlabError
+from train.evaluate.attacks import Attack
+from train.evaluate.autoattack import targets
+from train.evaluate.threats import Threat
+from train.evaluate.victim import Victim
+
+
+@dataclass(frozen=True, slots=True)
+class Preflight:
+    """The most it can take: no picture breaks before the last stage.
+
+    `forwards` and `gradients` count single pictures; `memory` is bytes of one batch's
+    activations and copies, of which `free` are there (0: not known); `hours` is at the pace
+    this machine has now.
+    """
+
+    images: int
+    forwards: int
+    gradients: int
+    memory: int
+    hours: float
+    free: int
+
+    def __str__(self) -> str:
+        return (
+            f"{self.images:,} pictures: at most {self.forwards:,} forward passes and "
+            f"{self.gradients:,} gradients of one picture, {self.memory / 2**20:,.0f} MiB, "
+            f"{told(3600 * self.hours)}"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json` and the record."""
+        return asdict(self)
+
+    def check(self, max_hours: float | None) -> None:
+        """Refuse what takes longer than allowed, or more memory than there is.
+
+        Raises:
+            ConfigError: more hours than `max_hours`.
+            PartlabError: more memory than is free.
+        """
+        if max_hours is not None and self.hours > max_hours:
+            raise ConfigError(
+                f"this may take {told(3600 * self.hours)}, more than --max-hours {max_hours:g}",
+                hint="fewer pictures (a list), fewer threats, --attacks apgd-ce,apgd-t, or more "
+                "--max-hours",
+            )
+        if self.free and self.memory > self.free:
+            raise PartlabError(
+                f"a batch needs {self.memory / 2**20:,.0f} MiB of memory, and "
+                f"{self.free / 2**20:,.0f} are free",
+                hint="a smaller --batch",
+            )
+
+
+def passes(threat: Threat, attack: Attack, classes: int) -> tuple[int, int]:
+    """Forward passes and gradients that one picture takes if it stands: counted, not guessed."""
+    if threat.eps == 0:
+        return 2, 0
+    if attack.steps:
+        return 4 + attack.restarts * (attack.steps + 2), attack.restarts * attack.steps
+    aims, l1 = targets(threat, classes), threat.norm == "l1"
+    apgd, run = (5 * 103 if l1 else 101), (103 if l1 else 101)
+    at, fab = aims["apgd-t"], aims["fab-t"]
+    forwards = {
+        "apgd-ce": apgd + 2,
+        "apgd-dlr": apgd + 2,
+        "apgd-t": at * (run + 1) + 2,
+        "fab": 205,
+        "fab-t": fab * 203 + 3,
+        "square": 5005,
+    }
+    gradients = {
+        "apgd-ce": apgd,
+        "apgd-dlr": apgd,
+        "apgd-t": at * run,
+        "fab": 100 * classes,
+        "fab-t": fab * 100,
+        "square": 0,
+    }
+    total = sum(forwards[stage] for stage in attack.stages) + 3
+    return total, sum(gradients[stage] for stage in attack.stages)
+
+
+def preflight(
+    victim: Victim,
+    images: Tensor,
+    threats: Sequence[Threat],
+    attacks: Sequence[Attack],
+    *,
+    total: int,
+) -> Preflight:
+    """Count passes of `total` pictures, and time one batch of them (`images`)."""
+    pairs = [passes(t, a, len(victim.classes)) for t in threats for a in attacks]
+    forwards, gradients = 2 + sum(f for f, _ in pairs), sum(g for _, g in pairs)
+    memory, forward, gradient = _measured(victim, images)
+    seconds = (forwards - gradients) * forward + gradients * gradient
+    hours = total * max(seconds, 0) / len(images) / 3600
+    free = _free(images.device)
+    return Preflight(total, total * forwards, total * gradients, memory, hours, free)
+
+
+def _measured(victim: Victim, images: Tensor) -> tuple[int, float, float]:
+    """Bytes of a batch with gradient; seconds of a forward pass, and of one with gradient."""
+    kept: dict[int, int] = {}
+
+    def count(tensor: Tensor) -> Tensor:
+        kept[tensor.data_ptr()] = tensor.numel() * tensor.element_size()
+        return tensor
+
+    with saved_tensors_hooks(count, lambda tensor: tensor):
+        _gradient(victim, images)
+    forward = min(_timed(lambda: _forward(victim, images), images) for _ in range(3))
+    gradient = min(_timed(lambda: _gradient(victim, images), images) for _ in range(3))
+    copies = 8 * images.numel() * images.element_size()  # what the attacks keep of each picture
+    return sum(kept.values()) + copies, forward, gradient
+
+
+@torch.no_grad()
+def _forward(victim: Victim, images: Tensor) -> None:
+    victim(images)
+
+
+def _gradient(victim: Victim, images: Tensor) -> None:
+    with torch.enable_grad():
+        point = images.detach().requires_grad_()
+        logits: Any = victim(point)
+        loss = F.cross_entropy(logits, logits.argmax(1), reduction="sum")
+        torch.autograd.grad(loss, point, allow_unused=True)
+
+
+def _timed(work: Any, images: Tensor) -> float:
+    began = time.perf_counter()
+    work()
+    if images.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def _free(device: torch.device) -> int:
+    """Bytes of memory for new things; 0 where the system does not say."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:  # what caches hold counts as free, which sysconf does not know
+        lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return 0
+    found = (line.split()[1] for line in lines if line.startswith("MemAvailable"))
+    return 1024 * int(next(found, "0"))
+
+
+def told(seconds: float) -> str:
+    """`3 h 20 min`, `12 min`, `40 s`."""
+    if seconds >= 3600:
+        return f"{int(seconds // 3600):,} h {int(seconds % 3600 // 60)} min"
+    return f"{seconds / 60:.0f} min" if seconds >= 100 else f"{seconds:.0f} s"
+
+
+def together(costs: Sequence[Preflight]) -> Preflight:
+    """Of several models, one after the other."""
+    return Preflight(
+        sum(each.images for each in costs),
+        sum(each.forwards for each in costs),
+        sum(each.gradients for each in costs),
+        max(each.memory for each in costs),
+        sum(each.hours for each in costs),
+        min(each.free for each in costs),
+    )

@@ -1,0 +1,68 @@
+"""The small table at the end of an evaluation: what each figure is, and what it is not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from train.evaluate.outcomes import Evaluation, Row
+from train.evaluate.threats import four_way_average
+
+UPPER = "upper bound"
+
+
+def as_json(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Records without the outcomes of single pictures, with four-way averages."""
+    return {
+        "evaluations": [
+            {**each.model_dump(mode="json", exclude={"folder"}), "folder": str(each.folder)}
+            | {"four_way_average": averages(each)}
+            for each in evaluations
+        ]
+    }
+
+
+def averages(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
+    """Attack -> mean over the four standard threats, where all were run (E-05)."""
+    found: dict[str, dict[str, Any]] = {}
+    for attack in dict.fromkeys(row.attack for row in evaluation.rows):
+        own = {row.threat: row for row in evaluation.rows if row.attack == attack}
+        mean = four_way_average({threat: row.accuracy for threat, row in own.items()})
+        if mean is not None:
+            upper = any(row.upper_bound for row in own.values())
+            found[attack] = {"accuracy": mean, "upper_bound": upper}
+    return found
+
+
+def as_text(evaluations: Sequence[Evaluation]) -> str:
+    """For the terminal."""
+    return "\n\n".join(_told(each) for each in evaluations)
+
+
+def _told(evaluation: Evaluation) -> str:
+    model, pictures = evaluation.model, evaluation.list
+    head = (
+        f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} "
+        f"pictures of {pictures.name} ({pictures.sha256[:12]}), {_preprocessing(model.preprocessing)}"
+    )
+    lines = [head, *(_line(row) for row in evaluation.rows)]
+    for attack, mean in averages(evaluation).items():
+        note = f"  {UPPER}" if mean["upper_bound"] else ""
+        lines.append(f"  {'mean of four':<12} {attack:<16} {_percent(mean['accuracy'])}{note}")
+    return "\n".join([*lines, f"in {evaluation.folder}"])
+
+
+def _line(row: Row) -> str:
+    fall = ""
+    if len(row.stages) > 2:
+        fall = "  " + " -> ".join(f"{each.name} {_percent(each.robust)}" for each in row.stages)
+    note = f"  {UPPER}" if row.upper_bound else ""
+    differ = f"  {len(row.disagreements)} disagreements" if row.disagreements else ""
+    return f"  {row.threat:<12} {row.attack:<16} {_percent(row.accuracy)}{note}{fall}{differ}"
+
+
+def _preprocessing(facts: dict[str, Any]) -> str:
+    size = facts.get("size", "?")
+    return f"shorter side {facts.get('shorter_side', '?')}, middle {size} x {size}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:5.1f} %"
