@@ -60,8 +60,10 @@ def corrupt(pixels: Pixels, corruption: str, severity: int, key: str) -> Pixels:
     need_corruptions()  # also of those that are our own: half of a benchmark is none
     seed = seed_of(key, corruption, severity)
     if corruption in _OWN:
-        return _OWN[corruption](pixels, severity, RandomState(seed))
-    return by_package(corruption, pixels, severity, seed)
+        made = _OWN[corruption](pixels, severity, RandomState(seed))
+    else:
+        made = by_package(corruption, pixels, severity, seed)
+    return np.ascontiguousarray(made)  # some are views of planes, which hashes refuse
 
 
 def check(corruption: str, severity: object) -> None:

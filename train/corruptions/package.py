@@ -12,12 +12,12 @@ from importlib.resources import as_file, files
 from threading import Lock
 from types import ModuleType
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from partlab.errors import BackendUnavailableError
+from partlab.images import load_image
 
 Pixels = NDArray[np.uint8]
 
@@ -75,4 +75,4 @@ def texture(number: int) -> Pixels:
     """One of the five pictures of frost, (H, W, 3) RGB; do not write to it."""
     need_corruptions()
     with as_file(files("imagecorruptions") / "frost" / TEXTURES[number]) as path:
-        return np.asarray(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), np.uint8)
+        return load_image(path)
