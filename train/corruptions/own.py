@@ -63,7 +63,8 @@ def zoomed(image: Floats, factor: float) -> Floats:
     large = F.interpolate(planes, size, mode="bilinear", align_corners=True)[0]
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     kept = large.numpy().transpose(1, 2, 0)[top : top + height, left : left + width]
-    return kept.astype(image.dtype)
+    found: Floats = kept.astype(image.dtype)
+    return found
 
 
 def brightness(pixels: Pixels, severity: int, rng: RandomState) -> Pixels:

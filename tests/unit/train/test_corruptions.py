@@ -157,9 +157,9 @@ def holds(ice: np.ndarray, piece: np.ndarray) -> bool:
 
 def test_frost_is_a_piece_of_one_of_five_textures() -> None:
     """On black only the texture is left: it is found in one of the five, at its own size."""
-    seen, black = set(), np.zeros((96, 96, 3), np.uint8)
+    seen, black = set(), np.zeros((40, 40, 3), np.uint8)
     dim = [(0.4 * texture(place)).astype(np.uint8) for place in range(len(TEXTURES))]
-    for number in range(16):
+    for number in range(12):
         made = corrupt(black, "frost", 1, f"{number}")  # severity 1 adds 0.4 of it
         of = [place for place, ice in enumerate(dim) if holds(ice, made)]
         assert of, f"frost {number} is of no texture"
@@ -188,7 +188,7 @@ def test_goldens() -> None:
         assert found[name] == pytest.approx(wanted, abs=0.2), name
 
 
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 64), (160, 512), (512, 333)])
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 64), (160, 100), (512, 40)])
 def test_any_size(size: tuple[int, int]) -> None:
     before = picture(*size)
     for name, severity in ALL:
@@ -206,7 +206,7 @@ def test_large_pictures() -> None:
 
 
 def hashes(order: list[tuple[str, int]]) -> dict[str, str]:
-    pixels = picture(48, 40)
+    pixels = picture(40, 36)
     return {f"{c}:{s}": sha256(corrupt(pixels, c, s, "x/y.JPEG")).hexdigest() for c, s in order}
 
 
