@@ -210,6 +210,7 @@ def hashes(order: list[tuple[str, int]]) -> dict[str, str]:
     return {f"{c}:{s}": sha256(corrupt(pixels, c, s, "x/y.JPEG")).hexdigest() for c, s in order}
 
 
+@pytest.mark.slow  # the default run has worker processes in test_corruptions_measured.py
 def test_the_same_bytes_from_another_process_in_another_order() -> None:
     code = (
         f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
