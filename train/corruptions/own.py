@@ -63,7 +63,7 @@ def zoomed(image: Floats, factor: float) -> Floats:
     large = F.interpolate(planes, size, mode="bilinear", align_corners=True)[0]
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     kept = large.numpy().transpose(1, 2, 0)[top : top + height, left : left + width]
-    found: Floats = kept.astype(image.dtype)
+    found: Floats = np.asarray(kept, image.dtype)
     return found
 
 
