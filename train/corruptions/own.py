@@ -5,6 +5,8 @@ off the centre (robustness B2); its zoom blur and brightness are right and slow.
 numpy's frozen RandomState, whose streams are the same in every version.
 """
 
+from typing import Any
+
 import cv2
 import numpy as np
 import torch
@@ -49,7 +51,7 @@ def zoom_blur(pixels: Pixels, severity: int, rng: RandomState) -> Pixels:
     return _bytes((image + total) / (len(factors) + 1))
 
 
-def zoomed(image: Floats, factor: float) -> Floats:
+def zoomed(image: Floats, factor: float) -> NDArray[Any]:
     """The middle of (H, W, C), `factor` times larger and cut to the same size, linear between.
 
     As scipy's `zoom` of order 1 has it, with corners on corners, many times faster.
@@ -63,8 +65,7 @@ def zoomed(image: Floats, factor: float) -> Floats:
     large = F.interpolate(planes, size, mode="bilinear", align_corners=True)[0]
     top, left = (size[0] - height) // 2, (size[1] - width) // 2
     kept = large.numpy().transpose(1, 2, 0)[top : top + height, left : left + width]
-    found: Floats = np.asarray(kept, image.dtype)
-    return found
+    return kept.astype(image.dtype)
 
 
 def brightness(pixels: Pixels, severity: int, rng: RandomState) -> Pixels:
