@@ -191,6 +191,13 @@ def _onnx() -> Found:
     return "missing", "export of models for other programs", "pip install 'partlab[onnx]'"
 
 
+def _corruptions() -> Found:
+    if find_spec("imagecorruptions"):
+        found = f"imagecorruptions-imaug {_version('imagecorruptions-imaug') or ''}".strip()
+        return "present", found, None
+    return "missing", "evaluation on corrupted pictures", "pip install 'partlab[corruptions]'"
+
+
 def _postgres() -> Found:
     """SQLite needs nothing; this is for teams."""
     if find_spec("psycopg") is None:
@@ -225,5 +232,6 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "Label Studio": _label_studio,
     "PostgreSQL": _postgres,
     "ONNX": _onnx,
+    "corruptions": _corruptions,
     "chromium": _chromium,
 }
