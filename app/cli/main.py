@@ -10,6 +10,7 @@ from app.cli import (
     data_merge,
     evaluate,
     evaluate_honesty,
+    evaluate_people,
     inspect,
     inspect_discards,
     inspect_export,
@@ -62,6 +63,7 @@ inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
 evaluate_honesty.register(evaluate.group)
+evaluate_people.register(evaluate.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")
