@@ -6,6 +6,7 @@ the package's own asks five more forwards of every batch, switches off debuggers
 (tests/unit/train/test_evaluate_autoattack.py; robustness report A6).
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -94,6 +95,7 @@ def _searches(victim: Victim, threat: Threat, device: torch.device, seed: int) -
     """The package's stages with the parameters of its standard version."""
     from pyautoattack import AutoAttack
 
+    logging.getLogger("auto-attack").setLevel(logging.WARNING)  # else it says what is usual
     suite = AutoAttack(victim, norm=_NORMS[threat.norm], eps=threat.eps, seed=seed, device=device)
     aims = targets(threat, len(victim.classes))
     suite.apgd_targeted.n_target_classes = aims["apgd-t"]

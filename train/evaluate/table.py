@@ -41,22 +41,27 @@ def _told(evaluation: Evaluation) -> str:
     model, pictures = evaluation.model, evaluation.list
     head = (
         f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} "
-        f"pictures of {pictures.name} ({pictures.sha256[:12]}), {_preprocessing(model.preprocessing)}"
+        f"pictures of {pictures.name} ({pictures.sha256[:12]}), "
+        f"{_preprocessing(model.preprocessing)}"
     )
-    lines = [head, *(_line(row) for row in evaluation.rows)]
-    for attack, mean in averages(evaluation).items():
+    means = averages(evaluation)
+    wide = max(len(row.attack) for row in evaluation.rows) + 2
+    lines = [head, *(_line(row, wide) for row in evaluation.rows)]
+    for attack, mean in means.items():
         note = f"  {UPPER}" if mean["upper_bound"] else ""
-        lines.append(f"  {'mean of four':<12} {attack:<16} {_percent(mean['accuracy'])}{note}")
+        lines.append(f"  {'mean of four':<14}{attack:<{wide}}{_percent(mean['accuracy'])}{note}")
     return "\n".join([*lines, f"in {evaluation.folder}"])
 
 
-def _line(row: Row) -> str:
-    fall = ""
-    if len(row.stages) > 2:
-        fall = "  " + " -> ".join(f"{each.name} {_percent(each.robust)}" for each in row.stages)
+def _line(row: Row, wide: int) -> str:
+    """One figure; and what each stage left, where there were several."""
     note = f"  {UPPER}" if row.upper_bound else ""
     differ = f"  {len(row.disagreements)} disagreements" if row.disagreements else ""
-    return f"  {row.threat:<12} {row.attack:<16} {_percent(row.accuracy)}{note}{fall}{differ}"
+    line = f"  {row.threat:<14}{row.attack:<{wide}}{_percent(row.accuracy)}{note}{differ}"
+    if len(row.stages) <= 2:
+        return line
+    left = ", ".join(f"{each.name} {_percent(each.robust).strip()}" for each in row.stages)
+    return f"{line}\n{'':<16}left after {left}"
 
 
 def _preprocessing(facts: dict[str, Any]) -> str:
