@@ -275,10 +275,14 @@ def _row(plan: Plan, folder: Path, pair: tuple[Threat, Attack] | None) -> tuple[
 
 
 def _waterfall(broken_by: Sequence[str | None], stages: Sequence[str]) -> tuple[Stage, ...]:
-    """What stands after each stage and those before it: never more than before (RK-07)."""
+    """What stands after each stage and those before it: never more than before (RK-07).
+
+    What no stage claims, but is wrong in exact float32, falls with the last one.
+    """
     left, found = len(broken_by), []
+    broken = [by if by in stages else stages[-1] for by in broken_by if by is not None]
     for stage in stages:
-        left -= sum(by == stage for by in broken_by)
+        left -= broken.count(stage)
         found.append(Stage(name=stage, robust=left / len(broken_by)))
     return tuple(found)
 

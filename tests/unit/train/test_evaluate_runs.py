@@ -1,0 +1,181 @@
+"""Evaluations of trained models from the command line: verdicts, resume, lists, bad input."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_recognition
+import torch
+from safetensors.torch import load_file, save_file
+from tiny_recognition import Stopped
+from typer.testing import CliRunner
+
+from app.cli.main import app
+from partlab.files import exclusive
+from partlab.progress import Silent
+from train.evaluate.outcomes import read_evaluation
+from train.exam import examine
+
+RUNNER = CliRunner()
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_recognition.world(tmp_path_factory.mktemp("evaluated") / "world")
+
+
+@pytest.fixture(scope="module")
+def run(world: Path) -> Path:
+    torch.set_num_threads(1)
+    return tiny_recognition.train(world, world.parent / "runs" / "mpm", "train.epochs=1")
+
+
+def evaluate(*words: Any) -> Any:
+    return RUNNER.invoke(app, ["evaluate", *map(str, words)])
+
+
+def told(result: Any) -> str:
+    return " ".join(f"{result.stderr} {result.exception or ''}".split())
+
+
+def under_pgd(run: Path, world: Path, out: Path, *more: Any) -> Any:
+    small = ("--split", "heldout", "--batch", 2, "--chunk", 2, "--attacks", "pgd-5")
+    return evaluate(run, world, "--out", out, *small, "--threats", "linf:4/255", *more)
+
+
+def rows_of(folder: Path) -> list[Any]:
+    table = read_evaluation(folder).outcomes
+    return sorted(table.to_pylist(), key=lambda row: (row["threat"], row["image"]))
+
+
+def test_verdicts_are_those_of_the_exam(tmp_path: Path, world: Path, run: Path) -> None:  # RK-04
+    result = under_pgd(run, world, tmp_path)
+    assert result.exit_code == 0, told(result)
+    assert "upper bound" in result.stdout
+    found = read_evaluation(tmp_path / "mpm")
+    verdicts = examine(run, world, split="heldout", steps=5)
+    by_threat = {row.threat: row for row in found.rows}
+    assert by_threat["clean"].accuracy == verdicts.clean.mean()
+    assert by_threat["linf-4/255"].accuracy == verdicts.robust.mean()
+    assert by_threat["linf-4/255"].stages[-1].robust == by_threat["linf-4/255"].accuracy
+    assert len(found.outcomes) == 2 * len(verdicts.clean)
+
+
+def test_stopped_and_resumed_it_ends_alike(tmp_path: Path, world: Path, run: Path) -> None:
+    class Dies(Silent):
+        def track(self, items: Iterable[Any], what: str, total: int | None = None) -> Iterator[Any]:
+            for number, item in enumerate(items):
+                if what == "attacking" and number == 1:
+                    raise Stopped
+                yield item
+
+    from train.evaluate import evaluate as engine
+
+    under_pgd(run, world, tmp_path / "whole")
+    original = engine.track
+    engine.track = lambda items, what, total=None: Dies().track(items, what, total)
+    try:
+        stopped = under_pgd(run, world, tmp_path / "broken")
+    finally:
+        engine.track = original
+    assert stopped.exit_code != 0
+    assert not (tmp_path / "broken" / "mpm" / "evaluation.json").exists()
+    parts = sorted((tmp_path / "broken" / "mpm" / "parts").iterdir())
+    assert parts  # the first chunk is kept
+    times = [part.stat().st_mtime_ns for part in parts]
+    assert under_pgd(run, world, tmp_path / "broken").exit_code == 0
+    assert [part.stat().st_mtime_ns for part in parts] == times  # and not run again
+    assert rows_of(tmp_path / "broken" / "mpm") == rows_of(tmp_path / "whole" / "mpm")
+
+
+def test_attacks_are_added_and_other_settings_refused(
+    tmp_path: Path, world: Path, run: Path
+) -> None:
+    under_pgd(run, world, tmp_path)
+    more = evaluate(run, world, "--out", tmp_path, "--split", "heldout", "--batch", 2, "--chunk", 2,
+                    "--threats", "l2:0.5", "--attacks", "apgd-ce")  # fmt: skip
+    assert more.exit_code == 0, told(more)
+    threats = [row.threat for row in read_evaluation(tmp_path / "mpm").rows]
+    assert sorted(threats) == ["clean", "l2-0.5", "linf-4/255"]
+    other = under_pgd(run, world, tmp_path, "--seed", 1)
+    assert other.exit_code == 2
+    assert "was begun with another seed: 0, now 1" in told(other)
+
+
+def test_a_list_is_drawn_and_named_by_its_hash(tmp_path: Path, world: Path, run: Path) -> None:
+    drawn = evaluate("list", world, "--split", "heldout", "--per-class", 1, "--out",
+                     tmp_path / "l.txt", "--json")  # fmt: skip
+    assert drawn.exit_code == 0, told(drawn)
+    facts = json.loads(drawn.stdout)
+    assert (facts["images"], facts["least"], facts["most"]) == (2, 1, 1)
+    assert under_pgd(run, world, tmp_path, "--list", tmp_path / "l.txt").exit_code == 0
+    found = read_evaluation(tmp_path / "mpm")
+    assert (found.list.images, found.list.sha256) == (2, facts["sha256"])
+    again = evaluate("list", world, "--per-class", 1, "--out", tmp_path / "l.txt")
+    assert again.exit_code == 1
+    assert "already there" in told(again)
+    (tmp_path / "empty.txt").write_text("")
+    empty = under_pgd(run, world, tmp_path / "e", "--list", tmp_path / "empty.txt")
+    assert empty.exit_code in (2, 3, 5)
+    assert "empty.txt" in told(empty)
+
+
+def test_nothing_runs_in_a_dry_run_or_above_the_hours(
+    tmp_path: Path, world: Path, run: Path
+) -> None:
+    dry = under_pgd(run, world, tmp_path / "dry", "--dry-run")
+    assert dry.exit_code == 0
+    assert "forward" in dry.stdout
+    assert not (tmp_path / "dry" / "mpm").exists()
+    long = under_pgd(run, world, tmp_path / "long", "--max-hours", 1e-9)
+    assert long.exit_code != 0
+    assert "hours" in told(long)
+    assert not (tmp_path / "long" / "mpm").exists()
+
+
+def test_two_evaluations_into_one_folder(tmp_path: Path, world: Path, run: Path) -> None:
+    with exclusive(tmp_path / "mpm"):
+        busy = under_pgd(run, world, tmp_path)
+    assert busy.exit_code == 1
+    assert "mpm" in told(busy)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        (("--threats", "linf:4"), 2, "the whole range of colours"),
+        (("--threats", "linf"), 2, "linf"),
+        (("--attacks", "pgd20"), 3, "pgd20"),
+        (("--attacks", "autoattack"), 2, "has 2"),
+        (("--columns", "cat,cow"), 3, "cow"),
+        (("--columns", "cat"), 2, "two classes"),
+        (("--split", "nowhere"), 3, "nowhere"),
+        (("--checkpoint", "first"), 3, "first"),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    tmp_path: Path, world: Path, run: Path, words: tuple[str, ...], code: int, said: str
+) -> None:
+    given = ["--split", "heldout", "--threats", "linf:4/255", "--attacks", "pgd-5"]
+    result = evaluate(run, world, "--out", tmp_path, *given[:2],
+                      *(given[2:4] if words[0] != "--threats" else ()),
+                      *(given[4:] if words[0] != "--attacks" else ()), *words)  # fmt: skip
+    assert (result.exit_code, said in told(result)) == (code, True), told(result)
+
+
+def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) -> None:
+    weights = load_file(run / "best.safetensors")
+    broken = tmp_path / "nan"
+    broken.mkdir()
+    (broken / "config.json").write_bytes((run / "config.json").read_bytes())
+    bad = {k: v * torch.nan if v.is_floating_point() else v for k, v in weights.items()}
+    save_file(bad, broken / "best.safetensors")
+    result = under_pgd(broken, world, tmp_path / "out")
+    assert result.exit_code != 0
+    assert "not finite" in told(result)
+    (broken / "best.safetensors").write_text("<!DOCTYPE html><html>Not found</html>")
+    page = under_pgd(broken, world, tmp_path / "out")
+    assert page.exit_code in (2, 5)
+    assert "best.safetensors" in told(page)
