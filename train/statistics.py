@@ -65,7 +65,9 @@ def _resampled(
     Images with the same outcomes are alike, so counts of kinds are drawn instead of images: the
     same distribution, at a hundredth of the time.
     """
-    kinds, counts = np.unique(rows, axis=1, return_counts=True)
+    one = len(rows) == 1  # sorting numbers is faster than sorting columns
+    kinds, counts = np.unique(rows[0] if one else rows, axis=-1, return_counts=True)
+    kinds = np.atleast_2d(kinds)
     images = rng.multinomial(counts.sum(), counts / counts.sum(), size=resamples)
     seeds = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), size=resamples)
     means: NDArray[np.float64] = ((seeds @ kinds) * images).sum(1) / rows.size

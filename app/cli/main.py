@@ -11,6 +11,7 @@ from app.cli import (
     evaluate,
     evaluate_honesty,
     evaluate_people,
+    evaluate_report,
     inspect,
     inspect_discards,
     inspect_export,
@@ -64,6 +65,7 @@ inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
 evaluate_honesty.register(evaluate.group)
 evaluate_people.register(evaluate.group)
+evaluate_report.register(evaluate.group)
 app.command()(quickstart)
 app.command()(doctor)
 app.add_typer(data.group, name="data")

@@ -1,0 +1,76 @@
+"""`partlab evaluate table` and `report`: evaluations side by side."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
+
+EvaluationsArg = Annotated[
+    list[Path], typer.Argument(metavar="EVALUATION...", help="Folders that `evaluate` wrote.")
+]
+
+
+def register(group: typer.Typer) -> None:
+    """Add both commands to the group `evaluate`."""
+    group.command()(table)
+    group.command()(report)
+
+
+def table(evaluations: EvaluationsArg, json: JsonOpt = False) -> None:
+    """One's own models ranked, each list of pictures apart, with 95 % intervals.
+
+    Example: partlab evaluate table results/vanilla results/mpm
+    """
+    with reported(json) as ui:
+        from train.evaluate_report import read_measured
+        from train.evaluate_report import report as facts_of
+
+        facts = facts_of(read_measured(evaluations))
+        ui.emit(facts)
+        if not json:
+            _tell(ui, facts)
+
+
+def report(
+    evaluations: EvaluationsArg,
+    out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    force: ForceOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """A page that opens offline: figures, attacks stage by stage, paired differences, cost.
+
+    Example: partlab evaluate report results/vanilla results/mpm --out report
+    """
+    with reported(json) as ui:
+        from partlab.errors import OutputExistsError
+        from train.evaluate_report import read_measured, write_report
+
+        if (out / "report.html").exists() and not force:
+            raise OutputExistsError(
+                f"{out / 'report.html'} already exists",
+                hint="choose another --out, or pass --force to replace it",
+            )
+        page = write_report(read_measured(evaluations), out)
+        ui.emit({"page": str(page), "facts": str(page.with_name("report.json"))}, f"page: {page}")
+
+
+def _tell(ui: Ui, facts: Mapping[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from train.evaluate_report import words
+
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    for group in facts["groups"]:
+        shown = Table("", "model", title=f"list {group['list']}", box=None, title_justify="left")
+        for one in group["columns"]:
+            shown.add_column(words.title(one).replace(", ", "\n"), justify="right")
+        for row in group["rows"]:
+            cells = [f"{words.share(each)}\n{words.interval(each)}" for each in row["figures"]]
+            shown.add_row(words.place(row), facts["models"][row["model"]]["name"], *cells)
+        console.print(shown)
+    for line in (*facts["apart"], *facts["notes"]):
+        ui.emit(None, f"- {line}")

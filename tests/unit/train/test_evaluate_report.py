@@ -1,0 +1,117 @@
+"""Evaluations side by side: the page, the table, what is never ranked together, bad input."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from evaluation_folders import FOUR, nested, write_folder, write_pictures
+from typer.testing import CliRunner
+
+from app.cli.main import app
+
+RUNNER = CliRunner()
+
+
+def call(command: str, *words: Any) -> Any:
+    return RUNNER.invoke(app, ["evaluate", command, *map(str, words)])
+
+
+def told(result: Any) -> str:
+    return " ".join(f"{result.stdout} {result.stderr}".split())
+
+
+def pair(folder: Path, n: int = 200, **second: Any) -> list[Path]:
+    better = {condition: min(share + 0.1, 1.0) for condition, share in FOUR.items()}
+    return [
+        write_folder(folder / "vanilla", nested(n, FOUR), name="vanilla"),
+        write_folder(folder / "mpm", nested(n, better), name="mpm", **second),
+    ]
+
+
+def test_models_on_one_list_are_ranked_with_intervals(tmp_path: Path) -> None:
+    result = call("table", *pair(tmp_path))
+    assert result.exit_code == 0, told(result)
+    assert told(result).index("mpm") < told(result).index("vanilla")
+    assert "60.0" in told(result)  # 50 + 10 percent under linf-4/255
+    facts = json.loads(call("table", tmp_path / "vanilla", tmp_path / "mpm", "--json").stdout)
+    (group,) = facts["groups"]
+    assert [row["model"] for row in group["rows"]] == [1, 0]
+    for row in group["rows"]:
+        for each in filter(None, row["figures"]):
+            assert each["low"] <= each["value"] <= each["high"]
+    gains = [each for each in group["pairs"] if each["threat"] == "linf-4/255"]
+    assert all(each["p"] < 0.01 for each in gains)
+
+
+@pytest.mark.parametrize("other", [{"sha256": "cd" * 32}, {"extra_data": "50 M generated"}])
+def test_other_lists_and_data_are_never_ranked_together(tmp_path: Path, other: Any) -> None:
+    places = pair(tmp_path, listed=other)
+    facts = json.loads(call("table", *places, "--json").stdout)
+    assert len(facts["groups"]) == 2
+    assert facts["apart"]
+    assert all(group["ranked_by"] is None for group in facts["groups"])
+
+
+def test_the_page_says_what_is_an_upper_bound_and_escapes_names(tmp_path: Path) -> None:
+    places = pair(tmp_path, bounds=[("linf-4/255", "autoattack")])
+    shutil.rmtree(places[0])
+    write_folder(places[0], nested(200, FOUR), name="<script>alert(1)</script>")
+    write_pictures(places[0], ["heron/00000.png"], ["linf-4/255"])
+    result = call("report", *places, "--out", tmp_path / "report")
+    assert result.exit_code == 0, told(result)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
+    assert "≤ 60.0" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")  # it opens offline
+    assert json.loads((tmp_path / "report" / "report.json").read_text())["models"]
+    again = call("report", *places, "--out", tmp_path / "report")
+    assert (again.exit_code, "already exists" in told(again)) == (1, True)
+
+
+def test_one_picture_and_no_honesty(tmp_path: Path) -> None:
+    only = {("clean", "clean"): np.array([True])}
+    write_folder(tmp_path / "one", only, name="one", honesty=None)
+    result = call("report", tmp_path / "one", "--out", tmp_path / "report")
+    assert result.exit_code == 0, told(result)
+    assert "honesty was not checked" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
+    first, second = pair(tmp_path)
+    (tmp_path / "nothing").mkdir()
+    shutil.copytree(first, tmp_path / "twin")
+    half = tmp_path / "half"
+    shutil.copytree(first, half)
+    whole = (half / "outcomes.parquet").read_bytes()
+    (half / "outcomes.parquet").write_bytes(whole[: len(whole) // 2])
+    write_folder(tmp_path / "other", nested(8, FOUR), model={"classes": ["a", "b"]})
+    for folders, code, said in (
+        ([tmp_path / "nothing"], 3, "is no evaluation"),
+        ([first, tmp_path / "twin"], 2, "are the same model on the same list"),
+        ([half], 5, "is damaged or half written"),
+        ([second, tmp_path / "other"], 2, "classes apart"),
+    ):
+        result = call("table", *folders)
+        assert (result.exit_code, said in told(result)) == (code, True), told(result)
+
+
+def test_ten_thousand_images_open(tmp_path: Path) -> None:
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("chromium is not installed")
+    from playwright.sync_api import sync_playwright
+
+    result = call("report", *pair(tmp_path, 10_000), "--out", tmp_path / "report")
+    assert result.exit_code == 0, told(result)
+    page = tmp_path / "report" / "report.html"
+    assert page.stat().st_size < 5 * 2**20
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        view = browser.new_page()
+        view.goto(page.as_uri())
+        assert view.locator("h1").inner_text().startswith("Evaluation of")
+        browser.close()

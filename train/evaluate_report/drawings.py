@@ -1,0 +1,169 @@
+"""Curves, waterfalls and the corruption radar as embedded SVG; models are told by colour."""
+
+import base64
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from train.evaluate_report import words
+from train.report.curves import colours
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Facts = Mapping[str, Any]
+BOUND = "upper bound"
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """A picture; `words` says what it shows to those who cannot see it."""
+
+    title: str
+    words: str
+    uri: str
+
+
+def drawings(models: Sequence[Facts]) -> dict[str, list[Drawing]]:
+    """By chapter of the page: curve, waterfall, radar; empty where there is nothing to draw."""
+    return {"curve": _curves(models), "waterfall": _waterfalls(models), "radar": _radar(models)}
+
+
+def _curves(models: Sequence[Facts]) -> list[Drawing]:
+    """Robust accuracy against eps, one pair of axes for each norm and attack."""
+    kinds = dict.fromkeys((p["norm"], p["attack"]) for each in models for p in each["curve"])
+    return [
+        _drawn(f"{norm}, {attack}", "accuracy in percent against eps, a line for each model",
+               partial(_curve, models=models, norm=norm, attack=attack))
+        for norm, attack in kinds
+        if any(len(_points(each, norm, attack)) > 1 for each in models)
+    ]  # fmt: skip
+
+
+def _points(model: Facts, norm: str, attack: str) -> list[Facts]:
+    found = [p for p in model["curve"] if (p["norm"], p["attack"]) == (norm, attack)]
+    return sorted(found, key=lambda point: float(point["eps"]))
+
+
+def _curve(axes: "Axes", models: Sequence[Facts], norm: str, attack: str) -> None:
+    scale, unit = (255, "/255") if norm == "linf" else (1, "")
+    bound = False
+    for model, colour in zip(models, colours(len(models)), strict=True):
+        points = _points(model, norm, attack)
+        figures = [point["figure"] for point in points]
+        if not points:
+            continue
+        hollow = any(figure["upper_bound"] for figure in figures)
+        bound |= hollow
+        value, low, high = ([100 * f[k] for f in figures] for k in ("value", "low", "high"))
+        around = [[v - a for v, a in zip(value, low, strict=True)],
+                  [b - v for v, b in zip(value, high, strict=True)]]  # fmt: skip
+        axes.errorbar(
+            [scale * point["eps"] for point in points], value, yerr=around, color=colour,
+            marker="o", markersize=5, capsize=3, linestyle="dashed" if hollow else "solid",
+            markerfacecolor="none" if hollow else colour,
+        )  # fmt: skip
+    axes.set_xlabel(f"eps{unit}")
+    axes.set_xlim(left=0)
+    _percents(axes, BOUND if bound else None)
+
+
+def _waterfalls(models: Sequence[Facts]) -> list[Drawing]:
+    """What is left right after each stage of an attack."""
+    kinds = dict.fromkeys((s["threat"], s["attack"]) for each in models for s in each["stages"])
+    return [
+        _drawn(words.title({"threat": threat, "attack": attack}),
+               "accuracy in percent after each stage of the attack, a bar for each model",
+               partial(_bars, models=models, threat=threat, attack=attack))
+        for threat, attack in kinds
+    ]  # fmt: skip
+
+
+def _bars(axes: "Axes", models: Sequence[Facts], threat: str, attack: str) -> None:
+    found = {
+        at: stage
+        for at, each in enumerate(models)
+        for stage in each["stages"]
+        if (stage["threat"], stage["attack"]) == (threat, attack)
+    }
+    names = list(dict.fromkeys(one["name"] for stage in found.values() for one in stage["stages"]))
+    wide = 0.8 / len(found)
+    for number, (at, stage) in enumerate(found.items()):
+        left = {one["name"]: 100 * one["robust"] for one in stage["stages"]}
+        places = [k - 0.4 + wide * (number + 0.5) for k, name in enumerate(names) if name in left]
+        style = {"hatch": "//", "alpha": 0.6} if stage["upper_bound"] else {}
+        heights = [left[name] for name in names if name in left]
+        axes.bar(places, heights, wide, color=colours(len(models))[at], edgecolor="#fff", **style)  # type: ignore[arg-type]
+    axes.set_xticks(range(len(names)), [f"after\n{_plain(name)}" for name in names])
+    _percents(axes, BOUND if any(s["upper_bound"] for s in found.values()) else None)
+
+
+def _radar(models: Sequence[Facts]) -> list[Drawing]:
+    """Accuracy by type of corruption, the mean of its severities."""
+    types = list(
+        dict.fromkeys(t for each in models for t in (each["corruptions"] or _NONE)["types"])
+    )
+    if not types:
+        return []
+    return [
+        _drawn("corruptions", "accuracy in percent under each type of corruption, by model",
+               lambda axes: _rounds(axes, models, types), size=(7.0, 5.6), polar=True)
+    ]  # fmt: skip
+
+
+_NONE: Facts = {"types": {}}
+
+
+def _rounds(axes: "Axes", models: Sequence[Facts], types: Sequence[str]) -> None:
+    angles = [2 * math.pi * at / len(types) for at in range(len(types))]
+    for model, colour in zip(models, colours(len(models)), strict=True):
+        told = (model["corruptions"] or _NONE)["types"]
+        values = [100 * told[t]["figure"]["value"] if t in told else math.nan for t in types]
+        if told:
+            closed = [*angles, angles[0]], [*values, values[0]]
+            axes.plot(*closed, color=colour, linewidth=1.8, marker="o", markersize=3)
+    axes.set_xticks(angles, [_plain(name.replace("_", " ")) for name in types])
+    axes.tick_params(axis="x", pad=14)
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.4)
+
+
+def _percents(axes: "Axes", bound: str | None) -> None:
+    axes.set_ylabel("right, %")
+    axes.set_ylim(bottom=0)
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    if bound:
+        axes.text(0.98, 0.97, f"{bound}: hollow or hatched", transform=axes.transAxes,
+                  ha="right", va="top", fontsize=9, color="#b4540a")  # fmt: skip
+
+
+def _plain(text: str) -> str:
+    """A name as it is; matplotlib would take what stands between dollars for a formula."""
+    return text.replace("$", r"\$")
+
+
+def _drawn(
+    title: str,
+    words: str,
+    draw: Callable[["Axes"], None],
+    *,
+    size: tuple[float, float] = (5.6, 3.3),
+    polar: bool = False,
+) -> Drawing:
+    """The same figures give the same bytes."""
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(subplot_kw={"projection": "polar"} if polar else None)
+    draw(axes)
+    axes.set_title(_plain(title), fontsize=10.5, pad=18 if polar else None)
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"svg.hashsalt": "partlab"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return Drawing(title, f"{title}: {words}", f"data:image/svg+xml;base64,{picture}")

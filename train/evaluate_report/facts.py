@@ -1,0 +1,161 @@
+"""All that a report says, as one JSON object: the page and the terminal are made of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any
+
+from train.evaluate_report.compare import (
+    columns,
+    gains_over_seeds,
+    groups,
+    key,
+    over_seeds,
+    pairs,
+    ranked_by,
+    ranking,
+    why_apart,
+)
+from train.evaluate_report.figures import (
+    TYPES,
+    conditions,
+    corrupted,
+    corruptions,
+    figure,
+    norm_and_eps,
+)
+from train.evaluate_report.reading import Condition, Measured
+
+Facts = dict[str, Any]
+
+
+def report(found: Sequence[Measured], references: Sequence[Mapping[str, Any]] = ()) -> Facts:
+    """Figures with intervals, rankings, paired differences, honesty and cost; shares of 1.
+
+    `references` are published rows, given back as they are and never ranked: `name`, `source`,
+    `figures` (column -> percent), `list`, `training_data`, `size`.
+
+    Raises:
+        SchemaError: an evaluation averages over different images.
+    """
+    apart = groups(found)
+    return {
+        "format": 1,
+        "partlab": version("partlab"),
+        "models": [_model(each) for each in found],
+        "groups": [_group(found, group) for group in apart],
+        "apart": why_apart(found) if len(apart) > 1 else [],
+        "notes": _notes(found),
+        "references": [{**each, "reference": True} for each in references],
+    }
+
+
+def _model(each: Measured) -> Facts:
+    keep = ("kind", "parameters", "flops", "latency_ms", "preprocessing", "weights_sha256")
+    listed = {name: fact for name, fact in each.list.items() if name != "per_class"}
+    counts = list((each.list.get("per_class") or {}).values())
+    return {
+        "name": each.name,
+        "folder": str(each.folder),
+        **{name: each.model.get(name) for name in keep},
+        "classes": len(each.model["classes"]),
+        "list": {**listed, "per_class": [min(counts), max(counts)] if counts else None},
+        "machine": each.facts.get("machine"),
+        "settings": each.facts.get("settings") or {},
+        "versions": each.facts.get("versions") or {},
+        "honesty": each.facts.get("honesty"),
+        "seconds": sum(one.row.get("seconds") or 0.0 for one in each.outcomes.values()),
+        "stages": _stages(each),
+        "curve": _curve(each),
+        "corruptions": _corruptions(each),
+        "other": [_said(each, one) for one in conditions(each, "ood")],
+    }
+
+
+def _said(each: Measured, condition: Condition) -> Facts:
+    found = figure(each, condition)
+    return {**condition._asdict(), "figure": found.as_json() if found else None}
+
+
+def _stages(each: Measured) -> list[Facts]:
+    """Waterfalls: what is left right after each stage of an attack."""
+    return [
+        {**condition._asdict(), "upper_bound": outcome.row["upper_bound"],
+         "stages": outcome.row["stages"]}
+        for condition, outcome in each.outcomes.items()
+        if outcome.row.get("stages")
+    ]  # fmt: skip
+
+
+def _curve(each: Measured) -> list[Facts]:
+    """Accuracy against eps."""
+    found = []
+    for condition in conditions(each, "attacked"):
+        if ball := norm_and_eps(condition.threat):
+            found.append({**_said(each, condition), "norm": ball[0], "eps": ball[1]})
+    return found
+
+
+def _corruptions(each: Measured) -> Facts | None:
+    grid = corruptions(each)
+    whole = corrupted(each)
+    if whole is None:
+        return None
+    types = {
+        name: {
+            "figure": told.as_json(),
+            "severities": {s: _said(each, severities[s])["figure"] for s in sorted(severities)},
+        }
+        for name, severities in grid.items()
+        if (told := corrupted(each, name))
+    }
+    cells = sum(len(severities) for severities in grid.values())
+    return {"figure": whole.as_json(), "types": types, "of": TYPES, "complete": cells == 5 * TYPES}
+
+
+def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:
+    members = [found[at] for at in group]
+    by = ranked_by(members)
+    shown = columns(members)
+    places = ranking(found, group, by) if by and len(group) > 1 else []
+    order = [place.model for place in places] or list(group)
+    return {
+        "key": key(members[0]),
+        "list": members[0].list["name"],
+        "columns": [one._asdict() for one in shown],
+        "ranked_by": by._asdict() if by and places else None,
+        "rows": [
+            {
+                "model": at,
+                "place": next(({k: v for k, v in asdict(p).items() if k != "model"}
+                               for p in places if p.model == at), None),
+                "figures": [_said(found[at], one)["figure"] for one in shown],
+            }
+            for at in order
+        ],
+        "pairs": pairs(found, group),
+        "seeds": over_seeds(found, group),
+        "seed_gains": gains_over_seeds(found, group),
+    }  # fmt: skip
+
+
+def _notes(found: Sequence[Measured]) -> list[str]:
+    """What a reader has to know before any figure."""
+    notes = [f"{each.name}: {note}" for each in found for note in each.notes]
+    for each in found:
+        honesty = each.facts.get("honesty")
+        if honesty is None:
+            notes.append(f"{each.name}: honesty was not checked; its gradients may be masked")
+        else:
+            bad = [one for one in honesty.get("findings", ()) if not one.get("ok", False)]
+            notes += [f"{each.name}: {one.get('sentence') or one.get('name')}" for one in bad]
+        bounds = [c for c, one in each.outcomes.items() if one.row["upper_bound"]]
+        if bounds:
+            names = ", ".join(f"{threat} ({attack})" for threat, attack in bounds)
+            notes.append(
+                f"{each.name}: upper bounds (≤), which a stronger attack may lower: {names}"
+            )
+    trained = {str((each.model.get("training") or {}).get("data")) for each in found}
+    if len(trained) > 1:
+        notes.append("these models were trained on different data: a gain may be the data's")
+    return notes
