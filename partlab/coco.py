@@ -87,10 +87,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
         images=[Image(raw) for raw in found.images],
         annotations=[Annotation(raw) for raw in found.annotations],
         categories=[Category(raw) for raw in found.categories],
-        inclusions={
-            owner.replace(":", " "): dict(pairs)  # as `Category.object` has it
-            for owner, pairs in ours.get("inclusions", {}).items()
-        },
+        inclusions=_inclusions(ours),
         discards=[Discard(raw) for raw in ours.get("discards", [])],
         path=path,
         image_root=image_root(path, ours.get("images")),
@@ -186,6 +183,14 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
     return {**ours, **aside}
 
 
+def _inclusions(ours: Raw) -> dict[str, dict[str, str]]:
+    """By object as `Category.object` has it: "snow:bird" and "snow bird" are one."""
+    found: dict[str, dict[str, str]] = {}
+    for owner, pairs in ours.get("inclusions", {}).items():
+        found.setdefault(owner.replace(":", " "), {}).update(pairs)
+    return found
+
+
 def _aside(entries: Any, key: str, path: Path) -> list[Raw]:
     """Records set aside by an earlier reader; what is none of them is one itself."""
     if not isinstance(entries, list | None):
@@ -264,7 +269,7 @@ def _list_chunks(records: Iterable[Record], encode: Any, comma: str) -> Iterator
 
 def _put_ours(top: Raw, dataset: Dataset) -> None:
     ours = dict(top.get(OURS) or {})
-    if dataset.inclusions or "inclusions" in ours:
+    if dataset.inclusions != _inclusions(ours):  # what nobody changed keeps its spelling
         ours["inclusions"] = dataset.inclusions
     if dataset.discards or "discards" in ours:
         ours["discards"] = [discard.raw for discard in dataset.discards]

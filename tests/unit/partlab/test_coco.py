@@ -80,6 +80,25 @@ def test_read_then_write_gives_the_same_bytes(
     assert path.read_bytes() == text.encode("utf-8", "surrogatepass")
 
 
+@pytest.mark.parametrize("owner", [":", "snow:bird", "a : b"])
+def test_an_owner_with_a_colon_keeps_its_spelling(tmp_path: Path, owner: str) -> None:
+    """Objects are compared with a space for the colon; the file keeps what was written."""
+    text = json.dumps(coco(partlab={"inclusions": {owner: {"beak": "head"}}}))
+    path = tmp_path / "same.json"
+    path.write_text(text, encoding="utf-8")
+    read = read_coco(path, as_is=True)
+    assert read.inclusions == {owner.replace(":", " "): {"beak": "head"}}
+    write_coco(read, path)
+    assert path.read_text(encoding="utf-8") == text
+
+
+def test_two_spellings_of_an_owner_lose_no_inclusion(tmp_path: Path) -> None:
+    """ "snow:bird" and "snow bird" are one object, so its inclusions are those of both."""
+    both = {"snow:bird": {"beak": "head"}, "snow bird": {"claw": "foot"}}
+    read = read_coco(put(tmp_path / "x.json", coco(partlab={"inclusions": both})), as_is=True)
+    assert read.inclusions == {"snow bird": {"beak": "head", "claw": "foot"}}
+
+
 def coco(**more: Any) -> Raw:
     return {
         "images": [{"id": 1, "file_name": "a.jpg", "width": 5, "height": 4}],
