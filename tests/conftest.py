@@ -1,5 +1,6 @@
 """Real servers for the tests that need one: Label Studio (skipped where it is not) and SPARQL."""
 
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,9 @@ from annotate.studio.client import Studio
 from annotate.studio.environment import ENV_VARIABLE, default_environment, find_environment
 from annotate.studio.server import Running, start_server
 from partlab.errors import BackendUnavailableError
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other: a core for each
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 PLUGINS = Path(__file__).parent / "plugins"
 if str(PLUGINS) not in sys.path:

@@ -114,7 +114,7 @@ def test_the_vocabulary_guide_runs_from_top_to_bottom(
 def test_the_two_commands_are_single_lines_and_ci_runs_the_second() -> None:
     lines = list(README.splitlines())
     assert "pip install uv && uv run partlab quickstart" in lines
-    assert lines.count("pip install uv && uv run pytest") == 1
+    assert lines.count("pip install uv && uv run pytest -n 2") == 1
     ci = (ROOT / ".ci/run").read_text(encoding="utf-8")
     assert "grep -m1 -x 'pip install uv && .*pytest.*' README.md" in ci
 
