@@ -106,13 +106,16 @@ def difference_interval(
 
 
 def student(gains: Sequence[float]) -> float | None:
-    """Two-sided p of the mean being 0, over seeds; None with fewer than two."""
+    """Two-sided p of the mean being 0, over seeds; None with fewer than two.
+
+    Gains that are all the same have no spread for t, so their signs are tested alone.
+    """
     from scipy.stats import ttest_1samp
 
     if len(gains) < 2:
         return None
     if len(set(gains)) == 1:
-        return 0.0 if gains[0] else 1.0
+        return 2.0 ** (1 - len(gains)) if gains[0] else 1.0
     return float(ttest_1samp(gains, 0.0).pvalue)
 
 

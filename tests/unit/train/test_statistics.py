@@ -138,7 +138,7 @@ def test_holm_keeps_order_and_lies_between_one_test_and_bonferroni(p: list[float
 def test_student_over_seeds() -> None:
     assert student([0.03]) is None
     assert student([0.0, 0.0]) == 1.0
-    assert student([0.02, 0.02]) == 0.0
+    assert student([0.02, 0.02]) == 0.5  # signs alone
     assert student([1.0, 2.0, 3.0]) == pytest.approx(0.0742, abs=1e-4)  # t = √12, 2 degrees
 
 
