@@ -19,6 +19,7 @@ from annotate.checks.records import record_findings
 from annotate.checks.settings import CheckSettings
 from annotate.checks.sizes import Sizes
 from annotate.checks.splits import SplitCheck
+from annotate.checks.stale import MANIFEST, stale_findings
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.masks import Rle, area
@@ -110,7 +111,9 @@ def check_folder(
             f"no split {split!r} in {path}", hint=f"its splits: {', '.join(splits)}"
         )
     across = SplitCheck()
-    findings: list[Finding] = []
+    findings = [
+        replace(finding, file=str(Path(path) / MANIFEST)) for finding in stale_findings(Path(path))
+    ]
     images = annotations = 0
     for name, file in splits.items():
         if split in (None, name):

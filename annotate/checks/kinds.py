@@ -54,6 +54,7 @@ _RELINK = "correct the id, or remove the record"
 _UNITE = "give each its own name, or run with --fix, which makes them one"
 
 KINDS = _kinds(
+    ("stale", WARNING, "a category was inspected again after the export", "export the work anew"),
     # records
     ("unreadable_record", ERROR, "a record lacks what its format requires", "repair it by hand"),
     ("duplicate_image_id", ERROR, "two images share an id", "give each image its own id", True),

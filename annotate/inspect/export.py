@@ -7,7 +7,7 @@ OUT/manifest.json           rounds, hashes, effort
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +18,7 @@ from sqlalchemy import select
 from annotate.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
+from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
 from annotate.studio.images import original_picture, shown_picture
 from annotate.vocabulary import ObjectParts
@@ -43,11 +44,13 @@ class Wanted:
     """What to export.
 
     `include_open` also takes categories that are not accepted, as far as they are drawn;
-    `human_only` leaves out every image that a model had a hand in (D-05).
+    `human_only` leaves out every image that a model had a hand in (D-05), `exclude_failed`
+    every image that an inspector failed, though its category was accepted.
     """
 
     include_open: bool = False
     human_only: bool = False
+    exclude_failed: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,14 +58,17 @@ class Built:
     """A data set made from a work, and what was left out of it.
 
     `waiting` are object categories that are not accepted, by state; `touched` counts images
-    left out because a model helped, `undone` images of open rounds without masks, `gone` masks
-    of parts that the vocabulary no longer has.
+    left out because a model helped, `failed` images that an inspector failed, `excluded` those of
+    them left out, `undone` images of open rounds without masks, `gone` masks of parts that the
+    vocabulary no longer has.
     """
 
     dataset: Dataset
     rounds: dict[str, dict[str, Any]]
     waiting: dict[str, str] = field(default_factory=dict)
     touched: int = 0
+    failed: int = 0
+    excluded: int = 0
     undone: int = 0
     gone: int = 0
 
@@ -131,7 +137,7 @@ class _Builder:
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
         self.gone: Counter[str] = Counter()
-        self.touched = self.undone = 0
+        self.touched = self.failed = self.excluded = self.undone = 0
 
     def add(self, parts: ObjectParts, batch: Batch) -> None:
         """One object category in one round."""
@@ -139,7 +145,7 @@ class _Builder:
         images = {image.id: image for image in self.work.images(parts.name)}
         handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
         handed_out -= self.work.honeypots(batch.object)
-        review, before = self._review(batch), (len(self.images), len(self.annotations))
+        verdicts, before = self._verdicts(batch), (len(self.images), len(self.annotations))
         drawn = set()
         for answer in self.work.answers(batch.object, batch.round):
             image = images[answer.image_id]
@@ -149,14 +155,20 @@ class _Builder:
             if self.wanted.human_only and self.provenance.helped(answer):
                 self.touched += 1
                 continue
-            self.images.append(_image(image, self.provenance.suggested_by(answer)))
-            self._masks(parts, image, answer, review)
+            verdict = verdicts.get(answer.image_id)
+            failed = verdict is not None and not verdict.passed
+            self.failed += failed
+            if failed and self.wanted.exclude_failed:
+                self.excluded += 1
+                continue
+            self.images.append(_image(image, self.provenance.suggested_by(answer), verdict))
+            self._masks(parts, image, answer, _review(batch, verdict))
         self._discards(parts.name, drawn)
         refused = {case.raw["id"] for case in self.discards}
         self.undone += len(handed_out - drawn - refused)
         self.rounds[parts.name] = {
             **_about(batch),
-            "review": review,
+            "review": _reviews(batch, verdicts),
             "images": len(self.images) - before[0],
             "masks": len(self.annotations) - before[1],
         }
@@ -167,12 +179,10 @@ class _Builder:
         stated = {key: value for key, value in ours.items() if value is not None}
         return Category.new(self.ids[parts.name, id], parts.name, parts.part(id).name, **stated)
 
-    def _review(self, batch: Batch) -> str:
-        query = select(Verdict.inspector).filter_by(object=batch.object, round=batch.round)
+    def _verdicts(self, batch: Batch) -> dict[int, Verdict]:
+        query = select(Verdict).filter_by(object=batch.object, round=batch.round)
         with self.work.read() as session:
-            inspectors = sorted(set(session.scalars(query)))
-        by = f" by {', '.join(inspectors)}" if inspectors else ""
-        return f"{batch.state} r{batch.round}{by}"
+            return {verdict.image_id: verdict for verdict in session.scalars(query)}
 
     def _masks(self, parts: ObjectParts, image: Image, answer: Answer, review: str) -> None:
         together: dict[tuple[str, int], list[dict[str, Any]]] = {}
@@ -231,13 +241,36 @@ class _Builder:
         for part, count in self.gone.items():
             log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
         gone = self.gone.total()
-        return Built(dataset, self.rounds, waiting, self.touched, self.undone, gone)
+        counts = {"failed": self.failed, "excluded": self.excluded, "undone": self.undone}
+        return Built(dataset, self.rounds, waiting, self.touched, gone=gone, **counts)
 
 
-def _image(image: Image, suggested_by: str | None) -> schema.Image:
+def _reviews(batch: Batch, verdicts: Mapping[int, Verdict]) -> str:
+    """How a category was inspected, and by whom."""
+    inspectors = sorted({verdict.inspector for verdict in verdicts.values()})
+    by = f" by {', '.join(inspectors)}" if inspectors else ""
+    return f"{batch.state} r{batch.round}{by}"
+
+
+def _review(batch: Batch, verdict: Verdict | None) -> str:
+    """How one image came through the inspection of its category."""
+    if verdict is None:
+        said = "not looked at"
+    elif verdict.passed:
+        said = f"passed by {verdict.inspector}"
+    else:
+        said = f"failed by {verdict.inspector}: {verdict.reason}"
+    return f"{batch.state} r{batch.round}, {said}"
+
+
+def _image(image: Image, suggested_by: str | None, verdict: Verdict | None) -> schema.Image:
     ours: dict[str, Any] = {"object": image.object, **image.ours}
     ours |= {"sha256": image.sha256} if image.sha256 else {}
     ours |= {"suggested_by": suggested_by} if suggested_by else {}
+    if verdict is not None:
+        names = ("passed", "inspector", "reason", "note")
+        said = {name: getattr(verdict, name) for name in names}
+        ours["verdict"] = {name: value for name, value in said.items() if value is not None}
     return schema.Image.new(image.id, image.file_name, (image.width, image.height), **ours)
 
 
@@ -294,6 +327,8 @@ def export(
     _need_something(found, wanted)
     with new_folder(out, force=force, inputs=[work.folder]) as new:
         told = {name: _write(work, built, new / name, pictures) for name, built in found.items()}
+    for built in found.values():
+        note_export(work, out, built.rounds)
     return {"out": str(out), "rounds": told} if by_round else {"out": str(out), **told[""]}
 
 
@@ -329,6 +364,8 @@ def _write(
         "discards": len(dataset.discards),
         "waiting": built.waiting,
         "left_out_model_helped": built.touched,
+        "left_out_failed": built.excluded,
+        "failed_but_in_it": built.failed - built.excluded,
         "left_out_not_drawn": built.undone,
         "left_out_unknown_part": built.gone,
         "missing_pictures": missing,

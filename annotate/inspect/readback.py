@@ -70,19 +70,35 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
     Raises:
         NotFoundError: the round has no inspection project.
     """
-    desk = inspection.cards(object)
-    (project,) = _projects(inspection.work, studio, (INSPECT,), object, desk.round)
-    told = ReadBack(object)
-    place = {card.image_id: card.position for card in desk.cards}
-    words = [word for word in _words(studio, project) if word.image_id in place]
-    words.sort(key=lambda word: place[word.image_id])
-    words = [word for word in words if not _refused(word, desk.annotator, told, "decide")]
+    desk, told = inspection.cards(object), ReadBack(object)
+    words = _verdicts(inspection.work, studio, desk, told)
     while (word := _turn(desk, words)) is not None:
         words.remove(word)
         _take_verdict(inspection, desk, word, told)
         desk = inspection.cards(object, desk.round)
     told.waiting = len(words)
     return told
+
+
+def foresee_inspection(inspection: Inspection, studio: Studio, object: str) -> Desk:
+    """What `read_inspection` would lead to; nothing is recorded.
+
+    Raises:
+        NotFoundError: the round has no inspection project.
+        StateError: it is not being inspected.
+    """
+    desk = inspection.being_inspected(object)
+    words = _verdicts(inspection.work, studio, desk, ReadBack(object))
+    return inspection.foresee(object, {word.image_id: word.verdict == PASS for word in words})
+
+
+def _verdicts(work: Work, studio: Studio, desk: Desk, told: ReadBack) -> list[_Word]:
+    """The words on drawn images in the order of the draw; those refused are told."""
+    (project,) = _projects(work, studio, (INSPECT,), desk.object, desk.round)
+    place = {card.image_id: card.position for card in desk.cards}
+    words = [word for word in _words(studio, project) if word.image_id in place]
+    words.sort(key=lambda word: place[word.image_id])
+    return [word for word in words if not _refused(word, desk.annotator, told, "decide")]
 
 
 def _turn(desk: Desk, words: Sequence[_Word]) -> _Word | None:

@@ -9,12 +9,15 @@ No terminal, no web: commands and pages are built on this.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import select
 
 from annotate.inspect.desk import Card, Desk, Standing
 from annotate.inspect.discards import DiscardCase, find_cases
+from annotate.inspect.exports import mark_stale
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
 from annotate.inspect.people import person
 from annotate.inspect.plan import Plan, get_plan, in_words
@@ -32,6 +35,7 @@ from annotate.work import (
     same_person,
 )
 from annotate.work.change import HINTS
+from annotate.work.inspecting import check_not_own
 from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 from partlab.progress import track
@@ -239,6 +243,47 @@ class Inspection:
         data |= {"reason": reason, "note": note, "minutes": minutes}
         self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
         return self._settle(object)
+
+    def foresee(self, object: str, words: Mapping[int, bool], who: str | None = None) -> Desk:
+        """What the desk would say after these verdicts (by image id, True: passes) of `who`.
+
+        Nothing is recorded. Verdicts that the plan does not come to count for nothing.
+
+        Raises:
+            StateError: the round is not being inspected, or `who` drew it.
+        """
+        desk = self.being_inspected(object)
+        batch = self.work.batch(object, desk.round)
+        if who is not None:
+            with self.work.read() as session:
+                check_not_own(session, batch, person(who))
+        sample = self._sample_of(batch)
+        if sample is None:
+            return desk
+        bad = {image: not verdict.passed for image, verdict in self._verdicts(batch).items()}
+        bad |= {image: not passed for image, passed in words.items()}
+        seen = sample.inspected(bad)
+        due, decision = sample.due(bad), sample.decide(bad)
+        cards = tuple(replace(card, due=card.image_id in due) for card in desk.cards)
+        bads = sum(seen.values())
+        return replace(desk, cards=cards, decision=decision, seen=len(seen), bad=bads)
+
+    def reopen(self, object: str, who: str, reason: str) -> dict[Path, bool]:
+        """Have the newest round of a decided category inspected again; its verdicts go.
+
+        Returns the data sets exported with that decision: whether they were found and now say
+        that they are stale.
+
+        Raises:
+            StateError: it is not decided, the next round has begun, or `who` drew it.
+            ConfigError: no reason is given.
+        """
+        if not reason.strip():
+            raise ConfigError("no reason is given", hint="--reason says why, for the history")
+        batch = self.work.batch(object)
+        about: dict[str, Any] = {"object": object, "round": batch.round}
+        self.work.record("reopened", who=person(who), data={"reason": reason.strip()}, **about)
+        return mark_stale(self.work, object, batch.round, reason.strip())
 
     def being_inspected(self, object: str) -> Desk:
         """The desk of a category whose round is sampled and not decided.

@@ -135,6 +135,26 @@ def decide_all(
         ConfigError: a failure has no reason, or an image two verdicts.
         StateError: as `Inspection.decide`.
     """
+    desk, left = _checked(inspection, object, rulings, who)
+    given = len(left)
+    while (now := _turn(desk, left)) is not None:
+        one = left.pop(now.image_id)
+        desk = inspection.decide(
+            object, now.image_id, one.passed, who, reason=one.reason, note=one.note
+        )
+    return desk, given - len(left)
+
+
+def foresee_all(inspection: Inspection, object: str, rulings: Iterable[Ruling], who: str) -> Desk:
+    """What `decide_all` would lead to; nothing is recorded. It raises what that raises."""
+    _, left = _checked(inspection, object, rulings, who)
+    return inspection.foresee(object, {image: one.passed for image, one in left.items()}, who)
+
+
+def _checked(
+    inspection: Inspection, object: str, rulings: Iterable[Ruling], who: str
+) -> tuple[Desk, dict[int, Ruling]]:
+    """The rulings by image that do not stand yet, once all of them can be given."""
     desk = inspection.being_inspected(object)
     cards = []
     for ruling in rulings:
@@ -144,14 +164,7 @@ def decide_all(
             inspection.check_inspector(cards[-1][0], who)
     if len({card.image_id for card, _ in cards}) < len(cards):
         raise ConfigError("an image has two verdicts, once by its id and once by its name")
-    left = {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}
-    given = len(left)
-    while (now := _turn(desk, left)) is not None:
-        one = left.pop(now.image_id)
-        desk = inspection.decide(
-            object, now.image_id, one.passed, who, reason=one.reason, note=one.note
-        )
-    return desk, given - len(left)
+    return desk, {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}
 
 
 def _turn(desk: Desk, left: Container[int]) -> Card | None:

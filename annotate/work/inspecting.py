@@ -1,5 +1,6 @@
 """The rules of inspection: sampled, accepted or rejected; discards reviewed (Q-01, Q-02, Q-04)."""
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.work.change import Change, Rules
@@ -46,10 +47,18 @@ def _verdict(change: Change) -> None:
 
 
 def _not_their_own(change: Change, batch: Batch) -> None:
-    drew = _drawn_by(change.session, batch)
-    if any(same_person(change.event.who, person) for person in drew):
+    check_not_own(change.session, batch, change.event.who)
+
+
+def check_not_own(session: Session, batch: Batch, who: str) -> None:
+    """See that a person did not draw the round, nor those that its masks began with.
+
+    Raises:
+        StateError: they did.
+    """
+    if any(same_person(who, person) for person in _drawn_by(session, batch)):
         raise StateError(
-            f"{change.event.who} drew {batch.object}; nobody inspects their own work",
+            f"{who} drew {batch.object}; nobody inspects their own work",
             hint="let another inspector do it",
         )
 
@@ -80,6 +89,29 @@ def _decided(change: Change) -> None:
     """{accepted, seen, bad}: the plan has its answer; what follows is the next round."""
     batch = change.batch("sampled")
     batch.state = "accepted" if change.data["accepted"] else "rejected"
+
+
+@rules("reopened")
+def _reopened(change: Change) -> None:
+    """{reason}: a decision was a slip; the images drawn in that round are looked at again.
+
+    What was said stays in the history alone, so that no old word decides the round at once.
+    """
+    batch = change.batch("accepted", "rejected")
+    _not_their_own(change, batch)
+    if change.session.get(Batch, (batch.object, batch.round + 1)) is not None:
+        raise StateError(
+            f"{batch.object} round {batch.round} is over: round {batch.round + 1} has begun",
+            hint="inspect that one",
+        )
+    batch.state = "sampled"
+    for verdict in change.session.scalars(select(Verdict).filter_by(**change.key)):
+        change.session.delete(verdict)
+
+
+@rules("exported")
+def _exported(change: Change) -> None:
+    """{out, categories: {object: [round, hash]}}: a data set was made; a note and no more."""
 
 
 @rules("discard-review")

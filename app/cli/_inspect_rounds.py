@@ -2,13 +2,14 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from annotate.inspect.desk import Standing
+from annotate.inspect.desk import Desk, Standing
 from annotate.inspect.discards import DiscardCase, Refusals
 from annotate.inspect.inclusions import Nesting
 from annotate.work import Event
@@ -107,3 +108,15 @@ def nesting_table(rows: Sequence[Nesting]) -> Table:
         areas = (f"{row.inner_area:.0f}", f"{row.outer_area:.0f}")
         table.add_row(row.object, row.inner, row.outer, row.state, *numbers, *areas)
     return table
+
+
+def desk_json(desk: Desk) -> dict[str, Any]:
+    """As JSON, with the ids that are due and where the table of verdicts lies."""
+    table = desk.sheet.with_name("verdicts.csv")
+    return {**asdict(desk), "due": [card.image_id for card in desk.due], "table": table}
+
+
+def decision_line(desk: Desk) -> str:
+    """What came of a round, or that nothing did yet."""
+    state = desk.state if desk.decision != "continue" else "not decided yet"
+    return f"{desk.object} r{desk.round}: {state}, {desk.bad} of {desk.seen} inspected images bad"

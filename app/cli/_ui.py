@@ -27,6 +27,10 @@ DryRunOpt = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
 ]
 WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
+ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
+NewOpt = Annotated[
+    bool, typer.Option("--new-inspector", help="Another person, though the name looks known.")
+]
 ObjectArg = Annotated[str, typer.Argument(metavar="OBJECT", help="The object category.")]
 ObjectsArg = Annotated[
     list[str] | None, typer.Argument(metavar="OBJECT", help="Object categories; else all.")

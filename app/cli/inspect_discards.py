@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from app.cli._ui import JsonOpt, Ui, WorkArg, reported
-from app.cli.inspect_sample import NewOpt, pass_on
+from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
+from app.cli.inspect_sample import pass_on
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:

@@ -27,6 +27,9 @@ def export(
     human_only: Annotated[
         bool, typer.Option("--human-only", help="Leave out images that a model helped with.")
     ] = False,
+    exclude_failed: Annotated[
+        bool, typer.Option("--exclude-failed", help="Leave out images that failed inspection.")
+    ] = False,
     by_round: Annotated[
         bool, typer.Option("--by-round", help="Each round as a data set: OUT/r1, OUT/r2, …")
     ] = False,
@@ -46,7 +49,7 @@ def export(
         from annotate.inspect.export import export as write
         from annotate.work import Work
 
-        wanted = Wanted(include_open=include_open, human_only=human_only)
+        wanted = Wanted(include_open, human_only, exclude_failed)
         with Work.open(folder) as work:
             told = write(
                 work,
@@ -68,12 +71,18 @@ def _exported(out: Path, n: dict[str, Any]) -> str:
     left_out = {
         f"{len(n['waiting'])} object categories that are not accepted": len(n["waiting"]),
         f"{n['left_out_model_helped']} images that a model helped with": n["left_out_model_helped"],
+        f"{n['left_out_failed']} images that failed inspection": n["left_out_failed"],
         f"{n['left_out_not_drawn']} images not drawn yet": n["left_out_not_drawn"],
         f"{n['left_out_unknown_part']} masks of parts that the vocabulary no longer has": n[
             "left_out_unknown_part"
         ],
     }
     lines = [line, *(f"  left out: {words}" for words, count in left_out.items() if count)]
+    if n["failed_but_in_it"]:
+        lines.append(
+            f"  {n['failed_but_in_it']} images failed inspection and are in it, their category "
+            "being accepted: --exclude-failed leaves them out"
+        )
     if n["missing_pictures"]:
         lines.append(f"  {n['missing_pictures']} pictures were not found")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""`partlab inspect sample | decide | status | history | rebuild`: rounds of categories."""
+"""`partlab inspect sample | status | history | rebuild`: rounds of categories."""
 
 from pathlib import Path
 from shlex import quote
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, ObjectArg, ObjectsArg, Ui, WorkArg, reported
+from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
@@ -14,16 +14,10 @@ if TYPE_CHECKING:
     from annotate.inspect.plan import Plan
     from annotate.inspect.service import Inspection
 
-ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
-NewOpt = Annotated[
-    bool, typer.Option("--new-inspector", help="Another person, though the name looks known.")
-]
-
 
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(sample)
-    group.command()(decide)
     group.command()(status)
     group.command()(history)
     group.command()(rebuild)
@@ -55,12 +49,13 @@ def sample(
         from annotate.inspect.people import named
         from annotate.inspect.service import Inspection
         from annotate.work import Work
+        from app.cli._inspect_rounds import desk_json
 
         with Work.open(folder) as work:
             inspection, by = Inspection(work), named(work, by, new=new)
             desks = _sampled(inspection, objects or [], by, plan, audit, ui)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
-        told = [{**_desk_json(d), "project": projects.get(d.object)} for d in desks]
+        told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
         lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
         ui.emit(told, "\n".join(lines) or "no object category waits for inspection")
 
@@ -131,16 +126,11 @@ def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
         return {name: asdict(open_inspection(inspection, studio, name)) for name in open_}
 
 
-def _desk_json(desk: "Desk") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    table = desk.sheet.with_name("verdicts.csv")
-    return {**asdict(desk), "due": [card.image_id for card in desk.due], "table": table}
-
-
 def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> str:
+    from app.cli._inspect_rounds import decision_line
+
     if desk.state != "sampled":
-        return _decision(desk)
+        return decision_line(desk)
     lines = [f"{desk.object} r{desk.round}, plan {desk.plan}:"]
     lines += [f"  {rule}" for rule in desk.rules]
     lines += [f"  look at {desk.sheet.parent} (sheet.png shows all {len(desk.cards)})"]
@@ -152,160 +142,6 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     table = desk.sheet.with_name("verdicts.csv")
     lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
     return "\n".join(lines)
-
-
-def decide(
-    folder: WorkArg,
-    object: ObjectArg,
-    image: Annotated[
-        str | None, typer.Option(help="Image id, file name, or the end of one.")
-    ] = None,
-    passes: Annotated[bool, typer.Option("--pass", help="That image passes.")] = False,
-    fails: Annotated[bool, typer.Option("--fail", help="It fails, for a --reason.")] = False,
-    reason: Annotated[
-        str | None, typer.Option(help="Why it fails; a wrong one lists those of the work.")
-    ] = None,
-    note: Annotated[str | None, typer.Option(help="A remark, kept with the verdict.")] = None,
-    pass_rest: Annotated[
-        bool, typer.Option("--pass-rest", help="Then all other images that are due pass.")
-    ] = False,
-    verdicts: Annotated[
-        Path | None, typer.Option(help="The filled-in verdicts.csv of `sample`.")
-    ] = None,
-    from_studio: Annotated[
-        bool, typer.Option("--from-studio", help="Read the inspection project of this round.")
-    ] = False,
-    by: Annotated[
-        str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
-    ] = None,
-    new: NewOpt = False,
-    json: JsonOpt = False,
-) -> None:
-    """Say which drawn images pass; the category is accepted or rejected as the plan says.
-
-    Example: partlab inspect decide ram-work ram --by ina@example.org --image 12 --fail
-    --reason outline --pass-rest
-    """
-    with reported(json) as ui:
-        from annotate.inspect.people import named
-        from annotate.inspect.service import Inspection
-        from annotate.work import Work
-
-        with Work.open(folder) as work:
-            inspection = Inspection(work)
-            work.batch(object)
-            _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
-            passed = _verdict(passes, fails)
-            _about_one(image, passes or fails, reason, note)
-            if from_studio:
-                _no_name(by)
-                told = _read_back(inspection, object)
-                return _tell_desk(inspection.cards(object), folder, ui, told)
-            if by is None:
-                raise ConfigError("nobody is named", hint="say who you are with --by")
-            by = named(work, by, new=new)
-            if verdicts is not None:
-                told = _by_table(inspection, object, verdicts, by)
-            else:
-                told = _by_hand(inspection, object, image, passed, (reason, note), pass_rest, by)
-            return _tell_desk(inspection.cards(object, told.pop("round")), folder, ui, told)
-
-
-def _one_way(*ways: bool) -> None:
-    if sum(ways) > 1:
-        raise ConfigError(
-            "verdicts by hand, --verdicts and --from-studio exclude each other", hint="choose one"
-        )
-
-
-def _verdict(passes: bool, fails: bool) -> bool | None:
-    if passes and fails:
-        raise ConfigError("--pass and --fail exclude each other", hint="choose one")
-    return passes if passes or fails else None
-
-
-def _about_one(image: str | None, *words: str | bool | None) -> None:
-    if image is None and any(words):
-        raise ConfigError(
-            "--pass, --fail, --reason and --note are about one image, and none is named",
-            hint="name it with --image; --pass-rest passes all that are due",
-        )
-
-
-def _no_name(by: str | None) -> None:
-    if by is not None:
-        raise ConfigError("in Label Studio a login says who gave a verdict", hint="leave out --by")
-
-
-def _by_table(inspection: "Inspection", object: str, table: Path, by: str) -> dict[str, Any]:
-    from annotate.inspect.verdicts import decide_all, read_table
-
-    rulings = read_table(table)
-    desk, given = decide_all(inspection, object, rulings, by)
-    left = sum(not ruling.stands(desk.card(ruling.image)) for ruling in rulings)
-    waiting = left if desk.state == "sampled" else 0
-    told = {"given": given, "known": len(rulings) - given - left, "not_needed": left - waiting}
-    return {**told, "waiting": waiting, "round": desk.round}
-
-
-def _by_hand(
-    inspection: "Inspection",
-    object: str,
-    image: str | None,
-    passed: bool | None,
-    words: tuple[str | None, str | None],
-    rest: bool,
-    by: str,
-) -> dict[str, Any]:
-    if (image is None) != (passed is None) or (image is None and not rest):
-        raise ConfigError(
-            "no verdict is given",
-            hint="--image with --pass or --fail, --pass-rest, --verdicts, or --from-studio",
-        )
-    given, desk = 0, inspection.being_inspected(object)
-    if image is not None and passed is not None:
-        reason, note = words
-        desk = inspection.decide(object, image, passed, by, reason=reason, note=note)
-        given += 1
-    for card in desk.due if rest else []:
-        desk = inspection.decide(object, card.image_id, True, by)
-        given += 1
-    return {"given": given, "not_needed": 0, "round": desk.round}
-
-
-def _read_back(inspection: "Inspection", object: str) -> dict[str, Any]:
-    from annotate.inspect.readback import read_inspection
-    from annotate.studio.client import Studio
-
-    with Studio.from_env() as studio:
-        told = read_inspection(inspection, studio, object)
-    found = {"given": told.taken, "known": told.known, "waiting": told.waiting}
-    return {**found, "refused": told.refused}
-
-
-def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None:
-    lines = [f"{told['given']} verdict{'s' * (told['given'] != 1)} taken"]
-    if told.get("not_needed"):
-        lines[0] += f", {told['not_needed']} not needed by the plan"
-    if told.get("waiting") and desk.due:
-        verb = "waits" if told["waiting"] == 1 else "wait"
-        lines[0] += f", {told['waiting']} {verb} until image {desk.due[0].image_id} has one"
-    lines += told.get("refused", [])
-    lines.append(_decision(desk))
-    if desk.due:
-        lines += [f"  due: image {card.image_id}  {card.overlay}" for card in desk.due]
-    elif desk.state == "rejected":
-        command = f"partlab studio create {quote(str(folder))}"
-        lines.append(f"next: {command}  (the whole category, a new round)")
-    elif desk.state == "accepted":
-        command = f"partlab inspect export {quote(str(folder))} --out DATA"
-        lines.append(f"next: {command}  (all that is accepted)")
-    ui.emit({**_desk_json(desk), **told}, "\n".join(lines))
-
-
-def _decision(desk: "Desk") -> str:
-    state = desk.state if desk.decision != "continue" else "not decided yet"
-    return f"{desk.object} r{desk.round}: {state}, {desk.bad} of {desk.seen} inspected images bad"
 
 
 def status(folder: WorkArg, objects: ObjectsArg = None, json: JsonOpt = False) -> None:

@@ -13,6 +13,7 @@ from app.cli import (
     evaluate_people,
     evaluate_report,
     inspect,
+    inspect_decide,
     inspect_discards,
     inspect_export,
     inspect_honeypots,
@@ -58,6 +59,7 @@ vocabulary_lint.register(vocabulary.group)
 vocabulary_edit.register(vocabulary.group)
 vocabulary_migrate.register(vocabulary.group)
 inspect_sample.register(inspect.group)
+inspect_decide.register(inspect.group)
 inspect_discards.register(inspect.group)
 inspect_export.register(inspect.group)
 inspect_plan.register(inspect.group)

@@ -167,7 +167,7 @@ def test_known_pictures_among_others_and_more_for_discarded_ones(
         drawn = {card.image_id for card in Inspection(work).cards("ram").cards}
         assert drawn == {image.id for image in work.images("ram")} - {refused}
     for image_id in drawn:
-        words = ["--image", image_id, "--pass", "--by", INA]
+        words = ["--image", image_id, "--pass", "--by", INA, "--yes"]
         partlab("inspect", "decide", folder, "ram", *words)
     partlab("inspect", "export", folder, "--out", tmp_path / "out")
     exported = read_dataset(tmp_path / "out")

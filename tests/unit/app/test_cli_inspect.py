@@ -32,6 +32,7 @@ def run(folder: Path) -> Run:
     """`run("status", code=0)`: the command's parsed JSON, or its words with json=False."""
 
     def call(command: str, *words: object, code: int = 0, json_: bool = True) -> Any:
+        words += ("--yes",) if command == "decide" and not code else ()
         args = ["inspect", command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
         told = CliRunner().invoke(app, args)
         assert told.exit_code == code, told.output
@@ -96,6 +97,45 @@ def test_a_round_by_hand(run: Run) -> None:
     (row,) = run("status")
     assert (row["object"], row["state"], row["seen"]) == ("ram", "accepted", 10)
     assert "accepted" in run("status", "ram", json_=False)
+
+
+def test_a_decision_is_asked_for_and_can_be_taken_back(
+    run: Run, folder: Path, tmp_path: Path
+) -> None:
+    """A slip of the pen accepts or rejects nothing by itself."""
+    run("sample", "ram", *INA)
+    words = ["inspect", "decide", str(folder), "ram", "--pass-rest", *INA]
+    refused = CliRunner().invoke(app, words)
+    assert refused.exit_code == 2
+    assert "ram r1: 0 of 10 inspected images bad; this accepts the category" in refused.stderr
+    ahead = CliRunner().invoke(app, [*words, "--dry-run"])
+    assert "nothing is recorded; ram r1: 0 of 10" in ahead.stdout
+    assert run("status", "ram")[0]["seen"] == 0
+    run("decide", "ram", "--pass-rest", *INA)
+    run("export", "--out", tmp_path / "out")
+    lea = ("--by", "lea@x.org", "--reason", "a slip")
+    told = run("reopen", "ram", *lea, json_=False)
+    assert "ram r1: open again, 10 images to look at" in told
+    assert f"stale from now on, and marked so: {tmp_path / 'out'}" in told
+    checked = CliRunner().invoke(app, ["data", "check", str(tmp_path / "out")])
+    assert "ram was opened again after this export: a slip" in checked.stdout
+    assert "needs it accepted or rejected" in run("reopen", "ram", *lea, code=1)
+
+
+def test_somebody_at_the_terminal_is_asked(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from app.cli import inspect_decide
+
+    monkeypatch.setattr(inspect_decide, "_at_terminal", lambda: True)
+    run("sample", "ram", *INA)
+    words = ["inspect", "decide", str(folder), "ram", "--pass-rest", *INA]
+    no = CliRunner().invoke(app, words, input="n\n")
+    assert (no.exit_code, "nothing was recorded" in no.stderr) == (2, True)
+    assert run("status", "ram")[0]["seen"] == 0
+    yes = CliRunner().invoke(app, words, input="y\n")
+    assert yes.exit_code == 0, yes.output
+    assert "ram r1: accepted" in yes.stdout
 
 
 def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> None:
@@ -163,7 +203,15 @@ def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> No
     assert "plan paper:\n  look at 10 random images at once\n" in told
     command = next(line for line in told.splitlines() if "partlab inspect decide" in line)
     assert shlex.split(command.split("then: ")[1])[3] == str(tmp_path / "my work")
-    decide = ["inspect", "decide", str(tmp_path / "my work"), "ram", "--pass-rest", *words[-2:]]
+    decide = [
+        "inspect",
+        "decide",
+        str(tmp_path / "my work"),
+        "ram",
+        "--pass-rest",
+        *words[-2:],
+        "--yes",
+    ]
     assert "10 verdicts taken" in CliRunner().invoke(app, decide).stdout
     assert "[b]Ina[/b]" in CliRunner().invoke(app, ["inspect", "status", words[2]]).stdout
     assert "no object category waits" in CliRunner().invoke(app, words).stdout

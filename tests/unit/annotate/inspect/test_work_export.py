@@ -53,6 +53,11 @@ def decide(work: Work, object: str = "ram", passed: bool = True) -> None:
         inspection.decide(object, card.image_id, passed, INA, reason=reason)
 
 
+def looked_at(state: str) -> set[str]:
+    """What is said of the images of a round in which all that were drawn passed."""
+    return {f"{state}, passed by {INA}", f"{state}, not looked at"}
+
+
 def accepted(work: Work, object: str = "ram", **changes: Any) -> None:
     """One round, drawn and accepted."""
     hand_out(work, object)
@@ -73,7 +78,7 @@ def test_the_newest_accepted_round_is_exported(work: Work, tmp_path: Path) -> No
     told = export(work, tmp_path / "out")
     assert (told["images"], told["masks"], told["categories"], told["objects"]) == (12, 36, 3, 1)
     found = read_dataset(tmp_path / "out")
-    assert {a.review for a in found.annotations} == {f"accepted r2 by {INA}"}
+    assert {a.review for a in found.annotations} == looked_at("accepted r2")
     assert {a.provenance for a in found.annotations} == {"human:ann@x.org"}
     assert found.inclusions == {"ram": {"horn": "head"}}
     for a in found.annotations:
@@ -92,6 +97,30 @@ def test_nothing_accepted_is_said(work: Work, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+def test_an_image_that_failed_says_so_and_can_be_left_out(work: Work, tmp_path: Path) -> None:
+    """One bad image of ten does not reject a category (Q-02), and is bad all the same."""
+    hand_out(work)
+    submit_drawn(work)
+    inspection = Inspection(work)
+    bad, *others = [card.image_id for card in inspection.sample("ram", INA).cards]
+    inspection.decide("ram", bad, False, INA, reason="outline", note="too low")
+    for image_id in others:
+        inspection.decide("ram", image_id, True, INA)
+    told = export(work, tmp_path / "all")
+    assert (told["images"], told["failed_but_in_it"], told["left_out_failed"]) == (12, 1, 0)
+    found = read_dataset(tmp_path / "all")
+    said = {image.id: image.raw["partlab"].get("verdict") for image in found.images}
+    why = {"passed": False, "inspector": INA, "reason": "outline", "note": "too low"}
+    assert said[bad] == why
+    assert sum(verdict is None for verdict in said.values()) == 2  # never looked at
+    reviews = {a.review for a in found.annotations if a.image_id == bad}
+    assert reviews == {f"accepted r1, failed by {INA}: outline"}
+    told = export(work, tmp_path / "good", Wanted(exclude_failed=True))
+    assert (told["images"], told["failed_but_in_it"], told["left_out_failed"]) == (11, 0, 1)
+    assert bad not in {image.id for image in read_dataset(tmp_path / "good").images}
+    assert told["left_out_not_drawn"] == 0  # counted once, for what it is
+
+
 def test_open_categories_only_when_asked(work: Work, tmp_path: Path) -> None:
     accepted(work)
     hand_out(work, HAMMER)
@@ -101,7 +130,8 @@ def test_open_categories_only_when_asked(work: Work, tmp_path: Path) -> None:
     told = export(work, tmp_path / "open", Wanted(include_open=True))
     assert (told["objects"], told["images"], told["left_out_not_drawn"]) == (2, 13, 2)
     found = read_dataset(tmp_path / "open")
-    assert {a.review for a in found.annotations} == {f"accepted r1 by {INA}", "annotating r1"}
+    reviews = {a.review for a in found.annotations}
+    assert reviews == {*looked_at("accepted r1"), "annotating r1, not looked at"}
 
 
 def test_numbers_of_categories_stay_when_the_vocabulary_changes(work: Work, tmp_path: Path) -> None:
@@ -276,8 +306,11 @@ def test_rounds_side_by_side(work: Work, tmp_path: Path) -> None:
     told = export(work, tmp_path / "out", by_round=True)
     assert {name: n["images"] for name, n in told["rounds"].items()} == {"r1": 12, "r2": 12}
     first, second = (read_dataset(tmp_path / "out" / name) for name in ("r1", "r2"))
-    assert {a.review for a in first.annotations} == {f"rejected r1 by {INA}"}
-    assert {a.review for a in second.annotations} == {"submitted r2"}
+    assert {a.review for a in first.annotations} == {
+        "rejected r1, not looked at",
+        f"rejected r1, failed by {INA}: outline",
+    }
+    assert {a.review for a in second.annotations} == {"submitted r2, not looked at"}
     assert check_folder(tmp_path / "out" / "r1").errors == 0
 
 
