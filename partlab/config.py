@@ -15,7 +15,7 @@ from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 class Config(BaseModel):
     """Base of every settings object; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 C = TypeVar("C", bound=Config)

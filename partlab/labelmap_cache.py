@@ -64,14 +64,25 @@ def open_cache(
     parts, lock = joined(ordered), FileLock(_lock_path(path))
     header = _header(path, ordered, parts, channels)
     with lock:
+        total = sum(len(source) for source in ordered)
         if not force and _current(path, header):
-            return Built(LabelMaps(path), made=False)
+            return _told(Built(LabelMaps(path), made=False), total)
         remove_leftovers([path])
         counts: Counter[str] = Counter()
         entries = _entries(ordered, parts, channels, counts)
-        total = sum(len(source) for source in ordered)
         write_label_maps(path, header, track(entries, "label maps", total))
-    return Built(LabelMaps(path), made=True, counts=dict(counts))
+    return _told(Built(LabelMaps(path), made=True, counts=dict(counts)), total)
+
+
+def _told(built: Built, total: int) -> Built:
+    """Say, at each opening, how many images of the sources have no label map."""
+    if lost := total - len(built.maps):
+        again = built.counts.get("in an earlier source", 0)
+        why = f", {again:,} of them are in an earlier source" if again else ""
+        if not built.made:
+            why = ": in an earlier source, or not readable"
+        logger.warning("%s: %d of %d images have no label map%s", built.maps.path, lost, total, why)
+    return built
 
 
 def _lock_path(path: Path) -> Path:

@@ -69,9 +69,17 @@ def preprocessing(config: DataConfig, plain: Recognizer) -> dict[str, Any]:
 
 def training(run: Path, described: dict[str, Any], checkpoint: str) -> dict[str, Any]:
     """Where the weights come from: data by hash, all settings, versions."""
-    known = ("data", "val", "pictures", "processes", "torch", "recipe", "config")
+    known = ("recipe", "variant", "data", "val", "pictures", "processes", "torch", "config")
     facts = {key: described[key] for key in known if key in described}
-    return {"run": run.resolve().name, "checkpoint": checkpoint, **facts}
+    done = epochs_done(run)
+    return {"run": run.resolve().name, "checkpoint": checkpoint, "epochs_done": done, **facts}
+
+
+def epochs_done(run: Path) -> int:
+    """How many epochs a run has come through, by its last validation or else its last line."""
+    logged = read_metrics(run)
+    validated = [each["epoch"] for each in logged if "val_clean" in each]
+    return max(validated or [each["epoch"] for each in logged], default=0)
 
 
 def figures(run: Path, config: TrainConfig) -> dict[str, Any]:

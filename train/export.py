@@ -51,6 +51,9 @@ def export_model(
     with _replacing(out, run, force=force) as scratch:
         card = _write(scratch, run, described, model, checkpoint, onnx=onnx)
     log.info("%s: %s", out, card["what"])
+    done, asked = card["training"]["epochs_done"], described["config"]["train"]["epochs"]
+    if done < asked:
+        log.warning("%s is not finished: %d of %d epochs are done", run, done, asked)
     return card
 
 

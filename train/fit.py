@@ -1,6 +1,7 @@
 """How a recognition model is trained: from pictures to a run folder, on the training kernel."""
 
 import logging
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -9,16 +10,17 @@ from typing import Any
 import torch
 
 from partlab.config import deciding
+from partlab.errors import DatasetError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
 from partlab.training.identity import refuse_another
 from partlab.training.loop import Loop
 from partlab.training.process import Group, Process
-from partlab.training.runs import read_config
+from partlab.training.runs import claim_run, read_config
 from train.attacks.compiled import compiled_ascent
 from train.attacks.free import replayed
-from train.attacks.methods import State, state_of
+from train.attacks.methods import State, methods, state_of
 from train.averages import Average
 from train.models.base import Recognizer
 from train.models.build import build_model
@@ -41,12 +43,18 @@ def fit(
     config: TrainConfig,
     *,
     device: str | None = None,
+    force: bool = False,
+    inputs: Sequence[Path] = (),
+    said: Mapping[str, Any] | None = None,
 ) -> None:
     """Train a model into `run`, or go on where a killed run stopped.
 
+    With `force` an older run there is replaced, once this one is known to be possible; `inputs`
+    are never cleared. `said` is noted in a new run's config.json, such as its recipe.
+
     Raises:
         OutputExistsError: `run` holds a run of other settings, other data or another number
-            of processes.
+            of processes, or something else.
         DatasetError: a picture cannot be read.
         ConfigError: the model cannot be made, or the settings do not fit the data.
         PartlabError: the loss stays infinite or NaN.
@@ -55,20 +63,50 @@ def fit(
     with ExitStack() as held, here.joined() as group:
         pictures = asked(pictures, config)
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
-        network = make_network(pictures, config)
-        plan_of(pictures, config, here, 0)  # what cannot be trained leaves no run behind
+        network, _, place = checked(pictures, config, device)
         if here.leads:
             _tell_warmup(config)
-        group.lead(partial(_begin, held, pictures, val, run, config))
-        place = pick_device(device or here.device())
+        claim = partial(claim_run, run, force=force, inputs=inputs)
+        group.lead(partial(_begin, held, pictures, val, run, config, said or {}, claim, force))
         _loop(network.to(place), pictures, val, run, config, group, place).train()
 
 
 def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
-    """The pictures with the labels that `part.labels` and `part.human_share` want (P-08, A13)."""
+    """The pictures with the labels that `part.labels` and `part.human_share` want (P-08, A13).
+
+    Raises:
+        DatasetError: the model is to learn parts, and no picture shows one.
+    """
     if config.part.labels == "human":
         pictures = pictures.without_pseudo()
-    return pictures.with_human_share(config.part.human_share)
+    pictures = pictures.with_human_share(config.part.human_share)
+    if config.model.kind != "vanilla" and not pictures.with_parts:
+        raise DatasetError(
+            f"no picture has a part mask to learn from: {pictures.summary}",
+            hint="name data with masks (--data, --pseudo), or train without parts: --model vanilla",
+        )
+    return pictures
+
+
+def checked(
+    pictures: Pictures, config: TrainConfig, device: str | None
+) -> tuple[Recognizer, int, torch.device]:
+    """The new network, the steps of an epoch and the device; what cannot be trained is told.
+
+    Nothing is written: a training that is refused leaves no run behind, and none is replaced.
+
+    Raises:
+        ConfigError: the model cannot be made, or the settings do not fit the data or machine.
+        UnknownNameError: no such training method, or a mirrored part that there is not.
+    """
+    here = Process.current()
+    methods.get(config.attack.method)
+    rate(0, 1, config.train, epoch_steps=1, batch_total=1)
+    pictures.parts.mirrored(config.data.mirror)
+    place = pick_device(device or here.device())
+    if config.train.compile:
+        compiled_ascent(place.type)
+    return make_network(pictures, config), len(plan_of(pictures, config, here, 0)), place
 
 
 def _tell_warmup(config: TrainConfig) -> None:
@@ -104,9 +142,18 @@ def make_network(pictures: Pictures, config: TrainConfig) -> Recognizer:
 
 
 def _begin(
-    held: ExitStack, pictures: Pictures, val: Pictures | None, run: Path, config: TrainConfig
+    held: ExitStack,
+    pictures: Pictures,
+    val: Pictures | None,
+    run: Path,
+    config: TrainConfig,
+    said: Mapping[str, Any],
+    claim: Callable[[], None],
+    force: bool,
 ) -> None:
     """Lock the run and make it, or see that it is the same."""
+    if force or read_config(run) is None:
+        claim()
     held.enter_context(exclusive(run))
     identity = {
         "config": deciding(config),
@@ -122,6 +169,7 @@ def _begin(
         refuse_another(run, {**old, "config": settings}, identity)
         return
     description = {
+        **said,
         **identity,
         "config": config.model_dump(mode="json"),
         "inclusions": pictures.parts.inclusions,

@@ -175,10 +175,6 @@ class Objective:
         self.seen = Facts(sums)
         return losses
 
-    def facts(self) -> dict[str, float]:
-        """`seen` as numbers."""
-        return self.seen.numbers()
-
     @cached_property
     def asked(self) -> Tensor:
         """The label maps of what the part outputs are asked."""

@@ -84,10 +84,30 @@ class Pictures:
         """How many, of what, in words."""
         counts = np.bincount(self.source, minlength=len(SOURCES))
         told = [f"{n:,} {name}" for n, name in zip(counts.tolist(), SOURCES, strict=True) if n]
+        if mute := int((self.source != PLAIN).sum()) - self.with_parts:
+            told.append(f"{mute:,} of them without any part")
         return (
             f"{len(self):,} pictures ({', '.join(told)}) of {len(self.classes):,} classes, "
             f"{self.parts.summary}"
         )
+
+    @cached_property
+    def with_parts(self) -> int:
+        """How many pictures have a label map that shows a part."""
+        blank = np.ones(len(self), bool)
+        for place, provider in enumerate(self._providers):
+            if isinstance(provider, LabelMaps):
+                mine = self._place == place
+                blank[mine] = provider.blank[self._row[mine]]
+        return int((~blank & (self.source != PLAIN)).sum())
+
+    @property
+    def roots(self) -> tuple[Path, ...]:
+        """The folders that the pictures lie in."""
+        found: list[Path] = []
+        for each in self._providers:
+            found += each.roots if isinstance(each, LabelMaps) else [each.root]
+        return tuple(dict.fromkeys(found))
 
     @property
     def ignore(self) -> int:

@@ -168,7 +168,11 @@ def tell_missing(rows: Rows, names: Sequence[str]) -> None:
 
 
 def tell_strangers(maps: Sequence[LabelMaps], places: Sequence[PlainPictures]) -> None:
-    """Warn where folders and parts seem to call the same classes by other names."""
+    """Warn where a place seems to be of other data, or calls the same classes by other names.
+
+    The first label maps are people's, where there are any: what others add to their classes and
+    parts is said.
+    """
     objects = {name for each in maps for name in each.objects}
     for place in places if objects else ():
         if objects.isdisjoint(place.classes):
@@ -178,3 +182,19 @@ def tell_strangers(maps: Sequence[LabelMaps], places: Sequence[PlainPictures]) -
                 few(place.classes),
                 few(sorted(objects)),
             )
+        elif more := sorted(set(place.classes) - objects):
+            what = "%s has %d classes without parts, so that nothing is known of theirs: %s"
+            logger.warning(what, place.root, len(more), few(more))
+    for each in maps[1:]:
+        _tell_added(each, maps[0])
+
+
+def _tell_added(maps: LabelMaps, first: LabelMaps) -> None:
+    """Other classes or parts than those of the first: another data set's, perhaps."""
+    for what, theirs, ours in (
+        ("classes", maps.objects, first.objects),
+        ("parts", maps.names, first.names),
+    ):
+        if more := sorted(set(theirs) - set(ours)):
+            said = "%s adds %d %s to the %d of %s: %s"
+            logger.warning(said, maps.path, len(more), what, len(ours), first.path, few(more))

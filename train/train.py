@@ -10,7 +10,7 @@ from partlab.config import load_config
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import may_be_same
 from partlab.training.process import Process
-from partlab.training.runs import claim_run, read_metrics
+from partlab.training.runs import read_metrics
 from train.pictures import Pictures, open_pictures
 from train.recipes import Variant, flat
 from train.recipes import recipe as recipe_settings
@@ -53,7 +53,7 @@ def train_model(
     Raises:
         NotFoundError: no data, or no such split.
         ConfigError: an unknown setting or recipe, a recipe and a config.
-        OutputExistsError: `run` holds something else, or the data.
+        OutputExistsError: `run` holds something else, or what is read here.
         BusyError: another process is training into `run`.
     """
     from train.fit import fit
@@ -65,9 +65,10 @@ def train_model(
     pictures, tested = open_data(
         places, run.parent / "label-maps", plain, split, val=val, val_split=val_split
     )
-    if Process.current().leads and (force or not (run / "config.json").exists()):
-        claim_run(run, force=force, inputs=[*places, *map(Path, plain)])
-    fit(pictures, tested, run, settings, device=device)
+    inputs = [*places, *map(Path, plain), *(Path(each) for each in (val, config_file) if each)]
+    inputs += [*pictures.roots, *(tested.roots if tested else ())]
+    from_ = {"recipe": recipe, "variant": variant} if recipe else {}
+    fit(pictures, tested, run, settings, device=device, force=force, inputs=inputs, said=from_)
     if not Process.current().leads:
         return None
     return {
@@ -83,7 +84,7 @@ def train_model(
 
 def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> dict[str, Any]:
     """What `train_model` would do with the same arguments; opens the data, trains nothing."""
-    from train.fit import asked, make_network, plan_of
+    from train.fit import asked, checked
 
     base = given.get("recipe") or given.get("config")
     settings = training_settings(
@@ -96,8 +97,7 @@ def plan_training(data: Place | Sequence[Place], run: Place, **given: Any) -> di
     where = {key: given[key] for key in ("plain", "split", "val", "val_split") if key in given}
     pictures, tested = open_data(_listed(data), Path(run).parent / "label-maps", **where)
     pictures = asked(pictures, settings)
-    network = make_network(pictures, settings)
-    steps = len(plan_of(pictures, settings, Process.current(), 0))
+    network, steps, _ = checked(pictures, settings, given.get("device"))
     return {
         "model": f"{settings.model.kind}_{settings.model.backbone}",
         "parameters": _size(network),

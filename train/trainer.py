@@ -15,7 +15,7 @@ from train.attacks.methods import State
 from train.attacks.pgd import Ascent, ascent
 from train.attacks.situation import Situation
 from train.colours import jitter
-from train.losses import Objective
+from train.losses import Facts, Objective
 from train.models.base import Recognizer
 from train.samples import Batch
 from train.settings import TrainConfig
@@ -33,11 +33,11 @@ class Trainer:
     n_parts: int  # of the label maps, which call K + 1 ignored
     state: State | None = None  # what the method keeps between steps
     ascent: Ascent = ascent
-    last: Objective | None = field(default=None, init=False)
+    seen: Facts = field(default_factory=lambda: Facts({}), init=False)  # since asked last
 
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
         """The losses by name, whose sum is differentiated (L-01)."""
-        self.last = objective = self.objective(batch)
+        objective = self.objective(batch)
         situation = Situation(
             network=self.network,
             model=self.model,
@@ -50,7 +50,9 @@ class Trainer:
             state=self.state,
             ascent=self.ascent,
         )
-        return methods.losses(situation)
+        losses = methods.losses(situation)
+        self.seen = self.seen + objective.seen
+        return losses
 
     def images(self, pixels: Tensor) -> Tensor:
         """(B, 3, H, W) uint8 to floats in 0…1 on the device."""
@@ -74,5 +76,6 @@ class Trainer:
         )
 
     def facts(self) -> dict[str, float]:
-        """Of the last step: accuracy, and part loss by label source (X-03)."""
-        return self.last.facts() if self.last else {}
+        """Of the steps since the last call: accuracy, and part loss by label source (X-03)."""
+        seen, self.seen = self.seen, Facts({})
+        return seen.numbers()

@@ -11,7 +11,7 @@ attack the bare network with `torch.autograd.grad`, in any mode of its norms.
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -76,7 +76,8 @@ class Loop:
         own: the same, of each process its own.
         weights: the module whose weights are the checkpoints; `network` unless it is another,
             such as an average.
-        facts: what else to log with the losses, asked when they are: `{"part_human": 1.3}`.
+        facts: what else to log with the losses, of the steps since it was asked last:
+            `{"part_human": 1.3}`.
         pictures: how many a step takes in all processes; then their number a second is told.
     """
 
@@ -140,6 +141,8 @@ class Loop:
         self.group.lead(self._refuse_other_steps)
         state = load_state(self.run, self.device)
         if state is None:
+            if self.leads:
+                trim_metrics(self.run, 0)
             return
         try:
             self.network.load_state_dict(state["model"])
@@ -178,14 +181,19 @@ class Loop:
         rate = self.rate(self.done, self.total)
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group.get("factor", 1.0)
+        before = [buffer.clone() for buffer in self._statistics()]
         with autocast(self.device, self.config.amp):
             losses = self.step(batch, self.done)
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(torch.stack(list(losses.values())).sum())
-        self._apply()
+        self._apply(before)
         return losses
 
-    def _apply(self) -> None:
+    def _statistics(self) -> list[Tensor]:
+        """BatchNorm's, which a forward pass of infinite values would spoil for good."""
+        return [each for each in self.network.buffers() if each.is_floating_point()]
+
+    def _apply(self, before: Sequence[Tensor]) -> None:
         norm = clip_grad_norm_(self.network.parameters(), self.config.clip_norm or math.inf)
         if torch.isfinite(norm):
             self.bad_steps = 0
@@ -194,6 +202,9 @@ class Loop:
                 self.after(self.done)
             return
         self.bad_steps += 1
+        with torch.no_grad():
+            for buffer, old in zip(self._statistics(), before, strict=True):
+                buffer.copy_(old)
         if self.leads:
             log.warning("step %d: the gradient is not finite; this step is left out", self.done)
         if self.bad_steps >= 5:
@@ -262,6 +273,8 @@ class Loop:
         """All come here: between epochs BatchNorm may have counted otherwise in each process."""
         buffers = {name: buffer.cpu() for name, buffer in self.network.named_buffers()}
         own = {name: each.state_dict() for name, each in self.own.items()}
+        if self.facts:
+            self.facts()  # counted anew from here, as by whoever goes on from this state
         every = self.group.gather((buffers, own))
         if not self.leads:
             return

@@ -15,8 +15,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from partlab.errors import SchemaError
+from partlab.errors import OutputExistsError, SchemaError
 from partlab.files import (
+    cannot_write,
     claim_folder,
     exclusive,
     is_scratch,
@@ -46,16 +47,20 @@ def claim_run(
 ) -> None:
     """Make the folder of a new run, or of one that was killed before it wrote its config.json.
 
-    `early` are files that a run writes before that. `force` clears the folder, unless another
-    process is writing to it.
+    `early` are files that a run writes before that. `force` clears the folder of a run, unless
+    another process is writing to it; what is no run, such as pictures, it spares.
 
     Raises:
         OutputExistsError: it holds something else, or one of the `inputs`.
         BusyError: another process is writing to it.
     """
     names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    foreign = {name for name in names if not is_scratch(name)}
-    if force or not foreign <= {".lock", *early}:
+    foreign = {name for name in names if not is_scratch(name)} - {".lock", *early}
+    if force and (foreign or run.is_file()) and read_config(run) is None:
+        raise OutputExistsError(
+            f"{run} is no run, and --force replaces nothing else", hint="choose another --out"
+        )
+    if force or foreign:
         with exclusive(run) if (run / ".lock").is_file() else nullcontext():
             claim_folder(run, force=force, inputs=inputs)
 
@@ -67,16 +72,24 @@ def write_config(run: Path, description: dict[str, Any]) -> None:
 
 
 def append_metrics(run: Path, record: dict[str, Any]) -> None:
-    """Add one line to metrics.jsonl, flushed to disk, and tell whoever listens."""
-    with open(run / "metrics.jsonl", "a", encoding="utf-8") as handle:
-        handle.write(json.dumps(record) + "\n")
-        handle.flush()
-        os.fsync(handle.fileno())
+    """Add one line to metrics.jsonl, flushed to disk, and tell whoever listens.
+
+    Raises:
+        PartlabError: it cannot be written.
+    """
+    file = run / "metrics.jsonl"
+    try:
+        with open(file, "a", encoding="utf-8") as handle:
+            handle.write(json.dumps(record) + "\n")
+            handle.flush()
+            os.fsync(handle.fileno())
+    except OSError as error:
+        raise cannot_write(file, error) from error
     event("metrics", run=str(run), **record)
 
 
 def read_metrics(run: Path) -> list[dict[str, Any]]:
-    """All whole lines of metrics.jsonl; a last line cut short by a crash is left out."""
+    """All whole lines of metrics.jsonl; what is no line of ours, or cut short, is left out."""
     return scan_metrics(run)[0]
 
 
@@ -96,13 +109,16 @@ def _record(line: str) -> dict[str, Any] | None:
         record = json.loads(line)
     except json.JSONDecodeError:
         return None
-    return record if isinstance(record, dict) else None
+    ours = isinstance(record, dict) and all(type(record.get(k)) is int for k in ("step", "epoch"))
+    return record if ours else None
 
 
 def trim_metrics(run: Path, step: int) -> None:
     """Drop what was logged after `step`: those steps are about to be done again."""
-    kept = [record for record in read_metrics(run) if record["step"] <= step]
-    write_lines(run / "metrics.jsonl", (json.dumps(record) for record in kept))
+    logged = read_metrics(run)
+    kept = [record for record in logged if record["step"] <= step]
+    if len(kept) < len(logged):
+        write_lines(run / "metrics.jsonl", (json.dumps(record) for record in kept))
 
 
 def mean_loss(run: Path, epoch: int) -> float:

@@ -133,7 +133,7 @@ def test_objective_is_class_and_weighted_part_loss(targets: Any) -> None:
     torch.testing.assert_close(losses["part"], 3 * part.total)
     sum(losses.values(), torch.zeros(())).backward()
     assert all(z.grad is not None for z in (given.logits, *given.parts))
-    facts = asked.facts()
+    facts = asked.seen.numbers()
     assert facts["part_human"] == pytest.approx(float(part.per_image[[0, 3]].mean()))
     assert facts["part_pseudo"] == pytest.approx(float(part.per_image[1]))
     cells = part_accuracy(given.parts, mapped)
@@ -151,7 +151,7 @@ def test_models_without_part_outputs() -> None:
     given = outputs(4, 0, parts=False)
     assert list(one(given)) == ["class"]
     assert torch.equal(one(given)["class"], other(given)["class"])
-    assert set(one.facts()) == {"class_accuracy"}
+    assert set(one.seen.numbers()) == {"class_accuracy"}
 
 
 def test_sources_that_are_not_there_are_left_out() -> None:
@@ -165,8 +165,8 @@ def test_sources_that_are_not_there_are_left_out() -> None:
         given.parts, labels, torch.tensor([1.0, 0]), gamma=2.0, smoothing=0.1, shrink="centre"
     )
     torch.testing.assert_close(losses["part"], alone.total)
-    assert asked.facts()["part_human"] == pytest.approx(float(alone.per_image[0]))
-    assert "part_pseudo" not in asked.facts()
+    assert asked.seen.numbers()["part_human"] == pytest.approx(float(alone.per_image[0]))
+    assert "part_pseudo" not in asked.seen.numbers()
 
 
 def test_facts_hold_no_graph() -> None:

@@ -123,6 +123,30 @@ def test_a_state_of_another_network_is_one_sentence(tmp_path, monkeypatch) -> No
         train(tmp_path)
 
 
+def test_a_step_that_is_left_out_leaves_no_trace(tmp_path, caplog) -> None:
+    """One infinite batch would make BatchNorm's running statistics NaN for good."""
+    made = loop(tmp_path, ALONE)
+    inner = made.step
+
+    def step(batch: Any, number: int) -> Any:
+        x, y = batch
+        return inner((x * float("inf"), y) if number == 5 else batch, number)
+
+    made.step = step
+    made.train()
+    assert "step 5: the gradient is not finite; this step is left out" in caplog.text
+    assert caplog.text.count("left out") == 1
+    assert all(torch.isfinite(each).all() for each in made.network.state_dict().values())
+    scores = [m["accuracy"] for m in read_metrics(tmp_path) if "accuracy" in m]
+    assert scores[-1] > 0.6
+
+
+def test_a_full_disk_while_logging_names_the_file(tmp_path) -> None:
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/full")
+    with pytest.raises(PartlabError, match=r"cannot write .*metrics\.jsonl: No space left"):
+        append_metrics(tmp_path, {"step": 1, "epoch": 1})
+
+
 def test_an_error_of_a_batch_is_raised_as_it_is(tmp_path) -> None:
     made = loop(tmp_path, ALONE)
     error = PartlabError("cat.png is damaged", hint="mend it")
