@@ -1,10 +1,11 @@
 """All that a report says, as one JSON object: the page and the terminal are made of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+from train.evaluate_report.beside import beside
 from train.evaluate_report.compare import (
     columns,
     gains_over_seeds,
@@ -29,14 +30,14 @@ from train.evaluate_report.reading import Condition, Measured
 Facts = dict[str, Any]
 
 
-def report(found: Sequence[Measured], references: Sequence[Mapping[str, Any]] = ()) -> Facts:
+def report(found: Sequence[Measured], references: Sequence[str] | None = None) -> Facts:
     """Figures with intervals, rankings, paired differences, honesty and cost; shares of 1.
 
-    `references` are published rows, given back as they are and never ranked: `name`, `source`,
-    `figures` (column -> percent), `list`, `training_data`, `size`.
+    `references` names published tables to be shown beside, as `beside` says; () is none.
 
     Raises:
         SchemaError: an evaluation averages over different images.
+        UnknownNameError: there is no such published table.
     """
     apart = groups(found)
     return {
@@ -46,7 +47,7 @@ def report(found: Sequence[Measured], references: Sequence[Mapping[str, Any]] = 
         "groups": [_group(found, group) for group in apart],
         "apart": why_apart(found) if len(apart) > 1 else [],
         "notes": _notes(found),
-        "references": [{**each, "reference": True} for each in references],
+        "references": beside(found, references),
     }
 
 

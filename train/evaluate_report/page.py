@@ -1,8 +1,7 @@
 """The report as one HTML file that opens offline, with the same facts as JSON beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from partlab.files import write_json, write_text
 from partlab.pages import render
@@ -20,12 +19,13 @@ NAMES = 12  # of the images that one model gets and another loses; all are in th
 def write_report(
     found: Sequence[Measured],
     folder: str | Path,
-    references: Sequence[Mapping[str, Any]] = (),
+    references: Sequence[str] | None = None,
 ) -> Path:
     """Write report.html and report.json into `folder`, atomically; the page's path.
 
     Raises:
         SchemaError: an evaluation or a picture of it is damaged.
+        UnknownNameError: there is no such published table.
         PartlabError: the files cannot be written.
     """
     facts = report(found, references)
