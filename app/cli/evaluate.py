@@ -26,7 +26,10 @@ _PLACES = (
     "data: a part data set, or a folder with one sub-folder a class."
 )
 _THREATS = "linf:4/255, l2:2, l1:75, …; standard for the usual four threats."
-_ATTACKS = "autoattack, pgd-20, pgd-20x5 (restarts), or stages: apgd-ce,apgd-t. May be repeated."
+_ATTACKS = (
+    "autoattack, pgd-20, pgd-20x5 (restarts), stages: apgd-ce,apgd-t; through part outputs: "
+    "pgd-cls-20, pgd-seg-20, pgd-sum-20, pgd-seg-guided-20. May be repeated."
+)
 SplitOpt = Annotated[str | None, typer.Option(help="Which split of a part data set.")]
 
 

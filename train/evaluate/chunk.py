@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from partlab.errors import PartlabError
+from train.attacks.ball import Ball
 from train.attacks.evaluation import attack as pgd_attack
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import Found, autoattack
 from train.evaluate.outcomes import SCHEMA
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
+from train.honesty.adaptive import ADAPTIVE
 from train.honesty.watched import margin
 
 
@@ -75,25 +77,50 @@ def _found(victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner:
             batch=manner.batch,
             seed=manner.seed,
         )
+    search = _through_parts if attack.aim else _pgd
     points, broken = chunk.images.clone(), _wrong_already(len(chunk.names))
     right = (
         exact_logits(victim, chunk, chunk.images, manner.batch).argmax(1) == chunk.targets
     ).nonzero()[:, 0]
     for at in torch.split(right, manner.batch) if len(right) else ():
-        points[at] = pgd_attack(
-            victim,
-            chunk.images[at],
-            chunk.targets[at],
-            threat.ball,
-            steps=attack.steps,
-            restarts=attack.restarts,
-            seed=manner.seed,
-            positions=[chunk.first + n for n in at.tolist()],
-        )
+        points[at] = search(victim, chunk, at, threat.ball, attack, manner.seed)
         errs = victim(points[at]).argmax(1) != chunk.targets[at]
         for n, fooled in zip(at.tolist(), errs.tolist(), strict=True):
             broken[n] = attack.name if fooled else None
     return Found(points, broken)
+
+
+def _pgd(victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int) -> Tensor:
+    """The worst about the pictures `at` that PGD on the class finds."""
+    return pgd_attack(
+        victim,
+        chunk.images[at],
+        chunk.targets[at],
+        ball,
+        steps=attack.steps,
+        restarts=attack.restarts,
+        seed=seed,
+        positions=[chunk.first + n for n in at.tolist()],
+    )
+
+
+def _through_parts(
+    victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int
+) -> Tensor:
+    """The worst about the pictures `at` that an attack through the part outputs finds (E-10).
+
+    Their maps are those that the model itself predicts, so that it needs no annotations.
+    """
+    images, labels = chunk.images[at], chunk.targets[at]
+    worst, least = images, torch.full(labels.shape, torch.inf, device=labels.device)
+    for restart in range(attack.restarts):
+        search = ADAPTIVE[attack.aim]
+        found = search(victim, images, labels, None, ball, attack.steps, seed + restart)
+        margins = margin(victim(found), labels)
+        lower = margins < least
+        worst = torch.where(lower.view(-1, 1, 1, 1), found, worst)
+        least = torch.minimum(margins, least)
+    return worst
 
 
 def _wrong_already(pictures: int) -> list[str | None]:

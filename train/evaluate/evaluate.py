@@ -72,7 +72,7 @@ class Plan:
             )
         for threat in self.threats:
             for attack in self.attacks:
-                attack.fits(threat, len(self.victim.classes))
+                attack.fits(threat, len(self.victim.classes), parts=self.victim.has_parts)
 
     @property
     def pairs(self) -> list[tuple[Threat, Attack]]:
