@@ -58,6 +58,9 @@ def run(
         int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the attacks.")] = 0,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Kept as attacks leave them, for the report; 0: none.")
+    ] = 4,
     large_eps: Annotated[
         bool, typer.Option("--large-eps", help="Yes, 0.2 or more under linf.")
     ] = False,
@@ -90,6 +93,7 @@ def run(
             "batch": batch,
             "chunk": chunk or 10 * batch,
             "seed": seed,
+            "pictures": pictures,
         }
         asked = {"columns": _columns(columns), "groups": _groups(groups), "merge": merge}
         names = names_of(models)
@@ -117,7 +121,7 @@ def _plan(
     split, file, out = where
     opened = open_model(model, checkpoint=which[0], device=which[1])
     victim = Victim(opened.network, opened.classes, **asked)
-    shown = shown_to(victim, data, split=split, cache=out / "label-maps", file=file)
+    shown = shown_to(victim, data, split=split, cache=out / ".label-maps", file=file)
     return Plan(opened, victim, shown, **given)
 
 

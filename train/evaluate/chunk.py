@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
@@ -42,10 +42,18 @@ class Manner:
     seed: int
 
 
+class Attacked(NamedTuple):
+    """Outcomes of a chunk (`SCHEMA`); `seconds` and `disagreements`; points (n, 3, H, W)."""
+
+    table: Any
+    facts: dict[str, Any]
+    points: Tensor
+
+
 def attacked_outcomes(
     victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner: Manner
-) -> tuple[Any, dict[str, Any]]:
-    """Outcomes of the chunk (`SCHEMA`); and `seconds`, `disagreements`.
+) -> Attacked:
+    """What becomes of the chunk under an attack.
 
     Raises:
         PartlabError: logits or points are not finite, or a point is outside the ball.
@@ -54,7 +62,8 @@ def attacked_outcomes(
     found = _found(victim, chunk, threat, attack, manner)
     threat.verify(found.points, chunk.images)
     table, differing = _judged(victim, chunk, found, (threat.name, attack.name), manner.batch)
-    return table, {"seconds": time.perf_counter() - began, "disagreements": differing}
+    facts = {"seconds": time.perf_counter() - began, "disagreements": differing}
+    return Attacked(table, facts, found.points)
 
 
 def clean_outcomes(victim: Victim, chunk: Chunk, manner: Manner) -> Any:

@@ -32,6 +32,11 @@ SCHEMA = pa.schema(
 )
 
 
+def stem(threat: str, attack: str) -> str:
+    """What files of a condition are called: `clean`, `linf-4_255-pgd-20`."""
+    return "clean" if threat == attack else f"{threat}-{attack}".replace("/", "_")
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 

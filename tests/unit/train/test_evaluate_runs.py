@@ -63,6 +63,11 @@ def test_verdicts_are_those_of_the_exam(tmp_path: Path, world: Path, run: Path) 
     assert len(found.outcomes) == 2 * len(verdicts.clean)
 
 
+def album(out: Path) -> dict[str, bytes]:
+    home = out / "mpm" / "pictures"
+    return {str(f.relative_to(home)): f.read_bytes() for f in home.rglob("*.*")}
+
+
 def test_stopped_and_resumed_it_ends_alike(tmp_path: Path, world: Path, run: Path) -> None:
     class Dies(Silent):
         def track(self, items: Iterable[Any], what: str, total: int | None = None) -> Iterator[Any]:
@@ -88,12 +93,15 @@ def test_stopped_and_resumed_it_ends_alike(tmp_path: Path, world: Path, run: Pat
     assert under_pgd(run, world, tmp_path / "broken").exit_code == 0
     assert [part.stat().st_mtime_ns for part in parts] == times  # and not run again
     assert rows_of(tmp_path / "broken" / "mpm") == rows_of(tmp_path / "whole" / "mpm")
+    assert album(tmp_path / "broken") == album(tmp_path / "whole")
+    assert len(album(tmp_path / "whole")) > 2 * 4  # all four pictures, and their part maps
 
 
 def test_attacks_are_added_and_other_settings_refused(
     tmp_path: Path, world: Path, run: Path
 ) -> None:
-    under_pgd(run, world, tmp_path)
+    under_pgd(run, world, tmp_path, "--pictures", 0)
+    assert not (tmp_path / "mpm" / "pictures").exists()
     more = evaluate(run, world, "--out", tmp_path, "--split", "heldout", "--batch", 2, "--chunk", 2,
                     "--threats", "l2:0.5", "--attacks", "apgd-ce")  # fmt: skip
     assert more.exit_code == 0, told(more)

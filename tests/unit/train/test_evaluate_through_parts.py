@@ -37,7 +37,7 @@ def outcomes(model: Victim, name: str, eps: float, seed: int = 0) -> Any:
     shown = chunk(model)
     return attacked_outcomes(
         model, shown, Threat("linf", eps), parse_attack(name), Manner(3, seed)
-    )[0]
+    ).table
 
 
 def test_names_tell_aim_steps_and_restarts() -> None:
@@ -55,7 +55,7 @@ def test_passes_are_those_that_were_counted(aim: str) -> None:  # RK-14
     model.register_forward_hook(lambda _, given, __: count.__setitem__(0, count[0] + len(given[0])))
     for name in (f"{aim}-4", f"{aim}-4x3"):
         count[0] = 0
-        table, _ = attacked_outcomes(model, shown, threat, parse_attack(name), Manner(3, 0))
+        table = attacked_outcomes(model, shown, threat, parse_attack(name), Manner(3, 0)).table
         assert table["right"].to_pylist() == [True] * 6
         assert count[0] == 6 * passes(threat, parse_attack(name), 4)[0]
 
@@ -88,10 +88,10 @@ def test_models_without_part_outputs_are_refused() -> None:
 
 def test_the_estimate_is_of_all_outputs() -> None:
     model, asked = victim(), list[bool]()
+    images, threat = chunk(model).images, Threat("linf", 4 / 255)
     model.register_forward_pre_hook(
         lambda _, __, given: asked.append(given.get("parts", False)), with_kwargs=True
     )
-    images, threat = chunk(model).images, Threat("linf", 4 / 255)
     preflight(model, images, [threat], [parse_attack("pgd-sum-4")], total=6)
     assert all(asked)
     asked.clear()
