@@ -148,6 +148,13 @@ def _notes(found: Sequence[Measured]) -> list[str]:
         if honesty is None:
             notes.append(f"{each.name}: honesty was not checked; its gradients may be masked")
         else:
+            checked = [str(one.get("name")) for one in honesty.get("findings", ())]
+            if "zero_gradients" not in checked:
+                notes.append(
+                    f"{each.name}: masked gradients were not looked for (checked: "
+                    f"{', '.join(checked) or 'nothing'}); partlab evaluate honesty --keep-in "
+                    f"{each.folder} does"
+                )
             bad = [one for one in honesty.get("findings", ()) if not one.get("ok", False)]
             notes += [f"{each.name}: {one.get('sentence') or one.get('name')}" for one in bad]
         bounds = [c for c, one in each.outcomes.items() if one.row["upper_bound"]]

@@ -6,7 +6,7 @@ from pathlib import Path
 from partlab.files import write_json, write_text
 from partlab.pages import render
 from train.evaluate_report import words
-from train.evaluate_report.drawings import drawings
+from train.evaluate_report.drawings import drawings, surfaces
 from train.evaluate_report.facts import report
 from train.evaluate_report.pictures import maps
 from train.evaluate_report.reading import Measured
@@ -41,6 +41,7 @@ def write_report(
         **facts,
         colours=colours(len(found)),
         drawn=drawings(facts["models"]),
+        surfaces=surfaces(facts["models"]),
         maps=[maps(each) for each in found],
         most=NAMES,
         about_rank=words.about_rank,

@@ -139,6 +139,10 @@ def test_one_picture_and_no_honesty(tmp_path: Path) -> None:
     write_folder(tmp_path / "one", only, name="one", honesty=None)
     result = call("report", tmp_path / "one", "--out", tmp_path / "report")
     assert result.exit_code == 0, told(result)
+    short = {"ok": True, "findings": [{"name": "randomness", "ok": True, "sentence": "none"}]}
+    write_folder(tmp_path / "two", only, name="two", honesty=short)
+    (note,) = report(read_measured([tmp_path / "two"]))["notes"]
+    assert "masked gradients were not looked for (checked: randomness)" in note
     assert "honesty was not checked" in (tmp_path / "report" / "report.html").read_text()
 
 
