@@ -13,7 +13,8 @@ from torch import Tensor
 
 from partlab.errors import PartlabError
 from train.attacks.ball import Ball
-from train.attacks.evaluation import attack as pgd_attack
+from train.attacks.evaluation import Searched
+from train.attacks.evaluation import search as pgd_search
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import Found, autoattack
 from train.evaluate.outcomes import SCHEMA
@@ -88,20 +89,24 @@ def _found(victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner:
         )
     search = _through_parts if attack.aim else _pgd
     points, broken = chunk.images.clone(), _wrong_already(len(chunk.names))
+    steps: list[int | None] = [None] * len(chunk.names)
     right = (
         exact_logits(victim, chunk, chunk.images, manner.batch).argmax(1) == chunk.targets
     ).nonzero()[:, 0]
     for at in torch.split(right, manner.batch) if len(right) else ():
-        points[at] = search(victim, chunk, at, threat.ball, attack, manner.seed)
+        points[at], taken = search(victim, chunk, at, threat.ball, attack, manner.seed)
         errs = victim(points[at]).argmax(1) != chunk.targets[at]
-        for n, fooled in zip(at.tolist(), errs.tolist(), strict=True):
+        for n, fooled, many in zip(at.tolist(), errs.tolist(), taken.tolist(), strict=True):
             broken[n] = attack.name if fooled else None
-    return Found(points, broken)
+            steps[n] = many if many >= 0 else None
+    return Found(points, broken, steps)
 
 
-def _pgd(victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int) -> Tensor:
-    """The worst about the pictures `at` that PGD on the class finds."""
-    return pgd_attack(
+def _pgd(
+    victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int
+) -> Searched:
+    """What PGD on the class finds about the pictures `at`."""
+    return pgd_search(
         victim,
         chunk.images[at],
         chunk.targets[at],
@@ -115,10 +120,11 @@ def _pgd(victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, s
 
 def _through_parts(
     victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int
-) -> Tensor:
-    """The worst about the pictures `at` that an attack through the part outputs finds (E-10).
+) -> Searched:
+    """What an attack through the part outputs finds about the pictures `at` (E-10).
 
-    Their maps are those that the model itself predicts, so that it needs no annotations.
+    Their maps are those that the model itself predicts, so that it needs no annotations. After
+    how many steps the class was lost it does not tell.
     """
     images, labels = chunk.images[at], chunk.targets[at]
     worst, least = images, torch.full(labels.shape, torch.inf, device=labels.device)
@@ -129,7 +135,7 @@ def _through_parts(
         lower = margins < least
         worst = torch.where(lower.view(-1, 1, 1, 1), found, worst)
         least = torch.minimum(margins, least)
-    return worst
+    return Searched(worst, torch.full_like(labels, -1))
 
 
 def _wrong_already(pictures: int) -> list[str | None]:
@@ -149,6 +155,9 @@ def _judged(
     differing = [n for n, a, b in zip(names, right, claimed, strict=True) if a != b]
     by = [None if ok else each or what[1] for ok, each in zip(right, found.broken_by, strict=True)]
     size = len(names)
+    taken = [
+        None if ok else many for ok, many in zip(right, found.steps or [None] * size, strict=True)
+    ]
     columns = [
         list(names),
         list(chunk.labels),
@@ -158,7 +167,7 @@ def _judged(
         predicted,
         margin(logits, chunk.targets).tolist(),
         by,
-        [None] * size,
+        taken,
     ]
     arrays = [pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)]
     return pa.table(arrays, schema=SCHEMA), differing

@@ -27,7 +27,7 @@ SCHEMA = pa.schema(
         ("prediction", pa.string()),  # of the worst input found
         ("margin", pa.float32()),  # logit of the true class less the highest other, there
         ("broken_by", pa.string()),  # the stage that broke it; "clean"; null if it stands
-        ("steps", pa.int32()),  # to break it, where the attack knows; else null
+        ("steps", pa.int32()),  # of PGD, until it first erred; null for other attacks
     ]
 )
 

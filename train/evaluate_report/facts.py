@@ -1,9 +1,12 @@
 """All that a report says, as one JSON object: the page and the terminal are made of it."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
+
+import numpy as np
 
 from train.evaluate_report.beside import beside
 from train.evaluate_report.compare import (
@@ -25,9 +28,11 @@ from train.evaluate_report.figures import (
     figure,
     norm_and_eps,
 )
-from train.evaluate_report.reading import Condition, Measured
+from train.evaluate_report.reading import Condition, Measured, Outcome
 
 Facts = dict[str, Any]
+_STEPS = re.compile(r"-(\d+)(?:x(\d+))?$")  # of an attack's name
+_FEW = 5  # images say little
 
 
 def report(found: Sequence[Measured], references: Sequence[str] | None = None) -> Facts:
@@ -140,6 +145,21 @@ def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:
     }  # fmt: skip
 
 
+def _late(outcome: Outcome) -> str | None:
+    """Says so if PGD was still finding errors when it ended, since more steps find more."""
+    name = outcome.row["attack"]
+    steps = outcome.steps[np.isfinite(outcome.steps)]
+    if not len(steps) or not (told := _STEPS.search(name)):
+        return None
+    late = int((steps > 0.75 * int(told[1]) * int(told[2] or 1)).sum())
+    if late < _FEW or late < 0.1 * len(steps):
+        return None
+    return (
+        f"{outcome.row['threat']}, {name}: {late} of the {len(steps)} images it broke fell only in "
+        "the last quarter of its steps, so more steps will break more"
+    )
+
+
 def _notes(found: Sequence[Measured]) -> list[str]:
     """What a reader has to know before any figure."""
     notes = [f"{each.name}: {note}" for each in found for note in each.notes]
@@ -157,6 +177,7 @@ def _notes(found: Sequence[Measured]) -> list[str]:
                 )
             bad = [one for one in honesty.get("findings", ()) if not one.get("ok", False)]
             notes += [f"{each.name}: {one.get('sentence') or one.get('name')}" for one in bad]
+        notes += [f"{each.name}: {late}" for late in map(_late, each.outcomes.values()) if late]
         bounds = [c for c, one in each.outcomes.items() if one.row["upper_bound"]]
         if bounds:
             names = ", ".join(f"{threat} ({attack})" for threat, attack in bounds)

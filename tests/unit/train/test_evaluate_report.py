@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from evaluation_folders import FOUR, nested, write_folder, write_pictures
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from app.cli.main import app
@@ -144,6 +146,26 @@ def test_one_picture_and_no_honesty(tmp_path: Path) -> None:
     (note,) = report(read_measured([tmp_path / "two"]))["notes"]
     assert "masked gradients were not looked for (checked: randomness)" in note
     assert "honesty was not checked" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_errors_that_pgd_found_only_at_its_end_are_told(tmp_path: Path) -> None:
+    by_pgd = {("clean", "clean"): 0.9, ("linf-4/255", "pgd-20x2"): 0.4}
+    for name, steps in (("early", [1, 2, 3, 4]), ("late", [1, 2, 31, 40])):
+        place = write_folder(tmp_path / name, nested(80, by_pgd), name=name)
+        file = place / "outcomes.parquet"
+        rows = parquet.read_table(file).to_pylist()
+        broken = [row for row in rows if row["attack"] == "pgd-20x2" and not row["right"]]
+        for at, row in enumerate(broken):
+            row["steps"] = steps[at % 4]
+        parquet.write_table(pa.Table.from_pylist(rows), file)
+    said = [note for note in report(read_measured([tmp_path / "late"]))["notes"] if "last" in note]
+    assert said == [
+        "late: linf-4/255, pgd-20x2: 24 of the 48 images it broke fell only in the last quarter of "
+        "its steps, so more steps will break more"
+    ]
+    assert not any(
+        "last quarter" in n for n in report(read_measured([tmp_path / "early"]))["notes"]
+    )
 
 
 def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
