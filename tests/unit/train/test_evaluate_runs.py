@@ -187,3 +187,19 @@ def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) ->
     page = under_pgd(broken, world, tmp_path / "out")
     assert page.exit_code in (2, 5)
     assert "best.safetensors" in told(page)
+
+
+def test_a_folder_called_like_a_command_is_written_with_a_dot(
+    tmp_path: Path, world: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for meant in (("list", world, "--out", "o"), ("list", world, "--threats", "linf:4/255")):
+        assert "./list" not in evaluate(*meant).stderr  # there is no such folder
+    Path("list").symlink_to(run)
+    for meant in (("list", world, "--out", "o"), ("list", world, "--threats", "linf:4/255")):
+        result = evaluate(*meant)
+        assert result.exit_code in (2, 3)
+        assert "list is a command of its own here; the folder is written ./list" in told(result)
+    named = evaluate("./list", world, "--split", "heldout", "--attacks", "pgd-5", "--threats",
+                     "linf:4/255", "--out", tmp_path / "o", "--dry-run")  # fmt: skip
+    assert named.exit_code == 0, told(named)
