@@ -26,7 +26,10 @@ _PLACES = (
     "data: a part data set, or a folder with one sub-folder a class."
 )
 _THREATS = "linf:4/255, l2:2, l1:75, …; standard for the usual four threats."
-_ATTACKS = "autoattack, pgd-20, pgd-20x5 (restarts), or stages: apgd-ce,apgd-t. May be repeated."
+_ATTACKS = (
+    "autoattack, pgd-20, pgd-20x5 (restarts), stages: apgd-ce,apgd-t; through part outputs: "
+    "pgd-cls-20, pgd-seg-20, pgd-sum-20, pgd-seg-guided-20. May be repeated."
+)
 SplitOpt = Annotated[str | None, typer.Option(help="Which split of a part data set.")]
 
 
@@ -55,6 +58,9 @@ def run(
         int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the attacks.")] = 0,
+    pictures: Annotated[
+        int, typer.Option(min=0, help="Kept as attacks leave them, for the report; 0: none.")
+    ] = 4,
     large_eps: Annotated[
         bool, typer.Option("--large-eps", help="Yes, 0.2 or more under linf.")
     ] = False,
@@ -87,6 +93,7 @@ def run(
             "batch": batch,
             "chunk": chunk or 10 * batch,
             "seed": seed,
+            "pictures": pictures,
         }
         asked = {"columns": _columns(columns), "groups": _groups(groups), "merge": merge}
         names = names_of(models)
@@ -114,7 +121,7 @@ def _plan(
     split, file, out = where
     opened = open_model(model, checkpoint=which[0], device=which[1])
     victim = Victim(opened.network, opened.classes, **asked)
-    shown = shown_to(victim, data, split=split, cache=out / "label-maps", file=file)
+    shown = shown_to(victim, data, split=split, cache=out / ".label-maps", file=file)
     return Plan(opened, victim, shown, **given)
 
 

@@ -34,6 +34,10 @@ def honesty(
     images: Annotated[int, typer.Option(help="Pictures to check it on.")] = 64,
     seed: SeedOpt = 0,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    keep_in: Annotated[
+        Path | None,
+        typer.Option(help="Evaluation of the same weights whose record and report show it too."),
+    ] = None,
     device: DeviceOpt = None,
     json: JsonOpt = False,
 ) -> None:
@@ -44,8 +48,10 @@ def honesty(
     Example: partlab evaluate honesty runs/mpm world --threat linf:4/255
     """
     with reported(json) as ui:
-        from train.honesty.runs import check_run
+        from train.honesty.runs import check_run, record_into
 
+        if keep_in:
+            record_into(keep_in, run, checkpoint, None)
         found = check_run(
             run,
             data,
@@ -56,6 +62,8 @@ def honesty(
             checkpoint=checkpoint,
             device=device,
         )
+        if keep_in:
+            record_into(keep_in, run, checkpoint, found)
         ui.emit(found.as_json(), _honesty_told(found))
     if not found.ok:
         raise typer.Exit(1)
@@ -126,19 +134,18 @@ def _transfer_told(found: "Transfer") -> str:
 
 
 def _ball(threat: str) -> "Ball":
-    """The ball that `linf:4/255` names."""
-    from fractions import Fraction
+    """The ball that `linf:4/255` names; what the checks cannot be made with is refused."""
+    from train.evaluate.threats import Threat
 
-    from train.attacks.ball import Ball
-
-    norm, colon, eps = threat.partition(":")
-    try:
-        size = float(Fraction(eps.replace(" ", "")))
-    except (ValueError, ZeroDivisionError):
-        size = 0.0
-    if not colon or norm not in ("linf", "l2") or size <= 0:
+    found = Threat.parse(threat)
+    if found.norm == "l1":
         raise ConfigError(
-            f"threat {threat!r} cannot be checked",
-            hint="linf or l2, and a radius above 0: linf:4/255, l2:2",
+            f"threat {threat!r} cannot be checked: PGD has no l1 form here",
+            hint="check linf:4/255 or l2:2; a gradient that is hidden there is hidden under l1 too",
         )
-    return Ball("linf" if norm == "linf" else "l2", size)
+    if not found.eps:
+        raise ConfigError(
+            f"threat {threat!r} cannot be checked: nothing may change",
+            hint="a radius above 0: linf:4/255, l2:2",
+        )
+    return found.ball

@@ -8,6 +8,10 @@ import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
 
+_REFERENCES = (
+    "Published tables to show beside, with commas: 2,S7; none; else those of the threats and "
+    "attacks that were run."
+)
 EvaluationsArg = Annotated[
     list[Path], typer.Argument(metavar="EVALUATION...", help="Folders that `evaluate` wrote.")
 ]
@@ -37,6 +41,7 @@ def table(evaluations: EvaluationsArg, json: JsonOpt = False) -> None:
 def report(
     evaluations: EvaluationsArg,
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.json.")],
+    references: Annotated[str | None, typer.Option(help=_REFERENCES)] = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -53,8 +58,16 @@ def report(
                 f"{out / 'report.html'} already exists",
                 hint="choose another --out, or pass --force to replace it",
             )
-        page = write_report(read_measured(evaluations), out)
+        page = write_report(read_measured(evaluations), out, _tables(references))
         ui.emit({"page": str(page), "facts": str(page.with_name("report.json"))}, f"page: {page}")
+
+
+def _tables(text: str | None) -> list[str] | None:
+    """Names of published tables; [] for none, None where it was not said."""
+    if text is None:
+        return None
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return [] if names == ["none"] else names
 
 
 def _tell(ui: Ui, facts: Mapping[str, Any]) -> None:

@@ -111,7 +111,7 @@ def write_pictures(folder: Path, images: Sequence[str], threats: Sequence[str] =
         for threat in threats:
             noise = rng.choice([-4, 4], clean.shape)
             attacked = Image.fromarray((clean + noise).astype(np.uint8))
-            attacked.save(home / f"{threat.replace('/', '_')}.png")
-        Image.fromarray((clean > 120).astype(np.uint8) * 255).save(home / "parts.png")
+            attacked.save(home / f"{threat.replace('/', '_')}-autoattack.png")
+        Image.fromarray((clean > 120).astype(np.uint8) * 255).save(home / "clean.parts.png")
         index.append({"image": image, "key": home.name})
     (folder / "pictures" / "index.json").write_text(json.dumps(index), encoding="utf-8")

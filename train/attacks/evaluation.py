@@ -6,7 +6,8 @@ batches nor the number of processes changes a verdict.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from itertools import count
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -70,7 +71,24 @@ def evaluate_pgd(
     return Verdicts(np.concatenate(clean or nothing), np.concatenate(robust or nothing))
 
 
-def attack(
+class Searched(NamedTuple):
+    """What PGD found about each image.
+
+    points: (B, 3, H, W), in the ball and in 0…1: the worst of each.
+    steps: (B,) integers: steps until the network first erred, earlier restarts included; 0 is
+        the random start itself. -1 where it does not err on the worst.
+    """
+
+    points: Tensor
+    steps: Tensor
+
+
+def attack(network: nn.Module, images: Tensor, classes: Tensor, ball: Ball, **how: Any) -> Tensor:
+    """The points of `search`, with its arguments and errors."""
+    return search(network, images, classes, ball, **how).points
+
+
+def search(
     network: nn.Module,
     images: Tensor,
     classes: Tensor,
@@ -81,8 +99,8 @@ def attack(
     restarts: int = 1,
     seed: int = 0,
     positions: Sequence[int] | None = None,
-) -> Tensor:
-    """The worst that PGD finds about each image: (B, 3, H, W), in the ball and in 0…1.
+) -> Searched:
+    """The worst that PGD finds about each image, and after how many steps it erred.
 
     Images must be float. The first restart in which the network errs ends the search for that
     image; the image with the highest loss is the worst. Arguments and errors are those of
@@ -95,7 +113,8 @@ def attack(
     settings = _Settings(ball, steps, step_size, restarts, seed, 0)
     _check(network, images, classes, settings)
     _logits(network, images[:1], classes, settings)  # tells of classes that there are not
-    return _worst(network, images, classes, own, settings)[0]
+    points, _, taken = _worst(network, images, classes, own, settings)
+    return Searched(points, taken)
 
 
 class _Settings(NamedTuple):
@@ -115,7 +134,7 @@ def _judge(
     right = _logits(network, images, classes, settings).argmax(1) == classes
     rest = right.nonzero().flatten()
     places = [positions[n] for n in rest.tolist()]
-    _, fooled = _worst(network, images[rest], classes[rest], places, settings)
+    _, fooled, _ = _worst(network, images[rest], classes[rest], places, settings)
     still = right.clone()
     still[rest] = ~fooled
     return right, still
@@ -123,8 +142,9 @@ def _judge(
 
 def _worst(
     network: nn.Module, images: Tensor, classes: Tensor, positions: list[int], settings: _Settings
-) -> tuple[Tensor, Tensor]:
-    """The worst about each image, and whether the network errs there."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The worst about each image, whether the network errs there, and after how many steps."""
+    taken = torch.full_like(classes, -1, dtype=torch.long)
     worst, fooled = images.clone(), torch.zeros_like(classes, dtype=torch.bool)
     highest = torch.full(classes.shape, -torch.inf, device=images.device)
     for restart in range(settings.restarts):
@@ -132,14 +152,15 @@ def _worst(
         if not len(rest):
             break
         noise = [(settings.seed, positions[n], restart) for n in rest.tolist()]
-        found = _attack_once(network, images[rest], classes[rest], noise, settings)
+        found, first = _attack_once(network, images[rest], classes[rest], noise, settings)
         logits = _logits(network, found, classes[rest], settings)
         errs = logits.argmax(1) != classes[rest]
         losses = F.cross_entropy(logits, classes[rest], reduction="none")
         more = errs | (losses > highest[rest])
         worst[rest[more]], highest[rest[more]] = found[more], losses[more]
         fooled[rest] = errs
-    return worst, fooled
+        taken[rest] = torch.where(errs & (first >= 0), restart * settings.steps + first, -1)
+    return worst, fooled, taken
 
 
 def _attack_once(
@@ -148,12 +169,19 @@ def _attack_once(
     classes: Tensor,
     noise: list[tuple[int, int, int]],
     settings: _Settings,
-) -> Tensor:
-    ball = settings.ball
+) -> tuple[Tensor, Tensor]:
+    """The worst iterates, and the number of the first on which the network errs, or -1."""
+    ball, first, seen = settings.ball, torch.full_like(classes, -1, dtype=torch.long), count()
+
+    def loss(logits: Tensor) -> Tensor:  # PGD asks it of every iterate, in order
+        errs = logits.detach().argmax(1) != classes
+        first.copy_(torch.where(errs & (first < 0), next(seen), first))
+        return F.cross_entropy(logits.float(), classes, reduction="none")
+
     found = pgd(
         network,
         images,
-        lambda logits: F.cross_entropy(logits.float(), classes, reduction="none"),
+        loss,
         norm=ball.norm,
         eps=ball.eps,
         steps=settings.steps,
@@ -163,7 +191,7 @@ def _attack_once(
         large_eps=ball.large_eps,
     )
     ball.verify(found, images)
-    return found
+    return found, first
 
 
 def _starts(ball: Ball, images: Tensor, noise: list[tuple[int, int, int]]) -> Tensor:

@@ -27,10 +27,12 @@ class Found(NamedTuple):
 
     points: (B, 3, H, W); the picture itself where nothing was found or it was wrong already.
     broken_by: name of the stage that broke it, "clean", or None.
+    steps: how many it took, or None; nothing where the attack does not know.
     """
 
     points: Tensor
     broken_by: list[str | None]
+    steps: Sequence[int | None] = ()
 
 
 def autoattack(

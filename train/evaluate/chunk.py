@@ -5,19 +5,22 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import torch
 from torch import Tensor
 
 from partlab.errors import PartlabError
-from train.attacks.evaluation import attack as pgd_attack
+from train.attacks.ball import Ball
+from train.attacks.evaluation import Searched
+from train.attacks.evaluation import search as pgd_search
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import Found, autoattack
 from train.evaluate.outcomes import SCHEMA
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
+from train.honesty.adaptive import ADAPTIVE
 from train.honesty.watched import margin
 
 
@@ -40,10 +43,18 @@ class Manner:
     seed: int
 
 
+class Attacked(NamedTuple):
+    """Outcomes of a chunk (`SCHEMA`); `seconds` and `disagreements`; points (n, 3, H, W)."""
+
+    table: Any
+    facts: dict[str, Any]
+    points: Tensor
+
+
 def attacked_outcomes(
     victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner: Manner
-) -> tuple[Any, dict[str, Any]]:
-    """Outcomes of the chunk (`SCHEMA`); and `seconds`, `disagreements`.
+) -> Attacked:
+    """What becomes of the chunk under an attack.
 
     Raises:
         PartlabError: logits or points are not finite, or a point is outside the ball.
@@ -52,7 +63,8 @@ def attacked_outcomes(
     found = _found(victim, chunk, threat, attack, manner)
     threat.verify(found.points, chunk.images)
     table, differing = _judged(victim, chunk, found, (threat.name, attack.name), manner.batch)
-    return table, {"seconds": time.perf_counter() - began, "disagreements": differing}
+    facts = {"seconds": time.perf_counter() - began, "disagreements": differing}
+    return Attacked(table, facts, found.points)
 
 
 def clean_outcomes(victim: Victim, chunk: Chunk, manner: Manner) -> Any:
@@ -75,25 +87,55 @@ def _found(victim: Victim, chunk: Chunk, threat: Threat, attack: Attack, manner:
             batch=manner.batch,
             seed=manner.seed,
         )
+    search = _through_parts if attack.aim else _pgd
     points, broken = chunk.images.clone(), _wrong_already(len(chunk.names))
+    steps: list[int | None] = [None] * len(chunk.names)
     right = (
         exact_logits(victim, chunk, chunk.images, manner.batch).argmax(1) == chunk.targets
     ).nonzero()[:, 0]
     for at in torch.split(right, manner.batch) if len(right) else ():
-        points[at] = pgd_attack(
-            victim,
-            chunk.images[at],
-            chunk.targets[at],
-            threat.ball,
-            steps=attack.steps,
-            restarts=attack.restarts,
-            seed=manner.seed,
-            positions=[chunk.first + n for n in at.tolist()],
-        )
+        points[at], taken = search(victim, chunk, at, threat.ball, attack, manner.seed)
         errs = victim(points[at]).argmax(1) != chunk.targets[at]
-        for n, fooled in zip(at.tolist(), errs.tolist(), strict=True):
+        for n, fooled, many in zip(at.tolist(), errs.tolist(), taken.tolist(), strict=True):
             broken[n] = attack.name if fooled else None
-    return Found(points, broken)
+            steps[n] = many if many >= 0 else None
+    return Found(points, broken, steps)
+
+
+def _pgd(
+    victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int
+) -> Searched:
+    """What PGD on the class finds about the pictures `at`."""
+    return pgd_search(
+        victim,
+        chunk.images[at],
+        chunk.targets[at],
+        ball,
+        steps=attack.steps,
+        restarts=attack.restarts,
+        seed=seed,
+        positions=[chunk.first + n for n in at.tolist()],
+    )
+
+
+def _through_parts(
+    victim: Victim, chunk: Chunk, at: Tensor, ball: Ball, attack: Attack, seed: int
+) -> Searched:
+    """What an attack through the part outputs finds about the pictures `at` (E-10).
+
+    Their maps are those that the model itself predicts, so that it needs no annotations. After
+    how many steps the class was lost it does not tell.
+    """
+    images, labels = chunk.images[at], chunk.targets[at]
+    worst, least = images, torch.full(labels.shape, torch.inf, device=labels.device)
+    for restart in range(attack.restarts):
+        search = ADAPTIVE[attack.aim]
+        found = search(victim, images, labels, None, ball, attack.steps, seed + restart)
+        margins = margin(victim(found), labels)
+        lower = margins < least
+        worst = torch.where(lower.view(-1, 1, 1, 1), found, worst)
+        least = torch.minimum(margins, least)
+    return Searched(worst, torch.full_like(labels, -1))
 
 
 def _wrong_already(pictures: int) -> list[str | None]:
@@ -113,6 +155,9 @@ def _judged(
     differing = [n for n, a, b in zip(names, right, claimed, strict=True) if a != b]
     by = [None if ok else each or what[1] for ok, each in zip(right, found.broken_by, strict=True)]
     size = len(names)
+    taken = [
+        None if ok else many for ok, many in zip(right, found.steps or [None] * size, strict=True)
+    ]
     columns = [
         list(names),
         list(chunk.labels),
@@ -122,7 +167,7 @@ def _judged(
         predicted,
         margin(logits, chunk.targets).tolist(),
         by,
-        [None] * size,
+        taken,
     ]
     arrays = [pa.array(c, t) for c, t in zip(columns, SCHEMA.types, strict=True)]
     return pa.table(arrays, schema=SCHEMA), differing

@@ -10,7 +10,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from partlab.errors import ConfigError, PartlabError
 from partlab.files import exclusive, read_json, remove_leftovers, sha256_json, write_json
 from partlab.progress import track
 from train.attacks.ball import Ball
+from train.evaluate.album import FOLDER, Album, chosen
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import targets
 from train.evaluate.chunk import Chunk, Manner, attacked_outcomes, clean_outcomes, facts_of
@@ -34,6 +35,7 @@ from train.evaluate.outcomes import (
     Stage,
     read_evaluation,
     read_outcomes,
+    stem,
     with_rows,
     write_evaluation,
     write_outcomes,
@@ -53,7 +55,10 @@ PLAN, PARTS = "plan.json", "parts"
 
 @dataclass(frozen=True)
 class Plan:
-    """What to run on which pictures. `chunk` is pictures a file, a multiple of `batch`."""
+    """What to run on which pictures. `chunk` is pictures a file, a multiple of `batch`.
+
+    `pictures` of the list are kept as attacks leave them, for the report.
+    """
 
     opened: Opened
     victim: Victim
@@ -63,6 +68,7 @@ class Plan:
     batch: int = 50
     chunk: int = 500
     seed: int = 0
+    pictures: int = 4
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.chunk < 1 or self.chunk % self.batch:
@@ -72,7 +78,7 @@ class Plan:
             )
         for threat in self.threats:
             for attack in self.attacks:
-                attack.fits(threat, len(self.victim.classes))
+                attack.fits(threat, len(self.victim.classes), parts=self.victim.has_parts)
 
     @property
     def pairs(self) -> list[tuple[Threat, Attack]]:
@@ -92,6 +98,10 @@ class Plan:
             "merged": self.victim.of,
             "merge": self.victim.merge if self.victim.of else None,
         }
+
+    def album(self, folder: Path) -> Album:
+        """Where the chosen pictures are kept."""
+        return Album(folder / FOLDER, chosen(self.shown.labels, self.pictures))
 
     def chunks(self) -> range:
         """Where chunks begin."""
@@ -124,7 +134,9 @@ def estimate(plan: Plan) -> Preflight:
     chunk = few.load(0)
     clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
     total = len(plan.shown.names)
-    return preflight(plan.victim, chunk.images, plan.threats, plan.attacks, total=total)
+    cost = preflight(plan.victim, chunk.images, plan.threats, plan.attacks, total=total)
+    maps = (1 + len(plan.pairs)) * min(plan.pictures, total) * plan.victim.has_parts
+    return replace(cost, forwards=cost.forwards + maps)
 
 
 def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
@@ -146,6 +158,8 @@ def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
         joined = pa.concat_tables([table for _, table in rows])
         evaluation, table = with_rows(old, made, joined, [row for row, _ in rows])
         evaluation = _with_targets(evaluation, old)
+        if plan.pictures:
+            plan.album(folder).finish(plan.shown.names, table)
         write_evaluation(folder, evaluation, table)
         return read_evaluation(folder)
 
@@ -203,19 +217,25 @@ def _short(value: Any) -> str:
 
 def _part(folder: Path, first: int, pair: tuple[Threat, Attack] | None) -> Path:
     """The file of a chunk under an attack; `None` is no attack."""
-    what = "clean" if pair is None else f"{pair[0].name}-{pair[1].name}"
-    return folder / PARTS / f"{first:07d}-{what.replace('/', '_')}.parquet"
+    return folder / PARTS / f"{first:07d}-{_stem(pair)}.parquet"
+
+
+def _stem(pair: tuple[Threat, Attack] | None) -> str:
+    return "clean" if pair is None else stem(pair[0].name, pair[1].name)
 
 
 def _run(plan: Plan, folder: Path) -> None:
     """Whatever has no file yet; the pictures of a chunk are read once."""
-    remove_leftovers(_part(folder, n, pair) for n in plan.chunks() for pair in (None, *plan.pairs))
+    everything, album = (None, *plan.pairs), plan.album(folder)
+    remove_leftovers(_part(folder, n, pair) for n in plan.chunks() for pair in everything)
+    remove_leftovers(album.files([_stem(pair) for pair in everything]))
     todo = [n for n in plan.chunks() if list(_missing(plan, folder, n))]
     pace = _Pace(len(todo))
     for first in track(todo, "attacking"):
         chunk = plan.load(first)
+        album.keep(plan.victim, chunk, chunk.images, "clean")
         for pair in list(_missing(plan, folder, first)):
-            _run_one(plan, chunk, pair, _part(folder, first, pair))
+            _run_one(plan, chunk, pair, folder)
         pace.done()
 
 
@@ -223,14 +243,17 @@ def _missing(plan: Plan, folder: Path, first: int) -> Iterator[tuple[Threat, Att
     return (p for p in (None, *plan.pairs) if not _part(folder, first, p).is_file())
 
 
-def _run_one(plan: Plan, chunk: Chunk, pair: tuple[Threat, Attack] | None, file: Path) -> None:
+def _run_one(plan: Plan, chunk: Chunk, pair: tuple[Threat, Attack] | None, folder: Path) -> None:
+    """Pictures first: once there is a part, its attack does not run again."""
     manner, facts = Manner(plan.batch, plan.seed), dict[str, Any]()
     if pair is None:
         began = time.perf_counter()
         table = clean_outcomes(plan.victim, chunk, manner)
         facts = {"seconds": time.perf_counter() - began}
     else:
-        table, facts = attacked_outcomes(plan.victim, chunk, *pair, manner)
+        table, facts, points = attacked_outcomes(plan.victim, chunk, *pair, manner)
+        plan.album(folder).keep(plan.victim, chunk, points, _stem(pair))
+    file = _part(folder, chunk.first, pair)
     write_outcomes(file, table, {"partlab": json.dumps(facts)})
 
 

@@ -13,8 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from partlab.errors import NotFoundError, SchemaError
-from partlab.files import read_json, replacing, write_json
+from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.files import exclusive, read_json, replacing, write_json
 
 RECORD, OUTCOMES = "evaluation.json", "outcomes.parquet"
 SCHEMA = pa.schema(
@@ -27,9 +27,14 @@ SCHEMA = pa.schema(
         ("prediction", pa.string()),  # of the worst input found
         ("margin", pa.float32()),  # logit of the true class less the highest other, there
         ("broken_by", pa.string()),  # the stage that broke it; "clean"; null if it stands
-        ("steps", pa.int32()),  # to break it, where the attack knows; else null
+        ("steps", pa.int32()),  # of PGD, until it first erred; null for other attacks
     ]
 )
+
+
+def stem(threat: str, attack: str) -> str:
+    """What files of a condition are called: `clean`, `linf-4_255-pgd-20`."""
+    return "clean" if threat == attack else f"{threat}-{attack}".replace("/", "_")
 
 
 class _Record(BaseModel):
@@ -159,8 +164,33 @@ def with_rows(
     outcomes = old.outcomes
     keys = zip(outcomes["threat"].to_pylist(), outcomes["attack"].to_pylist(), strict=True)
     others = outcomes.filter(pa.array([key not in made for key in keys], pa.bool_()))
-    values = {"rows": (*kept, *rows), "honesty": new.honesty or old.honesty}
+    values = {"rows": (*kept, *rows), "honesty": _fuller(new.honesty, old.honesty)}
     return new.model_copy(update=values), pa.concat_tables([others, table])
+
+
+def _fuller(new: dict[str, Any] | None, old: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The record with more findings; the new one of two alike."""
+    return max((new, old), key=lambda each: len((each or {}).get("findings", ())))
+
+
+def keep_honesty(folder: str | Path, weights_sha256: str, honesty: dict[str, Any] | None) -> None:
+    """Put honesty findings of a model into its evaluation's record; `None` only looks.
+
+    Raises:
+        NotFoundError, SchemaError: as `read_evaluation`.
+        ConfigError: the evaluation is of other weights.
+        BusyError: another process works on the folder.
+    """
+    with exclusive(Path(folder)):
+        found = read_evaluation(folder)
+        if found.model.weights_sha256 != weights_sha256:
+            raise ConfigError(
+                f"{folder} is an evaluation of other weights than those to be checked",
+                hint=f"it is of {found.model.path}; name its run and --checkpoint",
+            )
+        if honesty is not None:
+            kept = found.model_copy(update={"honesty": honesty})
+            write_json(Path(folder) / RECORD, kept.model_dump(mode="json", exclude={"folder"}))
 
 
 def write_outcomes(path: Path, outcomes: Any, metadata: dict[str, str] | None = None) -> None:

@@ -66,10 +66,18 @@ class Preflight:
             )
 
 
+_ASIDE = {"pgd-cls": 2, "pgd-seg": 3, "pgd-sum": 3, "pgd-seg-guided": 5}
+"""Forward passes of an attack through parts besides those of its steps."""
+
+
 def passes(threat: Threat, attack: Attack, classes: int) -> tuple[int, int]:
     """Forward passes and gradients that one picture takes if it stands: counted, not guessed."""
     if threat.eps == 0:
         return 2, 0
+    if attack.aim:
+        return 3 + attack.restarts * (attack.steps + _ASIDE[attack.aim]), (
+            attack.restarts * attack.steps
+        )
     if attack.steps:
         return 4 + attack.restarts * (attack.steps + 2), attack.restarts * attack.steps
     aims, l1 = targets(threat, classes), threat.norm == "l1"
@@ -106,15 +114,19 @@ def preflight(
     """Count passes of `total` pictures, and time one batch of them (`images`)."""
     pairs = [passes(t, a, len(victim.classes)) for t in threats for a in attacks]
     forwards, gradients = 2 + sum(f for f, _ in pairs), sum(g for _, g in pairs)
-    memory, forward, gradient = _measured(victim, images)
+    parts = any(attack.aim for attack in attacks)
+    memory, forward, gradient = _measured(victim, images, parts)
     seconds = (forwards - gradients) * forward + gradients * gradient
     hours = total * max(seconds, 0) / len(images) / 3600
     free = _free(images.device)
     return Preflight(total, total * forwards, total * gradients, memory, hours, free)
 
 
-def _measured(victim: Victim, images: Tensor) -> tuple[int, float, float]:
-    """Bytes of a batch with gradient; seconds of a forward pass, and of one with gradient."""
+def _measured(victim: Victim, images: Tensor, parts: bool) -> tuple[int, float, float]:
+    """Bytes of a batch with gradient; seconds of a forward pass, and of one with gradient.
+
+    With `parts` those of all outputs, which is more than the other attacks ask for.
+    """
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -122,23 +134,25 @@ def _measured(victim: Victim, images: Tensor) -> tuple[int, float, float]:
         return tensor
 
     with saved_tensors_hooks(count, lambda tensor: tensor):
-        _gradient(victim, images)
-    forward = min(_timed(lambda: _forward(victim, images), images) for _ in range(3))
-    gradient = min(_timed(lambda: _gradient(victim, images), images) for _ in range(3))
+        _gradient(victim, images, parts)
+    forward = min(_timed(lambda: _forward(victim, images, parts), images) for _ in range(3))
+    gradient = min(_timed(lambda: _gradient(victim, images, parts), images) for _ in range(3))
     copies = 8 * images.numel() * images.element_size()  # what the attacks keep of each picture
     return sum(kept.values()) + copies, forward, gradient
 
 
 @torch.no_grad()
-def _forward(victim: Victim, images: Tensor) -> None:
-    victim(images)
+def _forward(victim: Victim, images: Tensor, parts: bool) -> None:
+    victim(images, parts=parts)
 
 
-def _gradient(victim: Victim, images: Tensor) -> None:
+def _gradient(victim: Victim, images: Tensor, parts: bool) -> None:
     with torch.enable_grad():
         point = images.detach().requires_grad_()
-        logits: Any = victim(point)
+        said: Any = victim(point, parts=parts)
+        logits, maps = said if parts else (said, ())
         loss = F.cross_entropy(logits, logits.argmax(1), reduction="sum")
+        loss = loss + sum(each.logsumexp(1).mean() for each in maps)
         torch.autograd.grad(loss, point, allow_unused=True)
 
 

@@ -57,6 +57,11 @@ class Victim(nn.Module):
         self._index = _indices(self.all_classes, members) if members else None
         self.training = False
 
+    @property
+    def has_parts(self) -> bool:
+        """Whether the network also says where parts are."""
+        return bool(getattr(self.network, "part_channels", 0))
+
     def forward(self, images: Tensor, *, parts: bool = False) -> Tensor | Outputs:
         """Logits (B, len(classes)), float32 (float64 of float64); `Outputs` if `parts`."""
         if parts:

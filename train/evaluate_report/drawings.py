@@ -1,4 +1,7 @@
-"""Curves, waterfalls and the corruption radar as embedded SVG; models are told by colour."""
+"""Curves, waterfalls, the corruption radar and loss surfaces as embedded SVG.
+
+Models are told by colour.
+"""
 
 import base64
 import io
@@ -25,6 +28,44 @@ class Drawing:
     title: str
     words: str
     uri: str
+
+
+def surfaces(models: Sequence[Facts]) -> list[Drawing | None]:
+    """The margin about a few images of each model; None where its honesty record has none.
+
+    See `train.honesty.surface.loss_surface`.
+    """
+    found: list[Drawing | None] = []
+    for each in models:
+        surface = (each["honesty"] or {}).get("surface")
+        if not surface or not surface.get("margins"):
+            found.append(None)
+            continue
+        wide = len(surface["margins"])
+        found.append(
+            _drawn("", f"{each['name']}: the margin about {wide} images, along the gradient and a "
+                   "random direction", partial(_panels, surface=surface),
+                   size=(0.8 + 2.3 * wide, 2.9), panels=wide)
+        )  # fmt: skip
+    return found
+
+
+def _panels(axes: Any, surface: Facts) -> None:
+    """Across: along the gradient; up: the random direction; a line where the margin is 0."""
+    offsets, margins = surface["offsets"], surface["margins"]
+    most = max((abs(v) for grid in margins for row in grid for v in row), default=0) or 1.0
+    panels = list(axes.flat) if len(margins) > 1 else [axes]
+    for panel, grid in zip(panels, margins, strict=True):
+        upright = [list(row) for row in zip(*grid, strict=True)]
+        shown = panel.pcolormesh(
+            offsets, offsets, upright, cmap="PuOr_r", vmin=-most, vmax=most, shading="nearest"
+        )
+        if min(map(min, grid)) < 0 < max(map(max, grid)):
+            panel.contour(offsets, offsets, upright, levels=[0], colors="#1d2127", linewidths=1.6)
+        panel.set_xlabel("along the gradient, eps")
+        panel.set_aspect("equal")
+    panels[0].set_ylabel("random step, eps")
+    panels[0].figure.colorbar(shown, ax=panels, label="margin")
 
 
 def drawings(models: Sequence[Facts]) -> dict[str, list[Drawing]]:
@@ -149,21 +190,26 @@ def _plain(text: str) -> str:
 def _drawn(
     title: str,
     words: str,
-    draw: Callable[["Axes"], None],
+    draw: Callable[[Any], None],
     *,
     size: tuple[float, float] = (5.6, 3.3),
     polar: bool = False,
+    panels: int = 1,
 ) -> Drawing:
     """The same figures give the same bytes."""
     import matplotlib
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, layout="constrained")
-    axes = figure.subplots(subplot_kw={"projection": "polar"} if polar else None)
+    kind = {"projection": "polar"} if polar else None
+    axes: Any = figure.subplots(1, panels, sharey=panels > 1, subplot_kw=kind)
     draw(axes)
-    axes.set_title(_plain(title), fontsize=10.5, pad=18 if polar else None)
+    if title:
+        axes.set_title(_plain(title), fontsize=10.5, pad=18 if polar else None)
     buffer = io.BytesIO()
     with matplotlib.rc_context({"svg.hashsalt": "partlab"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     picture = base64.b64encode(buffer.getvalue()).decode()
-    return Drawing(title, f"{title}: {words}", f"data:image/svg+xml;base64,{picture}")
+    return Drawing(
+        title, f"{title}: {words}" if title else words, f"data:image/svg+xml;base64,{picture}"
+    )

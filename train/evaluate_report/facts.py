@@ -1,10 +1,14 @@
 """All that a report says, as one JSON object: the page and the terminal are made of it."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
+import numpy as np
+
+from train.evaluate_report.beside import beside
 from train.evaluate_report.compare import (
     columns,
     gains_over_seeds,
@@ -24,19 +28,21 @@ from train.evaluate_report.figures import (
     figure,
     norm_and_eps,
 )
-from train.evaluate_report.reading import Condition, Measured
+from train.evaluate_report.reading import Condition, Measured, Outcome
 
 Facts = dict[str, Any]
+_STEPS = re.compile(r"-(\d+)(?:x(\d+))?$")  # of an attack's name
+_FEW = 5  # images say little
 
 
-def report(found: Sequence[Measured], references: Sequence[Mapping[str, Any]] = ()) -> Facts:
+def report(found: Sequence[Measured], references: Sequence[str] | None = None) -> Facts:
     """Figures with intervals, rankings, paired differences, honesty and cost; shares of 1.
 
-    `references` are published rows, given back as they are and never ranked: `name`, `source`,
-    `figures` (column -> percent), `list`, `training_data`, `size`.
+    `references` names published tables to be shown beside, as `beside` says; () is none.
 
     Raises:
         SchemaError: an evaluation averages over different images.
+        UnknownNameError: there is no such published table.
     """
     apart = groups(found)
     return {
@@ -46,7 +52,7 @@ def report(found: Sequence[Measured], references: Sequence[Mapping[str, Any]] = 
         "groups": [_group(found, group) for group in apart],
         "apart": why_apart(found) if len(apart) > 1 else [],
         "notes": _notes(found),
-        "references": [{**each, "reference": True} for each in references],
+        "references": beside(found, references),
     }
 
 
@@ -139,6 +145,21 @@ def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:
     }  # fmt: skip
 
 
+def _late(outcome: Outcome) -> str | None:
+    """Says so if PGD was still finding errors when it ended, since more steps find more."""
+    name = outcome.row["attack"]
+    steps = outcome.steps[np.isfinite(outcome.steps)]
+    if not len(steps) or not (told := _STEPS.search(name)):
+        return None
+    late = int((steps > 0.75 * int(told[1]) * int(told[2] or 1)).sum())
+    if late < _FEW or late < 0.1 * len(steps):
+        return None
+    return (
+        f"{outcome.row['threat']}, {name}: {late} of the {len(steps)} images it broke fell only in "
+        "the last quarter of its steps, so more steps will break more"
+    )
+
+
 def _notes(found: Sequence[Measured]) -> list[str]:
     """What a reader has to know before any figure."""
     notes = [f"{each.name}: {note}" for each in found for note in each.notes]
@@ -147,8 +168,16 @@ def _notes(found: Sequence[Measured]) -> list[str]:
         if honesty is None:
             notes.append(f"{each.name}: honesty was not checked; its gradients may be masked")
         else:
+            checked = [str(one.get("name")) for one in honesty.get("findings", ())]
+            if "zero_gradients" not in checked:
+                notes.append(
+                    f"{each.name}: masked gradients were not looked for (checked: "
+                    f"{', '.join(checked) or 'nothing'}); partlab evaluate honesty --keep-in "
+                    f"{each.folder} does"
+                )
             bad = [one for one in honesty.get("findings", ()) if not one.get("ok", False)]
             notes += [f"{each.name}: {one.get('sentence') or one.get('name')}" for one in bad]
+        notes += [f"{each.name}: {late}" for late in map(_late, each.outcomes.values()) if late]
         bounds = [c for c, one in each.outcomes.items() if one.row["upper_bound"]]
         if bounds:
             names = ", ".join(f"{threat} ({attack})" for threat, attack in bounds)

@@ -1,13 +1,12 @@
 """The report as one HTML file that opens offline, with the same facts as JSON beside it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from partlab.files import write_json, write_text
 from partlab.pages import render
 from train.evaluate_report import words
-from train.evaluate_report.drawings import drawings
+from train.evaluate_report.drawings import drawings, surfaces
 from train.evaluate_report.facts import report
 from train.evaluate_report.pictures import maps
 from train.evaluate_report.reading import Measured
@@ -20,12 +19,13 @@ NAMES = 12  # of the images that one model gets and another loses; all are in th
 def write_report(
     found: Sequence[Measured],
     folder: str | Path,
-    references: Sequence[Mapping[str, Any]] = (),
+    references: Sequence[str] | None = None,
 ) -> Path:
     """Write report.html and report.json into `folder`, atomically; the page's path.
 
     Raises:
         SchemaError: an evaluation or a picture of it is damaged.
+        UnknownNameError: there is no such published table.
         PartlabError: the files cannot be written.
     """
     facts = report(found, references)
@@ -41,6 +41,7 @@ def write_report(
         **facts,
         colours=colours(len(found)),
         drawn=drawings(facts["models"]),
+        surfaces=surfaces(facts["models"]),
         maps=[maps(each) for each in found],
         most=NAMES,
         about_rank=words.about_rank,

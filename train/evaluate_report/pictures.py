@@ -1,7 +1,13 @@
-"""Chosen images of an evaluation: clean, attacked, what the attack added, and the part map."""
+"""Chosen images of an evaluation: clean, attacked, what the attack added, and the part maps.
+
+`train.evaluate.album` writes them: `clean.png`, and `STEM.png` of each condition, each with a
+`STEM.parts.png` where the model has part outputs.
+"""
 
 import base64
 import io
+import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,10 +17,13 @@ import numpy as np
 
 from partlab.errors import SchemaError
 from partlab.files import read_json
+from train.evaluate.outcomes import stem
 from train.evaluate_report.reading import Measured
+from train.evaluate_report.words import title
 
+_COLOUR = re.compile("#[0-9a-f]{6}")
 MOST = 12  # of one evaluation are shown
-_FIRST, _LAST = "clean", "parts"
+_FIRST, _MAP = "clean", ".parts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +36,16 @@ class Shown:
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """All pictures of one image; `broken` says which attacks the model loses it to."""
+    """All pictures of one image; `broken` says which attacks the model loses it to.
+
+    `pictures` are in groups: what is clean, and what each condition made. `legend` is part -> its
+    colour in the part maps.
+    """
 
     image: str
     broken: str
-    pictures: list[Shown]
+    pictures: list[list[Shown]]
+    legend: dict[str, str]
 
 
 def maps(each: Measured) -> tuple[list[Maps], int]:
@@ -61,20 +75,39 @@ def _inside(home: Path, key: str) -> Path:
 
 def _maps(each: Measured, image: str, folder: Path) -> Maps:
     files = {file.stem: file for file in sorted(folder.glob("*.png"))}
-    stems = [stem for stem in (_FIRST, *sorted(files), _LAST) if stem in files]
-    told = list(_told(files, list(dict.fromkeys(s for s in stems if s != _LAST))))
-    if _LAST in files:
-        told.append(Shown("part map", _uri(files[_LAST].read_bytes())))
-    return Maps(image, _broken(each, image), told)
+    names = {stem(*condition): title(condition._asdict()) for condition in each.outcomes}
+    found = [name for name in (_FIRST, *names, *files) if name in files]
+    stems = [name for name in dict.fromkeys(found) if not name.endswith(_MAP)]
+    legend: dict[str, str] = {}
+    for name in stems:
+        if name + _MAP in files:
+            legend |= _legend(files[name + _MAP])
+    return Maps(image, _broken(each, image), list(_told(files, stems, names)), legend)
 
 
-def _told(files: dict[str, Path], stems: list[str]) -> Iterator[Shown]:
+def _told(files: dict[str, Path], stems: list[str], names: dict[str, str]) -> Iterator[list[Shown]]:
     clean = _pixels(files[_FIRST]) if _FIRST in files else None
-    for stem in stems:
-        pixels = _pixels(files[stem])
-        yield Shown(stem, _uri(files[stem].read_bytes()))
-        if stem != _FIRST and clean is not None and clean.shape == pixels.shape:
-            yield _perturbation(pixels - clean)
+    for one in stems:
+        pixels, called = _pixels(files[one]), names.get(one, one)
+        group = [Shown(called, _uri(files[one].read_bytes()))]
+        if one != _FIRST and clean is not None and clean.shape == pixels.shape:
+            group.append(_perturbation(pixels - clean))
+        if one + _MAP in files:
+            group.append(Shown("parts the model sees", _uri(files[one + _MAP].read_bytes())))
+        yield group
+
+
+def _legend(file: Path) -> dict[str, str]:
+    """Which colour is which part, as the map itself says; nothing where it does not."""
+    from PIL import Image
+
+    try:
+        with Image.open(file) as picture:
+            picture.load()
+            told = json.loads(picture.info.get("parts", "{}"))
+    except (OSError, ValueError) as error:
+        raise SchemaError(f"{file} is damaged or half written") from error
+    return {str(part): colour for part, colour in told.items() if _COLOUR.fullmatch(str(colour))}
 
 
 def _perturbation(added: Any) -> Shown:

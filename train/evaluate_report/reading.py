@@ -28,11 +28,13 @@ class Condition(NamedTuple):
 class Outcome:
     """What a model got right under one condition: `images` (n,) sorted, `right` (n,) bool.
 
+    `steps` (n,) are those until an attack first broke it, NaN where it did not or does not tell;
     `row` is what evaluation.json says of it.
     """
 
     images: NDArray[np.str_]
     right: NDArray[np.bool_]
+    steps: NDArray[np.float64]
     row: dict[str, Any]
 
 
@@ -178,13 +180,13 @@ def _notes(outcomes: dict[Condition, Outcome], found: dict[Condition, Any]) -> t
     return tuple(notes)
 
 
-def _outcomes(file: Path) -> dict[Condition, tuple[NDArray[np.str_], NDArray[np.bool_]]]:
-    """Images, sorted, and what was right, by condition."""
+def _outcomes(file: Path) -> dict[Condition, tuple[Any, Any, Any]]:
+    """Images, sorted, what was right, and steps, by condition."""
     table = _table(file)
     (images, image), (threats, threat), (attacks, attack) = (
         _coded(table[name]) for name in ("image", "threat", "attack")
     )
-    right = table["right"].to_numpy()
+    right, steps = table["right"].to_numpy(), table["steps"].to_numpy().astype(float)
     pair = threat * len(attacks) + attack
     found = {}
     for number in np.unique(pair):
@@ -197,7 +199,7 @@ def _outcomes(file: Path) -> dict[Condition, tuple[NDArray[np.str_], NDArray[np.
                 f"{file} has the image {images[twice[0]]} twice under {condition.threat}",
                 hint=_AGAIN,
             )
-        found[condition] = images[own], right[at]
+        found[condition] = images[own], right[at], steps[at]
     return found
 
 
@@ -214,7 +216,7 @@ def _table(file: Path) -> Any:
 
     if not file.is_file():
         raise NotFoundError(f"no file {file}", hint=_AGAIN)
-    columns = ["image", "threat", "attack", "right"]
+    columns = ["image", "threat", "attack", "right", "steps"]
     try:
         table = parquet.read_table(file, columns=columns)
     except (pa.ArrowException, OSError) as error:
@@ -222,6 +224,6 @@ def _table(file: Path) -> Any:
         raise SchemaError(f"{file} is damaged or half written: {said}", hint=_AGAIN) from error
     if lacks := [name for name in columns if name not in table.column_names]:
         raise SchemaError(f"{file} lacks the columns {', '.join(lacks)}", hint=_AGAIN)
-    if any(table[name].null_count for name in columns):
+    if any(table[name].null_count for name in columns[:-1]):
         raise SchemaError(f"{file} has rows without image, threat, attack or right", hint=_AGAIN)
     return table

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from partlab.errors import DatasetError, PartlabError
 from train.attacks.ball import Ball
 from train.attacks.modes import as_evaluated
+from train.evaluate.threats import Threat
 from train.honesty import checks, gradients, surface
 from train.honesty.finding import Finding, Honesty
 from train.honesty.trial import Trial
@@ -65,7 +66,7 @@ def check_honesty(
     finally:
         handle.remove()
     return Honesty(
-        _name(ball),
+        Threat(ball.norm, ball.eps, large_eps=True).name,
         len(images),
         int(right.sum()),
         tuple(found),
@@ -120,13 +121,6 @@ def _right(network: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
             hint="evaluate on the classes it was trained with",
         )
     return logits.argmax(1) == labels
-
-
-def _name(ball: Ball) -> str:
-    """`linf-4/255`, `l2-0.5`."""
-    levels = ball.eps * 255
-    whole = ball.norm == "linf" and abs(levels - round(levels)) < 1e-6
-    return f"{ball.norm}-{round(levels)}/255" if whole else f"{ball.norm}-{ball.eps:g}"
 
 
 def _enough(right: int, images: int) -> Finding:

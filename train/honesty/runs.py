@@ -9,7 +9,9 @@ import torch
 from torch import Tensor
 
 from partlab.errors import ConfigError, NotFoundError
+from partlab.files import sha256_file
 from train.attacks.ball import Ball
+from train.evaluate.outcomes import keep_honesty
 from train.honesty.check import check_honesty
 from train.honesty.finding import Honesty
 from train.honesty.transfer import Transfer, transfer_matrix
@@ -48,6 +50,22 @@ def check_run(
     model = load_model(run, checkpoint=checkpoint, device=device)
     shown = _shown(run, model, data, split, images, seed)
     return check_honesty(model, *shown, ball, seed=seed)
+
+
+def record_into(
+    evaluation: str | Path, run: str | Path, checkpoint: str, found: Honesty | None
+) -> None:
+    """Keep what was found in the record of an evaluation of the same weights; None only looks.
+
+    Raises:
+        NotFoundError, SchemaError, ConfigError, BusyError: as `keep_honesty`.
+    """
+    weights = Path(run) / f"{checkpoint}.safetensors"
+    if not weights.is_file():
+        raise NotFoundError(
+            f"no weights {weights}", hint="name a run, and --checkpoint best or last"
+        )
+    keep_honesty(evaluation, sha256_file(weights), found.as_json() if found else None)
 
 
 def transfer_of_runs(

@@ -10,12 +10,8 @@ from torch import Tensor, nn
 from torchvision import transforms
 
 from partlab.errors import ConfigError, NotFoundError
-from partlab.files import read_json
+from train.evaluate.opened import open_model
 from train.models.build import create_model
-from train.models.foreign import load_foreign
-from train.models.load import load_model
-from train.models.start import CARD
-from train.runs import read_run, settings_of
 
 PACKAGED = "packaged:"
 
@@ -77,27 +73,15 @@ def load_thousand(model: str) -> Thousand:
             hint=f"give {PACKAGED}tf_efficientnet_lite0, a run, an exported model, or a folder "
             "with the card.json of another's weights",
         )
-    card = read_json(path / CARD) if (path / CARD).is_file() else {}
-    if isinstance(card, dict) and "foreign" in card:
-        foreign = load_foreign(path)
-        size = foreign.preprocessing["size"]
-        return _ordered(foreign, foreign.classes, (size, round(size / 0.875)), model)
-    found = load_model(path, device="cpu")
-    return _ordered(found, found.classes, _sides(path, card), model)
+    found = open_model(path, device="cpu")
+    sides = found.preprocessing["size"], found.preprocessing["shorter_side"]
+    return _ordered(found.network, found.classes, sides, model)
 
 
 def _packaged(backbone: str) -> Thousand:
     names = ImageNetInfo("imagenet-1k").label_names()
     found = create_model(f"vanilla_{backbone}", classes=names, weights="package", gelu=False)
     return Thousand(found.eval(), 224, 256)
-
-
-def _sides(path: Path, card: dict[str, Any]) -> tuple[int, int]:
-    """Side of what the model sees, and short side of the picture that it is cut from."""
-    if card:
-        return card["preprocessing"]["size"], card["preprocessing"]["shorter_side"]
-    data = settings_of(read_run(path), path).data
-    return data.size, round(data.size / data.eval_crop)
 
 
 def _ordered(

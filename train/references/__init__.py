@@ -1,5 +1,5 @@
 """Published figures as references: shown beside one's own, never ranked with them (A14, X-05)."""
 
-from train.references.tables import Reference, references
+from train.references.tables import LISTS, Reference, condition, references, tables
 
-__all__ = ["Reference", "references"]
+__all__ = ["LISTS", "Reference", "condition", "references", "tables"]

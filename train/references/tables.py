@@ -7,6 +7,20 @@ from typing import Any
 
 from partlab.errors import UnknownNameError
 
+LISTS = {
+    "1947323ed29b7974422b2716858474dca3f4ff6df247d3d67e818a6d71e35e8b": "ImageNet-1K, 10 K list",
+}
+"""sha256 of a published list file -> what the tables call it (E-02)."""
+
+_AUTOATTACK = {
+    "linf": "linf-4/255",
+    "linf x2": "linf-8/255",
+    "l1": "l1-75",
+    "l2": "l2-2",
+    "average": "average of four",
+}
+_CORRUPTIONS = {"elastic": "elastic_transform", "jpeg": "jpeg_compression"}
+
 
 @dataclass(frozen=True, slots=True)
 class Reference:
@@ -23,16 +37,50 @@ class Reference:
     training_data: str | None
     size: int | None
 
-    def comparable_with(self, list: str, training_data: str, size: int) -> tuple[bool, str]:
-        """Whether a row of one's own may be compared with this one, and if not why (X-05)."""
-        ours = {"list": list, "training data": training_data, "size": size}
-        theirs = {"list": self.list, "training data": self.training_data, "size": self.size}
-        reasons = [
-            f"its {what} is " + (f"{theirs[what]}, not {mine}" if theirs[what] else "not stated")
-            for what, mine in ours.items()
-            if theirs[what] != mine
-        ]
-        return not reasons, "not comparable: " + "; ".join(reasons) if reasons else ""
+    def comparable_with(
+        self, list: str, training_data: str | None, size: int | None
+    ) -> tuple[bool, str]:
+        """Whether a row of one's own may be compared with this one, and if not why (X-05).
+
+        What is not stated, here or there, makes two rows not comparable.
+        """
+        told = {
+            "list": (self.list, list),
+            "training data": (self.training_data, training_data),
+            "size": (self.size, size),
+        }
+        reasons = [_unlike(what, *each) for what, each in told.items()]
+        apart = "; ".join(reason for reason in reasons if reason)
+        return not apart, f"not comparable: {apart}" if apart else ""
+
+
+def _unlike(what: str, theirs: Any, ours: Any) -> str:
+    """Why this keeps a published row from standing beside one's own; "" if it does not."""
+    if not theirs:
+        return f"its {what} is not stated"
+    if ours is None:
+        return f"its {what} is {theirs}, ours is not stated"
+    return "" if theirs == ours else f"its {what} is {theirs}, not {ours}"
+
+
+def tables() -> list[str]:
+    """Names of the published tables, in the order of the paper."""
+    return [*_tables()]
+
+
+def condition(table: str, column: str) -> tuple[str, str] | None:
+    """Threat and attack of a column, as evaluations call them; None where they have no such.
+
+    Attacked columns are by AutoAttack with the bounds of E-01 and E-04. Those of Table 3 are
+    types of corruption, `corruption:fog`, each the mean of five severities, and `corruption` is
+    the mean of the 15 (G-01).
+    """
+    if table == "3":
+        name = _CORRUPTIONS.get(column, column.replace(" ", "_"))
+        return ("corruption" if column == "mean" else f"corruption:{name}"), "clean"
+    if column == "clean":
+        return "clean", "clean"
+    return (_AUTOATTACK[column], "autoattack") if column in _AUTOATTACK else None
 
 
 def references(table: str) -> list[Reference]:
@@ -41,10 +89,9 @@ def references(table: str) -> list[Reference]:
     Raises:
         UnknownNameError: there is no such table.
     """
-    tables: dict[str, Any] = json.loads(Path(__file__).with_name("tables.json").read_text("utf-8"))
-    if table not in tables:
-        raise UnknownNameError("published table", table, tables)
-    found = tables[table]
+    if table not in (known := _tables()):
+        raise UnknownNameError("published table", table, known)
+    found = known[table]
     shared = {key: found[key] for key in ("list", "training_data", "size")}
     differ = found.get("rows_differ", {})
     return [
@@ -56,3 +103,8 @@ def references(table: str) -> list[Reference]:
         )
         for name, row in found["rows"].items()
     ]
+
+
+def _tables() -> dict[str, Any]:
+    read: dict[str, Any] = json.loads(Path(__file__).with_name("tables.json").read_text("utf-8"))
+    return read

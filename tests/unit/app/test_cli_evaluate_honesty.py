@@ -9,11 +9,15 @@ import tiny_recognition
 import torch
 import typer
 from click.testing import Result
+from evaluation_folders import FOUR, nested, write_folder
 from safetensors.torch import load_file, save_file
 from typer.testing import CliRunner
 
 from annotate.world import WorldConfig, make_world
 from app.cli import evaluate_honesty
+from partlab.files import sha256_file
+from train.evaluate.outcomes import read_evaluation
+from train.evaluate_report import read_measured, write_report
 
 app = typer.Typer()
 evaluate_honesty.register(app)
@@ -55,6 +59,24 @@ def test_an_honest_run_in_words_and_json(place: Path) -> None:
     assert found["forwards"] > 200 * found["right"]
 
 
+def test_what_was_found_is_kept_in_an_evaluation(place: Path, tmp_path: Path) -> None:
+    weights = sha256_file(place / "plain" / "best.safetensors")
+    kept = write_folder(tmp_path / "kept", nested(40, FOUR), name="plain", weights=weights)
+    words = ("honesty", place / "plain", place / "world", "--split", "train", "--device", "cpu")
+    evaluate(*words, "--images", 24, "--keep-in", kept)
+    honesty = read_evaluation(kept).honesty
+    assert honesty["ok"] is True
+    assert len(honesty["surface"]["margins"]) == 4
+    write_report(read_measured([kept]), tmp_path / "page")
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert "The loss about single images" in page
+    assert "masked gradients were not looked for" not in page
+    other = write_folder(tmp_path / "other", nested(40, FOUR), weights="0" * 64)
+    said = evaluate(*words, "--keep-in", other, code=2).stderr
+    assert "other weights" in said
+    evaluate(*words, "--keep-in", tmp_path, code=3)
+
+
 def test_a_run_that_hides_its_gradient_ends_with_1(place: Path) -> None:
     words = ("honesty", place / "sure", place / "world", "--split", "train", "--device", "cpu")
     said = evaluate(*words, code=1).stdout
@@ -79,7 +101,7 @@ def test_the_matrix_of_three_runs(place: Path) -> None:
     [
         (["honesty", "plain", "world", "--threat", "linf:4"], 2, "whole range of colours"),
         (["honesty", "plain", "world", "--threat", "l1:75"], 2, "'l1:75' cannot be checked"),
-        (["honesty", "plain", "world", "--threat", "linf"], 2, "'linf' cannot be checked"),
+        (["honesty", "plain", "world", "--threat", "linf"], 2, "'linf' is no threat"),
         (["honesty", "plain", "world", "--threat", "linf:0"], 2, "'linf:0' cannot be checked"),
         (["honesty", "plain", "world", "--split", "tset"], 3, "tset"),
         (["honesty", "world", "world"], 3, "world"),

@@ -222,18 +222,6 @@ def test_processes_of_torchrun_share_the_work(photos, colour_run, tmp_path, unin
     assert contents(out) == uninterrupted
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    """A file system of 200 KiB."""
-    place = tmp_path / "small"
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "none", str(place)]
-    if sys.platform != "linux" or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a small file system needs Linux and the right to mount one")
-    yield place
-    subprocess.run(["umount", "-l", str(place)], check=True)
-
-
 def test_full_disk_is_a_clear_error_and_the_store_stays_readable(
     photos, colour_run, tmp_path, small_disk, uninterrupted
 ):

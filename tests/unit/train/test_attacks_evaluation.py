@@ -11,7 +11,7 @@ from torch import nn
 
 from partlab.errors import ConfigError, DatasetError, PartlabError
 from train.attacks.ball import Ball
-from train.attacks.evaluation import attack, evaluate_pgd
+from train.attacks.evaluation import attack, evaluate_pgd, search
 
 BALL = Ball("linf", 8 / 255)
 
@@ -199,3 +199,43 @@ def test_a_damaged_network_is_no_robust_one() -> None:
     network.head.weight.data[0, 0] = math.nan
     with pytest.raises(PartlabError, match="logits of image 0 are not finite"):
         evaluate_pgd(network, [(images, classes)], BALL)
+
+
+def test_steps_are_those_until_the_first_error(learnt) -> None:
+    """And no forward pass is more than without them."""
+    network, images, classes = learnt
+    with torch.no_grad():
+        right = network(images).argmax(1) == classes
+    images, classes, seen = images[right], classes[right], []
+    handle = network.register_forward_hook(lambda _, given, out: seen.append(out.detach()))
+    try:
+        found = search(network, images, classes, BALL, steps=6)
+    finally:
+        handle.remove()
+    asked = [each.argmax(1) != classes for each in seen if len(each) == len(images)]
+    assert len(asked) == 6 + 2  # the start, six steps, and the verdict on the worst
+    errs, fooled = torch.stack(asked[:-1]), asked[-1]
+    assert torch.equal(found.steps, torch.where(fooled, errs.int().argmax(0), -1))
+    assert 0 < int(fooled.sum()) < len(images)
+    assert len(found.steps[fooled].unique()) > 1
+
+
+class Ripples(nn.Module):
+    """Wrong in narrow stripes, so that a new start finds what an old one did not."""
+
+    def forward(self, images):
+        margin = 0.8 + (3e4 * images.mean((1, 2, 3))).cos()
+        return torch.stack([margin, -margin], 1)
+
+
+def test_steps_of_earlier_restarts_count() -> None:
+    images = torch.full((40, 3, 4, 4), 0.5)
+    given = {"steps": 2, "step_size": 1e-6}
+    classes = torch.zeros(40, dtype=torch.long)
+    alone = search(Ripples().eval(), images, classes, BALL, **given).steps
+    found = search(Ripples().eval(), images, classes, BALL, **given, restarts=6).steps
+    later = found[(alone < 0) & (found >= 0)]
+    assert len(later) > 5
+    assert int(later.min()) >= 2
+    assert int(later.max()) <= 6 * 2
+    assert torch.equal(found[alone >= 0], alone[alone >= 0])

@@ -1,6 +1,7 @@
 """Threats, the attacked model and the record on disk."""
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
@@ -198,6 +199,19 @@ def test_rows_of_another_attack_stay(tmp_path: Path) -> None:
     for found, outcomes in (once, twice):
         assert [each.attack for each in found.rows] == ["clean", "pgd-20"]
         assert outcomes.num_rows == 4
+
+
+def test_the_fuller_honesty_record_stays(tmp_path: Path) -> None:
+    def told(*names: str) -> dict[str, Any]:
+        return {"ok": True, "findings": [{"name": name, "ok": True} for name in names]}
+
+    full, short = told("train_mode", "randomness", "fgsm"), told("train_mode", "randomness")
+    for old, new, kept in ((full, short, full), (None, short, short), (short, full, full)):
+        one, other = (record().model_copy(update={"honesty": each}) for each in (old, new))
+        write_evaluation(tmp_path, one, table("clean", "clean"))
+        before = read_evaluation(tmp_path)
+        found, _ = with_rows(before, other, table("l2-2", "pgd-20"), [row("l2-2", "pgd-20")])
+        assert found.honesty == kept
 
 
 def test_folders_that_hold_no_evaluation(tmp_path: Path) -> None:

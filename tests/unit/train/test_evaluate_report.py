@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from evaluation_folders import FOUR, nested, write_folder, write_pictures
+from pyarrow import parquet
 from typer.testing import CliRunner
 
 from app.cli.main import app
+from train.evaluate_report import read_measured, report
 
 RUNNER = CliRunner()
 
@@ -72,12 +75,97 @@ def test_the_page_says_what_is_an_upper_bound_and_escapes_names(tmp_path: Path) 
     assert (again.exit_code, "already exists" in told(again)) == (1, True)
 
 
+PUBLISHED_LIST = "1947323ed29b7974422b2716858474dca3f4ff6df247d3d67e818a6d71e35e8b"
+OURS = {"preprocessing": {"size": 224}, "training": {"data": "ImageNet-1K"}}
+
+
+def blocks(*places: Path, **given: Any) -> dict[str, Any]:
+    """By source, the first of each."""
+    found: dict[str, Any] = {}
+    for each in report(read_measured(places), **given)["references"]:
+        found.setdefault(each["source"], each)
+    return found
+
+
+def test_published_rows_stand_beside_and_are_never_ranked(tmp_path: Path) -> None:  # A14, X-05
+    same = write_folder(tmp_path / "same", nested(40, FOUR), name="same", model=OURS,
+                        listed={"sha256": PUBLISHED_LIST})  # fmt: skip
+    other = write_folder(tmp_path / "other", nested(40, FOUR), name="other", model=OURS)
+    facts = report(read_measured([same, other]))
+    assert sum(len(group["rows"]) for group in facts["groups"]) == 2  # ours only
+    table = blocks(same, other)["PartImageNet++ Table 2"]
+    assert table["reference"] is True
+    assert table["rows"][-1] == {
+        "name": "ResNet-50-GELU MPM", "percent": [67.8, 39.1, 13.6, 6.2, 24.3, 20.8]
+    }  # fmt: skip
+    fits, apart = table["comparable"]
+    assert (fits["models"], fits["ok"]) == (["same"], True)
+    assert apart["why"] == "not comparable: its list is ImageNet-1K, 10 K list, not val"
+    result = call("report", same, other, "--out", tmp_path / "page")
+    assert result.exit_code == 0, told(result)
+    page = " ".join((tmp_path / "page" / "report.html").read_text(encoding="utf-8").split())
+    assert "Not comparable: its list is ImageNet-1K, 10 K list, not val (other)." in page
+    assert page.index("ResNet-50-GELU MPM") > page.index("References: published, not measured")
+
+
+def test_which_published_tables_are_shown(tmp_path: Path) -> None:
+    linf = {("clean", "clean"): 0.8, ("linf-4/255", "autoattack"): 0.5}
+    few = write_folder(tmp_path / "few", nested(40, linf), model={"training": None})
+    found = blocks(few)
+    assert [one["column"] for one in found["PartImageNet++ Table 2"]["columns"]] == [
+        "clean", "linf"
+    ]  # fmt: skip
+    assert "PartImageNet++ Table 3" not in found
+    (said,) = found["PartImageNet++ Table 2"]["comparable"]
+    assert "its training data is ImageNet-1K, ours is not stated" in said["why"]
+    by_pgd = {("clean", "clean"): 0.8, ("linf-4/255", "pgd-20"): 0.5}
+    weak = write_folder(tmp_path / "weak", nested(40, by_pgd))
+    assert blocks(weak) == {}  # clean alone is no reason to show a robustness table
+    asked = blocks(weak, references=["2", "S4"])
+    assert len(asked) == 2
+    for block in asked.values():
+        assert "what it was measured under was not run here" in block["comparable"][0]["why"]
+    fog = {("clean", "clean"): 0.8} | {(f"corruption:fog:{s}", "clean"): 0.5 for s in range(1, 6)}
+    (foggy,) = blocks(write_folder(tmp_path / "fog", nested(40, fog))).values()
+    assert [one["column"] for one in foggy["columns"]] == ["fog"]  # no mean: that is of 15 types
+    assert foggy["rows"][0]["percent"] == [53.8]
+    wrong = call("report", few, "--out", tmp_path / "wrong", "--references", "S9")
+    assert (wrong.exit_code, "'S9'" in told(wrong)) == (3, True)
+    none = call("report", few, "--out", tmp_path / "none", "--references", "none")
+    assert none.exit_code == 0
+    assert "not measured here" not in (tmp_path / "none" / "report.html").read_text()
+
+
 def test_one_picture_and_no_honesty(tmp_path: Path) -> None:
     only = {("clean", "clean"): np.array([True])}
     write_folder(tmp_path / "one", only, name="one", honesty=None)
     result = call("report", tmp_path / "one", "--out", tmp_path / "report")
     assert result.exit_code == 0, told(result)
+    short = {"ok": True, "findings": [{"name": "randomness", "ok": True, "sentence": "none"}]}
+    write_folder(tmp_path / "two", only, name="two", honesty=short)
+    (note,) = report(read_measured([tmp_path / "two"]))["notes"]
+    assert "masked gradients were not looked for (checked: randomness)" in note
     assert "honesty was not checked" in (tmp_path / "report" / "report.html").read_text()
+
+
+def test_errors_that_pgd_found_only_at_its_end_are_told(tmp_path: Path) -> None:
+    by_pgd = {("clean", "clean"): 0.9, ("linf-4/255", "pgd-20x2"): 0.4}
+    for name, steps in (("early", [1, 2, 3, 4]), ("late", [1, 2, 31, 40])):
+        place = write_folder(tmp_path / name, nested(80, by_pgd), name=name)
+        file = place / "outcomes.parquet"
+        rows = parquet.read_table(file).to_pylist()
+        broken = [row for row in rows if row["attack"] == "pgd-20x2" and not row["right"]]
+        for at, row in enumerate(broken):
+            row["steps"] = steps[at % 4]
+        parquet.write_table(pa.Table.from_pylist(rows), file)
+    said = [note for note in report(read_measured([tmp_path / "late"]))["notes"] if "last" in note]
+    assert said == [
+        "late: linf-4/255, pgd-20x2: 24 of the 48 images it broke fell only in the last quarter of "
+        "its steps, so more steps will break more"
+    ]
+    assert not any(
+        "last quarter" in n for n in report(read_measured([tmp_path / "early"]))["notes"]
+    )
 
 
 def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:

@@ -63,6 +63,11 @@ def test_verdicts_are_those_of_the_exam(tmp_path: Path, world: Path, run: Path) 
     assert len(found.outcomes) == 2 * len(verdicts.clean)
 
 
+def album(out: Path) -> dict[str, bytes]:
+    home = out / "mpm" / "pictures"
+    return {str(f.relative_to(home)): f.read_bytes() for f in home.rglob("*.*")}
+
+
 def test_stopped_and_resumed_it_ends_alike(tmp_path: Path, world: Path, run: Path) -> None:
     class Dies(Silent):
         def track(self, items: Iterable[Any], what: str, total: int | None = None) -> Iterator[Any]:
@@ -88,12 +93,15 @@ def test_stopped_and_resumed_it_ends_alike(tmp_path: Path, world: Path, run: Pat
     assert under_pgd(run, world, tmp_path / "broken").exit_code == 0
     assert [part.stat().st_mtime_ns for part in parts] == times  # and not run again
     assert rows_of(tmp_path / "broken" / "mpm") == rows_of(tmp_path / "whole" / "mpm")
+    assert album(tmp_path / "broken") == album(tmp_path / "whole")
+    assert len(album(tmp_path / "whole")) > 2 * 4  # all four pictures, and their part maps
 
 
 def test_attacks_are_added_and_other_settings_refused(
     tmp_path: Path, world: Path, run: Path
 ) -> None:
-    under_pgd(run, world, tmp_path)
+    under_pgd(run, world, tmp_path, "--pictures", 0)
+    assert not (tmp_path / "mpm" / "pictures").exists()
     more = evaluate(run, world, "--out", tmp_path, "--split", "heldout", "--batch", 2, "--chunk", 2,
                     "--threats", "l2:0.5", "--attacks", "apgd-ce")  # fmt: skip
     assert more.exit_code == 0, told(more)
@@ -179,3 +187,19 @@ def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) ->
     page = under_pgd(broken, world, tmp_path / "out")
     assert page.exit_code in (2, 5)
     assert "best.safetensors" in told(page)
+
+
+def test_a_folder_called_like_a_command_is_written_with_a_dot(
+    tmp_path: Path, world: Path, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for meant in (("list", world, "--out", "o"), ("list", world, "--threats", "linf:4/255")):
+        assert "./list" not in evaluate(*meant).stderr  # there is no such folder
+    Path("list").symlink_to(run)
+    for meant in (("list", world, "--out", "o"), ("list", world, "--threats", "linf:4/255")):
+        result = evaluate(*meant)
+        assert result.exit_code in (2, 3)
+        assert "list is a command of its own here; the folder is written ./list" in told(result)
+    named = evaluate("./list", world, "--split", "heldout", "--attacks", "pgd-5", "--threats",
+                     "linf:4/255", "--out", tmp_path / "o", "--dry-run")  # fmt: skip
+    assert named.exit_code == 0, told(named)
