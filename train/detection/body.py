@@ -56,21 +56,21 @@ def open_start(
     """
     path = Path(model)
     if path.exists():
-        found = _of_model(path, checkpoint)
-    elif timm.is_model(str(model)):
-        found = _of_timm(str(model), weights)
-    else:
-        names = timm.list_models()
-        raise NotFoundError(
-            f"{model} is neither a run, nor an exported model, nor a network of timm's",
-            hint=UnknownNameError("network", str(model), names).hint,
-        )
-    if timm.get_pretrained_cfg(found[0].name).fixed_input_size:
+        return _of_model(path, checkpoint)
+    if timm.is_model(str(model)):
+        return _of_timm(str(model), weights)
+    raise NotFoundError(
+        f"{model} is neither a run, nor an exported model, nor a network of timm's",
+        hint=UnknownNameError("network", str(model), timm.list_models()).hint,
+    )
+
+
+def _need_any_size(name: str) -> None:
+    if timm.get_pretrained_cfg(name).fixed_input_size:
         raise ConfigError(
-            f"backbone {found[0].name!r} takes pictures of one size only, a detector has any",
+            f"backbone {name!r} takes pictures of one size only, a detector has any",
             hint="start from a convolutional one, such as resnet50 or convnext_tiny",
         )
-    return found
 
 
 def _of_model(path: Path, checkpoint: str) -> tuple[Start, nn.Module]:
@@ -88,12 +88,14 @@ def _of_model(path: Path, checkpoint: str) -> tuple[Start, nn.Module]:
         card = read_foreign_card(path)
         network, name, gelu = model.network, card.architecture, card.gelu
         mean, std = model.mean, model.std
+    _need_any_size(name)
     log.info("backbone %s of %s", name, path)
     colours = tuple(mean.flatten().tolist()), tuple(std.flatten().tolist())
     return Start(name, gelu, *colours, True, str(path), sha256_file(opened.weights)), network
 
 
 def _of_timm(name: str, weights: str) -> tuple[Start, nn.Module]:
+    _need_any_size(name)
     network = timm.create_model(name, pretrained=False)
     load_backbone_weights(network, name, weights)
     if weights == "none":
