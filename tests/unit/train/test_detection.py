@@ -181,7 +181,8 @@ def test_equal_to_torchvisions_faster_rcnn() -> None:
         box_roi_pool=heads.box_roi_pool, box_head=heads.box_head,
         box_predictor=heads.box_predictor, image_mean=detector.normalise.mean.flatten().tolist(),
         image_std=detector.normalise.std.flatten().tolist(), min_size=64, max_size=64,
-        _skip_resize=True, box_batch_size_per_image=16, rpn_pre_nms_top_n_train=40, rpn_pre_nms_top_n_test=40,
+        _skip_resize=True, box_batch_size_per_image=16,
+        rpn_pre_nms_top_n_train=40, rpn_pre_nms_top_n_test=40,
         rpn_post_nms_top_n_train=20, rpn_post_nms_top_n_test=20,
     )  # fmt: skip
     torch.manual_seed(5)
