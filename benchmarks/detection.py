@@ -1,11 +1,11 @@
-"""What free adversarial training does for a detector on the drawn world. Half an hour of one core.
+"""What free adversarial training does for a detector on the drawn world. A quarter hour of a core.
 
     python benchmarks/detection.py --work /tmp/detection
 
 One adversarially trained recognition model is exported; detectors on its backbone are trained on
 pictures as they are and by free adversarial training, with as many updates, and measured on the
-held-out split as it is and under A_cls and A_reg (PGD-10, as published). Stopped, the same line goes on. The
-result goes to benchmarks/results/detection.json.
+held-out split as it is and under A_cls and A_reg (PGD-10, as published). Stopped, the same line
+goes on. The result goes to benchmarks/results/detection.json.
 """
 
 import argparse

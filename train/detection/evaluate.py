@@ -169,7 +169,7 @@ class _Job:
         began, found, losses = time.perf_counter(), [], []
         for group in self.groups(first):
             images = group.shown.images
-            if name != CLEAN and any(len(each["boxes"]) for each in group.shown.targets):
+            if name != CLEAN:
                 images, change = self.attacked(group, name)
                 losses.append(change)
             boxes = self.detector.find(images, group.shown.sizes)

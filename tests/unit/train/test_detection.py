@@ -315,6 +315,15 @@ def test_an_attack_leaves_everything_as_it_was(place: Path) -> None:
     assert torch.equal(first, again)
 
 
+def test_pictures_that_show_nothing_are_attacked_in_class_alone(clever) -> None:
+    images, sizes, targets = planted(2)
+    none = {"boxes": torch.zeros(0, 4), "labels": torch.zeros(0, dtype=torch.long)}
+    empty = Shown(images, sizes, [{**each, **none} for each in targets])
+    assert torch.equal(attack(clever, empty, "reg", BALL, steps=2), images)
+    away = (attack(clever, empty, "cls", BALL, steps=2) - images).abs()
+    assert away.max() == pytest.approx(2 / 255, abs=1e-6)
+
+
 def test_pictures_that_are_not_finite_are_refused(clever) -> None:
     images, sizes, targets = planted(1)
     images[0, 0, 5, 5] = float("nan")
