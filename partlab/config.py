@@ -75,7 +75,8 @@ def validate(kind: type[C], values: dict[str, Any], where: str) -> C:
         if problem["type"] == "extra_forbidden":
             hint = UnknownNameError("setting", name, _names(kind)).hint
             raise ConfigError(f"unknown setting {name!r} in {where}", hint=hint) from None
-        raise ConfigError(f"setting {name!r} in {where}: {_words(problem['msg'])}") from None
+        which = f"setting {name!r}" if name else "settings"
+        raise ConfigError(f"{which} in {where}: {_words(problem['msg'])}") from None
 
 
 def _words(message: str) -> str:

@@ -1,4 +1,4 @@
-"""Mask AP as COCO defines it, equal to pycocotools and sparse.
+"""Mask and box AP as COCO defines them, equal to pycocotools and sparse.
 
 pycocotools visits every category of every image, so its time and memory grow with their
 product; hotcoco (Rust) visits only the pairs that hold something. Source: P-07, H-03.
@@ -8,7 +8,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import hotcoco
 import numpy as np
@@ -19,7 +19,11 @@ from partlab.masks import Rle, area, bbox, from_segmentation
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import hint_for
 
-Result = dict[str, Any]  # COCO's result record: image_id, category_id, segmentation, score
+Result = dict[str, Any]
+"""COCO's result record: image_id, category_id, score, and segmentation, or bbox for boxes."""
+
+Of = Literal["segm", "bbox"]
+"""What is matched, as COCO calls it: masks, or their boxes."""
 
 _IOU_50, _IOU_75 = 0, 5  # positions in COCO's 10 thresholds .50, .55 … .95
 
@@ -35,7 +39,7 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class ApResult(Scores):
-    """COCO's mask AP over all part categories that have truth, and its parts.
+    """COCO's AP over all part categories that have truth, and its parts.
 
     `per_category` is by part category id; `per_object` is the mean over an object's parts.
     """
@@ -54,15 +58,16 @@ class ApMeter:
     Args:
         truth: the data set; only images given to `update` count.
         max_dets: detections per image and category that count, best first (COCO: 100).
+        of: masks, or the tight boxes of the truth's masks.
     """
 
-    def __init__(self, truth: Dataset, max_dets: int = 100) -> None:
-        self._truth = truth
+    def __init__(self, truth: Dataset, max_dets: int = 100, of: Of = "segm") -> None:
+        self._truth, self._of = truth, of
         self._names = {category.id: category.name for category in truth.categories}
-        params = hotcoco.Params("segm")
+        params = hotcoco.Params(of)
         params.max_dets = [max_dets]
         categories = [{"id": id, "name": name} for id, name in sorted(self._names.items())]
-        self._stream = hotcoco.StreamingEval(categories, "segm", params=params)
+        self._stream = hotcoco.StreamingEval(categories, of, params=params)
         self._count = 0
         self._seen: set[int] = set()
 
@@ -70,7 +75,7 @@ class ApMeter:
         """Match one image's detections with its truth; each image once.
 
         Raises:
-            MaskError: a mask cannot be decoded, or is not of the image's size.
+            MaskError: a mask cannot be decoded, or is not of the image's size; a box is none.
             DatasetError: a category is not in the data set, or the image came before.
         """
         if image.id in self._seen:
@@ -126,11 +131,16 @@ class ApMeter:
         where = f"a result for image {image.file_name}"
         if result["category_id"] not in self._names:
             raise DatasetError(f"{where} has the unknown category {result['category_id']}")
+        shape: Result = (
+            {"bbox": _box(result["bbox"], where)}
+            if self._of == "bbox"
+            # no `bbox` beside it: with one, COCO's tools take its area for the mask's
+            else {"segmentation": _decoded(result["segmentation"], image, where)}
+        )
         return {
-            # no `bbox`: with one, COCO's tools take its area for the mask's
             "image_id": image.id,
             "category_id": result["category_id"],
-            "segmentation": _decoded(result["segmentation"], image, where),
+            **shape,
             "score": float(result["score"]),
         }
 
@@ -148,8 +158,10 @@ class ApMeter:
         }
 
 
-def mask_ap(truth: Dataset, results: Iterable[Result], max_dets: int = 100) -> ApResult:
-    """Mask AP of COCO results over all images of a data set, found in or not.
+def mask_ap(
+    truth: Dataset, results: Iterable[Result], max_dets: int = 100, of: Of = "segm"
+) -> ApResult:
+    """Mask AP (box AP with `of`) of COCO results over all images of a data set, found in or not.
 
     Equal to pycocotools to 1e-6 on the same detections: a crowd region is no target, and what
     is found in it counts neither as right nor as wrong. A truth mask that cannot be decoded is
@@ -165,7 +177,7 @@ def mask_ap(truth: Dataset, results: Iterable[Result], max_dets: int = 100) -> A
         by_image[result["image_id"]].append(result)
     for foreign in by_image.keys() - truth.image_by_id.keys():
         raise DatasetError(f"a result names image {foreign}, which the data set does not have")
-    meter = ApMeter(truth, max_dets)
+    meter = ApMeter(truth, max_dets, of)
     for image in truth.images:
         meter.update(image, by_image.get(image.id, []))
     return meter.result()
@@ -203,6 +215,14 @@ def _decoded(segmentation: Any, image: Image, where: str) -> Rle:
         return from_segmentation(segmentation, image.height, image.width)
     except MaskError as error:
         raise MaskError(f"{where}: {error.message}", hint=hint_for(segmentation)) from error
+
+
+def _box(box: Sequence[float], where: str) -> list[float]:
+    """x, y, width, height in pixels."""
+    sides = [float(side) for side in box]
+    if len(sides) != 4 or not all(map(math.isfinite, sides)):
+        raise MaskError(f"{where}: {sides} is no box of x, y, width, height")
+    return sides
 
 
 def _scores(precision: NDArray[np.float64]) -> Scores:

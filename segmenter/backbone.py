@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -21,23 +22,38 @@ _WRAPPERS = ("module.", "backbone.")  # what other programs, and our own checkpo
 
 
 class Pyramid(nn.Module):
-    """timm features from `first_stride` on, joined top-down, plus one pooled level.
+    """Feature maps of a body, joined top-down, plus one pooled level.
 
-    Input (B, 3, H, W), normalised; output: feature maps of `channels` channels, keyed "0", "1",
-    … from fine to coarse and "pool". `strides` lists the strides of all of them.
+    `body` gives maps of `widths` channels at `strides`, fine to coarse. Input (B, 3, H, W),
+    normalised; output: feature maps of `channels` channels, keyed "0", "1", … and "pool".
+    `self.strides` lists the strides of all of them.
     """
 
     def __init__(
         self,
-        name: str,
+        body: nn.Module,
+        strides: Sequence[int],
+        widths: Sequence[int],
         *,
-        first_stride: int,
         channels: int,
         freeze_norm: bool,
-        frozen_stride: int,
     ) -> None:
         super().__init__()
         self.freeze_norm = freeze_norm
+        self.body = body
+        self.fpn = FeaturePyramidNetwork(list(widths), channels, LastLevelMaxPool())
+        self.strides = [*strides, 2 * strides[-1]]
+        self.channels = channels
+
+    @classmethod
+    def of(
+        cls, name: str, *, first_stride: int, channels: int, freeze_norm: bool, frozen_stride: int
+    ) -> Self:
+        """On the features of timm's network `name` from `first_stride` on; see `freeze`.
+
+        Raises:
+            ConfigError: timm has no such network, or it has no such features.
+        """
         try:
             body = timm.create_model(name, features_only=True, pretrained=False)
         except RuntimeError as error:
@@ -49,27 +65,12 @@ class Pyramid(nn.Module):
         chosen = [i for i, stride in enumerate(strides) if stride >= first_stride]
         if not chosen:
             raise ConfigError(f"backbone {name!r} has no features at stride {first_stride} or more")
-        self.body = timm.create_model(
-            name, features_only=True, pretrained=False, out_indices=chosen
+        body = timm.create_model(name, features_only=True, pretrained=False, out_indices=chosen)
+        freeze(body, frozen_stride)
+        info = body.feature_info
+        return cls(
+            body, info.reduction(), info.channels(), channels=channels, freeze_norm=freeze_norm
         )
-        info = self.body.feature_info
-        self.fpn = FeaturePyramidNetwork(info.channels(), channels, LastLevelMaxPool())
-        self.strides = [*info.reduction(), 2 * info.reduction()[-1]]
-        self.channels = channels
-        self._freeze(frozen_stride)
-
-    def _freeze(self, stride: int) -> None:
-        """Fix the layers up to this stride: edges and colours are what they are."""
-        later = [
-            stage["module"] for stage in self.body.feature_info.info if stage["reduction"] > stride
-        ]
-        starts = (
-            tuple(f"{form}." for form in (later[0], later[0].replace(".", "_"))) if later else ()
-        )
-        for name, parameter in self.body.named_parameters():
-            if stride == 0 or name.startswith(starts):
-                return
-            parameter.requires_grad = False
 
     def train(self, mode: bool = True) -> Self:
         """Keeps the statistics of BatchNorm fixed: 2 to 8 images cannot estimate them."""
@@ -85,6 +86,17 @@ class Pyramid(nn.Module):
             {str(level): map for level, map in enumerate(self.body(images))}
         )
         return features
+
+
+def freeze(body: Any, stride: int) -> None:
+    """Fix a timm network's layers up to this stride: edges and colours are what they are."""
+    info = getattr(body.feature_info, "info", body.feature_info)
+    later = [stage["module"] for stage in info if stage["reduction"] > stride]
+    starts = tuple(f"{form}." for form in (later[0], later[0].replace(".", "_"))) if later else ()
+    for name, parameter in body.named_parameters():
+        if stride == 0 or name.startswith(starts):
+            return
+        parameter.requires_grad = False
 
 
 def normalisation(name: str) -> tuple[list[float], list[float]]:

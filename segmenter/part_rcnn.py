@@ -101,6 +101,36 @@ def roi_pool(strides: Sequence[int], side: int) -> MultiScaleRoIAlign:
     return pool
 
 
+def proposal_network(
+    pyramid: Pyramid,
+    *,
+    anchor: float,
+    samples: int,
+    training: tuple[int, int],
+    testing: tuple[int, int],
+) -> PartRPN:
+    """Proposals on every level of a pyramid, from anchors of a side of `anchor` strides.
+
+    `training` and `testing` say how many an image has before and after suppression; of
+    `samples` anchors an image its loss is calculated.
+    """
+    anchors = AnchorGenerator(
+        tuple((round(anchor * stride),) for stride in pyramid.strides),
+        ((0.5, 1.0, 2.0),) * len(pyramid.strides),
+    )
+    return PartRPN(
+        anchors,
+        RPNHead(pyramid.channels, anchors.num_anchors_per_location()[0]),
+        fg_iou_thresh=0.7,
+        bg_iou_thresh=0.3,
+        batch_size_per_image=samples,
+        positive_fraction=0.5,
+        pre_nms_top_n={"training": training[0], "testing": testing[0]},
+        post_nms_top_n={"training": training[1], "testing": testing[1]},
+        nms_thresh=0.7,
+    )
+
+
 class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
     """Box and mask heads; sampling and matching are torchvision's."""
 
@@ -236,27 +266,19 @@ class PartRCNN(nn.Module):
 
     def __init__(self, parts: int, config: ModelConfig) -> None:
         super().__init__()
-        self.pyramid = Pyramid(
+        self.pyramid = Pyramid.of(
             config.backbone,
             first_stride=config.first_stride,
             channels=config.channels,
             freeze_norm=config.freeze_norm,
             frozen_stride=config.frozen_stride if config.weights != "none" else 0,
         )
-        anchors = AnchorGenerator(
-            tuple((4 * stride,) for stride in self.pyramid.strides),
-            ((0.5, 1.0, 2.0),) * len(self.pyramid.strides),
-        )
-        self.rpn = PartRPN(
-            anchors,
-            RPNHead(config.channels, anchors.num_anchors_per_location()[0]),
-            fg_iou_thresh=0.7,
-            bg_iou_thresh=0.3,
-            batch_size_per_image=128,
-            positive_fraction=0.5,
-            pre_nms_top_n={"training": 600, "testing": 600},
-            post_nms_top_n={"training": 300, "testing": config.proposals},
-            nms_thresh=0.7,
+        self.rpn = proposal_network(
+            self.pyramid,
+            anchor=4,
+            samples=128,
+            training=(600, 300),
+            testing=(600, config.proposals),
         )
         self.roi_heads = PartRoIHeads(self.pyramid, parts, config)
 

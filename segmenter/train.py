@@ -48,7 +48,9 @@ def train_segmenter(
     """
     data, run = Path(data), Path(run)
     log.info("reading %s", data)
-    train, val = _splits(data, split, val_split)  # first: an error in it need not wait for torch
+    train, val = read_splits(
+        data, split, val_split
+    )  # first: an error in it need not wait for torch
     engine: Any = backends.get(backend)
     if recipe and config:
         raise ConfigError("a recipe and a config were given", hint="leave one of them out")
@@ -107,7 +109,13 @@ def _recipe(engine: Any, name: str) -> dict[str, Any]:
     return values
 
 
-def _splits(data: Path, split: str, val_split: str) -> tuple[Dataset, Dataset | None]:
+def read_splits(data: Path, split: str, val_split: str) -> tuple[Dataset, Dataset | None]:
+    """What to train on, and what to validate with where there is such a split.
+
+    Raises:
+        NotFoundError: no data set, or no such split.
+        PartlabError: the two have other part categories.
+    """
     found = find_splits(data)
     if len(found) == 1 and split not in found:
         log.warning("one split only: training without validation (partlab data split makes two)")

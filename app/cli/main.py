@@ -9,6 +9,7 @@ from app.cli import (
     data_files,
     data_merge,
     evaluate,
+    evaluate_detector,
     evaluate_honesty,
     evaluate_people,
     evaluate_report,
@@ -28,6 +29,7 @@ from app.cli import (
     studio_reassign,
     studio_up,
     train,
+    train_detector,
     train_show,
     vocabulary,
     vocabulary_edit,
@@ -65,7 +67,9 @@ inspect_export.register(inspect.group)
 inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
+train_detector.register(train.group)
 evaluate_honesty.register(evaluate.group)
+evaluate_detector.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)

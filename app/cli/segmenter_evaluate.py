@@ -83,7 +83,7 @@ def _overall(found: dict[str, Any]) -> str:
     ways = [*WAYS, "difference"]
     rows = [[title, *(_percent(found[w][key], w) for w in ways)] for key, title in OVERALL.items()]
     rows.append(["detections", *(f"{found[way]['detections']:,}" for way in WAYS), ""])
-    return _table(["", *WAYS.values(), "difference"], rows)
+    return table(["", *WAYS.values(), "difference"], rows)
 
 
 def _rows(records: list[dict[str, Any]], names: list[str]) -> str:
@@ -98,7 +98,7 @@ def _rows(records: list[dict[str, Any]], names: list[str]) -> str:
         for record in records
         if record["masks"]
     ]
-    return _table(head, rows, words=len(names))
+    return table(head, rows, words=len(names))
 
 
 def _published() -> str:
@@ -109,7 +109,7 @@ def _published() -> str:
         for key in ("ap", "ap50")
     ]
     title = f"Published, not measured here, other data and network ({TABLE_5['source']}):"
-    return "\n".join([title, _table(["", *WAYS.values()], rows)])
+    return "\n".join([title, table(["", *WAYS.values()], rows)])
 
 
 def _percent(value: float | None, way: str = "") -> str:
@@ -118,7 +118,7 @@ def _percent(value: float | None, way: str = "") -> str:
     return f"{100 * value:+.1f}" if way == "difference" else f"{100 * value:.1f}"
 
 
-def _table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
+def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
     """A plain table; the first `words` columns hold words, the others numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console

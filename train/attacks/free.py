@@ -5,7 +5,7 @@ the perturbation takes its step from the gradient that came with it, and stays f
 update, also when that is of other images.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -84,16 +84,34 @@ def free(situation: Situation) -> dict[str, Tensor]:
             "free adversarial training keeps its perturbation between steps, and has no state",
             hint="give the situation state=state_of(config), from train.attacks.methods",
         )
-    noise = state.begin(situation.images)
-    outputs = situation.outputs((situation.images + noise).clamp(0, 1))
-    losses = situation.objective(outputs)
-    state.raised(noise, _class_gradient(losses, noise))
+    return moved(
+        state,
+        situation.images,
+        lambda images: situation.objective(situation.outputs(images)),
+        ("class",),
+    )
+
+
+def moved(
+    state: FreeState,
+    images: Tensor,
+    losses_of: Callable[[Tensor], dict[str, Tensor]],
+    raised: Collection[str],
+) -> dict[str, Tensor]:
+    """Losses of `images` under the perturbation, which is to raise those named in `raised`.
+
+    `losses_of` gives the training losses of images in 0…1 by name.
+    """
+    noise = state.begin(images)
+    losses = losses_of((images + noise).clamp(0, 1))
+    state.raised(noise, _gradient(losses, noise, raised))
     return losses
 
 
-def _class_gradient(losses: dict[str, Tensor], noise: Tensor) -> Tensor | None:
-    """None where the loop's own backward pass gives it: the class loss is the only one."""
-    if losses.keys() == {"class"}:
+def _gradient(losses: dict[str, Tensor], noise: Tensor, raised: Collection[str]) -> Tensor | None:
+    """None where the loop's own backward pass gives it: there are no other losses."""
+    if losses.keys() == set(raised):
         return None
-    (gradient,) = torch.autograd.grad(losses["class"], noise, retain_graph=True)
+    wanted = torch.stack([losses[name] for name in raised]).sum()
+    (gradient,) = torch.autograd.grad(wanted, noise, retain_graph=True)
     return gradient

@@ -68,7 +68,7 @@ def build_backbone(
         replace_relu(network, name)
     features = _features(network, name, size)
     mean, std = normalisation(name)
-    return network, Body(name, features, tuple(mean), tuple(std), _classifier(network))
+    return network, Body(name, features, tuple(mean), tuple(std), _classifier(network), gelu)
 
 
 def _created(name: str, classes: int, size: int | None) -> Any:

@@ -34,7 +34,7 @@ class Body:
     """What is known of a timm classification network.
 
     `mean` and `std` are those of its pictures, of RGB in 0…1; `classifier` names the layers
-    that give the logits, one in nearly every network.
+    that give the logits, one in nearly every network. `gelu`: asked for in place of ReLU.
     """
 
     name: str
@@ -42,6 +42,7 @@ class Body:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     classifier: tuple[str, ...]
+    gelu: bool = False
 
 
 @dataclass(frozen=True, slots=True)

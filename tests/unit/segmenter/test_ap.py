@@ -15,7 +15,7 @@ from pycocotools.cocoeval import COCOeval
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import area, bbox, encode
 from partlab.schema import Annotation, Category, Dataset, Image
-from segmenter.ap import ApResult, Scores, mask_ap
+from segmenter.ap import ApResult, Of, Scores, mask_ap
 
 Json = dict[str, Any]
 
@@ -28,7 +28,9 @@ def _dataset(raw: Json) -> Dataset:
     )
 
 
-def _oracle(raw: Json, results: list[Json], max_dets: int) -> tuple[Any, Any, list[int]]:
+def _oracle(
+    raw: Json, results: list[Json], max_dets: int, of: Of = "segm"
+) -> tuple[Any, Any, list[int]]:
     """pycocotools' precision [T, R, K, A] and recall [T, K, A]."""
     with contextlib.redirect_stdout(io.StringIO()):
         truth, found = COCO(), COCO()
@@ -39,7 +41,7 @@ def _oracle(raw: Json, results: list[Json], max_dets: int) -> tuple[Any, Any, li
         else:
             found.dataset = {**raw, "annotations": []}
             found.createIndex()
-        measured = COCOeval(truth, found, "segm")
+        measured = COCOeval(truth, found, of)
         measured.params.maxDets = [max_dets]
         measured.evaluate()
         measured.accumulate()
@@ -117,8 +119,10 @@ def _case(seed: int) -> tuple[Json, list[Json]]:
     return {"images": images, "annotations": truth, "categories": categories}, results
 
 
-def _compare(ours: ApResult, raw: Json, results: list[Json], max_dets: int) -> None:
-    precision, recall, ids = _oracle(raw, results, max_dets)
+def _compare(
+    ours: ApResult, raw: Json, results: list[Json], max_dets: int, of: Of = "segm"
+) -> None:
+    precision, recall, ids = _oracle(raw, results, max_dets, of)
     expected = {
         "ap": _mean(precision[..., 0]),
         "ap50": _mean(precision[0, ..., 0]),
@@ -142,6 +146,26 @@ def _compare(ours: ApResult, raw: Json, results: list[Json], max_dets: int) -> N
 def test_equal_to_pycocotools(seed: int, max_dets: int) -> None:
     raw, results = _case(seed)
     _compare(mask_ap(_dataset(raw), results, max_dets), raw, results, max_dets)
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), max_dets=st.sampled_from([1, 100]))
+def test_boxes_are_equal_to_pycocotools(seed: int, max_dets: int) -> None:
+    raw, masks = _case(seed)
+    rng = np.random.default_rng(seed)
+    found = [
+        {key: each[key] for key in ("image_id", "category_id", "score")}
+        | {"bbox": (np.array(bbox(each["segmentation"])) + rng.random(4)).tolist()}
+        for each in masks
+    ]
+    _compare(mask_ap(_dataset(raw), found, max_dets, of="bbox"), raw, found, max_dets, "bbox")
+
+
+def test_a_result_that_is_no_box_is_refused() -> None:
+    for box in ([1.0, 2.0, 3.0], [0.0, 0.0, float("nan"), 1.0]):
+        found = {"image_id": 3, "category_id": 7, "bbox": box, "score": 0.5}
+        with pytest.raises(MaskError, match=r"a result for image a\.png: .* is no box"):
+            mask_ap(_two_objects(), [found], of="bbox")
 
 
 def test_the_cases_hold_what_they_should() -> None:

@@ -87,7 +87,7 @@ def test_the_filter_acts_inside_the_head(scene, rule) -> None:
 
 
 def test_strides_and_unknown_backbones() -> None:
-    assert Pyramid(
+    assert Pyramid.of(
         "resnet18", first_stride=8, channels=16, freeze_norm=True, frozen_stride=0
     ).strides == [
         8,
@@ -96,11 +96,11 @@ def test_strides_and_unknown_backbones() -> None:
         64,
     ]
     with pytest.raises(ConfigError, match="no feature backbone 'resnet5000'"):
-        Pyramid("resnet5000", first_stride=4, channels=16, freeze_norm=True, frozen_stride=0)
+        Pyramid.of("resnet5000", first_stride=4, channels=16, freeze_norm=True, frozen_stride=0)
 
 
 def test_batch_norm_statistics_stay_fixed_in_training() -> None:
-    pyramid = Pyramid(
+    pyramid = Pyramid.of(
         "resnet18", first_stride=8, channels=16, freeze_norm=True, frozen_stride=0
     ).train()
     before = pyramid.body.bn1.running_mean.clone()
@@ -109,7 +109,7 @@ def test_batch_norm_statistics_stay_fixed_in_training() -> None:
 
 
 def test_packaged_weights_recognise_nothing_else_and_fit(tmp_path) -> None:
-    body = Pyramid(
+    body = Pyramid.of(
         "tf_efficientnet_lite0", first_stride=4, channels=16, freeze_norm=True, frozen_stride=0
     ).body
     before = body.conv_stem.weight.clone()
@@ -126,7 +126,9 @@ def test_weights_from_a_file(tmp_path) -> None:
 
     other = timm.create_model("resnet18", pretrained=False)
     torch.save({"state_dict": other.state_dict()}, tmp_path / "weights.pth")
-    body = Pyramid("resnet18", first_stride=4, channels=16, freeze_norm=True, frozen_stride=0).body
+    body = Pyramid.of(
+        "resnet18", first_stride=4, channels=16, freeze_norm=True, frozen_stride=0
+    ).body
     load_backbone_weights(body, "resnet18", str(tmp_path / "weights.pth"))
     assert torch.equal(body.conv1.weight, other.conv1.weight)
     (tmp_path / "broken.pth").write_bytes(b"not weights")
@@ -145,7 +147,7 @@ def test_frozen_stride_fixes_the_first_layers_only() -> None:
         ("tf_efficientnet_lite0", "blocks.1.0.conv_pw.weight", "blocks.2.0.conv_pw.weight"),
         ("convnext_atto", "stages_0.blocks.0.conv_dw.weight", "stages_1.blocks.0.conv_dw.weight"),
     ]:
-        body = Pyramid(name, first_stride=4, channels=16, freeze_norm=True, frozen_stride=4).body
+        body = Pyramid.of(name, first_stride=4, channels=16, freeze_norm=True, frozen_stride=4).body
         learns = {key: value.requires_grad for key, value in body.named_parameters()}
         assert not learns[fixed]
         assert learns[free]
