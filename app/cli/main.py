@@ -9,6 +9,7 @@ from app.cli import (
     data_files,
     data_merge,
     evaluate,
+    evaluate_corruptions,
     evaluate_honesty,
     evaluate_people,
     evaluate_report,
@@ -63,6 +64,7 @@ inspect_export.register(inspect.group)
 inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
+evaluate_corruptions.register(evaluate.group)
 evaluate_honesty.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from partlab.errors import NotFoundError, SchemaError
+from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing, write_json
 
 RECORD, OUTCOMES = "evaluation.json", "outcomes.parquet"
@@ -151,9 +151,14 @@ def write_evaluation(folder: str | Path, evaluation: Evaluation, outcomes: Any) 
 def with_rows(
     old: Evaluation | None, new: Evaluation, table: Any, rows: Sequence[Row]
 ) -> tuple[Evaluation, Any]:
-    """`new` with its `rows` (of `table`) and those of `old` that are of other attacks."""
+    """`new` with its `rows` (of `table`) and those of `old` that are of other attacks.
+
+    Raises:
+        ConfigError: `old` is of another model or list.
+    """
     if old is None:
         return new.model_copy(update={"rows": tuple(rows)}), table
+    same_or_refused(old, new.model, new.list)
     made = {(row.threat, row.attack) for row in rows}
     kept = [row for row in old.rows if (row.threat, row.attack) not in made]
     outcomes = old.outcomes
@@ -161,6 +166,28 @@ def with_rows(
     others = outcomes.filter(pa.array([key not in made for key in keys], pa.bool_()))
     values = {"rows": (*kept, *rows), "honesty": new.honesty or old.honesty}
     return new.model_copy(update=values), pa.concat_tables([others, table])
+
+
+def same_or_refused(old: Evaluation, model: Model, listed: PictureSet) -> None:
+    """See that new figures may stand in an evaluation (X-05).
+
+    Raises:
+        ConfigError: it is of another model, or of other pictures.
+    """
+    differing = {
+        f"weights ({old.model.weights_sha256[:12]}, now {model.weights_sha256[:12]})":
+            old.model.weights_sha256 != model.weights_sha256,
+        f"classes ({len(old.model.classes)}, now {len(model.classes)})":
+            old.model.classes != model.classes,
+        f"pictures ({old.list.images:,} of {old.list.name}, {old.list.sha256[:12]}; now "
+        f"{listed.images:,} of {listed.name}, {listed.sha256[:12]})":
+            old.list.sha256 != listed.sha256,
+    }  # fmt: skip
+    if what := next((what for what, differs in differing.items() if differs), None):
+        raise ConfigError(
+            f"the evaluation in {old.folder} is of other {what}",
+            hint="give the same --split, --list and model, or choose another --out",
+        )
 
 
 def write_outcomes(path: Path, outcomes: Any, metadata: dict[str, str] | None = None) -> None:

@@ -45,8 +45,12 @@ def _told(evaluation: Evaluation) -> str:
         f"{_preprocessing(model.preprocessing)}"
     )
     means = averages(evaluation)
-    wide = max(len(row.attack) for row in evaluation.rows) + 2
-    lines = [head, *(_line(row, wide) for row in evaluation.rows)]
+    corrupted = [row for row in evaluation.rows if row.threat.startswith("corruption:")]
+    others = [row for row in evaluation.rows if row not in corrupted]
+    wide = max((len(row.attack) for row in others), default=0) + 2
+    lines = [head, *(_line(row, wide) for row in others)]
+    if corrupted:
+        lines.append(f"  and under {len(corrupted)} corruptions: partlab evaluate corruptions")
     for attack, mean in means.items():
         note = f"  {UPPER}" if mean["upper_bound"] else ""
         lines.append(f"  {'mean of four':<14}{attack:<{wide}}{_percent(mean['accuracy'])}{note}")

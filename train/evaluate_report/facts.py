@@ -155,6 +155,16 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             notes.append(
                 f"{each.name}: upper bounds (≤), which a stronger attack may lower: {names}"
             )
+    made = {
+        f"{way.get('protocol')}, {way.get('made_by') or way.get('files')}"
+        for each in found
+        if (way := (each.facts.get("settings") or {}).get("corruptions"))
+    }
+    if len(made) > 1:
+        notes.append(
+            f"corrupted pictures were made in {len(made)} ways ({'; '.join(sorted(made))}): "
+            "figures under corruptions do not compare between them"
+        )
     trained = {str((each.model.get("training") or {}).get("data")) for each in found}
     if len(trained) > 1:
         notes.append("these models were trained on different data: a gain may be the data's")
