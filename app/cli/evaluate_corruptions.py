@@ -79,7 +79,7 @@ def corruptions(
         asked = {"columns": columns_of(columns), "groups": groups_of(groups), "merge": merge}
         given = {"threats": (), "attacks": (), "batch": batch, "chunk": chunk or 4 * batch}
         how: Any = {
-            "corruptions": _words(types), "severities": _numbers(severities), "tree": tree,
+            "corruptions": words_of(types), "severities": numbers_of(severities), "tree": tree,
             "jpeg": None if jpeg == "none" else _number(jpeg), "crop": crop, "workers": workers,
         }  # fmt: skip
         names = names_of(models)
@@ -95,12 +95,14 @@ def corruptions(
             ui.emit(*_measured(plans, names, models, out, against))
 
 
-def _words(text: str | None) -> tuple[str, ...] | None:
+def words_of(text: str | None) -> tuple[str, ...] | None:
+    """Words with commas between."""
     return None if text is None else tuple(w.strip() for w in text.split(",") if w.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(_number(word) for word in _words(text) or ())
+def numbers_of(text: str) -> tuple[int, ...]:
+    """Whole numbers with commas between."""
+    return tuple(_number(word) for word in words_of(text) or ())
 
 
 def _number(text: str) -> int:

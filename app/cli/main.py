@@ -11,6 +11,7 @@ from app.cli import (
     evaluate,
     evaluate_corruptions,
     evaluate_honesty,
+    evaluate_make_set,
     evaluate_people,
     evaluate_report,
     inspect,
@@ -66,6 +67,7 @@ inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
 evaluate_corruptions.register(evaluate.group)
 evaluate_honesty.register(evaluate.group)
+evaluate_make_set.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)
