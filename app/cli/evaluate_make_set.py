@@ -100,6 +100,9 @@ def texture(
     not_in: NotInOpt = "train",
     seed: SeedOpt = 0,
     smallest: Annotated[int, typer.Option(min=1, help="Pixels of an object's long side.")] = 48,
+    square: Annotated[
+        int, typer.Option(min=8, help="Pixels a side that a piece of texture must have.")
+    ] = 40,
     workers: WorkersOpt = 0,
     force: ForceOpt = False,
     json: JsonOpt = False,
@@ -111,7 +114,7 @@ def texture(
     with reported(json) as ui:
         from train.ood.texture import Texture
 
-        recipe = Texture(_sources(data, split, not_in, smallest), seed)
+        recipe = Texture(_sources(data, split, not_in, smallest), seed, square)
         _make(ui, recipe, out, workers, force, data)
 
 

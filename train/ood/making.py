@@ -23,7 +23,6 @@ from torch.utils.data import DataLoader, Dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError
 from partlab.files import (
     exclusive,
-    is_scratch,
     need_free,
     read_json,
     replacing,
@@ -107,17 +106,19 @@ def make_set(
 
 def _begin(recipe: Recipe, scratch: Path) -> None:
     """Go on with what was begun by the same recipe; of another one nothing is kept."""
-    wanted = {"recipe": _identity(recipe)}
-    if (scratch / PLAN).is_file() and read_json(scratch / PLAN) == wanted:
+    plan = {"recipe": _identity(recipe)}
+    if (scratch / PLAN).is_file() and read_json(scratch / PLAN) == plan:
         logger.info("going on with what is in %s", scratch)
-        for path in scratch.rglob(".*.tmp"):
-            if is_scratch(path):
+        ours = {scratch / each["file"] for item in recipe.items for each in item["files"]}
+        ours |= {scratch / PLAN, scratch / ".lock"}
+        for path in scratch.rglob("*"):
+            if path.is_file() and path not in ours:  # half written, or a stranger
                 path.unlink()
         return
     for path in scratch.iterdir():
         if path.name != ".lock":
             shutil.rmtree(path) if path.is_dir() else path.unlink()
-    write_json(scratch / PLAN, wanted)
+    write_json(scratch / PLAN, plan)
 
 
 def _identity(recipe: Recipe) -> str:

@@ -20,8 +20,6 @@ from train.ood.sources import Source, Sources, chance, named
 from train.ood.spurious import FILL, QUALITY, SIDE, at_edge
 
 GREY = 128
-LEAST = 40
-"""Pixels a side of the square: less shows a colour, not a texture."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +32,7 @@ class Texture:
 
     sources: Sources
     seed: int = 0
+    least: int = 40  # pixels a side of a square: less shows a colour, not a texture
     kind: str = "texture"
 
     @property
@@ -42,7 +41,7 @@ class Texture:
         return {
             **self.sources.described, "seed": self.seed, "side": SIDE, "fill": FILL,
             "jpeg": QUALITY, "ground": GREY, "texture": "largest square inside a mask",
-            "least_square": LEAST,
+            "least_square": self.least,
         }  # fmt: skip
 
     @cached_property
@@ -52,7 +51,7 @@ class Texture:
         all_ = self.sources.found
         for at, source in enumerate(track(all_, "looking for textures", total=len(all_))):
             square = largest_square(source.whole)
-            if square[2] >= LEAST:
+            if square[2] >= self.least:
                 found.setdefault(source.object, []).append((at, square))
         return dict(sorted(found.items()))
 
@@ -60,7 +59,7 @@ class Texture:
     def left_out(self) -> Mapping[str, int]:
         """Reason -> sources."""
         few = len(self.sources.found) - sum(map(len, self.squares.values()))
-        why = f"as textures, since no square of {LEAST} pixels lies in their mask"
+        why = f"as textures, since no square of {self.least} pixels lies in their mask"
         return Counter(self.sources.left_out) + Counter({why: few})
 
     @cached_property
@@ -69,8 +68,8 @@ class Texture:
         if len(self.squares) < 2:
             raise DatasetError(
                 f"{len(self.squares)} of the {len(self.sources.by_object)} classes have a square "
-                f"of {LEAST} pixels inside a mask, and two are needed",
-                hint="larger photographs, or masks of more classes",
+                f"of {self.least} pixels inside a mask, and two are needed",
+                hint="larger photographs, masks of more classes, or a smaller --square",
             )
         names = named(self.sources.found)
         return [self._item(at, name) for at, name in enumerate(names)]
