@@ -154,9 +154,11 @@ def columns_of(text: str | None) -> list[str] | None:
     """Names with commas between, or the lines of a file."""
     if text is None:
         return None
+    import os
+
     from partlab.files import read_lines
 
-    if Path(text).is_file():
+    if os.path.isfile(text):  # not Path's, which fails on a thousand names
         return read_lines(text)
     return [name.strip() for name in text.split(",") if name.strip()]
 

@@ -12,6 +12,7 @@ from app.cli import (
     evaluate_corruptions,
     evaluate_honesty,
     evaluate_make_set,
+    evaluate_ood,
     evaluate_people,
     evaluate_report,
     inspect,
@@ -68,6 +69,7 @@ train_show.register(train.group)
 evaluate_corruptions.register(evaluate.group)
 evaluate_honesty.register(evaluate.group)
 evaluate_make_set.register(evaluate.group)
+evaluate_ood.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)

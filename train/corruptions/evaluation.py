@@ -184,7 +184,7 @@ def evaluate_corruptions(asked: CorruptionPlan, model: Model, folder: Path) -> E
         _run(asked, folder / FOLDER, cells)
         made = [_row(asked, folder / FOLDER, cell) for cell in cells]
         joined = pa.concat_tables([table for _, table in made])
-        both = with_rows(old, _noted(asked, old or new), joined, [row for row, _ in made])
+        both = with_rows(old, _noted(asked, old, new), joined, [row for row, _ in made])
         write_evaluation(folder, *both)
         return read_evaluation(folder)
 
@@ -203,10 +203,11 @@ def _identity(asked: CorruptionPlan, new: Evaluation) -> dict[str, Any]:
     }
 
 
-def _noted(asked: CorruptionPlan, record: Evaluation) -> Evaluation:
+def _noted(asked: CorruptionPlan, old: Evaluation | None, new: Evaluation) -> Evaluation:
     """The record with how corruptions were made."""
     facts = {"protocol": asked.protocol.name, **asked.source}
-    return record.model_copy(update={"settings": {**record.settings, "corruptions": facts}})
+    base = new if old is None else old.model_copy(update={"list": new.list})
+    return base.model_copy(update={"settings": {**base.settings, "corruptions": facts}})
 
 
 def _chunks(asked: CorruptionPlan) -> range:

@@ -300,17 +300,24 @@ def _waterfall(broken_by: Sequence[str | None], stages: Sequence[str]) -> tuple[
     return tuple(found)
 
 
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """The record's part about programs and machine."""
+    libraries = ("torch", "pyautoattack", "timm", "numpy", "pyarrow")
+    return {
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in libraries},
+        "machine": f"{platform.machine()} {platform.system()}, {device}",
+        "partlab": version("partlab"),
+    }
+
+
 def record(plan: Plan, model: Model, honesty: dict[str, Any] | None = None) -> Evaluation:
     """What is known of an evaluation besides its figures."""
-    libraries = ("torch", "pyautoattack", "timm", "numpy", "pyarrow")
     aims = {t.name: targets(t, len(plan.victim.classes)) for t in plan.threats}
     return Evaluation(
         model=model.model_copy(update={"classes": plan.victim.classes}),
         list=plan.shown.described,
         rows=(),
         honesty=honesty,
-        versions={"python": platform.python_version()} | {n: version(n) for n in libraries},
-        machine=f"{platform.machine()} {platform.system()}, {plan.opened.device}",
-        partlab=version("partlab"),
+        **surroundings(plan.opened.device),
         settings={**plan.settings, "targets": aims, "plan": sha256_json(plan.settings)},
     )

@@ -36,6 +36,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class PictureSet(_Record):
+    """Which pictures: rows of other lists, sizes or extra data do not rank together."""
+
+    name: str
+    sha256: str
+    images: int
+    per_class: dict[str, int]
+    extra_data: str | None = None
+
+
+NOTHING = PictureSet(name="none", sha256="", images=0, per_class={})
+"""The list of an evaluation on other sets alone (`ood:`), until it gets one."""
+
+
 class Stage(_Record):
     """Accuracy left after a stage of an attack and those before it: a step of the waterfall."""
 
@@ -58,6 +72,7 @@ class Row(_Record):
     stages: tuple[Stage, ...] = ()
     disagreements: tuple[str, ...] = ()
     seconds: float = 0.0
+    pictures: PictureSet | None = None  # where they are not those of the evaluation's list
 
 
 class Model(_Record):
@@ -73,16 +88,6 @@ class Model(_Record):
     preprocessing: dict[str, Any]
     weights_sha256: str
     training: dict[str, Any] | None = None
-
-
-class PictureSet(_Record):
-    """Which pictures: rows of other lists, sizes or extra data do not rank together."""
-
-    name: str
-    sha256: str
-    images: int
-    per_class: dict[str, int]
-    extra_data: str | None = None
 
 
 class Evaluation(_Record):
@@ -181,7 +186,7 @@ def same_or_refused(old: Evaluation, model: Model, listed: PictureSet) -> None:
             old.model.classes != model.classes,
         f"pictures ({old.list.images:,} of {old.list.name}, {old.list.sha256[:12]}; now "
         f"{listed.images:,} of {listed.name}, {listed.sha256[:12]})":
-            old.list.sha256 != listed.sha256,
+            old.list.sha256 != listed.sha256 and NOTHING not in (old.list, listed),
     }  # fmt: skip
     if what := next((what for what, differs in differing.items() if differs), None):
         raise ConfigError(

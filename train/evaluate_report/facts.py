@@ -155,6 +155,10 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             notes.append(
                 f"{each.name}: upper bounds (≤), which a stronger attack may lower: {names}"
             )
+    for threat in dict.fromkeys(c.threat for each in found for c in conditions(each, "ood")):
+        rows = [one.row for each in found for c, one in each.outcomes.items() if c.threat == threat]
+        if len({(row.get("pictures") or {}).get("sha256") for row in rows}) > 1:
+            notes.append(f"{threat}: not the same pictures or answers for all models")
     made = {
         f"{way.get('protocol')}, {way.get('made_by') or way.get('files')}"
         for each in found
