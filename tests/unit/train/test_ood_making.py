@@ -12,15 +12,14 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as Pillow
+from planted_parts import GREEN, RED, planted
 from typer.testing import CliRunner
 
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
-from partlab.coco import read_dataset, write_coco
+from partlab.coco import read_dataset
 from partlab.errors import ConfigError, DatasetError, NotFoundError, OutputExistsError, SchemaError
 from partlab.images import load_image
-from partlab.masks import area, encode
-from partlab.schema import Annotation, Category, Dataset, Image
 from train.corruptions import CORRUPTIONS, read_tree
 from train.evaluate.shown import chosen_of, open_data
 from train.ood.corrupted import Corrupted
@@ -28,8 +27,6 @@ from train.ood.making import make_set, read_set
 from train.ood.sources import Sources, named, open_sources
 from train.ood.spurious import SIDE, Spurious, strip_beside, without_object
 from train.ood.texture import GREY, Texture, filled, seen_texture
-
-RED, GREEN = (220, 20, 30), (30, 160, 60)
 
 
 @pytest.fixture(scope="module")
@@ -140,29 +137,6 @@ def test_what_another_recipe_began_is_thrown_away(sources: Sources, tmp_path: Pa
         make_set(Spurious(sources), tmp_path / "set")
     make_set(Texture(sources, least=12), tmp_path / "set", force=True)
     assert read_set(tmp_path / "set")[0]["kind"] == "texture"
-
-
-def planted(folder: Path, pictures: Sequence[tuple[str, str, Any]], size: int = 120) -> Path:
-    """A split `heldout` of green pictures with red rectangles (left, top, width, height)."""
-    owners = sorted({object for _, object, _ in pictures})
-    categories = [Category.new(n, object, "body") for n, object in enumerate(owners, 1)]
-    images, masks = [], []
-    for number, (name, object, boxes) in enumerate(pictures, 1):
-        pixels = np.full((size, size, 3), GREEN, np.uint8)
-        images.append(Image.new(number, name, (size, size), object=object))
-        for left, top, width, height in boxes:
-            mask = np.zeros((size, size), bool)
-            mask[top : top + height, left : left + width] = True
-            pixels[mask] = RED
-            rle, id = encode(mask), owners.index(object) + 1
-            drawn = Annotation.new(len(masks) + 1, number, id, rle, area=area(rle))
-            masks.append(drawn)
-        (folder / "images" / name).parent.mkdir(parents=True, exist_ok=True)
-        Pillow.fromarray(pixels).save(folder / "images" / name)
-    data = Dataset(images, masks, categories, image_root=folder / "images")
-    (folder / "annotations").mkdir(exist_ok=True)
-    write_coco(data, folder / "annotations" / "heldout.json")
-    return folder
 
 
 SIDES = {
