@@ -24,7 +24,7 @@ from partlab.files import exclusive, remove_leftovers
 from partlab.progress import track
 from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
 from train.corruptions.measure import Example, corruption_outcomes, threat_of, tree_outcomes
-from train.corruptions.package import need_corruptions
+from train.corruptions.package import PACKAGE, need_corruptions
 from train.corruptions.protocol import Protocol
 from train.corruptions.tree import Cell, CorruptionTree
 from train.evaluate.chunk import Manner, clean_outcomes, facts_of
@@ -45,7 +45,6 @@ from train.evaluate.outcomes import (
 
 logger = logging.getLogger(__name__)
 FOLDER = "corruptions"
-PACKAGE = "imagecorruptions-imaug"
 _CLEAN = ("clean", 0)
 """Stands among cells for the pictures as they are."""
 

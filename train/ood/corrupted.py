@@ -1,21 +1,19 @@
 """The common corruptions of one's own pictures as files, in the published layout (G-01, G-06)."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Any
 
 from partlab.errors import DatasetError
 from partlab.images import load_image
 from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check, corrupt
-from train.corruptions.package import need_corruptions
+from train.corruptions.package import PACKAGE, need_corruptions
 from train.corruptions.protocol import Protocol, jpeg_bytes
 from train.evaluate.shown import key_of, sha256_of
 from train.pictures import Pictures
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -61,7 +59,8 @@ class Corrupted:
         lines = [f"{key_of(self.pictures, n)} {int(self.pictures.class_of[n])}"
                  for n in self.positions]  # fmt: skip
         return {
-            "protocol": self.protocol.name, "corruptions": list(self.corruptions),
+            "made_by": f"{PACKAGE} {version(PACKAGE)}", "protocol": self.protocol.name,
+            "corruptions": list(self.corruptions),
             "severities": list(self.severities), "images": len(lines), "list": sha256_of(lines),
         }  # fmt: skip
 
