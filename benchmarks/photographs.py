@@ -20,19 +20,29 @@ share of the commonest class; one trained on `frame` shows what there was to tak
 import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as Pillow
 
 from partlab.coco import read_dataset, write_coco
-from partlab.images import load_image
-from partlab.masks import bbox, decode, encode, from_segmentation
+from partlab.masks import encode
 from partlab.schema import Annotation, Dataset, Image
+from train.ood.cutouts import (
+    Box,
+    Photo,
+    blended,
+    box_of,
+    cut,
+    largest_square,
+    middle,
+    photos,
+    resized,
+    resized_mask,
+    square_about,
+)
 
 SIDE, FILL, QUALITY = 80, 0.8, 90
 GREY = 128
@@ -41,19 +51,6 @@ SMALLEST = 0.25  # a background is at least this share of its picture's shorter 
 
 
 Pair = tuple[Image, list[Annotation]]
-
-
-class Photo(NamedTuple):
-    """One photograph and its masks, by category."""
-
-    image: Image
-    object: str
-    pixels: NDArray[np.uint8]
-    masks: list[tuple[int, NDArray[np.bool_]]]
-
-    @property
-    def object_mask(self) -> NDArray[np.bool_]:
-        return np.any([mask for _, mask in self.masks], 0)
 
 
 def make(parts: Path, out: Path, *, limit: int | None = None, seed: int = 0) -> dict[str, Any]:
@@ -65,7 +62,7 @@ def make(parts: Path, out: Path, *, limit: int | None = None, seed: int = 0) -> 
         grounds, free = _grounds(data, chosen)
         rng = np.random.default_rng([seed, split == "train"])
         made: dict[str, list[Pair]] = defaultdict(list)
-        for photo in _photos(data, chosen):
+        for photo in photos(data, chosen):
             ground = _draw(grounds, rng)  # of the same split, so that none is seen twice
             for variant, (pixels, masks) in _variants(photo, ground).items():
                 made[variant].append(_write(out / variant, photo, pixels, masks))
@@ -78,28 +75,13 @@ def make(parts: Path, out: Path, *, limit: int | None = None, seed: int = 0) -> 
     return told
 
 
-def _photos(data: Dataset, chosen: Any) -> Iterator[Photo]:
-    """Each with masks on it, as bool arrays."""
-    for image in chosen:
-        size = image.height, image.width
-        masks = [(each.category_id, decode(from_segmentation(each.segmentation, *size)))
-                 for each in data.annotations_of(image)]  # fmt: skip
-        masks = [(category, mask) for category, mask in masks if mask.any()]
-        if masks and (owner := data.object_of(image)):
-            yield Photo(image, owner, load_image(data.image_path(image)), masks)
-
-
 def _grounds(data: Dataset, chosen: Any) -> tuple[dict[str, list[Any]], int]:
     """By class: SIDE x SIDE pictures of the largest square of a photograph without a mask."""
     found = defaultdict(list)
-    for photo in _photos(data, chosen):
-        free = cv2.copyMakeBorder((~photo.object_mask).astype(np.uint8), 1, 1, 1, 1, 0)
-        reach = cv2.distanceTransform(free, cv2.DIST_C, 3)[1:-1, 1:-1]
-        y, x = np.unravel_index(int(reach.argmax()), reach.shape)
-        half = int(reach[y, x]) - 1
-        if 2 * half + 1 >= SMALLEST * min(reach.shape):
-            square = photo.pixels[y - half : y + half + 1, x - half : x + half + 1]
-            found[photo.object].append(_resized(square, SIDE, SIDE))
+    for photo in photos(data, chosen):
+        square = largest_square(~photo.object_mask)
+        if square[2] >= SMALLEST * min(photo.object_mask.shape):
+            found[photo.object].append(resized(cut(photo.pixels, square), SIDE, SIDE))
     return found, sum(map(len, found.values()))
 
 
@@ -115,8 +97,8 @@ Masks = list[tuple[int, NDArray[np.bool_]]]
 
 def _variants(photo: Photo, ground: NDArray[np.uint8]) -> dict[str, tuple[Any, Masks]]:
     pixels, whole = photo.pixels, photo.object_mask
-    box = tuple(round(v) for v in bbox(encode(whole)))
-    square = _square(box, whole.shape)
+    box = box_of(whole)
+    square = square_about(box, whole.shape, FILL)
     found, masks = _cut(pixels, square), [(c, _cut_mask(m, square)) for c, m in photo.masks]
     frame = pixels.copy()
     frame[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = GREY
@@ -129,52 +111,23 @@ def _variants(photo: Photo, ground: NDArray[np.uint8]) -> dict[str, tuple[Any, M
     }
 
 
-def _square(box: Any, shape: Any) -> tuple[int, int, int]:
-    """x, y and side of a square about the box, inside the picture."""
-    x, y, width, height = box
-    side = min(round(max(width, height) / FILL), *shape)
-    left = min(max(x + width // 2 - side // 2, 0), shape[1] - side)
-    top = min(max(y + height // 2 - side // 2, 0), shape[0] - side)
-    return left, top, side
+def _cut(pixels: NDArray[np.uint8], square: Box) -> NDArray[np.uint8]:
+    return resized(cut(pixels, square), SIDE, SIDE)
 
 
-def _cut(pixels: NDArray[np.uint8], square: tuple[int, int, int]) -> NDArray[np.uint8]:
-    x, y, side = square
-    return _resized(pixels[y : y + side, x : x + side], SIDE, SIDE)
+def _cut_mask(mask: NDArray[np.bool_], square: Box) -> NDArray[np.bool_]:
+    return resized_mask(cut(mask, square), SIDE, SIDE)
 
 
-def _cut_mask(mask: NDArray[np.bool_], square: tuple[int, int, int]) -> NDArray[np.bool_]:
-    x, y, side = square
-    return _resized_mask(mask[y : y + side, x : x + side], SIDE, SIDE)
-
-
-def _on_ground(photo: Photo, box: Any, ground: NDArray[np.uint8]) -> tuple[Any, Masks]:
-    """The object in the middle of a background; its edge is blended by how much it covers."""
-    x, y, width, height = box
-    scale = FILL * SIDE / max(width, height)
-    w, h = max(round(width * scale), 1), max(round(height * scale), 1)
-    left, top = (SIDE - w) // 2, (SIDE - h) // 2
-    inside = np.s_[y : y + height, x : x + width]
-    share = _resized((255 * photo.object_mask[inside]).astype(np.uint8), w, h)[..., None] / 255
-    there = np.s_[top : top + h, left : left + w]
-    mixed = ground.copy()
-    mixed[there] = np.rint(
-        share * _resized(photo.pixels[inside], w, h) + (1 - share) * mixed[there]
-    )
+def _on_ground(photo: Photo, box: Box, ground: NDArray[np.uint8]) -> tuple[Any, Masks]:
+    """The object in the middle of a background, and its masks there."""
+    left, top, w, h = place = middle(box, SIDE, FILL)
     placed = []
     for category, mask in photo.masks:
         full = np.zeros((SIDE, SIDE), bool)
-        full[there] = _resized_mask(mask[inside], w, h)
+        full[top : top + h, left : left + w] = resized_mask(cut(mask, box), w, h)
         placed.append((category, full))
-    return mixed, placed
-
-
-def _resized(pixels: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    return np.asarray(Pillow.fromarray(pixels).resize((width, height), Pillow.Resampling.BICUBIC))
-
-
-def _resized_mask(mask: NDArray[np.bool_], width: int, height: int) -> NDArray[np.bool_]:
-    return _resized((255 * mask).astype(np.uint8), width, height) >= 128
+    return blended(ground, photo.pixels, photo.object_mask, box, place), placed
 
 
 def _write(folder: Path, photo: Photo, pixels: NDArray[np.uint8], masks: Masks) -> Pair:

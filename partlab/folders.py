@@ -29,10 +29,21 @@ def new_folder(
     scratch = make_folder(scratch_beside(path))
     try:
         yield scratch
-        claim_folder(path, force=force, inputs=inputs)
-        _into(scratch, path)
+        put_in_place(scratch, path, force=force, inputs=inputs)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def put_in_place(
+    scratch: Path, path: Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> None:
+    """Give a finished folder its name.
+
+    Raises:
+        OutputExistsError, PartlabError: as `new_folder`.
+    """
+    claim_folder(path, force=force, inputs=inputs)
+    _into(scratch, path)
 
 
 def scratch_beside(path: Path) -> Path:

@@ -95,17 +95,17 @@ def run(
             "seed": seed,
             "pictures": pictures,
         }
-        asked = {"columns": _columns(columns), "groups": _groups(groups), "merge": merge}
+        asked = {"columns": columns_of(columns), "groups": groups_of(groups), "merge": merge}
         names = names_of(models)
         plans = [
-            _plan(model, data, given, asked, (split, list_, out), (checkpoint, device))
+            plan_of(model, data, given, asked, (split, list_, out), (checkpoint, device))
             for model in models
         ]
         results = _all(plans, names, models, out, max_hours, dry_run)
         ui.emit(*_told(results, dry_run))
 
 
-def _plan(
+def plan_of(
     model: Path,
     data: Path,
     given: dict[str, Any],
@@ -113,6 +113,7 @@ def _plan(
     where: tuple[str | None, Path | None, Path],
     which: tuple[str, str | None],
 ) -> "Plan":
+    """A model and its pictures; `asked` are classes, `where` split, list and --out."""
     from train.evaluate.evaluate import Plan
     from train.evaluate.opened import open_model
     from train.evaluate.shown import shown_to
@@ -156,18 +157,20 @@ def _say(text: str) -> None:
     logging.getLogger(__name__).info("%s", text)
 
 
-def _columns(text: str | None) -> list[str] | None:
+def columns_of(text: str | None) -> list[str] | None:
     """Names with commas between, or the lines of a file."""
     if text is None:
         return None
+    import os
+
     from partlab.files import read_lines
 
-    if Path(text).is_file():
+    if os.path.isfile(text):  # not Path's, which fails on a thousand names
         return read_lines(text)
     return [name.strip() for name in text.split(",") if name.strip()]
 
 
-def _groups(file: Path | None) -> dict[str, list[str]] | None:
+def groups_of(file: Path | None) -> dict[str, list[str]] | None:
     """The JSON object of a file: super-category -> classes."""
     if file is None:
         return None

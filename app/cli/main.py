@@ -9,8 +9,11 @@ from app.cli import (
     data_files,
     data_merge,
     evaluate,
+    evaluate_corruptions,
     evaluate_detector,
     evaluate_honesty,
+    evaluate_make_set,
+    evaluate_ood,
     evaluate_people,
     evaluate_report,
     inspect,
@@ -68,8 +71,11 @@ inspect_plan.register(inspect.group)
 inspect_honeypots.register(inspect.group)
 train_show.register(train.group)
 train_detector.register(train.group)
-evaluate_honesty.register(evaluate.group)
 evaluate_detector.register(evaluate.group)
+evaluate_corruptions.register(evaluate.group)
+evaluate_honesty.register(evaluate.group)
+evaluate_make_set.register(evaluate.group)
+evaluate_ood.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)

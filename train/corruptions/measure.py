@@ -13,10 +13,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from partlab.errors import ConfigError, DatasetError, PartlabError, UnknownNameError
 from partlab.images import load_image
+from partlab.workers import end_with_parent
 from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
 from train.corruptions.package import need_corruptions
 from train.corruptions.protocol import Protocol
 from train.corruptions.tree import CorruptionTree
+from train.evaluate.chunk import without_tf32
 from train.evaluate.outcomes import SCHEMA
 from train.lists import PictureList
 
@@ -84,12 +86,15 @@ def _outcomes(
     model: Model, examples: Sequence[Example], classes: Sequence[str], protocol: Protocol,
     cells: Sequence[Cell], batch: int, workers: int, device: torch.device,
 ) -> Iterator[Any]:  # fmt: skip
-    loader = DataLoader(_Corrupted(examples, cells, protocol), batch_size=None, num_workers=workers)
+    loader = DataLoader(
+        _Corrupted(examples, cells, protocol), batch_size=None, num_workers=workers,
+        worker_init_fn=end_with_parent,
+    )  # fmt: skip
     for example, pixels in zip(examples, loader, strict=True):
         if isinstance(pixels, PartlabError):
             raise pixels
         logits = torch.cat([_logits(model, part, classes, device) for part in pixels.split(batch)])
-        threats = [_threat(*cell) for cell in cells]
+        threats = [threat_of(*cell) for cell in cells]
         yield _table([example.key] * len(cells), [example.label] * len(cells), threats, logits,
                      classes)  # fmt: skip
 
@@ -142,14 +147,14 @@ def _tree_outcomes(
     done: set[str], batch: int, device: torch.device,
 ) -> Iterator[Any]:  # fmt: skip
     for cell, found in tree.cells.items():
-        if _threat(*cell) in done:
+        if threat_of(*cell) in done:
             continue
         logits = []
         for start in range(0, len(found), batch):
             pixels = [protocol.seen(load_image(p)) for _, _, p in found[start : start + batch]]
             logits.append(_logits(model, _planes(pixels), classes, device))
         keys, labels = [key for key, _, _ in found], [label for _, label, _ in found]
-        yield _table(keys, labels, [_threat(*cell)] * len(found), torch.cat(logits), classes)
+        yield _table(keys, labels, [threat_of(*cell)] * len(found), torch.cat(logits), classes)
 
 
 def _check(
@@ -170,7 +175,7 @@ def _planes(pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
 
 
 def _logits(model: Model, pixels: Tensor, classes: Sequence[str], device: torch.device) -> Tensor:
-    with torch.no_grad():
+    with torch.no_grad(), without_tf32():
         logits = model(pixels.to(device).float() / 255).float().cpu()
     if logits.ndim != 2 or logits.shape[1] != len(classes):
         raise PartlabError(
@@ -206,5 +211,6 @@ def _table(
     return pa.table(columns, SCHEMA)
 
 
-def _threat(corruption: str, severity: int) -> str:
+def threat_of(corruption: str, severity: int) -> str:
+    """As outcomes call it: `corruption:fog:3`."""
     return f"corruption:{corruption}:{severity}"

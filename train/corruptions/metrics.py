@@ -39,15 +39,20 @@ class CorruptionSummary:
 
     per_corruption: Mapping[str, float | None]  # mean of the five severities
     mean: float | None  # of the 15
-    mce: float | None  # mean corruption error, AlexNet's is 1; reference errors, see above
+    mce: float | None  # mean corruption error; the reference's is 1
     missing: tuple[str, ...]  # as "fog:3"
 
 
-def summarize(accuracies: Mapping[tuple[str, int], float]) -> CorruptionSummary:
+def summarize(
+    accuracies: Mapping[tuple[str, int], float], errors: Mapping[str, float] = ALEXNET_ERRORS
+) -> CorruptionSummary:
     """Figures of the paper from accuracies by (corruption, severity) (G-01).
+
+    `errors`, by corruption, are what mCE divides by: those of a model on the same pictures.
 
     Raises:
         UnknownNameError, ConfigError: there is no such corruption or severity.
+        DatasetError: the reference makes no error under a corruption, or lacks one.
     """
     for corruption, severity in accuracies:
         check(corruption, severity)
@@ -56,7 +61,12 @@ def summarize(accuracies: Mapping[tuple[str, int], float]) -> CorruptionSummary:
     whole = {c: mean for c, mean in means.items() if mean is not None}
     if missing:
         return CorruptionSummary(means, None, None, tuple(missing))
-    mce = fmean((1 - whole[c]) / ALEXNET_ERRORS[c] for c in CORRUPTIONS)
+    if bad := [c for c in CORRUPTIONS if not errors.get(c)]:
+        raise DatasetError(
+            f"the reference has no error under {bad[0]}, and mCE divides by it",
+            hint="take a model as reference that was measured on all and is not always right",
+        )
+    mce = fmean((1 - whole[c]) / errors[c] for c in CORRUPTIONS)
     return CorruptionSummary(means, fmean(whole.values()), mce, ())
 
 

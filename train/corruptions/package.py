@@ -21,6 +21,7 @@ from partlab.images import load_image
 
 Pixels = NDArray[np.uint8]
 
+PACKAGE = "imagecorruptions-imaug"
 OWN_SEED = frozenset({"impulse_noise", "glass_blur"})  # functions with generators of their own
 TEXTURES = ("frost1.png", "frost2.png", "frost3.png", "frost4.jpg", "frost5.jpg")
 """The sixth that the package has is never drawn by the original, whose `randint(5)` ends at 4."""
@@ -38,7 +39,7 @@ def need_corruptions() -> ModuleType:
         return importlib.import_module("imagecorruptions.corruptions")
     except ImportError as error:
         raise BackendUnavailableError(
-            f"corruptions need the package imagecorruptions-imaug ({error})",
+            f"corruptions need the package {PACKAGE} ({error})",
             hint="pip install 'partlab[corruptions]'",
         ) from None
 

@@ -86,6 +86,11 @@ def _middle(pixels: Pixels, size: int, how: InterpolationMode) -> Pixels:
 
 
 def _through_jpeg(pixels: Pixels, quality: int) -> Pixels:
+    return np.array(Image.open(BytesIO(jpeg_bytes(pixels, quality))))
+
+
+def jpeg_bytes(pixels: Pixels, quality: int) -> bytes:
+    """(H, W, 3) as a JPEG file, as the published ones were saved."""
     held = BytesIO()
-    Image.fromarray(pixels).save(held, "JPEG", quality=quality, optimize=True)
-    return np.array(Image.open(held))
+    Image.fromarray(np.ascontiguousarray(pixels)).save(held, "JPEG", quality=quality, optimize=True)
+    return held.getvalue()

@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from partlab.errors import DatasetError, NotFoundError
+from partlab.files import sha256_json
 from partlab.images import is_image_name
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
 
 Cell = tuple[str, int]
 _GROUPS = ("", "noise", "blur", "weather", "digital")  # folders of the published archives
@@ -35,6 +36,60 @@ class CorruptionTree:
         if self.uneven:
             told.append("they do not hold the same pictures, so their means mix picture lists")
         return "; ".join(told)
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of names and lengths of the files; none of them is opened."""
+        files = [[*cell, [(key, path.stat().st_size) for key, _, path in found]]
+                 for cell, found in self.cells.items()]  # fmt: skip
+        return sha256_json(files)
+
+    def of(self, names: Sequence[str], labels: Sequence[str]) -> "CorruptionTree":
+        """The pictures of a list (`class/file`), in its order and under its labels.
+
+        The file names' endings may differ: what was a PNG is a JPEG here. Others are left out.
+
+        Raises:
+            DatasetError: a picture of the list is not there under some corruption.
+        """
+        wanted = dict(zip(map(_stem, names), zip(names, labels, strict=True), strict=False))
+        if len(wanted) < len(names):
+            raise DatasetError(
+                "two pictures of the list differ in the endings of their names alone",
+                hint="rename one of them",
+            )
+        cells, others = {}, set[str]()
+        for cell, found in self.cells.items():
+            have = {_stem(key): path for key, _, path in found}
+            if lost := [name for stem, (name, _) in wanted.items() if stem not in have]:
+                raise DatasetError(
+                    f"{self.root} has {len(lost)} of {len(names)} pictures not under "
+                    f"{cell[0]}, severity {cell[1]}, first {lost[0]}",
+                    hint="--list a list of the pictures that it has under every corruption",
+                )
+            others |= have.keys() - wanted.keys()
+            cells[cell] = tuple((*wanted[stem], have[stem]) for stem in wanted)
+        return replace(self, cells=cells, left_out=self.left_out + len(others), uneven=False)
+
+    def only(self, corruptions: Sequence[str], severities: Sequence[int]) -> "CorruptionTree":
+        """These corruptions and severities.
+
+        Raises:
+            UnknownNameError, ConfigError: there is no such corruption or severity.
+            DatasetError: it has none of them.
+        """
+        asked = [(c, s) for c in corruptions for s in severities]
+        for cell in asked:
+            check(*cell)
+        cells = {cell: self.cells[cell] for cell in asked if cell in self.cells}
+        if not cells:
+            raise DatasetError(f"{self.root} has none of the corruptions asked for")
+        return replace(self, cells=cells, missing=tuple(f"{c}:{s}" for c, s in asked
+                                                        if (c, s) not in cells))  # fmt: skip
+
+
+def _stem(key: str) -> str:
+    return PurePosixPath(key).with_suffix("").as_posix()
 
 
 def read_tree(root: str | Path, classes: Sequence[str] | None = None) -> CorruptionTree:

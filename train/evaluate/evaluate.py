@@ -35,6 +35,7 @@ from train.evaluate.outcomes import (
     Stage,
     read_evaluation,
     read_outcomes,
+    same_or_refused,
     stem,
     with_rows,
     write_evaluation,
@@ -151,7 +152,7 @@ def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
         honesty = _refused_or_honest(plan)
         _claim(plan, model, folder)
         _run(plan, folder)
-        made = _record(plan, model, honesty)
+        made = record(plan, model, honesty)
         old = read_evaluation(folder) if (folder / RECORD).is_file() else None
         clean = _row(plan, folder, None)
         rows = [clean, *(_row(plan, folder, pair) for pair in plan.pairs)]
@@ -165,10 +166,10 @@ def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
 
 
 def _with_targets(new: Evaluation, old: Evaluation | None) -> Evaluation:
-    """With the target classes of threats that were run before."""
-    before = old.settings.get("targets", {}) if old else {}
-    aims = {**before, **new.settings["targets"]}
-    return new.model_copy(update={"settings": {**new.settings, "targets": aims}})
+    """With the target classes of threats that were run before, and what others noted."""
+    before = old.settings if old else {}
+    aims = {**before.get("targets", {}), **new.settings["targets"]}
+    return new.model_copy(update={"settings": {**before, **new.settings, "targets": aims}})
 
 
 def _refused_or_honest(plan: Plan) -> dict[str, Any]:
@@ -188,6 +189,9 @@ def _refused_or_honest(plan: Plan) -> dict[str, Any]:
 
 def _claim(plan: Plan, model: Model, folder: Path) -> None:
     """The folder for this plan: new, or begun with the same."""
+    if (folder / RECORD).is_file():
+        new = record(plan, model)
+        same_or_refused(read_evaluation(folder), new.model, new.list)
     wanted = {
         "weights": model.weights_sha256,
         "list": plan.shown.sha256,
@@ -195,6 +199,15 @@ def _claim(plan: Plan, model: Model, folder: Path) -> None:
         **plan.settings,
         "torch": torch.__version__,
     }
+    claim(folder, wanted)
+
+
+def claim(folder: Path, wanted: dict[str, Any]) -> None:
+    """Note in a folder what its parts are made with.
+
+    Raises:
+        ConfigError: parts were made there with something else, which is named.
+    """
     wanted = json.loads(json.dumps(wanted))
     if (folder / PLAN).is_file():
         found = read_json(folder / PLAN)
@@ -310,16 +323,24 @@ def _waterfall(broken_by: Sequence[str | None], stages: Sequence[str]) -> tuple[
     return tuple(found)
 
 
-def _record(plan: Plan, model: Model, honesty: dict[str, Any]) -> Evaluation:
+def surroundings(device: torch.device) -> dict[str, Any]:
+    """The record's part about programs and machine."""
     libraries = ("torch", "pyautoattack", "timm", "numpy", "pyarrow")
+    return {
+        "versions": {"python": platform.python_version()} | {n: version(n) for n in libraries},
+        "machine": f"{platform.machine()} {platform.system()}, {device}",
+        "partlab": version("partlab"),
+    }
+
+
+def record(plan: Plan, model: Model, honesty: dict[str, Any] | None = None) -> Evaluation:
+    """What is known of an evaluation besides its figures."""
     aims = {t.name: targets(t, len(plan.victim.classes)) for t in plan.threats}
     return Evaluation(
         model=model.model_copy(update={"classes": plan.victim.classes}),
         list=plan.shown.described,
         rows=(),
         honesty=honesty,
-        versions={"python": platform.python_version()} | {n: version(n) for n in libraries},
-        machine=f"{platform.machine()} {platform.system()}, {plan.opened.device}",
-        partlab=version("partlab"),
+        **surroundings(plan.opened.device),
         settings={**plan.settings, "targets": aims, "plan": sha256_json(plan.settings)},
     )

@@ -41,6 +41,20 @@ class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
+class PictureSet(_Record):
+    """Which pictures: rows of other lists, sizes or extra data do not rank together."""
+
+    name: str
+    sha256: str
+    images: int
+    per_class: dict[str, int]
+    extra_data: str | None = None
+
+
+NOTHING = PictureSet(name="none", sha256="", images=0, per_class={})
+"""The list of an evaluation on other sets alone (`ood:`), until it gets one."""
+
+
 class Stage(_Record):
     """Accuracy left after a stage of an attack and those before it: a step of the waterfall."""
 
@@ -63,6 +77,7 @@ class Row(_Record):
     stages: tuple[Stage, ...] = ()
     disagreements: tuple[str, ...] = ()
     seconds: float = 0.0
+    pictures: PictureSet | None = None  # where they are not those of the evaluation's list
 
 
 class Model(_Record):
@@ -78,16 +93,6 @@ class Model(_Record):
     preprocessing: dict[str, Any]
     weights_sha256: str
     training: dict[str, Any] | None = None
-
-
-class PictureSet(_Record):
-    """Which pictures: rows of other lists, sizes or extra data do not rank together."""
-
-    name: str
-    sha256: str
-    images: int
-    per_class: dict[str, int]
-    extra_data: str | None = None
 
 
 class Evaluation(_Record):
@@ -156,9 +161,14 @@ def write_evaluation(folder: str | Path, evaluation: Evaluation, outcomes: Any) 
 def with_rows(
     old: Evaluation | None, new: Evaluation, table: Any, rows: Sequence[Row]
 ) -> tuple[Evaluation, Any]:
-    """`new` with its `rows` (of `table`) and those of `old` that are of other attacks."""
+    """`new` with its `rows` (of `table`) and those of `old` that are of other attacks.
+
+    Raises:
+        ConfigError: `old` is of another model or list.
+    """
     if old is None:
         return new.model_copy(update={"rows": tuple(rows)}), table
+    same_or_refused(old, new.model, new.list)
     made = {(row.threat, row.attack) for row in rows}
     kept = [row for row in old.rows if (row.threat, row.attack) not in made]
     outcomes = old.outcomes
@@ -191,6 +201,28 @@ def keep_honesty(folder: str | Path, weights_sha256: str, honesty: dict[str, Any
         if honesty is not None:
             kept = found.model_copy(update={"honesty": honesty})
             write_json(Path(folder) / RECORD, kept.model_dump(mode="json", exclude={"folder"}))
+
+
+def same_or_refused(old: Evaluation, model: Model, listed: PictureSet) -> None:
+    """See that new figures may stand in an evaluation (X-05).
+
+    Raises:
+        ConfigError: it is of another model, or of other pictures.
+    """
+    differing = {
+        f"weights ({old.model.weights_sha256[:12]}, now {model.weights_sha256[:12]})":
+            old.model.weights_sha256 != model.weights_sha256,
+        f"classes ({len(old.model.classes)}, now {len(model.classes)})":
+            old.model.classes != model.classes,
+        f"pictures ({old.list.images:,} of {old.list.name}, {old.list.sha256[:12]}; now "
+        f"{listed.images:,} of {listed.name}, {listed.sha256[:12]})":
+            old.list.sha256 != listed.sha256 and NOTHING not in (old.list, listed),
+    }  # fmt: skip
+    if what := next((what for what, differs in differing.items() if differs), None):
+        raise ConfigError(
+            f"the evaluation in {old.folder} is of other {what}",
+            hint="give the same --split, --list and model, or choose another --out",
+        )
 
 
 def write_outcomes(path: Path, outcomes: Any, metadata: dict[str, str] | None = None) -> None:

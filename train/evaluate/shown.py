@@ -79,7 +79,7 @@ def shown_to(
     """
     pictures = open_data(data, split, cache, victim.all_classes)
     keys = [key_of(pictures, n) for n in range(len(pictures))]
-    chosen = list(range(len(keys))) if file is None else _listed(Path(file), keys)
+    chosen = chosen_of(pictures, file)
     labels = [victim.own(pictures.classes[int(pictures.class_of[n])]) for n in chosen]
     asked = [(n, label) for n, label in zip(chosen, labels, strict=True) if label is not None]
     if left := len(chosen) - len(asked):
@@ -94,6 +94,17 @@ def shown_to(
     names = tuple(keys[n] for n in places)
     own = tuple(label for _, label in asked)
     return Shown(pictures, name, places, names, own, sha256_of(lines))
+
+
+def chosen_of(pictures: Pictures, file: str | Path | None) -> list[int]:
+    """Positions of the pictures that a list names, in its order; of all without a list.
+
+    Raises:
+        NotFoundError, SchemaError: as `read_list`.
+        DatasetError: it names a picture twice, or one that is not there.
+    """
+    keys = [key_of(pictures, n) for n in range(len(pictures))]
+    return list(range(len(keys))) if file is None else _listed(Path(file), keys)
 
 
 def key_of(pictures: Pictures, position: int) -> str:

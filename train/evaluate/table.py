@@ -45,19 +45,24 @@ def _told(evaluation: Evaluation) -> str:
         f"{_preprocessing(model.preprocessing)}"
     )
     means = averages(evaluation)
-    wide = max(len(row.attack) for row in evaluation.rows) + 2
-    lines = [head, *(_line(row, wide) for row in evaluation.rows)]
+    corrupted = [row for row in evaluation.rows if row.threat.startswith("corruption:")]
+    others = [row for row in evaluation.rows if row not in corrupted]
+    wide = max((len(row.attack) for row in others), default=0) + 2
+    named = max((len(row.threat) for row in others), default=0)
+    lines = [head, *(_line(row, wide, max(14, named + 2)) for row in others)]
+    if corrupted:
+        lines.append(f"  and under {len(corrupted)} corruptions: partlab evaluate corruptions")
     for attack, mean in means.items():
         note = f"  {UPPER}" if mean["upper_bound"] else ""
         lines.append(f"  {'mean of four':<14}{attack:<{wide}}{_percent(mean['accuracy'])}{note}")
     return "\n".join([*lines, f"in {evaluation.folder}"])
 
 
-def _line(row: Row, wide: int) -> str:
+def _line(row: Row, wide: int, named: int) -> str:
     """One figure; and what each stage left, where there were several."""
     note = f"  {UPPER}" if row.upper_bound else ""
     differ = f"  {len(row.disagreements)} disagreements" if row.disagreements else ""
-    line = f"  {row.threat:<14}{row.attack:<{wide}}{_percent(row.accuracy)}{note}{differ}"
+    line = f"  {row.threat:<{named}}{row.attack:<{wide}}{_percent(row.accuracy)}{note}{differ}"
     if len(row.stages) <= 2:
         return line
     left = ", ".join(f"{each.name} {_percent(each.robust).strip()}" for each in row.stages)

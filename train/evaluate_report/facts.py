@@ -184,6 +184,20 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             notes.append(
                 f"{each.name}: upper bounds (≤), which a stronger attack may lower: {names}"
             )
+    for threat in dict.fromkeys(c.threat for each in found for c in conditions(each, "ood")):
+        rows = [one.row for each in found for c, one in each.outcomes.items() if c.threat == threat]
+        if len({(row.get("pictures") or {}).get("sha256") for row in rows}) > 1:
+            notes.append(f"{threat}: not the same pictures or answers for all models")
+    made = {
+        f"{way.get('protocol')}, {way.get('made_by') or way.get('files')}"
+        for each in found
+        if (way := (each.facts.get("settings") or {}).get("corruptions"))
+    }
+    if len(made) > 1:
+        notes.append(
+            f"corrupted pictures were made in {len(made)} ways ({'; '.join(sorted(made))}): "
+            "figures under corruptions do not compare between them"
+        )
     trained = {str((each.model.get("training") or {}).get("data")) for each in found}
     if len(trained) > 1:
         notes.append("these models were trained on different data: a gain may be the data's")

@@ -1,0 +1,103 @@
+"""`partlab evaluate ood RUN… --set NAME=DIR`: accuracy on pictures from elsewhere."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from app.cli._ui import DryRunOpt, JsonOpt, reported
+
+_SETS = (
+    "A set and its folder: imagenet-a, imagenet-a-plus, imagenet-r, imagenet-sketch, "
+    "stylized-imagenet, imagenet-9, din; or spurious, texture of make-set. May be repeated."
+)
+
+
+def register(group: typer.Typer) -> None:
+    """Add this command to the group `evaluate`."""
+    group.command("ood")(ood)
+
+
+def ood(
+    models: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN...", help="Run folders, exported models or others' weights with a card."
+        ),
+    ],
+    sets: Annotated[
+        list[str], typer.Option("--set", metavar="NAME=DIR", help=_SETS, show_default=False)
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the results, one sub-folder a model.")],
+    batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 50,
+    chunk: Annotated[
+        int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
+    ] = None,
+    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    dry_run: DryRunOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Accuracy of models on other sets, each with its own list, never ranked with other lists.
+
+    Figures are added to the evaluations in --out. The same command again goes on where it was
+    stopped. Sets are not brought: of one that is not there is said what to fetch.
+
+    Example: partlab evaluate ood runs/mpm --set spurious=world-mixed --out results
+    """
+    with reported(json) as ui:
+        from train.evaluate.opened import names_of, open_model
+        from train.ood.evaluation import OodPlan
+        from train.ood.sets import open_set
+
+        names, asked = names_of(models), _named(sets)
+        plans = []
+        for path in models:
+            opened = open_model(path, checkpoint=checkpoint, device=device)
+            found = [each for n, f in asked for each in open_set(n, f, opened.classes)]
+            plans.append(OodPlan(opened, tuple(found), batch, chunk or 10 * batch))
+        if dry_run:
+            ui.emit(*_planned(plans, names))
+        else:
+            ui.emit(*_measured(plans, names, models, out))
+
+
+def _named(texts: list[str]) -> list[tuple[str, Path]]:
+    from partlab.errors import ConfigError
+
+    found: dict[str, Path] = {}
+    for text in texts:
+        name, _, folder = text.partition("=")
+        if not (name and folder):
+            raise ConfigError(
+                f"--set {text} is not NAME=DIR", hint="--set imagenet-r=data/imagenet-r"
+            )
+        if name in found:
+            raise ConfigError(
+                f"--set {name} is given twice", hint="another --out holds figures of another one"
+            )
+        found[name] = Path(folder)
+    return list(found.items())
+
+
+def _planned(plans: list[Any], names: list[str]) -> tuple[Any, str]:
+    facts: list[dict[str, Any]] = [
+        {"model": name, "sets": {each.name: len(each.names) for each in plan.sets}}
+        for plan, name in zip(plans, names, strict=True)
+    ]
+    lines = [
+        f"{each['model']}: " + ", ".join(f"{n} {count:,}" for n, count in each["sets"].items())
+        for each in facts
+    ]
+    return {"dry_run": True, "models": facts}, "\n".join(lines)
+
+
+def _measured(plans: list[Any], names: list[str], models: list[Path], out: Path) -> tuple[Any, str]:
+    from train.ood.evaluation import evaluate_ood
+    from train.ood.table import ood_facts, ood_text
+
+    facts = []
+    for plan, name, path in zip(plans, names, models, strict=True):
+        described = plan.opened.described(name, path)
+        facts.append(ood_facts(evaluate_ood(plan, described, out / name)))
+    return {"evaluations": facts}, "\n\n".join(map(ood_text, facts))
