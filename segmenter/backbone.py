@@ -7,12 +7,12 @@ from typing import Any, Self
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+from segmenter.weights import need_finite, read_state
 
 log = logging.getLogger(__name__)
 
@@ -110,6 +110,7 @@ def load_backbone_weights(
     Raises:
         NotFoundError: the file does not exist.
         ConfigError: the weights do not fit this backbone.
+        DatasetError: the file is damaged or no weights, or holds values that are not finite.
         BackendUnavailableError: "timm", and the hub cannot be reached.
     """
     if weights == "none":
@@ -156,14 +157,7 @@ def _from_file(path: Path) -> dict[str, Tensor]:
         raise NotFoundError(
             f"no weights file {path}", hint="or use model.weights=package, timm or none"
         )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a broken file
-        raise ConfigError(f"{path} is not a weights file: {error}") from error
-    found: dict[str, Tensor] = state.get("state_dict", state.get("model", state))
-    return found
+    return read_state(path)
 
 
 def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -211,4 +205,5 @@ def _fill(body: nn.Module, state: dict[str, Tensor], what: str, spared: set[str]
             f"{what} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape "
             f"(first: {(missing + wrong)[0]})"
         )
+    need_finite(fitting, what)
     body.load_state_dict(fitting, strict=False)
