@@ -109,7 +109,7 @@ def load_backbone_weights(
 
     Raises:
         NotFoundError: the file does not exist.
-        ConfigError: the weights do not fit this backbone.
+        ConfigError: the weights do not fit this backbone, or there are none of this kind.
         DatasetError: the file is damaged or no weights, or holds values that are not finite.
         BackendUnavailableError: "timm", and the hub cannot be reached.
     """
@@ -142,6 +142,11 @@ def _packaged(name: str) -> dict[str, Tensor]:
 
 
 def _downloaded(name: str) -> dict[str, Tensor]:
+    known: Any = timm.get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        raise ConfigError(
+            f"timm has no weights of {name!r}", hint="use model.weights=none, or name a file"
+        )
     try:
         state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # timm and the hub raise many kinds

@@ -22,7 +22,9 @@ from partlab.errors import (
 )
 from partlab.files import read_json, write_json
 from partlab.training.checkpoints import save_weights
+from segmenter.backbone import load_backbone_weights
 from train.export import export_model
+from train.models.backbones import BACKBONES
 from train.models.base import Recognizer
 from train.models.build import build_model, create_model
 from train.models.load import load_model
@@ -357,6 +359,23 @@ def test_a_backbone_begins_where_a_run_of_another_kind_ended(make_run: Run) -> N
         "mpm_small_resnet8", classes=CLASSES, parts=PARTS, weights=str(run / "best.safetensors")
     )
     assert same(model.backbone, network.backbone)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_pretrained_weights_come_from_where_the_table_says(name: str) -> None:
+    sources = BACKBONES[name].weights
+    assert bool(timm.get_pretrained_cfg(name).has_weights) == ("timm" in sources)
+    if "timm" not in sources:
+        with pytest.raises(ConfigError, match=f"timm has no weights of '{name}'"):
+            load_backbone_weights(nn.Identity(), name, "timm")
+    if "package" not in sources:
+        with pytest.raises(ConfigError, match=f"no packaged weights for backbone '{name}'"):
+            load_backbone_weights(nn.Identity(), name, "package")
+        return
+    network = timm.create_model(name)
+    before = network.conv_stem.weight.clone()
+    load_backbone_weights(network, name, "package")
+    assert not torch.equal(network.conv_stem.weight, before)
 
 
 @pytest.mark.parametrize(
