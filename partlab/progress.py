@@ -61,3 +61,15 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
 def event(name: str, **facts: Any) -> None:
     """Tell the listener of something that happened once."""
     _listener.get(_SILENT).event(name, facts)
+
+
+def duration(seconds: float) -> str:
+    """4000 -> `1 h 07 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    if not minutes:
+        return f"{rest} s"
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days} d {hours:02} h"
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

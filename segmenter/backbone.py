@@ -8,12 +8,12 @@ from typing import Any, Self
 
 import timm
 import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+from segmenter.weights import need_finite, read_state
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +121,8 @@ def load_backbone_weights(
 
     Raises:
         NotFoundError: the file does not exist.
-        ConfigError: the weights do not fit this backbone.
+        ConfigError: the weights do not fit this backbone, or there are none of this kind.
+        DatasetError: the file is damaged or no weights, or holds values that are not finite.
         BackendUnavailableError: "timm", and the hub cannot be reached.
     """
     if weights == "none":
@@ -153,6 +154,11 @@ def _packaged(name: str) -> dict[str, Tensor]:
 
 
 def _downloaded(name: str) -> dict[str, Tensor]:
+    known: Any = timm.get_pretrained_cfg(name)
+    if known is None or not known.has_weights:
+        raise ConfigError(
+            f"timm has no weights of {name!r}", hint="use model.weights=none, or name a file"
+        )
     try:
         state: dict[str, Tensor] = timm.create_model(name, pretrained=True).state_dict()
     except Exception as error:  # timm and the hub raise many kinds
@@ -168,14 +174,7 @@ def _from_file(path: Path) -> dict[str, Tensor]:
         raise NotFoundError(
             f"no weights file {path}", hint="or use model.weights=package, timm or none"
         )
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch and safetensors raise many kinds for a broken file
-        raise ConfigError(f"{path} is not a weights file: {error}") from error
-    found: dict[str, Tensor] = state.get("state_dict", state.get("model", state))
-    return found
+    return read_state(path)
 
 
 def _unwrapped(state: dict[str, Tensor], wanted: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -223,4 +222,5 @@ def _fill(body: nn.Module, state: dict[str, Tensor], what: str, spared: set[str]
             f"{what} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape "
             f"(first: {(missing + wrong)[0]})"
         )
+    need_finite(fitting, what)
     body.load_state_dict(fitting, strict=False)

@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from partlab.errors import PartlabError
 from partlab.files import claim_folder, make_folder, need_free, sha256_file, write_json
 from partlab.training.checkpoints import save_weights
 from train.card import card_of
@@ -85,5 +86,10 @@ def _replacing(out: Path, run: Path, *, force: bool) -> Iterator[Path]:
         yield make_folder(scratch)
         claim_folder(out, force=force, inputs=[run])
         os.replace(scratch, out)
+    except PartlabError as error:
+        if str(scratch) not in error.message:
+            raise
+        told = error.message.replace(str(scratch), str(out))  # the name that was given
+        raise PartlabError(told, hint=error.hint) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

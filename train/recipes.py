@@ -32,7 +32,11 @@ _TORCHVISION = "resnet50.tv2_in1k"
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`make` gives the settings of a variant; `where` is the place in the paper."""
+    """`make` gives the settings of a variant; `where` is the paper, and the place in it.
+
+    Hingun 2023 is "Scaling Part Models" (UC Berkeley EECS-2023-153), Sitawarin 2023 "Part-Based
+    Models Improve Adversarial Robustness" (ICLR), whose code is adv-part-model.
+    """
 
     name: str
     about: str
@@ -146,7 +150,10 @@ def tiny_pinpp(variant: Variant) -> TrainConfig:
 
 
 def sitawarin_at(variant: Variant) -> TrainConfig:
-    """T-07, T-08: 50 clean epochs, then 50 with PGD-10 at 8/255 and a schedule of their own."""
+    """Hingun 2023 §2.5, T-07, T-08: 50 clean epochs, then 50 with PGD-10 at 8/255.
+
+    The second half has a schedule of its own.
+    """
     code = variant == "code"
     return TrainConfig(
         model=ModelConfig(kind="mpm", backbone=_TORCHVISION, weights="timm", gelu=False),
@@ -205,34 +212,40 @@ def _ablation(base: str, *overrides: str) -> Callable[[Variant], TrainConfig]:
 
 
 _ALL = (
-    Recipe("pinpp_at", "adversarial training of PIN++, 80 epochs", "App. F", pinpp_at),
-    Recipe("pinpp_init", "one epoch for the new layers alone, before pinpp_at", "code", pinpp_init),
-    Recipe("pinpp_standard", "the same on clean pictures, 100 epochs", "App. F", pinpp_standard),
-    Recipe("pin_at_8", "adversarial training at 8/255, for PartImageNet", "App. G", pin_at_8),
-    Recipe("tiny_pinpp", "Tiny-ImageNet's classes at 224 px, ResNeXt-50", "App. K.2", tiny_pinpp),
-    Recipe("sitawarin_at", "50 clean epochs, then 50 with PGD-10 at 8/255", "T-07", sitawarin_at),
+    Recipe("pinpp_at", "adversarial training of PIN++, 80 epochs", "PIN++ App. F", pinpp_at),
+    Recipe("pinpp_init", "one epoch for the new layers alone, before pinpp_at",
+           "PIN++ code", pinpp_init),
+    Recipe("pinpp_standard", "the same on clean pictures, 100 epochs",
+           "PIN++ App. F", pinpp_standard),
+    Recipe("pin_at_8", "adversarial training at 8/255, for PartImageNet", "PIN++ App. G", pin_at_8),
+    Recipe("tiny_pinpp", "Tiny-ImageNet's classes at 224 px, ResNeXt-50",
+           "PIN++ App. K.2", tiny_pinpp),
+    Recipe("sitawarin_at", "50 clean epochs, then 50 with PGD-10 at 8/255", "Hingun 2023 §2.5",
+           sitawarin_at),
     Recipe("small_at", "minutes on one core, 64 px", "ours", small_at),
     Recipe("light_at", "photographs on a CPU, 128 px, packaged weights", "ours", light_at),
-    Recipe("two_stage", "the part model that classifies the mask", "Table 6",
+    Recipe("two_stage", "the part model that classifies the mask", "PIN++ Table 6",
            _ablation("pinpp_at", "model.kind=two_stage")),
-    Recipe("sv1", "parts at the coarsest resolution only", "Table 6",
+    Recipe("sv1", "parts at the coarsest resolution only", "PIN++ Table 6",
            _ablation("pinpp_at", "model.levels=1")),
-    Recipe("sv2", "parts at the two coarsest resolutions", "Table 6",
+    Recipe("sv2", "parts at the two coarsest resolutions", "PIN++ Table 6",
            _ablation("pinpp_at", "model.levels=2")),
-    Recipe("no_top_down", "three resolutions, none told by the coarser", "Table 6",
+    Recipe("no_top_down", "three resolutions, none told by the coarser", "PIN++ Table 6",
            _ablation("pinpp_at", "model.top_down=false")),
-    Recipe("object_masks", "whole objects in place of parts", "Table S6",
+    Recipe("object_masks", "whole objects in place of parts", "PIN++ Table S6",
            _ablation("pinpp_at", "part.targets=objects")),
-    Recipe("foreground_masks", "object or not, without its class", "T-08",
+    Recipe("foreground_masks", "object or not, without its class", "Sitawarin 2023, code",
            _ablation("pinpp_at", "part.targets=foreground")),
-    Recipe("human_labels", "people's masks alone; the other pictures have only a class", "Table 5",
+    Recipe("human_labels", "people's masks alone; the other pictures have only a class",
+           "PIN++ Table 5",
            _ablation("pinpp_at", "part.labels=human")),
-    Recipe("human_masks_10", "people's masks on a tenth of their pictures", "A13",
+    Recipe("human_masks_10", "people's masks on a tenth of their pictures", "Sitawarin 2023, code",
            _ablation("pinpp_at", "part.human_share=0.1")),
-    Recipe("no_background", "only pixels that show a part are asked", "A13",
+    Recipe("no_background", "only pixels that show a part are asked", "Sitawarin 2023, code",
            _ablation("pinpp_at", "part.background=false")),
     *(
-        Recipe(f"tiny_lambda_{weight}", f"tiny_pinpp on ResNet-50, part weight {weight}", "Fig. S3",
+        Recipe(f"tiny_lambda_{weight}", f"tiny_pinpp on ResNet-50, part weight {weight}",
+               "PIN++ Fig. S3",
                _ablation("tiny_pinpp", f"model.backbone={_TORCHVISION}", f"part.weight={weight}"))
         for weight in ("0.3", "1", "3", "10")
     ),
@@ -241,7 +254,8 @@ _ALL = (
     Recipe("pinpp_awp", "with adversarial weight perturbation", "ours",
            _ablation("pinpp_at", "attack.method=awp")),
     Recipe("pinpp_free", "free adversarial training, 4 updates on a batch", "ours",
-           _ablation("pinpp_at", "attack.method=free", "train.epochs=20")),
+           _ablation("pinpp_at", "attack.method=free", "attack.warmup_epochs=0",
+                     "train.epochs=20")),
     Recipe("pinpp_nfgsm", "one step from large noise, a third cheaper", "ours",
            _ablation("pinpp_at", "attack.method=nfgsm")),
     Recipe("standard_then_at", "40 clean epochs, then 40 adversarial ones", "ours",

@@ -110,6 +110,7 @@ class Validation:
         answers = counts.pop("answers")
         facts = {name: float(found / of) for name, (found, of) in counts.items() if of}
         facts["val_commonest"] = float(answers.max() / answers.sum())
+        facts["val_pictures"] = float(answers.sum())
         for sentence in alarms([*_history(self.run), facts], self.trainer.config.attack):
             log.warning(sentence)
         words = f"validation {100 * facts['val_clean']:.1f}, under PGD {100 * facts['val_pgd']:.1f}"

@@ -60,38 +60,23 @@ class Ui:
             stdout.print(text, markup=False)
 
     def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        """A bar with rate and time left on stderr; silent when stderr is not a terminal."""
-        from rich.progress import (
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            ProgressColumn,
-            Task,
-            TextColumn,
-            TimeRemainingColumn,
-        )
-        from rich.text import Text
-
-        class Rate(ProgressColumn):
-            def render(self, task: Task) -> Text:
-                speed = task.finished_speed or task.speed
-                return Text(f"{speed:.1f}/s" if speed else "")
+        """On stderr: a bar on a terminal, else a line a minute; of several processes, one."""
+        from app.cli._progress import bar, lines
 
         if total is None and isinstance(items, Sized):
             total = len(items)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            Rate(),
-            TimeRemainingColumn(),
-        )
-        shown = stderr.is_terminal
-        with Progress(*columns, console=stderr, disable=not shown, transient=True) as bar:
-            yield from bar.track(items, total=total, description=escape(what))
+        if not _leads():
+            yield from items
+        else:
+            yield from (bar if stderr.is_terminal else lines)(stderr, items, what, total)
 
     def event(self, name: str, facts: Mapping[str, Any]) -> None:
         """Nothing: what is measured is logged in words where it is measured."""
+
+
+def _leads() -> bool:
+    """Whether this process speaks for those that torchrun started with it."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -117,12 +102,15 @@ def reported(json: bool = False) -> Iterator[Ui]:
 
 @contextmanager
 def _logged() -> Iterator[None]:
-    """What rooms log goes to stderr while a command runs, as plain sentences."""
+    """What rooms log goes to stderr while a command runs, as plain sentences.
+
+    Of the processes that torchrun starts the first one speaks; errors are told by each.
+    """
     handler, root = logging.StreamHandler(sys.stderr), logging.getLogger()
     handler.setFormatter(logging.Formatter("%(message)s"))
     before = root.level
     root.addHandler(handler)
-    root.setLevel(logging.INFO)
+    root.setLevel(logging.INFO if _leads() else logging.ERROR)
     for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
@@ -146,7 +134,7 @@ class _Teller:
 
 
 def _told_then(load: Callable[[ModuleType], None], module: ModuleType) -> None:
-    if os.environ.get("RANK", "0") == "0":
+    if _leads():
         stderr.print("loading torch, which takes some seconds …")
     load(module)
 

@@ -1,5 +1,6 @@
 """`partlab train …`: train a recognition model, see how it went, take it out."""
 
+import logging
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,11 +9,16 @@ import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 
+log = logging.getLogger(__name__)
+
 group = typer.Typer(no_args_is_help=True, help="Recognition models: train, look, export.")
 
 PicturesOpt = Annotated[
     list[Path] | None,
-    typer.Option(help="Class-only pictures: a folder with one sub-folder per class. Repeatable."),
+    typer.Option(
+        help="Class-only pictures: a folder with one sub-folder per class, or a published list "
+        "beside its pictures. Repeatable."
+    ),
 ]
 
 
@@ -39,7 +45,9 @@ def run(
     images: PicturesOpt = None,
     model: Annotated[
         str | None,
-        typer.Option(help="Kind, or kind_backbone: vanilla, mpm, mpm_resnet18, …; else mpm."),
+        typer.Option(
+            help="Kind, or KIND_BACKBONE: vanilla, mpm, mpm_resnet18, …; else the recipe's."
+        ),
     ] = None,
     variant: Annotated[
         Variant, typer.Option(help="Where paper and released code disagree.")
@@ -47,7 +55,9 @@ def run(
     split: Annotated[str, typer.Option(help="Split to train on (folders with several).")] = "train",
     val: Annotated[
         Path | None,
-        typer.Option(help="Part data set to validate on; else the split val of the first --data."),
+        typer.Option(
+            help="Part data set to validate on; else the first --data that has the split val."
+        ),
     ] = None,
     val_split: Annotated[
         str | None, typer.Option(help="Its split; val, where there is one.")
@@ -82,6 +92,7 @@ def run(
             "config_file": config,
             "overrides": settings or [],
         }
+        _tell_unread(given)
         sources = [*(data or []), *maps_of_stores(pseudo or [], out.parent / "label-maps")]
         if dry_run:
             plan = plan_training(sources, out, **given)
@@ -90,6 +101,17 @@ def run(
         summary = train_model(sources, out, **given, device=device, force=force)
         if summary:
             ui.emit(summary, _told(summary))
+
+
+def _tell_unread(given: dict[str, Any]) -> None:
+    """Say which of the settings given change nothing."""
+    from train.train import training_settings
+    from train.unread import told
+
+    names = ("recipe", "variant", "model", "config_file", "overrides")
+    settings = training_settings(*(given[name] for name in names))
+    for sentence in told(settings, given["recipe"], given["variant"]):
+        log.warning(sentence)
 
 
 def _planned(plan: dict[str, Any]) -> str:

@@ -16,8 +16,8 @@ from train.card import preprocessing, training
 from train.evaluate.outcomes import Model
 from train.models.flops import flops_of
 from train.models.foreign import load_foreign
-from train.models.load import load_model, read_card
-from train.models.start import CARD, WEIGHTS
+from train.models.load import load_model
+from train.models.start import CARD, WEIGHTS, read_card
 from train.runs import read_run, settings_of
 from train.settings import DataConfig
 

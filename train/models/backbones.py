@@ -19,13 +19,9 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tested:
-    """Where a tested backbone's pretrained weights come from, besides a file and none.
-
-    `size` is the smallest side in pixels it is tested at.
-    """
+    """Where a tested backbone's pretrained weights come from, besides a file and none."""
 
     weights: tuple[str, ...] = ("timm",)
-    size: int = 64
 
 
 BACKBONES = {

@@ -1,10 +1,11 @@
 """Recognition models by name, new or from pretrained weights."""
 
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Literal
 
 from partlab.config import validate
-from partlab.errors import ConfigError, UnknownNameError
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from segmenter.backbone import load_backbone_weights
 from train.models.backbones import BACKBONES, build_backbone
 from train.models.base import Design, Recognizer
@@ -30,7 +31,7 @@ def create_model(
     `ModelConfig`: gelu, weights, start, levels, top_down. The rest is as in `build_model`.
 
     Raises:
-        UnknownNameError: there is no such kind or backbone; near names are suggested.
+        NotFoundError: there is no such kind or backbone; near names are suggested.
         ConfigError: an option is unknown, or as `build_model`.
     """
     kind, backbone = split_model_name(name)
@@ -50,14 +51,19 @@ def split_model_name(name: str) -> tuple[str, str]:
     """(kind, backbone) of KIND_BACKBONE.
 
     Raises:
-        UnknownNameError: it begins with no kind.
+        NotFoundError: it begins with no kind; near names are suggested.
     """
     for kind in sorted(kinds.names(), key=len, reverse=True):
         if name.startswith(f"{kind}_"):
             return kind, name.removeprefix(f"{kind}_")
-    if "_" not in name:
-        raise UnknownNameError("kind of model", name, kinds.names())
-    raise UnknownNameError("model", name, [f"{k}_{b}" for k in kinds.names() for b in BACKBONES])
+    known = [*kinds.names(), *(f"{kind}_{each}" for kind in kinds.names() for each in BACKBONES)]
+    if near := get_close_matches(name, known):
+        raise UnknownNameError("model", name, near)
+    raise NotFoundError(
+        f"unknown model {name!r}",
+        hint=f"a model is called KIND_BACKBONE, such as mpm_resnet18; the kinds are "
+        f"{', '.join(kinds.names())}",
+    )
 
 
 def build_model(

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 from partlab.config import Config, validate
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from partlab.files import read_json
+from segmenter.weights import fill, read_state
 from train.models.backbones import replace_relu
-from train.models.foreign_weights import KEYS, MEAN, STD, fill, read_state, renamed
+from train.models.foreign_weights import KEYS, MEAN, STD, renamed
 
 Three = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -84,7 +85,8 @@ def load_foreign(path: str | Path) -> Foreign:
     state, left_out = renamed(read_state(file), pairs)
     for key, ours in ((MEAN, card.mean), (STD, card.std)):
         _same_normalisation(state.pop(key, None), ours, key, file)
-    fill(network, state, file)
+    hint = "check architecture, classes and keys in card.json"
+    fill(network, state, str(file), "does not fit its card", hint)
     return Foreign(network, card, left_out).eval()
 
 

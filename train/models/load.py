@@ -3,15 +3,13 @@
 from pathlib import Path
 from typing import Any
 
-from partlab.config import validate
-from partlab.errors import ConfigError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.errors import ConfigError, NotFoundError
 from partlab.training.device import pick_device
 from train.models.base import Recognizer
 from train.models.build import build_model
-from train.models.start import CARD, WEIGHTS, fill, read_weights
-from train.runs import read_run
-from train.settings import ModelConfig, TrainConfig
+from train.models.start import CARD, WEIGHTS, fill, read_card, read_weights
+from train.runs import read_run, settings_of
+from train.settings import ModelConfig
 
 
 def load_model(
@@ -66,7 +64,7 @@ def _way_out(path: Path) -> str:
 
 
 def _from_run(described: dict[str, Any], run: Path) -> Recognizer:
-    config = validate(TrainConfig, described["config"], str(run / "config.json"))
+    config = settings_of(described, run)
     return build_model(
         _unfilled(config.model),
         described["classes"],
@@ -81,23 +79,9 @@ def _unfilled(config: ModelConfig) -> ModelConfig:
     return config.model_copy(update={"weights": "none", "start": None})
 
 
-def read_card(folder: Path) -> dict[str, Any]:
-    """The card of an exported model.
-
-    Raises:
-        SchemaError: it is not one of ours.
-    """
-    card = read_json(folder / CARD)
-    needed = {"model", "targets", "classes", "parts", "preprocessing"}
-    if not isinstance(card, dict) or not needed <= card.keys():
-        raise SchemaError(f"{folder / CARD} does not describe an exported model")
-    return card
-
-
 def _from_card(card: dict[str, Any]) -> Recognizer:
-    config = validate(ModelConfig, card["model"], CARD)
     return build_model(
-        _unfilled(config),
+        _unfilled(ModelConfig.model_validate(card["model"])),
         card["classes"],
         card["parts"],
         targets=card["targets"],

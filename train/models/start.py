@@ -1,20 +1,44 @@
 """Weights of a trained recognition model as the start of another (T-07)."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import torch
+from pydantic import ConfigDict, PositiveInt
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from partlab.errors import ConfigError, DatasetError, NotFoundError
+from partlab.config import Config, validate
+from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json
 from partlab.training.runs import read_config
+from segmenter import weights
 from train.models.base import Recognizer
+from train.settings import ModelConfig
 
 WEIGHTS = "model.safetensors"
 CARD = "card.json"
+
+
+class _Part(Config):
+    """A part of a description; what else stands there is for people."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class _Seen(_Part):
+    size: PositiveInt
+    shorter_side: PositiveInt
+
+
+class _Card(_Part):
+    """What `train.card` writes that is needed to load a model."""
+
+    model: ModelConfig
+    targets: Literal["parts", "objects", "foreground"]
+    classes: tuple[str, ...]
+    parts: tuple[str, ...]
+    preprocessing: _Seen
 
 
 def take_over(model: Recognizer, start: str | Path) -> None:
@@ -25,13 +49,32 @@ def take_over(model: Recognizer, start: str | Path) -> None:
     Raises:
         NotFoundError: there is nothing there, or no weights in it yet.
         ConfigError: they belong to another model; the message says what differs.
-        DatasetError: the file is damaged.
+        DatasetError: the file is damaged, or of a training that diverged.
+        SchemaError: the card of an exported model is not one of ours.
     """
     start = Path(start)
     file, facts = _found(start)
     _same("classes", "object categories", model.classes, facts, start)
     _same("parts", "parts", model.parts, facts, start)
     fill(model, read_weights(file), f"the weights of {start}{_named(facts)}")
+
+
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of an exported model.
+
+    Raises:
+        SchemaError: it is not one of ours.
+    """
+    card: Any = read_json(folder / CARD)
+    try:
+        validate(_Card, card if isinstance(card, dict) else {}, CARD)
+    except ConfigError as error:
+        raise SchemaError(
+            f"{folder / CARD} does not describe an exported model: {error.message}",
+            hint="export it again, with the same version of partlab that reads it",
+        ) from error
+    found: dict[str, Any] = card
+    return found
 
 
 def _named(facts: dict[str, Any]) -> str:
@@ -47,7 +90,7 @@ def _found(start: Path) -> tuple[Path, dict[str, Any]]:
     if start.is_file():
         return start, {}
     if (start / CARD).is_file():
-        return start / WEIGHTS, read_json(start / CARD)
+        return start / WEIGHTS, read_card(start)
     for name in ("best", "last"):
         if (file := start / f"{name}.safetensors").is_file():
             return file, read_config(start) or {}
@@ -97,33 +140,28 @@ def read_weights(file: Path) -> dict[str, Tensor]:
 
 
 def is_pickle(file: Path) -> bool:
-    """Whether a file begins as torch's zip archives or bare pickles do."""
+    """Whether a file begins as torch's zip archives or bare pickles do.
+
+    The length of a .safetensors header, its first eight bytes, may look like a pickle's first
+    two; but then comes the header, a brace.
+    """
     with open(file, "rb") as handle:
-        begin = handle.read(4)
-    return begin == b"PK\x03\x04" or (begin[:1] == b"\x80" and begin[1:2] in b"\x02\x03\x04\x05")
+        begin = handle.read(9)
+    bare = begin[:1] == b"\x80" and begin[1:2] in b"\x02\x03\x04\x05" and begin[8:] != b"{"
+    return begin[:4] == b"PK\x03\x04" or bare
 
 
 def fill(model: Recognizer, state: dict[str, Tensor], what: str) -> None:
     """Load all tensors, by name and shape.
 
     Raises:
-        ConfigError: some are missing, too many or of another shape; the message names one.
+        ConfigError, DatasetError: they do not fit, or are no numbers, as `segmenter.weights.fill`.
     """
-    wanted = model.state_dict()
-    faults = {
-        "missing": [key for key in wanted if key not in state],
-        "unknown": [key for key in state if key not in wanted],
-        "of another shape": [
-            key for key in wanted if key in state and state[key].shape != wanted[key].shape
-        ],
-    }
-    if any(faults.values()):
-        told = ", ".join(f"{len(k)} tensors {n} ({k[0]})" for n, k in faults.items() if k)
-        raise ConfigError(
-            f"{what} do not fit a {model.kind}_{model.body.name} of {len(model.classes)} classes: "
-            f"{told}",
-            hint="use the kind, backbone, levels and targets that they were trained with; an "
-            "exported model has no part layers, its run has",
-        )
-    with torch.no_grad():
-        model.load_state_dict(state)
+    weights.fill(
+        model,
+        state,
+        what,
+        f"do not fit a {model.kind}_{model.body.name} of {len(model.classes)} classes",
+        "use the kind, backbone, levels and targets that they were trained with; an exported "
+        "model has no part layers, its run has",
+    )

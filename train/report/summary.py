@@ -66,11 +66,12 @@ class Summary:
 
     @property
     def attack(self) -> str:
-        """What it was trained against, such as `pgd, 2 steps, 4/255 (linf)`."""
+        """What it was trained against, such as `pgd, 2 steps, 4/255 (linf)`; steps are PGD's."""
         attack = self.config.attack
         if attack.method == "none":
             return "none (clean pictures)"
-        steps = f"{attack.steps} step{'s' if attack.steps > 1 else ''}"
+        one = {"free": f"{attack.replays} replays", "nfgsm": "one step"}
+        steps = one.get(attack.method, f"{attack.steps} step{'s' if attack.steps > 1 else ''}")
         eps = f"{255 * attack.eps:g}/255" if attack.norm == "linf" else f"{attack.eps:g}"
         return f"{attack.method}, {steps}, {eps} ({attack.norm})"
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from partlab.progress import duration as duration_of
 from train.report.summary import Accuracy, Summary, differing
 
 NOTHING = "–"
@@ -15,16 +16,7 @@ def percent(share: float | None) -> str:
 
 def duration(seconds: float | None) -> str:
     """4000 -> `1 h 07 min`."""
-    if seconds is None:
-        return NOTHING
-    minutes, rest = divmod(round(seconds), 60)
-    if not minutes:
-        return f"{rest} s"
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
-        return f"{days} d {hours:02} h"
-    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"
+    return NOTHING if seconds is None else duration_of(seconds)
 
 
 def speed(run: Summary) -> str:

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from partlab.errors import ConfigError, NotFoundError
+from partlab.errors import ConfigError, DatasetError, NotFoundError
 from segmenter.backbone import Pyramid, load_backbone_weights
 from segmenter.part_rcnn import ModelConfig, PartMaskHead, PartRCNN
 
@@ -132,7 +132,7 @@ def test_weights_from_a_file(tmp_path) -> None:
     load_backbone_weights(body, "resnet18", str(tmp_path / "weights.pth"))
     assert torch.equal(body.conv1.weight, other.conv1.weight)
     (tmp_path / "broken.pth").write_bytes(b"not weights")
-    with pytest.raises(ConfigError, match="is not a weights file"):
+    with pytest.raises(DatasetError, match=r"broken\.pth is damaged"):
         load_backbone_weights(body, "resnet18", str(tmp_path / "broken.pth"))
     wrong = timm.create_model("resnet34", pretrained=False).state_dict()
     del wrong["conv1.weight"]

@@ -1,5 +1,6 @@
 """Exported models: what is in them, and that they compute what the trained one did."""
 
+import errno
 import json
 import sys
 from collections.abc import Callable
@@ -187,6 +188,20 @@ def test_an_onnx_file_that_says_something_else_is_refused(
     with pytest.raises(PartlabError, match=r"logits differ by .*, 0 is allowed"):
         export_model(run, tmp_path / "out", onnx=True, force=True)
     assert sorted(file.name for file in tmp_path.rglob("*")) == before
+
+
+def test_a_full_disk_is_told_with_the_folder_that_was_given(
+    make_run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run, _ = make_run()
+    monkeypatch.setattr("train.onnx_file._export", full)
+    out = tmp_path / "out"
+    with pytest.raises(PartlabError, match=f"cannot write {out}/model.onnx: No space"):
+        export_model(run, out, onnx=True)
+    assert not out.exists()
 
 
 def test_without_onnx_it_is_told_before_anything_is_written(

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import train
-from partlab.errors import ConfigError, UnknownNameError
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from train.models.backbones import BACKBONES
 from train.models.base import Outputs, Recognizer
 from train.models.build import build_model, create_model
@@ -281,6 +281,8 @@ def test_the_normalisation_is_inside() -> None:
     ("name", "error", "said", "hint"),
     [
         ("mpn_resnet50", UnknownNameError, "unknown model 'mpn_resnet50'", "mpm_resnet50"),
+        ("resnet18", UnknownNameError, "unknown model 'resnet18'", "vanilla_resnet18"),
+        ("detr", NotFoundError, "unknown model 'detr'", "KIND_BACKBONE, such as mpm_resnet18"),
         ("mpm_resnet5", UnknownNameError, "unknown backbone 'resnet5'", "resnet50"),
         (
             "mpm_vit_tiny_patch16_224",

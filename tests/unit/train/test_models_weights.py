@@ -1,6 +1,7 @@
 """Where weights come from: pretrained backbones, earlier runs, exported models, and bad files."""
 
 import logging
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,12 +20,15 @@ from partlab.errors import (
     PartlabError,
     SchemaError,
 )
-from partlab.files import write_json
+from partlab.files import read_json, write_json
 from partlab.training.checkpoints import save_weights
+from segmenter.backbone import load_backbone_weights
 from train.export import export_model
+from train.models.backbones import BACKBONES
 from train.models.base import Recognizer
 from train.models.build import build_model, create_model
 from train.models.load import load_model
+from train.models.start import is_pickle, read_weights
 from train.runs import write_run
 from train.settings import TrainConfig
 
@@ -121,7 +125,7 @@ def test_a_start_is_an_exported_model_of_the_same_kind(make_run: Run, tmp_path: 
         ("mpm_small_resnet8", CLASSES, PARTS[:2], "of 3 parts, not 2"),
         ("mpm_small_resnet8", CLASSES, (*PARTS[:2], "dog:tail"), "'dog:head', not 'dog:tail'"),
         ("vanilla_small_resnet8", CLASSES, (), r"tensors unknown \(bypass"),
-        ("mpm_small_resnet16", CLASSES, PARTS, r"of another shape \(backbone.conv1.weight\)"),
+        ("mpm_small_resnet16", CLASSES, PARTS, r"of another shape \(backbone.conv1.weight,"),
         ("mpm_resnet18", CLASSES, PARTS, r"missing \(backbone.layer1.0.downsample|another shape"),
     ],
 )
@@ -156,9 +160,68 @@ def test_a_pickle_is_never_opened(
     with pytest.raises(NotFoundError, match=r"no checkpoint best\.safetensors") as missing:
         load_model(run)
     assert "best.pt is a pickle" in str(missing.value.hint)
-    with pytest.raises(ConfigError, match="is not a weights file"):
+    with pytest.raises(DatasetError, match=r"model\.pt is damaged, or holds more than tensors"):
         create_model("vanilla_resnet18", classes=3, weights=str(tmp_path / "model.pt"))
     assert not Path("ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("evil.pth", pickle.dumps(Mine()), "is damaged, or holds more than tensors"),
+        ("page.pth", b"\n<!DOCTYPE html><html>Not found</html>", "is a web page"),
+        ("page.safetensors", b"<html>", "is a web page"),
+        ("empty.pth", b"", "is empty"),
+        ("text.pth", b"hello", "is damaged"),
+        ("list.pth", [torch.zeros(1)], "holds no state dict"),
+        ("nested.pth", {"state_dict": [1]}, "holds no state dict"),
+    ],
+)
+def test_files_that_are_no_weights_are_told_in_one_line(
+    name: str, content: object, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    if isinstance(content, bytes):
+        Path(name).write_bytes(content)
+    else:
+        torch.save(content, name)
+    with pytest.raises(DatasetError, match=f"{name} {said}") as caught:
+        create_model("vanilla_small_resnet8", classes=3, weights=name)
+    assert "\n" not in caught.value.message
+    assert caught.value.hint
+    assert not Path("ran").exists()
+
+
+def test_weights_that_are_no_numbers_are_taken_nowhere(make_run: Run, tmp_path: Path) -> None:
+    run, network = make_run("vanilla")
+    state = network.state_dict()
+    state["backbone.fc.bias"] = torch.tensor([0.0, float("nan"), float("inf")])
+    save_weights(run, "best", state)
+    said = r"1 tensors hold values that are not finite \((backbone\.)?fc\.bias\)"
+    for take in (
+        lambda: export_model(run, tmp_path / "out"),
+        lambda: create_model("vanilla_small_resnet8", classes=CLASSES, start=str(run)),
+        lambda: create_model(
+            "vanilla_small_resnet8", classes=3, weights=str(run / "best.safetensors")
+        ),
+    ):
+        with pytest.raises(DatasetError, match=said):
+            take()
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("length", [640, 896, 1152, 1408])
+def test_a_header_whose_length_begins_as_a_pickle_does_is_none(length: int, tmp_path: Path) -> None:
+    """80 02 … 80 05: torch's bare pickles begin so, and so do these lengths."""
+    file = tmp_path / "w.safetensors"
+    for padding in range(length):
+        save_file({"w": torch.ones(2)}, file, {"x": "y" * padding})
+        if file.read_bytes()[:8] == length.to_bytes(8, "little"):
+            break
+    assert read_weights(file)["w"].tolist() == [1, 1]
+    for protocol in (2, 3, 4, 5):
+        file.write_bytes(pickle.dumps({"w": 1}, protocol=protocol))
+        assert is_pickle(file)
 
 
 def test_what_load_model_refuses(make_run: Run, tmp_path: Path) -> None:
@@ -184,6 +247,39 @@ def test_what_load_model_refuses(make_run: Run, tmp_path: Path) -> None:
         load_model(make_run(folder="other")[0] / "best.safetensors")
     with pytest.raises(ConfigError, match="device 'none'"):
         load_model(tmp_path / "other", device="none")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"targets": "x"}, "'targets'"),
+        ({"preprocessing": {}}, r"'preprocessing\.size'"),
+        ({"classes": 5}, "'classes'"),
+        ({"model": {"kind": "mpm", "depth": 3}}, r"'model\.depth'"),
+    ],
+)
+def test_wrong_fields_of_a_card_are_told(
+    wrong: dict[str, object], said: str, make_run: Run, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    card = export_model(make_run("vanilla")[0], out)
+    write_json(out / "card.json", card | wrong)
+    for take in (
+        lambda: load_model(out, device="cpu"),
+        lambda: create_model("vanilla_small_resnet8", classes=CLASSES, start=str(out)),
+    ):
+        with pytest.raises(SchemaError, match=f"does not describe an exported model.*{said}"):
+            take()
+
+
+def test_a_run_of_another_version_says_so(make_run: Run) -> None:
+    run, _ = make_run("vanilla")
+    described = read_json(run / "config.json")
+    described["config"]["model"]["colour"] = "red"
+    write_json(run / "config.json", described)
+    with pytest.raises(ConfigError, match=r"model\.colour") as caught:
+        load_model(run, device="cpu")
+    assert caught.value.hint
 
 
 def test_weights_of_another_model_are_not_loaded(make_run: Run) -> None:
@@ -263,6 +359,23 @@ def test_a_backbone_begins_where_a_run_of_another_kind_ended(make_run: Run) -> N
         "mpm_small_resnet8", classes=CLASSES, parts=PARTS, weights=str(run / "best.safetensors")
     )
     assert same(model.backbone, network.backbone)
+
+
+@pytest.mark.parametrize("name", BACKBONES)
+def test_pretrained_weights_come_from_where_the_table_says(name: str) -> None:
+    sources = BACKBONES[name].weights
+    assert bool(timm.get_pretrained_cfg(name).has_weights) == ("timm" in sources)
+    if "timm" not in sources:
+        with pytest.raises(ConfigError, match=f"timm has no weights of '{name}'"):
+            load_backbone_weights(nn.Identity(), name, "timm")
+    if "package" not in sources:
+        with pytest.raises(ConfigError, match=f"no packaged weights for backbone '{name}'"):
+            load_backbone_weights(nn.Identity(), name, "package")
+        return
+    network = timm.create_model(name)
+    before = network.conv_stem.weight.clone()
+    load_backbone_weights(network, name, "package")
+    assert not torch.equal(network.conv_stem.weight, before)
 
 
 @pytest.mark.parametrize(

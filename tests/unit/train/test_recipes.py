@@ -103,7 +103,7 @@ CHANGES = {
     "tiny_lambda_10": {"part.weight": 10.0},
     "pinpp_trades": {"attack.method": "trades"},
     "pinpp_awp": {"attack.method": "awp"},
-    "pinpp_free": {"attack.method": "free", "train.epochs": 20},
+    "pinpp_free": {"attack.method": "free", "attack.warmup_epochs": 0, "train.epochs": 20},
     "pinpp_nfgsm": {"attack.method": "nfgsm"},
     "standard_then_at": {"attack.clean_epochs": 40},
 }  # fmt: skip
@@ -151,7 +151,8 @@ def test_unknown_recipes_suggest_near_ones() -> None:
 def test_every_recipe_says_what_it_is(name: str) -> None:
     about = described(name, settings=True)
     assert about["about"]
-    assert about["where"]
+    assert re.match(r"PIN\+\+ |Hingun 2023|Sitawarin 2023|ours$", about["where"])
+    assert not re.search(r"\b[A-Z]{1,3}-?\d\d\b", about["where"])  # ids of our own requirements
     assert about["settings"] == flat(recipe(name))
     assert about["differences"] == differences(name)
 

@@ -99,6 +99,19 @@ def test_the_facts_of_an_unfinished_run(make: Make) -> None:
     assert "chosen by PGD accuracy on these same validation pictures" in words.about_best([run])
 
 
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (["attack.method=free"], "free, 4 replays, 4/255 (linf)"),
+        (["attack.method=nfgsm"], "nfgsm, one step, 4/255 (linf)"),
+        (["attack.method=trades", "attack.steps=1"], "trades, 1 step, 4/255 (linf)"),
+        (["attack.method=none"], "none (clean pictures)"),
+    ],
+)
+def test_an_attack_is_told_as_its_method_works(make: Make, settings: list[str], said: str) -> None:
+    assert run_summary(make(done=0, settings=tuple(settings))).attack == said
+
+
 def test_clean_accuracy_chooses_where_nothing_attacks_and_the_later_of_equals(make: Make) -> None:
     run = run_summary(make("a", settings=("attack.method=none",)))
     assert run.best is not None
