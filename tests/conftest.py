@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from annotate.studio.client import Studio
 from annotate.studio.environment import ENV_VARIABLE, default_environment, find_environment
@@ -15,6 +16,9 @@ from partlab.errors import BackendUnavailableError
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other: a core for each
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")  # how long drawing examples takes is the machine's business
 
 PLUGINS = Path(__file__).parent / "plugins"
 if str(PLUGINS) not in sys.path:

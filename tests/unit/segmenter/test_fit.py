@@ -131,6 +131,7 @@ def test_two_processes_share_the_images_and_agree(data, tmp_path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "old.txt").write_text("of an earlier run")
+    (run / "config.json").write_text("{}")
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
     launch += ["--master-port", "29617", *command(data, run, "train.epochs=1")]
     told = subprocess.run(
@@ -165,7 +166,7 @@ def test_another_setting_or_other_files_are_refused(data, tmp_path) -> None:
 
 
 def test_force_spares_the_data_and_a_run_that_is_being_trained(data, tmp_path) -> None:
-    with pytest.raises(OutputExistsError, match="is or holds the input"):
+    with pytest.raises(OutputExistsError, match="is no run, and --force"):
         train_segmenter(data, data, overrides=TINY, force=True)
     assert (data / "annotations" / "train.json").is_file()
     run = tmp_path / "run"

@@ -264,7 +264,7 @@ def test_no_masks_at_all(tmp_path) -> None:
             Image.new("RGB", (40, 40), (at * 40, 0, 0)).save(
                 tmp_path / "plain" / name / f"{at}.png"
             )
-    with pytest.raises(ConfigError, match="needs at least one part"):
+    with pytest.raises(DatasetError, match="no picture has a part mask"):
         train_model([], tmp_path / "run", plain=[tmp_path / "plain"],
                     config=tiny_recognition.config())  # fmt: skip
     assert not (tmp_path / "run" / "config.json").exists()
