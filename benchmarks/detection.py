@@ -1,6 +1,6 @@
 """What free adversarial training does for a detector on the drawn world. A quarter hour of a core.
 
-    python benchmarks/detection.py --work /tmp/detection
+    python benchmarks/detection.py --work DIR
 
 One adversarially trained recognition model is exported; detectors on its backbone are trained on
 pictures as they are and by free adversarial training, with as many updates, and measured on the

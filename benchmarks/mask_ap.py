@@ -1,9 +1,9 @@
 """Mask AP at the size of PartImageNet++: ours against pycocotools, same detections, one run.
 
-    python benchmarks/evaluate.py
+    python benchmarks/mask_ap.py
 
 Each side runs in its own process, reads the same files and reports seconds and peak memory;
-the result goes to benchmarks/results/evaluate.json. Requirement P-07.
+the result goes to benchmarks/results/mask_ap.json. Requirement P-07.
 """
 
 import argparse
@@ -118,7 +118,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--detections", type=int, default=10)
     parser.add_argument("--masks", type=int, default=4)
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "evaluate.json")
+    parser.add_argument("--out", type=Path, default=HERE / "results" / "mask_ap.json")
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     args = parser.parse_args()
     sys.path.insert(0, str(HERE.parent))
@@ -144,7 +144,7 @@ def write(out: Path, sizes: dict[str, int], found: dict[str, dict[str, float]]) 
     ours, theirs = (found[side] for side in SIDES)
     gap = max(abs(ours[name] - theirs[name]) for name in ("ap", "ap50", "ap75", "ap_small"))
     record = {
-        "command": "python benchmarks/evaluate.py "
+        "command": "python benchmarks/mask_ap.py "
         + " ".join(f"--{name} {value}" for name, value in sizes.items()),
         "machine": f"{platform.machine()}, {os.cpu_count()} CPU cores, {platform.system()}",
         "versions": {"python": platform.python_version()}
