@@ -194,6 +194,8 @@ def _identity(asked: CorruptionPlan, new: Evaluation) -> dict[str, Any]:
         "list": new.list.sha256,
         "classes": list(new.model.classes),
         "merged": new.settings["merged"],
+        "merge": new.settings["merge"],
+        "preprocessing": new.model.preprocessing,
         "protocol": asked.protocol.name,
         "source": "files" if asked.tree else asked.source,
         "chunk": asked.plan.chunk,
@@ -252,9 +254,9 @@ def _run_one(asked: CorruptionPlan, home: Path, first: int, group: Sequence[Cell
         made = list(asked.tables(first, group))
     seconds = (time.perf_counter() - began) / len(made)
     for cell, table in made:
-        write_outcomes(
-            _part(home, first, cell), table, {"partlab": json.dumps({"seconds": seconds})}
-        )
+        files = asked.files(first, cell)
+        facts = {"seconds": seconds, "files": files.fingerprint if files else None}
+        write_outcomes(_part(home, first, cell), table, {"partlab": json.dumps(facts)})
 
 
 def _row(asked: CorruptionPlan, home: Path, cell: Cell) -> tuple[Row, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 from partlab.errors import ConfigError
 from train.corruptions.generate import SEVERITIES
 from train.corruptions.metrics import ALEXNET_ERRORS, accuracies, summarize
+from train.corruptions.protocol import Protocol
 from train.evaluate.outcomes import Evaluation
 
 Facts = dict[str, Any]
@@ -67,7 +68,10 @@ def _reference(
 ) -> tuple[str | None, Mapping[str, float] | None]:
     if baseline is None:
         wnids = [c for c in evaluation.model.classes if c[:1] == "n" and c[1:].isdigit()]
-        whole = len(wnids) == len(evaluation.model.classes) == 1000
+        whole = (
+            len(wnids) == len(evaluation.model.classes) == len(evaluation.list.per_class) == 1000
+        )
+        whole = whole and evaluation.settings["corruptions"]["protocol"] == Protocol().name
         return ("AlexNet, published", ALEXNET_ERRORS) if whole else (None, None)
     ways = [each.settings.get("corruptions", {}).get("protocol") for each in (evaluation, baseline)]
     what = f"protocol ({ways[1]}, not {ways[0]})" if ways[0] != ways[1] else None

@@ -155,6 +155,12 @@ class _Job:
         """Where chunks begin."""
         return range(0, len(self.truth.images), self.chunk)
 
+    def measured_ones(self) -> list[str]:
+        """What every chunk has a file of, also from earlier calls; clean first."""
+        found = {p.stem.partition("-")[2] for p in (self.out / PARTS).glob("*.json")}
+        whole = [n for n in found if all(self.part(first, n).is_file() for first in self.chunks)]
+        return sorted(whole, key=lambda name: (name != CLEAN, name))
+
     def run_all(self) -> None:
         """Whatever has no file yet."""
         (self.out / PARTS).mkdir(exist_ok=True)
@@ -258,7 +264,7 @@ def _record(
             "unknown_classes": [each.name for each in unknown if each.id in used],
         },
         "settings": {**plan, "norm": "linf", "random_start": False, "restarts": 1},
-        "rows": [_row(job, name) for name in job.names],
+        "rows": [_row(job, name) for name in job.measured_ones()],
         "machine": f"{platform.machine()} {platform.system()}, {plan['device']}",
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "torchvision", "timm", "hotcoco")},
@@ -291,6 +297,7 @@ def _row(job: _Job, name: str) -> dict[str, Any]:
         )  # fmt: skip
     return {
         **row,
+        "raised": not changes or after > before,
         "losses": list(losses_attacked(name)),
         "loss": {"before": before, "after": after},
     }

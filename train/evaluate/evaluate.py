@@ -46,6 +46,7 @@ from train.evaluate.shown import Shown
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
 from train.honesty.checks import randomness, train_mode
+from train.honesty.gradients import zero_gradients
 from train.honesty.trial import Trial
 from train.samples import eval_batches
 
@@ -131,6 +132,7 @@ def estimate(plan: Plan) -> Preflight:
     Raises:
         PartlabError: logits are not finite, or the model is in training mode or random (RK-09).
     """
+    _refused_or_honest(plan)
     few = Plan(plan.opened, plan.victim, plan.shown, (), (), plan.batch, plan.batch, plan.seed)
     chunk = few.load(0)
     clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
@@ -184,7 +186,11 @@ def _refused_or_honest(plan: Plan) -> dict[str, Any]:
                 f"the model is not attacked, since {finding.sentence}",
                 hint="partlab evaluate honesty tells more",
             )
-    return {"ok": True, "findings": [asdict(each) for each in findings]}
+    findings.append(zero_gradients(trial))
+    if not findings[-1].ok:
+        logger.warning("attacks may find less than there is: %s", findings[-1].sentence)
+    ok = all(each.ok for each in findings)
+    return {"ok": ok, "complete": False, "findings": [asdict(each) for each in findings]}
 
 
 def _claim(plan: Plan, model: Model, folder: Path) -> None:

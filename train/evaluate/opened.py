@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from partlab.errors import NotFoundError
-from partlab.files import sha256_file
+from partlab.files import sha256_file, sha256_json
 from partlab.training.device import pick_device
 from train.card import preprocessing, training
 from train.evaluate.outcomes import Model
@@ -34,6 +35,13 @@ class Opened:
     weights: Path
     preprocessing: dict[str, Any]
     training: dict[str, Any] | None
+    card: dict[str, Any] | None = None  # of others' weights: what makes a network of them
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the weights, and of the card that says how others' are read (RK-17)."""
+        own = sha256_file(self.weights)
+        return own if self.card is None else sha256_json([own, self.card])
 
     @property
     def device(self) -> torch.device:
@@ -51,7 +59,7 @@ class Opened:
             flops=flops_of(self.network, self.data.size),
             latency_ms=_latency(self),
             preprocessing=self.preprocessing,
-            weights_sha256=sha256_file(self.weights),
+            weights_sha256=self.sha256,
             training=self.training,
         )
 
@@ -109,7 +117,8 @@ def _foreign(path: Path, device: str | None) -> Opened:
     }
     file, side = path / card["weights"], max(data.size // 32, 1)
     kind = f"others: {card['architecture']}"
-    return Opened(model, model.classes, data, side, kind, file, seen, card.get("training"))
+    read = {name: value for name, value in card.items() if name != "training"}
+    return Opened(model, model.classes, data, side, kind, file, seen, card.get("training"), read)
 
 
 def _data(size: int, shorter: int) -> DataConfig:

@@ -12,7 +12,7 @@ from partlab.files import sha256_json
 from train.evaluate_report.figures import AVERAGE, FOUR, average, conditions, figure, kind, scores
 from train.evaluate_report.reading import Condition, Measured
 from train.paired import Paired
-from train.statistics import bootstrap, difference_interval, holm, student, verdict
+from train.statistics import SIGNIFICANT, bootstrap, difference_interval, holm, student, verdict
 
 Key = dict[str, Any]
 
@@ -25,7 +25,23 @@ def key(each: Measured) -> Key:
         "number of images": each.list["images"],
         "picture size": each.size,
         "extra data": each.list.get("extra_data") or training.get("extra_data"),
+        "number of training pictures": _trained_on(training),
+        "way of merging classes": _merging(each),
     }
+
+
+def _trained_on(training: Any) -> str | None:
+    """Of "840 pictures (840 human) of …", as a run says it: more of them is extra data."""
+    words = str(training.get("pictures") or "").split()
+    return words[0] if words[1:2] == ["pictures"] else None
+
+
+def _merging(each: Measured) -> str | None:
+    """Super-categories are easier than classes, and their rule decides accuracy too."""
+    settings = each.facts.get("settings") or {}
+    if not settings.get("merged"):
+        return None
+    return f"{settings.get('merge')} of {sha256_json(settings['merged'])[:8]}"
 
 
 def groups(found: Sequence[Measured]) -> list[list[int]]:
@@ -96,13 +112,16 @@ def ranking(found: Sequence[Measured], group: Sequence[int], by: Condition) -> l
     places = []
     for place, at in enumerate(best_first, 1):
         above, own = told[best_first[max(place - 2, 0)]], told[at]
-        tied = place > 1 and len(above) == len(own) and not _apart(above, own)  # type: ignore[arg-type]
+        tied = place > 1 and len(above) == len(own) and not _apart(above, own, by)  # type: ignore[arg-type]
         places.append(Place(at, place, tied))
     return places
 
 
-def _apart(above: Any, own: Any) -> bool:
-    return bootstrap(above - own, bounds=(-1.0, 1.0)).low > 0
+def _apart(above: Any, own: Any, by: Condition) -> bool:
+    """Whether the upper one is better on the same images: McNemar's, or a mean's interval."""
+    if by.threat == AVERAGE:
+        return bootstrap(above - own, bounds=(-1.0, 1.0)).low > 0
+    return Paired.of(own > 0.5, above > 0.5).p <= SIGNIFICANT
 
 
 def pairs(found: Sequence[Measured], group: Sequence[int]) -> list[dict[str, Any]]:
@@ -144,9 +163,10 @@ def families(found: Sequence[Measured], group: Sequence[int]) -> list[list[int]]
     """Models of a group that were trained alike but for the seed, two or more."""
     alike: dict[str, list[int]] = defaultdict(list)
     for at in group:
-        config = (found[at].model.get("training") or {}).get("config")
-        if config:
-            alike[sha256_json(_without_seed(config))].append(at)
+        training = found[at].model.get("training") or {}
+        if config := training.get("config"):
+            data = training.get("data"), training.get("pictures")
+            alike[sha256_json([_without_seed(config), data])].append(at)
     return [each for each in alike.values() if len(each) > 1]
 
 
@@ -182,6 +202,8 @@ def gains_over_seeds(found: Sequence[Measured], group: Sequence[int]) -> list[di
     lines: list[dict[str, Any]] = []
     for one, other in combinations(families(found, group), 2):
         a, b = ({_seed(found[at]): found[at] for at in family} for family in (one, other))
+        if len(a) < len(one) or len(b) < len(other):
+            continue  # two runs of one seed: which belongs to which of the others is not known
         seeds = [seed for seed in a if seed in b]
         for condition in columns([*a.values(), *b.values()]) if len(seeds) > 1 else []:
             both = [(scores(a[s], condition), scores(b[s], condition)) for s in seeds]

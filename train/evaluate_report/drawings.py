@@ -144,9 +144,7 @@ def _bars(axes: "Axes", models: Sequence[Facts], threat: str, attack: str) -> No
 
 def _radar(models: Sequence[Facts]) -> list[Drawing]:
     """Accuracy by type of corruption, the mean of its severities."""
-    types = list(
-        dict.fromkeys(t for each in models for t in (each["corruptions"] or _NONE)["types"])
-    )
+    types = list(dict.fromkeys(t for each in models for t in _means(each)))
     if not types:
         return []
     return [
@@ -155,14 +153,17 @@ def _radar(models: Sequence[Facts]) -> list[Drawing]:
     ]  # fmt: skip
 
 
-_NONE: Facts = {"types": {}}
+def _means(model: Facts) -> dict[str, float]:
+    """Type -> percent, of the types whose severities are all there."""
+    told = (model["corruptions"] or {"types": {}})["types"]
+    return {t: 100 * each["figure"]["value"] for t, each in told.items() if each["figure"]}
 
 
 def _rounds(axes: "Axes", models: Sequence[Facts], types: Sequence[str]) -> None:
     angles = [2 * math.pi * at / len(types) for at in range(len(types))]
     for model, colour in zip(models, colours(len(models)), strict=True):
-        told = (model["corruptions"] or _NONE)["types"]
-        values = [100 * told[t]["figure"]["value"] if t in told else math.nan for t in types]
+        told = _means(model)
+        values = [told.get(t, math.nan) for t in types]
         if told:
             closed = [*angles, angles[0]], [*values, values[0]]
             axes.plot(*closed, color=colour, linewidth=1.8, marker="o", markersize=3)

@@ -104,19 +104,19 @@ def _curve(each: Measured) -> list[Facts]:
 
 def _corruptions(each: Measured) -> Facts | None:
     grid = corruptions(each)
-    whole = corrupted(each)
-    if whole is None:
+    if not grid:
         return None
+    whole = corrupted(each)
     types = {
         name: {
-            "figure": told.as_json(),
+            "figure": told.as_json() if (told := corrupted(each, name)) else None,
             "severities": {s: _said(each, severities[s])["figure"] for s in sorted(severities)},
         }
         for name, severities in grid.items()
-        if (told := corrupted(each, name))
     }
     cells = sum(len(severities) for severities in grid.values())
-    return {"figure": whole.as_json(), "types": types, "of": TYPES, "complete": cells == 5 * TYPES}
+    figure = whole.as_json() if whole else None
+    return {"figure": figure, "types": types, "of": TYPES, "complete": cells == 5 * TYPES}
 
 
 def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.errors import SchemaError
+from train.corruptions.generate import CORRUPTIONS, SEVERITIES
 from train.evaluate_report.reading import Condition, Measured
 from train.statistics import Interval, bootstrap
 
@@ -108,16 +109,17 @@ def corruptions(each: Measured) -> dict[str, dict[int, Condition]]:
 
 
 def corrupted(each: Measured, name: str | None = None) -> Figure | None:
-    """Accuracy under one corruption, the mean of its severities; or over all types (G-01).
+    """Accuracy under one corruption, the mean of its five severities; or over all 15 types (G-01).
 
-    Each type counts the same, however many severities it has.
+    None where some were not measured: a mean of the mild ones would flatter.
     """
     grid = [
         list(severities.values())
         for known, severities in corruptions(each).items()
         if name in (None, known)
     ]
-    if not grid:
+    types = 1 if name else len(CORRUPTIONS)
+    if len(grid) < types or any(len(found) < len(SEVERITIES) for found in grid):
         return None
     flat = [one for found in grid for one in found]
     right = dict(zip(flat, _stacked(each, flat), strict=True))

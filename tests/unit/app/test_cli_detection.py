@@ -69,6 +69,12 @@ def test_a_table_and_json(place: Path) -> None:
     assert found == json.loads((place / "results" / "detection.json").read_text("utf-8"))
     assert [row["attack"] for row in found["rows"]] == ["clean", "cls", "reg"]
     assert found["settings"]["eps"] == pytest.approx(4 / 255)
+    again = json.loads(partlab(*words, "--attacks", "cls", "--json").stdout)
+    assert [row["attack"] for row in again["rows"]] == ["clean", "cls", "reg"]  # none is lost
+    one = json.loads(
+        partlab(*words[:4], *given[:2], "--attacks", "reg", *given[4:], "--json").stdout
+    )
+    assert one["rows"] == found["rows"]
 
 
 @pytest.mark.parametrize(

@@ -238,6 +238,11 @@ def test_files_give_what_made_pictures_give(tmp_path: Path, world: Path, run: Pa
     assert "missing fog:2" in told(result)
     assert corrupted(run, world, tmp_path / "made").exit_code == 0
     assert rows_of(tmp_path / "files" / "mpm") == rows_of(tmp_path / "made" / "mpm")
+    parts = sorted((tmp_path / "files" / "mpm").rglob("*-fog-*.parquet"))
+    before = [each.stat().st_mtime_ns for each in parts]
+    assert corrupted(run, world, tmp_path / "files", "--tree", tree, words=SMALL).exit_code == 0
+    assert parts
+    assert [each.stat().st_mtime_ns for each in parts] == before  # nothing is measured again
     mixed = corrupted(run, world, tmp_path / "made", "--tree", tree)
     assert (mixed.exit_code, "begun with another source" in told(mixed)) == (2, True)
 
@@ -310,9 +315,18 @@ def test_mce_is_over_a_reference_of_the_same_pictures(tmp_path: Path) -> None:
 def test_mce_of_the_thousand_classes_is_over_alexnet(tmp_path: Path) -> None:
     from train.corruptions import ALEXNET_ERRORS
 
-    own = _whole(tmp_path / "own", 0.7, model={"classes": [f"n{n:08d}" for n in range(1000)]})
+    names = [f"n{n:08d}" for n in range(1000)]
+    given: dict[str, Any] = {"model": {"classes": names}}
+    given["listed"] = {"per_class": dict.fromkeys(names, 1)}
+    own = _whole(tmp_path / "own", 0.7, "224px,jpeg-85,preprocess=none", **given)
     facts = corruption_facts(read_evaluation(own))
     assert facts["mce"] == pytest.approx(np.mean([0.3 / each for each in ALEXNET_ERRORS.values()]))
+    given["listed"] = {"per_class": {names[0]: 20}}
+    few = _whole(tmp_path / "few", 0.7, "224px,jpeg-85,preprocess=none", **given)
+    assert corruption_facts(read_evaluation(few))["mce"] is None  # one of its thousand classes
+    given["listed"] = {"per_class": dict.fromkeys(names, 1)}
+    large = _whole(tmp_path / "large", 0.7, "336px,jpeg-85,preprocess=none", **given)
+    assert corruption_facts(read_evaluation(large))["mce"] is None
 
 
 def test_a_report_says_when_corruptions_were_made_in_different_ways(tmp_path: Path) -> None:

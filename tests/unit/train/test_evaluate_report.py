@@ -58,6 +58,59 @@ def test_other_lists_and_data_are_never_ranked_together(tmp_path: Path, other: A
     assert all(group["ranked_by"] is None for group in facts["groups"])
 
 
+def test_a_lead_of_one_image_is_a_tie(tmp_path: Path) -> None:
+    right = np.arange(400) < 300
+    more, many = right.copy(), right.copy()
+    more[300], many[300:330] = True, True
+    folders = [
+        write_folder(tmp_path / name, {("clean", "clean"): each}, name=name)
+        for name, each in (("base", right), ("one", more), ("many", many))
+    ]
+    rows = report(read_measured(folders))["groups"][0]["rows"]
+    assert [row["place"] for row in rows] == [
+        {"place": 1, "tied": False},
+        {"place": 2, "tied": False},  # 29 images less than the first
+        {"place": 3, "tied": True},
+    ]
+
+
+def test_seeds_are_of_the_same_data(tmp_path: Path) -> None:
+    """Runs on a tenth of the masks and on all are no two seeds of one training."""
+
+    def trained(
+        name: str, seed: int, data: str, pictures: str = "840 pictures (840 human)"
+    ) -> Path:
+        config = {"train": {"seed": seed}}
+        model = {"training": {"config": config, "data": data, "pictures": pictures}}
+        right = np.random.default_rng(seed).random(60) < 0.5
+        outcomes = {("clean", "clean"): right}
+        return write_folder(tmp_path / name, outcomes, name=name, model=model)
+
+    folders = [trained("a0", 0, "a"), trained("a1", 1, "a"), trained("b0", 0, "b")]
+    (group,) = report(read_measured(folders))["groups"]
+    assert [line["models"] for line in group["seeds"]] == [[0, 1]]
+    assert not group["seed_gains"]
+    folders += [trained("b0-again", 0, "b")]  # which of the two belongs to a0 is not known
+    assert not report(read_measured(folders))["groups"][0]["seed_gains"]
+    folders += [trained("more", 0, "c", "8,400 pictures (840 human)")]
+    told = report(read_measured(folders))
+    assert len(told["groups"]) == 2
+    assert any("number of training pictures: 840 and 8,400" in note for note in told["apart"])
+
+
+def test_merged_classes_rank_apart(tmp_path: Path) -> None:
+    outcomes = {("clean", "clean"): np.arange(40) < 30}
+    ways = [None, "max", "logsumexp"]
+    folders = [
+        write_folder(
+            tmp_path / str(way), outcomes, name=str(way),
+            settings={"merged": {"pet": ["heron"]} if way else None, "merge": way},
+        )
+        for way in ways
+    ]  # fmt: skip
+    assert len(report(read_measured(folders))["groups"]) == 3
+
+
 def test_the_page_says_what_is_an_upper_bound_and_escapes_names(tmp_path: Path) -> None:
     places = pair(tmp_path, bounds=[("linf-4/255", "autoattack")])
     shutil.rmtree(places[0])

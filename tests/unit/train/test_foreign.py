@@ -177,3 +177,15 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
     (tmp_path / "w.pth").write_bytes(b"")
     with pytest.raises(PartlabError, match="is empty"):
         load_foreign(tmp_path)
+
+
+def test_another_card_makes_another_model_of_the_same_weights(tmp_path: Path) -> None:
+    """RK-17: verdicts made with a wrong card are not taken for those of the mended one."""
+    from train.evaluate.opened import open_model
+
+    state = _network().state_dict()
+    first, again = (open_model(_card(tmp_path, state), device="cpu").sha256 for _ in range(2))
+    noted = open_model(_card(tmp_path, state, training={"data": "x"}), device="cpu").sha256
+    mended = open_model(_card(tmp_path, state, gelu=True), device="cpu").sha256
+    assert first == again == noted  # what it was trained on is no part of what it computes
+    assert mended != first

@@ -138,6 +138,7 @@ def test_holm_keeps_order_and_lies_between_one_test_and_bonferroni(p: list[float
 def test_student_over_seeds() -> None:
     assert student([0.03]) is None
     assert student([0.0, 0.0]) == 1.0
+    assert student([0.55 - 0.5, 0.6 - 0.55]) == 0.5  # equal but for how numbers are stored
     assert student([0.02, 0.02]) == 0.5  # signs alone
     assert student([1.0, 2.0, 3.0]) == pytest.approx(0.0742, abs=1e-4)  # t = √12, 2 degrees
 
@@ -166,3 +167,19 @@ def test_a_family_gains_nothing_over_itself(models: list[tuple[float, float]]) -
     gains = matched_gains(models, models)
     assert gains
     assert all(gain == 0 for _, gain in gains)
+
+
+def test_one_image_of_a_thousand_is_no_difference() -> None:
+    """McNemar says p = 1 of it, so its interval may not leave 0 out."""
+    first = np.arange(1000) < 700
+    second = first.copy()
+    second[700] = True
+    found = difference_interval(first, second)
+    assert found.low <= 0 < found.value
+    assert difference_interval(second, first).high >= 0
+
+
+def test_seeds_that_agree_are_as_one() -> None:
+    """None of 200 images, three times: not a certainty of 0."""
+    assert bootstrap(np.zeros((3, 200))) == bootstrap(np.zeros(200))
+    assert bootstrap(np.zeros((3, 200))).high > 0.01
