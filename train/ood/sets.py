@@ -20,6 +20,9 @@ from train.people.trials import EXCLUDED, PLAIN, normal
 
 FOUR = ("imagenet-a-plus", "imagenet-sketch", "stylized-imagenet", "din")
 """Sets of the published mean (G-03)."""
+PUBLISHED = {"imagenet-a": 7_500, "imagenet-a-plus": 3_286, "imagenet-r": 30_000,
+             "imagenet-sketch": 50_000, "stylized-imagenet": 50_000, "din": 18_080}  # fmt: skip
+"""Pictures of the whole sets (G-03): figures of fewer are of another, perhaps easier, problem."""
 NINE = ("dog", "bird", "wheeled vehicle", "reptile", "carnivore", "insect", "musical instrument",
         "primate", "fish")  # fmt: skip
 VARIANTS = ("original", "mixed_same", "mixed_rand", "mixed_next", "only_fg", "no_fg", "only_bg_b",

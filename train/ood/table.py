@@ -5,7 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from train.evaluate.outcomes import Evaluation, Row
-from train.ood.sets import FOUR
+from train.ood.sets import FOUR, PUBLISHED
 from train.people.trials import EXCLUDED
 
 Facts = dict[str, Any]
@@ -28,11 +28,21 @@ def ood_facts(evaluation: Evaluation) -> Facts:
         "sets": sets,
         "din": din,
         "background_gap": _gap(sets),
+        "incomplete": _incomplete(sets),
         "four": {
             "present": present,
             "mean": fmean(four[name] for name in FOUR) if len(present) == len(FOUR) else None,  # type: ignore[misc]
         },
     }
+
+
+def _incomplete(sets: Mapping[str, Facts]) -> dict[str, list[int]]:
+    """Set -> pictures here, pictures published, of those that are not whole."""
+    here: dict[str, int] = {}
+    for name, each in sets.items():
+        known = name.partition("/")[0]
+        here[known] = here.get(known, 0) + each["images"]
+    return {n: [here[n], all_] for n, all_ in PUBLISHED.items() if 0 < here.get(n, 0) < all_}
 
 
 def _set(row: Row, noted: Mapping[str, Any]) -> Facts:
@@ -110,6 +120,11 @@ def _over_several(facts: Facts) -> list[str]:
         lines.append(
             f"  {len(four['present'])} of {len(FOUR)} sets present ({', '.join(FOUR)}): {mean}"
         )
+    lines += [
+        f"  {name} is not whole: {here:,} of {published:,} pictures, so its figures compare with "
+        "no published ones"
+        for name, (here, published) in facts["incomplete"].items()
+    ]
     return lines
 
 

@@ -186,6 +186,8 @@ def test_the_mean_of_four_needs_four(model: Path, tmp_path: Path) -> None:
     more = call(model, out, "--set", f"stylized-imagenet={folder}", "--set",
                 f"din={all_seventeen}")  # fmt: skip
     assert "4 of 4 sets present" in more.stdout
+    assert "imagenet-a-plus is not whole: " in more.stdout
+    assert " of 3,286 pictures, so its figures compare with no published ones" in more.stdout
     facts = ood_facts(read_evaluation(out / "thousand"))
     figures = [facts["sets"][n]["accuracy"]
                for n in ("imagenet-a-plus", "imagenet-sketch", "stylized-imagenet")]  # fmt: skip
