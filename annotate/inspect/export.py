@@ -327,7 +327,7 @@ def export(
     _need_something(found, wanted)
     with new_folder(out, force=force, inputs=[work.folder]) as new:
         told = {name: _write(work, built, new / name, pictures) for name, built in found.items()}
-    for built in found.values():
+    for built in found.values() if keep_ids else ():
         note_export(work, out, built.rounds)
     return {"out": str(out), "rounds": told} if by_round else {"out": str(out), **told[""]}
 

@@ -266,7 +266,12 @@ def brushed(data: Raw, folder: Path) -> None:
             one |= {"iscrowd": 1, "attributes": {"occluded": False}}
 
 
+def stale(data: Raw, folder: Path) -> None:
+    (folder / "manifest.json").write_text(json.dumps({"stale": {"goose": "a slip"}}))
+
+
 PLANTS: dict[str, Plant] = {
+    "stale": stale,
     "unreadable_record": broken_record,
     "duplicate_image_id": added("images"),
     "duplicate_annotation_id": duplicate_id,
@@ -460,6 +465,8 @@ def test_one_data_set_with_a_defect_of_each_kind(tmp_path: Path) -> None:
         whole["partlab"]["discards"] += data["partlab"]["discards"]
         (target / "images").mkdir(exist_ok=True)
         (alone / "images").rename(target / "images" / kind)
+        if (alone / "manifest.json").exists():
+            (alone / "manifest.json").rename(target / "manifest.json")
         if (alone / "annotations" / "val.json").exists():
             other = json.loads((alone / "annotations" / "val.json").read_text())
             (target / "annotations" / "val.json").write_text(json.dumps(moved(other, kind, block)))

@@ -80,6 +80,11 @@ class Life:
                 self.say("verdict", INA, image_id=image, passed=accepted, reason=None)
             self.say("verdict", INA, image_id=3, passed=accepted, note="again")
             self.say("decided", INA, accepted=accepted, seen=2, bad=0 if accepted else 2)
+        self.say("exported", object="", out="rams", categories={"ram": [3, "hash"]})
+        self.say("reopened", IVO, reason="a slip")
+        for image in (3, 1):
+            self.say("verdict", INA, image_id=image, passed=True, reason=None)
+        self.say("decided", INA, accepted=True, seen=2, bad=0)
 
 
 def everything(work: Work) -> dict[str, list[Any]]:
@@ -133,7 +138,7 @@ def test_what_may_happen_in_which_state(tmp_path: Path, state: str) -> None:
         | {"flagged", "migrated", "submitted"},
         "submitted": {"abandoned", "extended", "pulled", "sampled", "migrated", "flagged"},
         "sampled": {"abandoned", "verdict", "decided", "migrated", "flagged"},
-        "accepted": {"migrated", "flagged"},
+        "accepted": {"migrated", "flagged", "reopened"},
     }
     tries: dict[str, dict[str, Any]] = {
         "planned": {"images": [1], "assignee": "a", "vocabulary_version": 1},
@@ -149,6 +154,7 @@ def test_what_may_happen_in_which_state(tmp_path: Path, state: str) -> None:
         "sampled": {"seed": 1, "plan": "paper", "images": [1]},
         "verdict": {"image_id": 1, "passed": True},
         "decided": {"accepted": True},
+        "reopened": {"reason": "r"},
         "discard-review": {"image_id": 1, "uphold": True},
         "migrated": {"vocabulary_version": 2, "parts": {}},
     }
