@@ -132,10 +132,10 @@ def estimate(plan: Plan) -> Preflight:
     Raises:
         PartlabError: logits are not finite, or the model is in training mode or random (RK-09).
     """
-    _refused_or_honest(plan)
     few = Plan(plan.opened, plan.victim, plan.shown, (), (), plan.batch, plan.batch, plan.seed)
     chunk = few.load(0)
     clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
+    _refused_or_honest(plan)
     total = len(plan.shown.names)
     cost = preflight(plan.victim, chunk.images, plan.threats, plan.attacks, total=total)
     maps = (1 + len(plan.pairs)) * min(plan.pictures, total) * plan.victim.has_parts
