@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from partlab.config import validate
-from partlab.errors import ConfigError, NotFoundError, SchemaError
-from partlab.training.runs import read_config, write_config
+from partlab.errors import ConfigError
+from partlab.training.runs import read_run_of, write_config
 from train.settings import TrainConfig
 
 KIND = "recognition"
@@ -23,19 +23,9 @@ def read_run(run: str | Path) -> dict[str, Any]:
         NotFoundError: the folder is no run.
         SchemaError: it is a run of another kind, or not one of ours.
     """
-    run = Path(run)
-    found = read_config(run)
-    if found is None:
-        raise NotFoundError(
-            f"{run} is not a recognition run (it has no config.json)",
-            hint="train one: partlab train run RECIPE --data DATA --out RUN",
-        )
-    if found.get("kind", "segmenter") != KIND:
-        kind = found.get("kind", "segmenter")
-        raise SchemaError(f"{run} is a run of another kind: {kind}, not {KIND}")
-    if not {"config", "classes", "parts"} <= found.keys():
-        raise SchemaError(f"{run / 'config.json'} does not describe a recognition run")
-    return found
+    hint = "train one: partlab train run RECIPE --data DATA --out RUN"
+    keys = ("config", "classes", "parts")
+    return read_run_of(KIND, Path(run), keys, "a recognition run", hint)
 
 
 def settings_of(described: Mapping[str, Any], run: Path) -> TrainConfig:

@@ -10,12 +10,12 @@ runs/…/
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from partlab.errors import OutputExistsError, SchemaError
+from partlab.errors import NotFoundError, OutputExistsError, SchemaError
 from partlab.files import (
     cannot_write,
     claim_folder,
@@ -39,6 +39,27 @@ def read_config(run: Path) -> dict[str, Any] | None:
     found = read_json(run / "config.json")
     if not isinstance(found, dict):
         raise SchemaError(f"{run / 'config.json'} does not describe a run")
+    return found
+
+
+def read_run_of(
+    kind: str, run: Path, keys: Collection[str], what: str, hint: str
+) -> dict[str, Any]:
+    """The config.json of a run folder of this kind, which has these keys.
+
+    `what` is what people call such a run, `hint` says how one is made.
+
+    Raises:
+        NotFoundError: the folder is no run.
+        SchemaError: it is a run of another kind, or not one of ours.
+    """
+    found = read_config(run)
+    if found is None:
+        raise NotFoundError(f"{run} is not {what} (it has no config.json)", hint=hint)
+    if (other := found.get("kind", "segmenter")) != kind:
+        raise SchemaError(f"{run} is a run of another kind: {other}, not {kind}", hint=hint)
+    if not set(keys) <= found.keys():
+        raise SchemaError(f"{run / 'config.json'} does not describe {what}")
     return found
 
 

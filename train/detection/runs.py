@@ -10,10 +10,9 @@ from typing import Any
 import torch
 
 from partlab.config import validate
-from partlab.errors import NotFoundError, SchemaError
 from partlab.training.checkpoints import load_weights
 from partlab.training.device import pick_device
-from partlab.training.runs import read_config, write_config
+from partlab.training.runs import read_run_of, write_config
 from train.detection.body import Start, new_network
 from train.detection.network import Detector
 from train.detection.settings import DetectorConfig
@@ -28,23 +27,9 @@ def read_run(run: str | Path) -> dict[str, Any]:
         NotFoundError: the folder is no run.
         SchemaError: it is a run of another kind, or not one of ours.
     """
-    run = Path(run)
-    found = read_config(run)
-    if found is None:
-        raise NotFoundError(
-            f"{run} is not a detector's run (it has no config.json)",
-            hint="train one: partlab train detector MODEL DATA --out RUN",
-        )
-    if (kind := found.get("kind", "segmenter")) != KIND:
-        raise SchemaError(
-            f"{run} is a run of another kind: {kind}, not {KIND}",
-            hint=f"train one on it: partlab train detector {run} DATA --out RUN"
-            if kind == "recognition"
-            else None,
-        )
-    if not {"config", "classes", "backbone"} <= found.keys():
-        raise SchemaError(f"{run / 'config.json'} does not describe a detector")
-    return found
+    hint = f"train one: partlab train detector {run} DATA --out RUN"
+    keys = ("config", "classes", "backbone")
+    return read_run_of(KIND, Path(run), keys, "a detector's run", hint)
 
 
 def settings_of(described: dict[str, Any], run: Path) -> DetectorConfig:
