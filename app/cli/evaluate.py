@@ -31,28 +31,33 @@ _ATTACKS = (
     "pgd-cls-20, pgd-seg-20, pgd-sum-20, pgd-seg-guided-20. May be repeated."
 )
 SplitOpt = Annotated[str | None, typer.Option(help="Which split of a part data set.")]
+ResultsOpt = Annotated[Path, typer.Option(help="Folder of the results, one sub-folder a model.")]
+ListOpt = Annotated[
+    Path | None, typer.Option("--list", help="List of pictures: class/file number a line.")
+]
+ColumnsOpt = Annotated[
+    str | None, typer.Option(help="Only these classes, with commas, or a file of them.")
+]
+GroupsOpt = Annotated[Path | None, typer.Option(help="JSON: super-category -> its classes.")]
+MergeOpt = Annotated[str, typer.Option(help="Of a super-category: max or logsumexp.")]
+CheckpointOpt = Annotated[str, typer.Option(help="best or last.")]
+DeviceOpt = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")]
 
 
 @group.command(hidden=True)
 def run(
     places: Annotated[list[Path], typer.Argument(metavar="RUN... DATA", help=_PLACES)],
-    out: Annotated[Path, typer.Option(help="Folder of the results, one sub-folder a model.")],
+    out: ResultsOpt,
     split: SplitOpt = "val",
-    list_: Annotated[
-        Path | None, typer.Option("--list", help="List of pictures: class/file number a line.")
-    ] = None,
+    list_: ListOpt = None,
     threats: Annotated[list[str] | None, typer.Option(help=_THREATS)] = None,
     attacks: Annotated[list[str] | None, typer.Option(help=_ATTACKS)] = None,
     max_hours: Annotated[
         float | None, typer.Option(help="Refuse to begin what may take longer.")
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Only these classes, with commas, or a file of them.")
-    ] = None,
-    groups: Annotated[
-        Path | None, typer.Option(help="JSON: super-category -> its classes.")
-    ] = None,
-    merge: Annotated[str, typer.Option(help="Of a super-category: max or logsumexp.")] = "max",
+    columns: ColumnsOpt = None,
+    groups: GroupsOpt = None,
+    merge: MergeOpt = "max",
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once; part of the result.")] = 50,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
@@ -64,8 +69,8 @@ def run(
     large_eps: Annotated[
         bool, typer.Option("--large-eps", help="Yes, 0.2 or more under linf.")
     ] = False,
-    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    checkpoint: CheckpointOpt = "best",
+    device: DeviceOpt = None,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:

@@ -6,7 +6,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, reported
-from app.cli.evaluate import SplitOpt, columns_of, groups_of, plan_of
+from app.cli.evaluate import (
+    CheckpointOpt,
+    ColumnsOpt,
+    DeviceOpt,
+    GroupsOpt,
+    ListOpt,
+    MergeOpt,
+    ResultsOpt,
+    SplitOpt,
+    columns_of,
+    groups_of,
+    plan_of,
+)
 
 if TYPE_CHECKING:
     from train.corruptions.evaluation import CorruptionPlan
@@ -24,11 +36,9 @@ def register(group: typer.Typer) -> None:
 
 def corruptions(
     places: Annotated[list[Path], typer.Argument(metavar="RUN... DATA", help=_PLACES)],
-    out: Annotated[Path, typer.Option(help="Folder of the results, one sub-folder a model.")],
+    out: ResultsOpt,
     split: SplitOpt = "val",
-    list_: Annotated[
-        Path | None, typer.Option("--list", help="List of pictures: class/file number a line.")
-    ] = None,
+    list_: ListOpt = None,
     types: Annotated[
         str | None, typer.Option(help="With commas: fog,snow; all 15 unless given.")
     ] = None,
@@ -41,20 +51,16 @@ def corruptions(
     baseline: Annotated[
         Path | None, typer.Option(help="An evaluation whose errors mCE divides by.")
     ] = None,
-    columns: Annotated[
-        str | None, typer.Option(help="Only these classes, with commas, or a file of them.")
-    ] = None,
-    groups: Annotated[
-        Path | None, typer.Option(help="JSON: super-category -> its classes.")
-    ] = None,
-    merge: Annotated[str, typer.Option(help="Of a super-category: max or logsumexp.")] = "max",
+    columns: ColumnsOpt = None,
+    groups: GroupsOpt = None,
+    merge: MergeOpt = "max",
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 50,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Pictures a saved file; 4 batches.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that corrupt; 0: this one.")] = 0,
-    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    checkpoint: CheckpointOpt = "best",
+    device: DeviceOpt = None,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:

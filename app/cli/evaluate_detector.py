@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import JsonOpt, reported
+from app.cli.evaluate import DeviceOpt
 from app.cli.segmenter_evaluate import table
 
 _ATTACKS = (
@@ -39,7 +40,7 @@ def detector(
     reference: Annotated[
         bool, typer.Option("--reference", help="Also the published figures (Table S5).")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    device: DeviceOpt = None,
     json: JsonOpt = False,
 ) -> None:
     """Box AP of a detector on pictures as they are, and attacked in class and in place.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import JsonOpt, reported
+from app.cli.evaluate import CheckpointOpt
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def honesty(
     split: SplitOpt = "val",
     images: Annotated[int, typer.Option(help="Pictures to check it on.")] = 64,
     seed: SeedOpt = 0,
-    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
+    checkpoint: CheckpointOpt = "best",
     keep_in: Annotated[
         Path | None,
         typer.Option(help="Evaluation of the same weights whose record and report show it too."),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
-from app.cli.evaluate import SplitOpt
+from app.cli.evaluate import ListOpt, SplitOpt
 
 if TYPE_CHECKING:
     from train.ood.making import Recipe
@@ -37,9 +37,7 @@ def corrupt(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Part data set or folder by class.")],
     out: OutOpt,
     split: SplitOpt = "val",
-    list_: Annotated[
-        Path | None, typer.Option("--list", help="List of pictures: class/file number a line.")
-    ] = None,
+    list_: ListOpt = None,
     types: Annotated[
         str | None, typer.Option(help="With commas: fog,snow; all 15 unless given.")
     ] = None,

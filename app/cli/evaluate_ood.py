@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, reported
+from app.cli.evaluate import CheckpointOpt, DeviceOpt, ResultsOpt
 
 _SETS = (
     "A set and its folder: imagenet-a, imagenet-a-plus, imagenet-r, imagenet-sketch, "
@@ -28,13 +29,13 @@ def ood(
     sets: Annotated[
         list[str], typer.Option("--set", metavar="NAME=DIR", help=_SETS, show_default=False)
     ],
-    out: Annotated[Path, typer.Option(help="Folder of the results, one sub-folder a model.")],
+    out: ResultsOpt,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 50,
     chunk: Annotated[
         int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
     ] = None,
-    checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    checkpoint: CheckpointOpt = "best",
+    device: DeviceOpt = None,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
