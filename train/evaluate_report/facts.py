@@ -28,6 +28,7 @@ from train.evaluate_report.figures import (
     figure,
     norm_and_eps,
 )
+from train.evaluate_report.matched import matched
 from train.evaluate_report.reading import Condition, Measured, Outcome
 
 Facts = dict[str, Any]
@@ -142,6 +143,7 @@ def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:
         "pairs": pairs(found, group),
         "seeds": over_seeds(found, group),
         "seed_gains": gains_over_seeds(found, group),
+        "matched": matched(found, group, by),
     }  # fmt: skip
 
 

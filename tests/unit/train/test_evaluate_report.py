@@ -98,6 +98,35 @@ def test_seeds_are_of_the_same_data(tmp_path: Path) -> None:
     assert any("number of training pictures: 840 and 8,400" in note for note in told["apart"])
 
 
+def test_clean_accuracy_at_equal_robustness(tmp_path: Path) -> None:
+    """N-13: two kinds of two models each; 40 is in the reach of both, 20 and 60 are not."""
+    points = {"vanilla": [(20, 80), (50, 60)], "mpm": [(40, 75), (60, 65)]}
+    folders = [
+        write_folder(
+            tmp_path / f"{kind}{n}",
+            {("clean", "clean"): np.arange(100) < clean,
+             ("linf-4/255", "pgd-20"): np.arange(100) < robust},
+            name=f"{kind}{n}", model={"kind": kind},
+        )
+        for kind, own in points.items()
+        for n, (robust, clean) in enumerate(own)
+    ]  # fmt: skip
+    found = report(read_measured(folders))
+    (group,) = found["groups"]
+    told = {round(line["robust"], 2): line for line in group["matched"]}
+    assert told.keys() == {0.4, 0.5}
+    assert told[0.4]["gain"] == pytest.approx(0.75 - (0.8 - 0.2 * 20 / 30))
+    assert told[0.5]["gain"] == pytest.approx(0.70 - 0.60)
+    assert (told[0.4]["first"], told[0.4]["second"]) == ("vanilla", "mpm")
+    answer = call("report", *folders, "--out", tmp_path / "page")
+    assert answer.exit_code == 0, answer.output
+    page = (tmp_path / "page" / "report.html").read_text("utf-8")
+    assert "Clean accuracy at equal robustness" in page
+    assert "40.0 under linf-4/255, pgd-20" in page
+    alone = report(read_measured(folders[:1] + folders[2:3]))
+    assert not alone["groups"][0]["matched"]  # of one model each nothing is guessed
+
+
 def test_merged_classes_rank_apart(tmp_path: Path) -> None:
     outcomes = {("clean", "clean"): np.arange(40) < 30}
     ways = [None, "max", "logsumexp"]
