@@ -39,6 +39,9 @@ def bootstrap(
     images are drawn again (hierarchical), so the interval speaks of other seeds too; of two or
     three seeds it knows little, and is then rather too narrow.
 
+    An average over threats is taken within each image first: what one attack breaks, others break
+    too, so its outcomes are no independent draws (E-05).
+
     Where fewer than ten images are right, or wrong, resampling says too little: of such rights
     and wrongs the interval is Clopper and Pearson's, and of outcomes all equal their like.
 
@@ -89,15 +92,6 @@ def _few(row: NDArray[np.float64], bounds: tuple[float, float]) -> tuple[float, 
         found = binomtest(right, n).proportion_ci(LEVEL)
         return float(found.low), float(found.high)
     return None
-
-
-def average_interval(outcomes: NDArray[Any], *, seed: int = 0) -> Interval:
-    """The average over threats, (threats, n) or (seeds, threats, n), on the same images (E-05).
-
-    An image that one attack breaks is mostly broken by the others too, so the outcomes are no
-    independent draws: the average is taken within each image, and images are resampled whole.
-    """
-    return bootstrap(np.asarray(outcomes, np.float64).mean(-2), seed=seed)
 
 
 def difference_interval(

@@ -16,7 +16,7 @@ from partlab.images import load_image
 from partlab.workers import end_with_parent
 from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
 from train.corruptions.package import need_corruptions
-from train.corruptions.protocol import Protocol
+from train.corruptions.protocol import RELEASED, Protocol
 from train.corruptions.tree import CorruptionTree
 from train.evaluate.chunk import without_tf32
 from train.evaluate.outcomes import SCHEMA
@@ -44,7 +44,7 @@ def corruption_outcomes(
     model: Model,
     examples: Sequence[Example],
     classes: Sequence[str],
-    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
+    protocol: Protocol = RELEASED,
     *,
     corruptions: Sequence[str] = CORRUPTIONS,
     severities: Sequence[int] = SEVERITIES,
@@ -126,7 +126,7 @@ def tree_outcomes(
     model: Model,
     tree: CorruptionTree,
     classes: Sequence[str],
-    protocol: Protocol = Protocol(),  # noqa: B008 - frozen
+    protocol: Protocol = RELEASED,
     *,
     done: Collection[str] = (),
     batch: int = 64,

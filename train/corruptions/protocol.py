@@ -94,3 +94,7 @@ def jpeg_bytes(pixels: Pixels, quality: int) -> bytes:
     held = BytesIO()
     Image.fromarray(np.ascontiguousarray(pixels)).save(held, "JPEG", quality=quality, optimize=True)
     return held.getvalue()
+
+
+RELEASED = Protocol()
+"""As the published files were made (G-01): 224 pixels, JPEG of quality 85."""

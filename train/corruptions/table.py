@@ -6,7 +6,7 @@ from typing import Any
 from partlab.errors import ConfigError
 from train.corruptions.generate import SEVERITIES
 from train.corruptions.metrics import ALEXNET_ERRORS, accuracies, summarize
-from train.corruptions.protocol import Protocol
+from train.corruptions.protocol import RELEASED
 from train.evaluate.outcomes import Evaluation
 
 Facts = dict[str, Any]
@@ -71,7 +71,7 @@ def _reference(
         whole = (
             len(wnids) == len(evaluation.model.classes) == len(evaluation.list.per_class) == 1000
         )
-        whole = whole and evaluation.settings["corruptions"]["protocol"] == Protocol().name
+        whole = whole and evaluation.settings["corruptions"]["protocol"] == RELEASED.name
         return ("AlexNet, published", ALEXNET_ERRORS) if whole else (None, None)
     ways = [each.settings.get("corruptions", {}).get("protocol") for each in (evaluation, baseline)]
     what = f"protocol ({ways[1]}, not {ways[0]})" if ways[0] != ways[1] else None

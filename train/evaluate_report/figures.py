@@ -18,7 +18,7 @@ from train.statistics import Interval, bootstrap
 FOUR = ("linf-4/255", "linf-8/255", "l1-75", "l2-2")
 """The threats of the published average (E-04)."""
 
-TYPES = 15  # of common corruptions
+TYPES = len(CORRUPTIONS)
 AVERAGE = "average of four"
 
 
