@@ -14,10 +14,9 @@ import pyarrow as pa
 import pytest
 import tiny_recognition
 import torch
+from evaluate_command import call, told
 from PIL import Image
-from typer.testing import CliRunner
 
-from app.cli.main import app
 from partlab.errors import ConfigError, DatasetError
 from partlab.files import read_json
 from partlab.images import load_image
@@ -44,16 +43,8 @@ def run(world: Path) -> Path:
     return tiny_recognition.train(world, world.parent / "runs" / "mpm", "train.epochs=1")
 
 
-def call(*words: Any) -> Any:
-    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
-
-
 def corrupted(run: Path, world: Path, out: Path, *more: Any, words: Sequence[str] = SOME) -> Any:
     return call("corruptions", run, world, "--out", out, *words, *more)
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
 
 
 def rows_of(folder: Path) -> list[Any]:

@@ -2,15 +2,13 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tiny_recognition
 import torch
+from evaluate_command import call, told
 from planted_parts import planted
-from typer.testing import CliRunner
 
-from app.cli.main import app
 from train.evaluate.outcomes import read_evaluation
 from train.ood.making import read_set
 
@@ -24,14 +22,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(world: Path) -> Path:
     torch.set_num_threads(1)
     return tiny_recognition.train(world, world.parent / "runs" / "mpm", "train.epochs=1")
-
-
-def call(*words: Any) -> Any:
-    return CliRunner().invoke(app, ["evaluate", *map(str, words)])
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
 
 
 def test_corrupted_files_give_what_is_made_in_memory(

@@ -4,10 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import evaluate_command
 import numpy as np
 import pytest
 import timm
 import torch
+from evaluate_command import told
 from PIL import Image
 from timm.data import ImageNetInfo
 from torchvision import transforms
@@ -71,11 +73,7 @@ def by_wnid(folder: Path, wnids: list[str], each: int = 2) -> Path:
 
 
 def call(model: Path, out: Path, *words: Any) -> Any:
-    return CliRunner().invoke(app, ["evaluate", "ood", *map(str, (model, "--out", out, *words))])
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
+    return evaluate_command.call("ood", model, "--out", out, *words)
 
 
 def logits(model: Path, file: Path, squashed: bool = False) -> torch.Tensor:

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import tiny_recognition
 import torch
+from evaluate_command import call as evaluate
+from evaluate_command import told
 from PIL import Image
-from typer.testing import CliRunner
 
-from app.cli.main import app
 from partlab.errors import PartlabError
 from train.evaluate import evaluate as engine
 from train.evaluate.attacks import parse_attack
@@ -26,7 +26,6 @@ from train.evaluate.shown import shown_to
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
 
-RUNNER = CliRunner()
 ATTACKS = ("--threats", "linf:4/255", "--attacks", "pgd-5", "--attacks", "apgd-ce,fab-t")
 SMALL = ("--batch", 2, "--chunk", 2, "--device", "cpu", *ATTACKS)
 
@@ -47,14 +46,6 @@ def undisturbed(world: Path, run: Path) -> Path:
     out = world.parent / "undisturbed"
     assert evaluate(run, world, "--split", "heldout", *SMALL, "--out", out).exit_code == 0
     return out / "mpm"
-
-
-def evaluate(*words: Any) -> Any:
-    return RUNNER.invoke(app, ["evaluate", *map(str, words)])
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
 
 
 def outcomes(folder: Path) -> list[Any]:

@@ -8,17 +8,15 @@ from typing import Any
 import pytest
 import tiny_recognition
 import torch
+from evaluate_command import call as evaluate
+from evaluate_command import told
 from safetensors.torch import load_file, save_file
 from tiny_recognition import Stopped
-from typer.testing import CliRunner
 
-from app.cli.main import app
 from partlab.files import exclusive
 from partlab.progress import Silent
 from train.evaluate.outcomes import read_evaluation
 from train.exam import examine
-
-RUNNER = CliRunner()
 
 
 @pytest.fixture(scope="module")
@@ -30,14 +28,6 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(world: Path) -> Path:
     torch.set_num_threads(1)
     return tiny_recognition.train(world, world.parent / "runs" / "mpm", "train.epochs=1")
-
-
-def evaluate(*words: Any) -> Any:
-    return RUNNER.invoke(app, ["evaluate", *map(str, words)])
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
 
 
 def under_pgd(run: Path, world: Path, out: Path, *more: Any) -> Any:

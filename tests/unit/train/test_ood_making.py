@@ -9,14 +9,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import evaluate_command
 import numpy as np
 import pytest
+from evaluate_command import told
 from PIL import Image as Pillow
 from planted_parts import GREEN, RED, planted
-from typer.testing import CliRunner
 
 from annotate.world import WorldConfig, make_world
-from app.cli.main import app
 from partlab.coco import read_dataset
 from partlab.errors import ConfigError, DatasetError, NotFoundError, OutputExistsError, SchemaError
 from partlab.images import load_image
@@ -43,11 +43,7 @@ def sources(world: Path) -> Sources:
 
 
 def call(*words: Any) -> Any:
-    return CliRunner().invoke(app, ["evaluate", "make-set", *map(str, words)])
-
-
-def told(result: Any) -> str:
-    return " ".join(f"{result.stderr} {result.exception or ''}".split())
+    return evaluate_command.call("make-set", *words)
 
 
 def files(folder: Path) -> dict[str, bytes]:

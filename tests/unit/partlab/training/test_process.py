@@ -17,6 +17,7 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 WORK = """
 import sys
+from pathlib import Path
 from partlab.errors import PartlabError, UnknownNameError
 from partlab.training.process import Process
 
@@ -31,7 +32,8 @@ with here.joined() as group:
     try:
         group.lead(refuse)
     except PartlabError as error:
-        print(here.rank, type(error).__name__, error.message, error.hint)
+        heard = f"{type(error).__name__} {error.message} {error.hint}"
+        Path(sys.argv[1], f"heard-{here.rank}").write_text(heard)
     group.wait()
 """
 
@@ -40,12 +42,10 @@ def test_what_leads_says_is_heard_by_all_errors_too(tmp_path: Path) -> None:
     script = tmp_path / "work.py"
     script.write_text(WORK)
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2"]
-    done = subprocess.run(
-        [*launch, "--master-port", "29643", script], text=True, stdout=subprocess.PIPE, timeout=300
-    )
-    assert done.returncode == 0
+    port = ["--master-port", "29643"]
+    subprocess.run([*launch, *port, script, tmp_path], check=True, timeout=300)
     wanted = "UnknownNameError unknown part 'tial' did you mean tail?"
-    assert sorted(done.stdout.splitlines()) == [f"0 {wanted}", f"1 {wanted}"]
+    assert [(tmp_path / f"heard-{rank}").read_text() for rank in (0, 1)] == [wanted, wanted]
 
 
 def test_a_process_alone_needs_no_group() -> None:
