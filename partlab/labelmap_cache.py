@@ -75,7 +75,11 @@ def open_cache(
 
 
 def _told(built: Built, total: int) -> Built:
-    """Say, at each opening, how many images of the sources have no label map."""
+    """Say, at each opening, what of the sources is not in the label maps."""
+    if masks := int(built.maps.left_out.sum()):
+        images = int((built.maps.left_out > 0).sum())
+        what = "%s: masks left out, which nothing can be read from: %d in %d images (%s)"
+        logger.warning(what, built.maps.path, masks, images, "see: partlab data check")
     if lost := total - len(built.maps):
         again = built.counts.get("in an earlier source", 0)
         why = f", {again:,} of them are in an earlier source" if again else ""
@@ -131,7 +135,8 @@ def _entries(
                 continue
             counts["pseudo" if composite.pseudo else "human"] += 1
             counts["blank"] += composite.blank
-            yield Entry(item.file_name, root, place.get(item.object or "", -1), composite)
+            owner = place.get(item.object or "", -1)
+            yield Entry(item.file_name, root, owner, composite, item.left_out)
 
 
 def _seen(name: str, folder: Path, taken: dict[str, list[Path]], *, several: bool) -> bool:

@@ -29,7 +29,7 @@ class Item:
     """One image's layers; `size` is (height, width) in pixels, labels are the source's.
 
     `ignored` are pixels of which nothing is known: crowd regions, or all but the layers where a
-    mask had to be left out.
+    mask had to be left out; `left_out` counts those masks.
     """
 
     file_name: str
@@ -38,6 +38,7 @@ class Item:
     layers: Sequence[Layer] = field(repr=False)
     pseudo: bool
     ignored: Rle | None = field(default=None, repr=False)
+    left_out: int = 0
 
 
 class Source(Protocol):
@@ -134,6 +135,7 @@ class DatasetSource:
                 layers(self.dataset, drawn.masks),
                 all(map(_by_network, masks)) if masks else _by_network(image),
                 drawn.unknown_region(),
+                len(drawn.left_out),
             )
 
     def __len__(self) -> int:

@@ -22,7 +22,7 @@ from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import replacing
 from partlab.parts import Inclusions, Parts
 
-VERSION = 2
+VERSION = 3
 _ROWS_PER_BATCH = 1000
 _SCHEMA = pa.schema(
     [
@@ -34,10 +34,11 @@ _SCHEMA = pa.schema(
         pa.field("channels", pa.int8(), nullable=False),
         pa.field("pseudo", pa.uint8(), nullable=False),
         pa.field("blank", pa.uint8(), nullable=False),
+        pa.field("left_out", pa.int32(), nullable=False),
         pa.field("labels", pa.large_binary(), nullable=False),
     ]
 )
-_NUMBERS = ("root", "object", "height", "width", "channels", "pseudo", "blank")
+_NUMBERS = ("root", "object", "height", "width", "channels", "pseudo", "blank", "left_out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +77,16 @@ class Triple(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image on its way into the file; `root` is a position in `Header.roots`."""
+    """One image on its way into the file; `root` is a position in `Header.roots`.
+
+    `left_out` counts its masks that could not be used.
+    """
 
     file_name: str
     root: int
     object: int
     composite: Composite
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +161,7 @@ def _row(header: Header) -> Any:
             "channels": used,
             "pseudo": int(entry.composite.pseudo),
             "blank": int(entry.composite.blank),
+            "left_out": entry.left_out,
             "labels": codec.compress(narrow, asbytes=True),
         }
 
@@ -302,6 +308,11 @@ class LabelMaps:
     def blank(self) -> NDArray[np.bool_]:
         """Which images say nothing about parts, shape (len,)."""
         return np.asarray(self._numbers["blank"], bool)
+
+    @cached_property
+    def left_out(self) -> NDArray[np.int32]:
+        """How many masks of each image could not be used, shape (len,)."""
+        return np.asarray(self._numbers["left_out"], np.int32)
 
     @cached_property
     def _position(self) -> Mapping[str, int]:

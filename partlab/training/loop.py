@@ -129,13 +129,17 @@ class Loop:
         started = monotonic()
         self._clock = started, self.done
         left = range(self.done, self.total)
-        shown = track(left, f"training {self.config.epochs} epochs", len(left))
+        shown = track(left, self._words(), len(left))
         batches = self.batches.start(self.done, self.config.epochs)
         for _, batch in zip(shown, batches, strict=False):
             if isinstance(batch, PartlabError):
                 raise batch
             losses = self._update(batch)
             self._record(losses, started)
+
+    def _words(self) -> str:
+        steps = f" in steps of {self.pictures} pictures" if self.pictures else ""
+        return f"training {self.config.epochs} epochs{steps}"
 
     def _resume(self) -> None:
         self.group.lead(self._refuse_other_steps)
@@ -259,12 +263,18 @@ class Loop:
     def _tell(self, score: Score | None) -> float:
         epoch = self._epoch()
         where = f"epoch {epoch} of {self.config.epochs}: loss {mean_loss(self.run, epoch):.3f}"
+        where += self._speed()
         if score is None:
             log.info(where)
             return float(epoch)  # without validation the latest weights are the best we know
         append_metrics(self.run, {"step": self.done, "epoch": epoch, **score.facts})
         log.info("%s, %s", where, score.words)
         return score.best
+
+    def _speed(self) -> str:
+        """As the metrics have it last, of steps without validation."""
+        told = [m.get("pictures_per_second") for m in read_metrics(self.run) if "loss" in m][-1:]
+        return f", {told[0]:,.0f} pictures/s" if told and told[0] else ""
 
     def _save_weights(self, name: str) -> None:
         save_weights(self.run, name, (self.weights or self.network).state_dict())

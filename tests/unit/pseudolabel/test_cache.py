@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -197,6 +198,19 @@ def test_empty_sources_make_an_empty_cache(make_store, tmp_path: Path):
     maps = open_cache(tmp_path / "c.arrow", [StoreSource(make_store([]))]).maps
     assert len(maps) == 0
     assert list(maps) == []
+
+
+def test_masks_left_out_are_told_at_each_opening(make_dataset, tmp_path, caplog):
+    parts = [("cat:body", (0, 0, 20, 20)), ("cat:head", (30, 0, 10, 10))]
+    data = make_dataset([("a.png", "cat", parts), ("b.png", "cat", parts)])
+    first, *others = data.annotations
+    data = replace(data, annotations=[first.changed(segmentation=[[1, 2, 3]]), *others])
+    for _ in range(2):  # made, then found
+        caplog.clear()
+        built = open_cache(tmp_path / "maps.arrow", [DatasetSource(data)])
+        assert "masks left out, which nothing can be read from: 1 in 1 images" in caplog.text
+    assert not built.made
+    assert built.maps.left_out.tolist() == [1, 0]
 
 
 def test_a_subset_is_not_its_whole(make_dataset, tmp_path):
