@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from annotate.effort import Effort, PersonEffort
 from annotate.inspect.discards import refusals, total
-from annotate.studio.status import open_flags
+from annotate.studio.status import open_flags, origin_of
 from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
 from partlab.errors import ConfigError
 
@@ -65,7 +65,7 @@ def _regions(work: Work) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for batch in work.batches():
         for answer in work.answers(batch.object, batch.round):
-            counts.update(str(mask.get("origin", "manual")) for mask in answer.masks)
+            counts.update(origin_of(mask, batch) for mask in answer.masks)
     return dict(sorted(counts.items()))
 
 

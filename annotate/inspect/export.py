@@ -22,7 +22,7 @@ from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
 from annotate.studio.images import original_picture, shown_picture
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work
+from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from annotate.work.unfinished import need_settled
 from partlab import schema
 from partlab.coco import write_coco
@@ -59,8 +59,9 @@ class Built:
 
     `waiting` are object categories that are not accepted, by state; `touched` counts images
     left out because a model helped, `failed` images that an inspector failed, `excluded` those of
-    them left out, `undone` images of open rounds without masks, `gone` masks of parts that the
-    vocabulary no longer has.
+    them left out, `correcting` images left out because they were sent back and have not passed
+    since, `undone` images of open rounds without masks, `gone` masks of parts that the vocabulary
+    no longer has.
     """
 
     dataset: Dataset
@@ -69,6 +70,7 @@ class Built:
     touched: int = 0
     failed: int = 0
     excluded: int = 0
+    correcting: int = 0
     undone: int = 0
     gone: int = 0
 
@@ -137,7 +139,7 @@ class _Builder:
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
         self.gone: Counter[str] = Counter()
-        self.touched = self.failed = self.excluded = self.undone = 0
+        self.touched = self.failed = self.excluded = self.correcting = self.undone = 0
 
     def add(self, parts: ObjectParts, batch: Batch) -> None:
         """One object category in one round."""
@@ -146,9 +148,12 @@ class _Builder:
         handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
         handed_out -= self.work.honeypots(batch.object)
         verdicts, before = self._verdicts(batch), (len(self.images), len(self.annotations))
-        drawn = set()
+        drawn, correcting = set(), set()
         for answer in self.work.answers(batch.object, batch.round):
             image = images[answer.image_id]
+            if in_correction(answer):
+                correcting.add(answer.image_id)
+                continue
             if answer.kind != "masks":
                 continue
             drawn.add(answer.image_id)
@@ -165,7 +170,8 @@ class _Builder:
             self._masks(parts, image, answer, _review(batch, verdict))
         self._discards(parts.name, drawn)
         refused = {case.raw["id"] for case in self.discards}
-        self.undone += len(handed_out - drawn - refused)
+        self.correcting += len(correcting)
+        self.undone += len(handed_out - drawn - refused - correcting)
         self.rounds[parts.name] = {
             **_about(batch),
             "review": _reviews(batch, verdicts),
@@ -241,7 +247,9 @@ class _Builder:
         for part, count in self.gone.items():
             log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
         gone = self.gone.total()
-        counts = {"failed": self.failed, "excluded": self.excluded, "undone": self.undone}
+        counts = {
+            name: getattr(self, name) for name in ("failed", "excluded", "correcting", "undone")
+        }
         return Built(dataset, self.rounds, waiting, self.touched, gone=gone, **counts)
 
 
@@ -366,6 +374,7 @@ def _write(
         "left_out_model_helped": built.touched,
         "left_out_failed": built.excluded,
         "failed_but_in_it": built.failed - built.excluded,
+        "left_out_being_corrected": built.correcting,
         "left_out_not_drawn": built.undone,
         "left_out_unknown_part": built.gone,
         "missing_pictures": missing,

@@ -34,7 +34,7 @@ from annotate.work import (
     honeypots,
     same_person,
 )
-from annotate.work.change import HINTS
+from annotate.work.change import HINTS, is_drawn
 from annotate.work.inspecting import check_not_own
 from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
@@ -108,12 +108,12 @@ class Inspection:
                 raise
 
     def _with_masks(self, batch: Batch) -> list[int]:
-        key = {"object": batch.object, "round": batch.round, "kind": "masks"}
-        query = select(Answer.image_id).filter_by(**key)
+        """Those that were drawn by the time of the draw: one that was sent back since is, too."""
+        query = select(Answer.image_id, Answer.kind, Answer.problems)
+        query = query.filter_by(object=batch.object, round=batch.round)
+        query = query.where(Answer.image_id.not_in(honeypots(batch.object)))
         with self.work.read() as session:
-            return list(
-                session.scalars(query.where(Answer.image_id.not_in(honeypots(batch.object))))
-            )
+            return [row.image_id for row in session.execute(query) if is_drawn(row)]
 
     def _render(self, object: str) -> None:
         batch, rows = self.work.batch(object), self._rows(object)

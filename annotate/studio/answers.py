@@ -10,7 +10,7 @@ from annotate.studio.raw import RawAnnotation
 from annotate.studio.regions import PROBLEMS, Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
-from annotate.work.change import PART_GONE
+from annotate.work.change import PART_GONE, SENT_BACK
 from partlab.masks import Rle, area, iou, union
 from partlab.parts import related
 
@@ -82,7 +82,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
     errors = {one["kind"] for one in stored.problems if one.get("severity") == "error"}
-    if _lost(reading) or errors - {PART_GONE} or reading.discard != stored.reason:
+    if _lost(reading) or errors - {PART_GONE, SENT_BACK} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
     return reading.discard is not None or drawn == _united(stored.masks)

@@ -10,7 +10,18 @@ from sqlalchemy.orm import Session
 from annotate.studio.answers import Context, make_answer, read_annotation, same_drawing
 from annotate.studio.choose import UNTIL_DELETED, Round, Said, choose, foreign_edit, late
 from annotate.studio.raw import Header, RawTask, open_export
-from annotate.work import Answer, DiscardReview, Event, Flag, Image, Task, Work, discard_state
+from annotate.work import (
+    Answer,
+    DiscardReview,
+    Event,
+    Flag,
+    Image,
+    Task,
+    Work,
+    discard_state,
+    in_correction,
+)
+from annotate.work.change import REDRAWN, SENT_BACK
 from partlab.errors import SchemaError
 
 ADVICE = {
@@ -164,7 +175,8 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
     if image is None:
         return None, [_unknown(annotation.id, task) for annotation in task.annotations]
     stored = facts.stored.get(image.id)
-    if facts.round.closed:
+    back = facts.round.state == "accepted" and in_correction(stored)
+    if facts.round.closed and not back:
         return None, late(task, facts.round, stored)
     choice = choose(task, facts.round, stored)
     said = list(choice.said)
@@ -190,7 +202,21 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
     )
     if answer.kind == "discard" and image.id in facts.restored:
         return None, [*said, _again(answer)]
-    return answer, [*said, *_faults(answer)]
+    if answer.kind == "discard" and back:
+        return None, [*said, _given_up(answer)]
+    said += _faults(answer)
+    if back and stored is not None:
+        answer.problems = [*answer.problems, _still_back(answer, stored)]
+    return answer, said
+
+
+def _still_back(answer: Answer, stored: Answer) -> dict[str, str]:
+    """What keeps an image that was sent back open until an inspector has passed it."""
+    before = next((p for p in stored.problems if p["kind"] == SENT_BACK), None)
+    if answer.kind != "masks" and before is not None:
+        return dict(before)
+    words = "drawn again after it was sent back, and not looked at since"
+    return {"kind": REDRAWN, "message": words, "severity": "note"}
 
 
 def _unknown(annotation_id: int, task: RawTask) -> Said:
@@ -207,6 +233,14 @@ def _again(answer: Answer) -> Said:
         "can be drawn; not taken: draw it"
     )
     return Said("discard-after-restore", answer.annotation_id, answer.updated_at, words)
+
+
+def _given_up(answer: Answer) -> Said:
+    words = (
+        f"{answer.annotator} gives it up ({answer.reason}), but it was drawn before and sent back "
+        "to be corrected; not taken: correct it"
+    )
+    return Said("discard-after-sent-back", answer.annotation_id, answer.updated_at, words)
 
 
 def _faults(answer: Answer) -> Iterator[Said]:

@@ -138,9 +138,14 @@ def task_ids(studio: Studio, work: Work, project_id: int) -> dict[int, int]:
         "/api/tasks/", key="tasks", size=500, project=project_id, include="id,data"
     ):
         data = task.get("data") or {}
-        if data.get("partlab") == work.settings.name and isinstance(data.get("image_id"), int):
+        if is_ours(work, data):
             found.setdefault(data["image_id"], task["id"])
     return found
+
+
+def is_ours(work: Work, data: Mapping[str, Any]) -> bool:
+    """Whether the data of a task say that it shows an image of this work."""
+    return data.get("partlab") == work.settings.name and isinstance(data.get("image_id"), int)
 
 
 def add_tasks(

@@ -19,6 +19,7 @@ from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 
+KEPT = "kept from the round before"
 REFUSED = ("discard", "restored")
 MADE_ANEW = {
     "kind": "made-anew",
@@ -30,11 +31,12 @@ MADE_ANEW = {
 
 @dataclass(frozen=True, slots=True)
 class Standing(Facts):
-    """One round of one object category; counts are of images, but `untouched` to `manual`.
+    """One round of one object category; counts are of images, but `kept` to `manual`.
 
     `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
-    discarded and are to be drawn after all. Masks taken from a model as they came are
-    `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
+    discarded and are to be drawn after all. Masks that the round began with, from the round
+    before, are `kept`, corrected or not; those taken from a model as they came are `untouched`,
+    corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
     spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
     `problems` what else was seen in answers, such as parts drawn over each other (M-02), and
     `notes` sum them up, but for images given up. Of a complete round, `undrawn` are the parts
@@ -53,6 +55,7 @@ class Standing(Facts):
     discarded: int
     broken: int
     restored: int
+    kept: int
     untouched: int
     changed: int
     manual: int
@@ -110,7 +113,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         found = [MADE_ANEW] if lost else _problems(answer, parts, told=answer.task_id in flagged)
         problems += [(answer.image_id, problem) for problem in found]
         used |= {mask["part"] for mask in answer.masks}
-        origins.update(mask.get("origin", "manual") for mask in answer.masks)
+        origins.update(origin_of(mask, batch) for mask in answer.masks)
     done, images = sum(kinds[kind] for kind in DONE), len(tasks.keys() - secret)
     complete = done == images and kinds["masks"] > 0
     undrawn = [part.name for part in parts.parts if complete and part.id not in used]
@@ -125,6 +128,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         discarded=kinds["discard"],
         broken=kinds["broken"],
         restored=kinds["restored"],
+        kept=origins[KEPT],
         untouched=origins["prediction"],
         changed=origins["prediction-changed"],
         manual=origins["manual"],
@@ -141,6 +145,12 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         ),
         undrawn=tuple(undrawn),
     )
+
+
+def origin_of(mask: Mapping[str, Any], batch: Batch) -> str:
+    """How a mask came to be: by hand, from a model, or kept from the round before."""
+    began = batch.start_from is not None and mask.get("model") == batch.start_from
+    return KEPT if began else str(mask.get("origin", "manual"))
 
 
 def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:

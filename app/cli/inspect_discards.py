@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from app.cli._told import tell_annotators
 from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
 from app.cli.inspect_sample import pass_on
 from partlab.errors import ConfigError, PartlabError
@@ -120,7 +121,8 @@ def _review(
         words += "; another inspector reviews it"
     elif case.state == "restored":
         words += f"; {case.annotator} is to draw it: {_where(inspection, case)}"
-    ui.emit(asdict(case), words)
+    told = tell_annotators(inspection.work, [object]) if case.state == "restored" else []
+    ui.emit(asdict(case), "\n".join([words, *told]))
 
 
 def _where(inspection: "Inspection", case: "DiscardCase") -> str:
@@ -144,8 +146,9 @@ def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bo
     with Studio.from_env() as studio:
         if read:
             found = _each(names, lambda name: read_discards(inspection, studio, name))
+            told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
             lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
-            lines += [why for one in found for why in one.refused]
+            lines += [*(why for one in found for why in one.refused), *told]
             return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
         every = _each(names, lambda name: open_discards(inspection, studio, name))
     opened = [one for some in every for one in some]

@@ -10,9 +10,11 @@ from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, Ui, WorkArg, reporte
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
+    from annotate.inspect.corrections import Correction
     from annotate.inspect.desk import Desk
     from annotate.inspect.plan import Plan
     from annotate.inspect.service import Inspection
+    from annotate.work import Work
 
 
 def register(group: typer.Typer) -> None:
@@ -43,6 +45,8 @@ def sample(
 ) -> None:
     """Draw the images of submitted categories to inspect, and render their masks.
 
+    Also shown are single images of accepted categories that were sent back and drawn again.
+
     Example: partlab inspect sample ram-work ram --by ina@example.org
     """
     with reported(json) as ui:
@@ -55,9 +59,12 @@ def sample(
             inspection, by = Inspection(work), named(work, by, new=new)
             desks = _sampled(inspection, objects or [], by, plan, audit, ui)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
+            again = [
+                _to_look_at_again(work, one, folder) for one in _drawn_again(work, objects or [])
+            ]
         told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
         lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
-        ui.emit(told, "\n".join(lines) or "no object category waits for inspection")
+        ui.emit(told, "\n".join([*lines, *again]) or "no object category waits for inspection")
 
 
 def _sampled(
@@ -74,7 +81,8 @@ def _sampled(
     from annotate.inspect.verdicts import write_table
 
     chosen = get_plan(plan) if plan else None
-    wanted = objects or inspection.ready()
+    work = inspection.work
+    wanted = [o for o in objects if not _drawn_again(work, [o])] if objects else inspection.ready()
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
     desks, faults = [], []
     for name in wanted:
@@ -86,8 +94,28 @@ def _sampled(
             continue
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
         desks.append(desk)
-    pass_on(faults, stop=bool(objects) or not desks)
+    pass_on(faults, stop=bool(wanted and objects) or not desks)
     return desks
+
+
+def _drawn_again(work: "Work", objects: list[str]) -> "list[Correction]":
+    """The images of these categories, or of all, that were sent back and wait for a look."""
+    from annotate.inspect.corrections import corrections
+
+    names = objects or [batch.object for batch in work.batches()]
+    found = [one for name in names for one in corrections(work, name)]
+    return [one for one in found if one.drawn]
+
+
+def _to_look_at_again(work: "Work", one: "Correction", folder: Path) -> str:
+    from annotate.inspect.corrections import picture_of
+
+    command = f"partlab inspect decide {quote(str(folder))} {quote(one.object)}"
+    return (
+        f"{one.object} r{one.round}: image {one.image_id} was sent back ({one.reason}) and drawn "
+        f"again\n  look at {picture_of(work, one)}\n  then: {command} --image {one.image_id} "
+        "--pass --by WHO  (or --fail --reason …)"
+    )
 
 
 def _not_too_late(

@@ -51,12 +51,12 @@ def pull(
 
 def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
     """The result; rounds that could not be read make the command fail after it is told."""
-    lines = [_line(one) for one in told if one.tasks or one.flags or one.submitted or one.trouble]
+    lines = [_line(one) for one in told if _is_news(one)]
     if any(one.flags or one.broken or one.noted for one in told):
         lines.append(f"in words: partlab studio status {quote(str(folder))}")
     if any(one.waiting for one in told):
         lines.append(f"next: partlab inspect discards {quote(str(folder))}")
-    if any(one.submitted and not one.waiting for one in told):
+    if any((one.submitted and not one.waiting) or one.corrected for one in told):
         lines.append(f"next: partlab inspect sample {quote(str(folder))} --by WHO")
     text = "\n".join(lines or ["nothing new"])
     ui.emit({"rounds": [one.as_json() for one in told]}, text)
@@ -66,11 +66,18 @@ def _tell(told: Sequence["Pulled"], ui: Ui, folder: Path) -> None:
         raise StudioError(several if len(lost) > 1 else str(lost[0].trouble), hint=lost[0].hint)
 
 
+def _is_news(one: "Pulled") -> bool:
+    return bool(one.tasks or one.flags or one.submitted or one.told or one.trouble)
+
+
 def _line(one: "Pulled") -> str:
     counts = {"drawn": one.masks, "discarded": one.discards, "broken": one.broken}
     counts |= {"new flags": one.flags, "still open": one.open}
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     words += ", see the notes" if one.noted else ""
+    words += f", {one.corrected} corrected ones wait for an inspector" if one.corrected else ""
+    words += f", told in Label Studio what is to be done in {one.told}" if one.told else ""
+    words = words.removeprefix(", ")
     name = f"{one.object} r{one.round}"
     if one.trouble:
         return f"{name}  not read: {one.trouble}"
@@ -159,6 +166,8 @@ def _show(found: Sequence["Standing"], folder: Path) -> None:
     stdout.print(table)
     for one in found:
         words = [f"{one.restored} given up, and to be drawn after all"] if one.restored else []
+        if one.kept:
+            words.append(f"{one.kept} masks are those of the round before, corrected or not")
         if one.untouched or one.changed:
             words.append(
                 f"{one.untouched} masks are a model's, {one.changed} are a model's and corrected, "
