@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from sqlalchemy import select
@@ -32,6 +33,7 @@ from annotate.work import (
     Verdict,
     Work,
     honeypots,
+    open_images,
     same_person,
 )
 from annotate.work.change import HINTS, is_drawn
@@ -79,6 +81,8 @@ class Inspection:
         if batch.state == "submitted":
             chosen = get_plan(plan) if plan else self.plan
             self._draw(batch, person(who), chosen, suspicion)
+        elif batch.state in ("planned", "annotating"):
+            raise self._still_drawn(batch)
         elif batch.state != "sampled":
             raise StateError(
                 f"{object} round {batch.round} is {batch.state}, not submitted",
@@ -87,6 +91,19 @@ class Inspection:
         self._settle(object)
         self._render(object)
         return self.cards(object)
+
+    def _still_drawn(self, batch: Batch) -> StateError:
+        with self.work.read() as session:
+            open_, all_ = open_images(session, batch), self.work.tasks(batch.object, batch.round)
+        since = (
+            f"at the last pull, {batch.cursor[:16]}" if batch.cursor else "and nothing was pulled"
+        )
+        folder = quote(str(self.work.folder))
+        return StateError(
+            f"{batch.object} round {batch.round} is still being drawn: {len(open_)} of {len(all_)} "
+            f"pictures were open {since}",
+            hint=f"fetch what was drawn since: partlab studio pull {folder}",
+        )
 
     def _draw(
         self, batch: Batch, who: str, plan: Plan, suspicion: Mapping[int, float] | None

@@ -46,6 +46,7 @@ from annotate.studio.rounds import (
     plan_rounds,
     with_note,
 )
+from annotate.studio.tabs import make_tabs
 from annotate.studio.todo import last_rejection, tell, todos
 from annotate.studio.users import need_users
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
@@ -182,6 +183,7 @@ class _Builder:
         if not known or self.examples is not None:
             self._instruct(batch, project_id, access)
         if not known:
+            make_tabs(self.studio, project_id)
             data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
             self._record("opened", batch, data)
         added = self._add(batch, project_id, waiting, access, look=not made)

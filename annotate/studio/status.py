@@ -20,6 +20,7 @@ from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 
 KEPT = "kept from the round before"
+BEING_DRAWN = ("planned", "annotating", "submitted")
 REFUSED = ("discard", "restored")
 MADE_ANEW = {
     "kind": "made-anew",
@@ -37,7 +38,8 @@ class Standing(Facts):
     discarded and are to be drawn after all. Masks that the round began with, from the round
     before, are `kept`, corrected or not; those taken from a model as they came are `untouched`,
     corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
-    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
+    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones, of
+    earlier rounds too as long as this one is drawn,
     `problems` what else was seen in answers, such as parts drawn over each other (M-02), and
     `notes` sum them up, but for images given up. Of a complete round, `undrawn` are the parts
     drawn in no picture.
@@ -91,10 +93,21 @@ def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
     """
     batches = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
     flags = open_flags(work)
-    return [_standing(work, batch, flags.get((batch.object, batch.round), ())) for batch in batches]
+    return [_standing(work, batch, flags) for batch in batches]
 
 
-def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
+def _flags_of(batch: Batch, flags: Mapping[tuple[str, int], Sequence[Flag]]) -> Iterator[str]:
+    """What is to be said of a category: also of its earlier rounds, as long as it is drawn."""
+    first = 1 if batch.state in BEING_DRAWN else batch.round
+    for number in range(first, batch.round + 1):
+        before = f"round {number}: " if number < batch.round else ""
+        yield from (before + f.message for f in flags.get((batch.object, number), ()))
+
+
+def _standing(
+    work: Work, batch: Batch, all_flags: Mapping[tuple[str, int], Sequence[Flag]]
+) -> Standing:
+    flags = all_flags.get((batch.object, batch.round), ())
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
@@ -134,7 +147,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         manual=origins["manual"],
         minutes=sum(minutes),
         minutes_per_image=_mean(minutes),
-        flags=tuple(flag.message for flag in flags),
+        flags=tuple(_flags_of(batch, all_flags)),
         problems=tuple(f"image {image}: {one['message']}" for image, one in problems),
         project_id=batch.project_id,
         pulled=batch.cursor,

@@ -66,7 +66,7 @@ def discards(
             if studio or from_studio:
                 _only_there(image, uphold, note, by)
                 return _in_studio(inspection, object, ui, read=from_studio)
-            if image is None and uphold is None:
+            if image is None and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui)
             by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image, uphold), by, note, ui)
@@ -108,10 +108,17 @@ def _review(
     from dataclasses import asdict
 
     object, image, uphold = what
+    missing = {
+        "the object category after the work": object,
+        "--image ID": image,
+        "--uphold or --restore": uphold,
+        "--by WHO": by,
+    }
+    lacks = [words for words, value in missing.items() if value is None]
     if object is None or image is None or uphold is None or by is None:
         raise ConfigError(
-            "a review needs an object category, an image, a verdict and a name",
-            hint="WORK OBJECT --image ID --uphold (or --restore) --by WHO",
+            f"a review of a discarded image lacks {', '.join(lacks)}",
+            hint="without --image, --uphold and --restore the command lists what waits",
         )
     case = inspection.review_discard(object, image, uphold, by, note=note)
     words = f"{object} image {case.image_id}: {case.state}"

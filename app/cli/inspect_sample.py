@@ -59,12 +59,13 @@ def sample(
             inspection, by = Inspection(work), named(work, by, new=new)
             desks = _sampled(inspection, objects or [], by, plan, audit, ui)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
+            nothing = _nothing_waits(work)
             again = [
                 _to_look_at_again(work, one, folder) for one in _drawn_again(work, objects or [])
             ]
         told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
         lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
-        ui.emit(told, "\n".join([*lines, *again]) or "no object category waits for inspection")
+        ui.emit(told, "\n".join([*lines, *again]) or nothing)
 
 
 def _sampled(
@@ -96,6 +97,20 @@ def _sampled(
         desks.append(desk)
     pass_on(faults, stop=bool(wanted and objects) or not desks)
     return desks
+
+
+def _nothing_waits(work: "Work") -> str:
+    """Why there is nothing to inspect, and what brings something."""
+    words = "no object category waits for inspection"
+    drawn = [b.object for b in work.batches() if b.state in ("planned", "annotating")]
+    if not drawn:
+        return words
+    more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
+    are = "is" if len(drawn) == 1 else "are"
+    return (
+        f"{words}: {', '.join(drawn[:5])}{more} {are} still being drawn, as far as was pulled\n"
+        f"fetch what was drawn since: partlab studio pull {quote(str(work.folder))}"
+    )
 
 
 def _drawn_again(work: "Work", objects: list[str]) -> "list[Correction]":
