@@ -15,12 +15,14 @@ from typing import Any
 
 from sqlalchemy import select
 
+from annotate.checks.overlaps import OVERLAPS
 from annotate.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
 from annotate.studio.images import original_picture, shown_picture
+from annotate.studio.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from annotate.work.unfinished import need_settled
@@ -138,6 +140,7 @@ class _Builder:
         self.categories: list[Category] = []
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
+        self.overlaps: dict[str, list[list[str]]] = {}
         self.gone: Counter[str] = Counter()
         self.touched = self.failed = self.excluded = self.correcting = self.undone = 0
 
@@ -172,6 +175,8 @@ class _Builder:
         refused = {case.raw["id"] for case in self.discards}
         self.correcting += len(correcting)
         self.undone += len(handed_out - drawn - refused - correcting)
+        names = [[parts.part(id).name for id in pair] for pair in _known(self.work, parts, batch)]
+        self.overlaps |= {parts.name: names} if names else {}
         self.rounds[parts.name] = {
             **_about(batch),
             "review": _reviews(batch, verdicts),
@@ -236,13 +241,15 @@ class _Builder:
         effort = measure_effort(self.work).as_json()
         objects = {category.object for category in self.categories}
         declared = {o: pairs for o, pairs in vocabulary.inclusions.items() if o in objects}
+        ours: dict[str, Any] = {"work": about, "rounds": self.rounds, "effort": effort}
+        ours |= {OVERLAPS: self.overlaps} if self.overlaps else {}
         dataset = Dataset(
             images=self.images,
             annotations=self.annotations,
             categories=self.categories,
             inclusions=declared,
             discards=self.discards,
-            top={schema.OURS: {"work": about, "rounds": self.rounds, "effort": effort}},
+            top={schema.OURS: ours},
         )
         for part, count in self.gone.items():
             log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
@@ -251,6 +258,11 @@ class _Builder:
             name: getattr(self, name) for name in ("failed", "excluded", "correcting", "undone")
         }
         return Built(dataset, self.rounds, waiting, self.touched, gone=gone, **counts)
+
+
+def _known(work: Work, parts: ObjectParts, batch: Batch) -> Iterator[tuple[str, str]]:
+    """The overlaps that were accepted, between parts that are still there."""
+    return (pair for pair in accepted_overlaps(work, batch) if {*pair} <= {*parts.ids})
 
 
 def _reviews(batch: Batch, verdicts: Mapping[int, Verdict]) -> str:

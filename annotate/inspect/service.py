@@ -8,7 +8,7 @@ No terminal, no web: commands and pages are built on this.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
@@ -19,6 +19,7 @@ from sqlalchemy import select
 from annotate.inspect.desk import Card, Desk, Standing
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.exports import mark_stale
+from annotate.inspect.overlaps import need_no_overlaps
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
 from annotate.inspect.people import person
 from annotate.inspect.plan import Plan, get_plan, in_words
@@ -61,26 +62,29 @@ class Inspection:
         *,
         plan: str | Plan | None = None,
         suspicion: Mapping[int, float] | None = None,
+        overlaps: Collection[str] = (),
     ) -> Desk:
         """Draw the images of a submitted category and render them; asked again, show them again.
 
         The draw follows from the work's seed, the category and the round, so each round has a
         fresh one. `plan` is the work's unless another is named; it holds for this round.
         `suspicion` is an audit's score by image id, for plans that begin with the likely wrong
-        ones.
+        ones. `overlaps` accepts parts that lie over each other undeclared: names, as
+        "mirror=door" (M-02).
 
         Raises:
             UnknownNameError: there is no such category, or no such plan.
             ConfigError: a file of a plan's settings does not make one.
             StateError: the category is not submitted, discards wait for review, there is
-                nothing to inspect, `who` drew it, or a change of the vocabulary was cut off.
+                nothing to inspect, parts lie over each other undeclared and not accepted, `who`
+                drew it, or a change of the vocabulary was cut off.
             MovedOnError: an answer came in at the same time; nothing was drawn.
         """
         need_settled(self.work)
         batch = self.work.batch(object)
         if batch.state == "submitted":
             chosen = get_plan(plan) if plan else self.plan
-            self._draw(batch, person(who), chosen, suspicion)
+            self._draw(batch, person(who), chosen, suspicion, overlaps)
         elif batch.state in ("planned", "annotating"):
             raise self._still_drawn(batch)
         elif batch.state != "sampled":
@@ -106,17 +110,24 @@ class Inspection:
         )
 
     def _draw(
-        self, batch: Batch, who: str, plan: Plan, suspicion: Mapping[int, float] | None
+        self,
+        batch: Batch,
+        who: str,
+        plan: Plan,
+        suspicion: Mapping[int, float] | None,
+        overlaps: Collection[str],
     ) -> None:
         basis = self.work.hash_of(batch.object)
         seed = round_seed(self.work.settings.seed, batch.object, batch.round)
         images = self._with_masks(batch)
         if not images:
             raise StateError(f"{batch.object} round {batch.round} has no image with masks")
+        accepted = need_no_overlaps(self.work, batch, overlaps)
         sample = Sample.draw(plan, seed, images, suspicion)
         suspects = {str(image): score for image, score in sample.suspects.items()}
         data: dict[str, Any] = {"seed": seed, "plan": plan.name, "images": sample.images}
         data |= {"rules": plan.model_dump(mode="json"), "suspects": suspects}
+        data |= {"overlaps": accepted} if accepted else {}
         key: dict[str, Any] = {"object": batch.object, "round": batch.round}
         try:
             self.work.record("sampled", who=who, **key, data=data, basis=basis)

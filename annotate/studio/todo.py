@@ -14,12 +14,11 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.studio.answers import nested
 from annotate.studio.client import RefusedError, Studio
+from annotate.studio.overlaps import undeclared_overlaps
 from annotate.studio.projects import is_ours
 from annotate.studio.regions import TODO
 from annotate.studio.status import MADE_ANEW, open_flags
-from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, DiscardReview, Event, Flag, Task, Verdict, Work, refusal_of
 from annotate.work.change import DONE, SENT_BACK
 from partlab.errors import StudioError
@@ -68,13 +67,14 @@ def todos(work: Work, batch: Batch) -> dict[int, str]:
     with work.read() as session:
         rows = session.execute(query.filter_by(object=batch.object, round=batch.round))
         answers = {row.image_id: row for row in rows}
+    lying = _overlaps(work, batch) if batch.state == "submitted" else {}
     found = {}
     for task in work.tasks(batch.object, batch.round):
         answer = answers.get(task.image_id)
         if answer is not None and answer.task_id != task.task_id and answer.kind not in DONE:
             words = str(MADE_ANEW["message"])
         elif answer is not None:
-            words = _of_answer(work, batch, answer)
+            words = _of_answer(work, batch, answer) or lying.get(task.image_id, "")
         else:
             words = _of_rejection(rejection, task.image_id) if rejection is not None else ""
         if (flag := flags.get(task.task_id or 0)) and (answer is None or answer.kind not in DONE):
@@ -105,19 +105,21 @@ def _of_answer(work: Work, batch: Batch, answer: Any) -> str:
     elif answer.kind == "broken":
         wanted = [one for one in answer.problems if one["severity"] == "error"]
     else:
-        parts = work.vocabulary.object(batch.object)
-        found = [one for one in answer.problems if one["kind"] == "overlap"]
-        wanted = [one for one in found if not _declared(one, parts)]
-    words = "; ".join(dict.fromkeys(one["message"] for one in wanted))
-    if wanted and wanted[0]["kind"] == "overlap":
-        return f"{words}: erase one of them there, and {_UPDATE}"
-    return words
+        wanted = []
+    return "; ".join(dict.fromkeys(one["message"] for one in wanted))
 
 
-def _declared(problem: Mapping[str, Any], parts: ObjectParts) -> bool:
-    """Whether an overlap that was seen at the pull has been declared since."""
-    small, large = problem.get("parts", ("", ""))
-    return nested(small, large, parts)
+def _overlaps(work: Work, batch: Batch) -> dict[int, str]:
+    """Where parts lie over each other, which keeps a round that is complete from inspection."""
+    parts, found = work.vocabulary.object(batch.object), dict[int, list[str]]()
+    for (small, large), images in undeclared_overlaps(work, batch).items():
+        for id in images:
+            words = f"{parts.part(small).name} lies over {parts.part(large).name}"
+            found.setdefault(id, []).append(words)
+    return {
+        id: f"{', '.join(words)}: parts do not overlap; erase one of them there, and {_UPDATE}"
+        for id, words in found.items()
+    }
 
 
 def _restored(work: Work, answer: Any) -> str:

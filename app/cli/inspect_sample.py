@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, Ui, WorkArg, reported
+from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ def sample(
     audit: Annotated[
         Path | None, typer.Option(help="An audit's JSON: ranked plans begin with its suspects.")
     ] = None,
+    accept_overlap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INNER=OUTER", help="Accept that this part lies over that one; repeatable."
+        ),
+    ] = None,
     studio: Annotated[
         bool, typer.Option("--studio", help="Also make an inspection project in Label Studio.")
     ] = False,
@@ -45,6 +51,7 @@ def sample(
 ) -> None:
     """Draw the images of submitted categories to inspect, and render their masks.
 
+    Parts that lie over each other stop it until that is declared, mended or accepted by name.
     Also shown are single images of accepted categories that were sent back and drawn again.
 
     Example: partlab inspect sample ram-work ram --by ina@example.org
@@ -57,7 +64,8 @@ def sample(
 
         with Work.open(folder) as work:
             inspection, by = Inspection(work), named(work, by, new=new)
-            desks = _sampled(inspection, objects or [], by, plan, audit, ui)
+            fine = accept_overlap or []
+            desks = _sampled(inspection, objects or [], by, plan, audit, fine)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
             nothing = _nothing_waits(work)
             again = [
@@ -74,7 +82,7 @@ def _sampled(
     by: str,
     plan: str | None,
     audit: Path | None,
-    ui: Ui,
+    overlaps: list[str],
 ) -> list["Desk"]:
     """Every category asked for; where none is named, all that are ready and not their own."""
     from annotate.inspect.plan import get_plan
@@ -89,7 +97,7 @@ def _sampled(
     for name in wanted:
         try:
             _not_too_late(inspection, name, chosen, audit)
-            desk = inspection.sample(name, by, plan=chosen, suspicion=scores)
+            desk = inspection.sample(name, by, plan=chosen, suspicion=scores, overlaps=overlaps)
         except PartlabError as error:
             faults.append(error)
             continue
