@@ -115,7 +115,7 @@ class Change:
 
 HINTS = {
     "planned": "run `partlab studio create`",
-    "annotating": "`partlab studio status` shows what is missing; `partlab studio pull` fetches it",
+    "annotating": "`partlab status` shows what is missing; `partlab studio pull` fetches it",
     "submitted": "run `partlab inspect sample`",
     "sampled": "run `partlab inspect decide`",
     "accepted": "the category is done",

@@ -118,7 +118,8 @@ def _swapped(error: PartlabError) -> str | None:
     if (is_name and second.exists() and not first.exists()) or (
         _is_work(second) and not _is_work(first)
     ):
-        words = f"{context.command_path} {quote(str(second))} {quote(str(first))}"
+        command = context.command_path.partition(" ")[2]
+        words = f"partlab {command} {quote(str(second))} {quote(str(first))}"
         return f"the arguments seem to have changed places: {words} …"
     return None
 

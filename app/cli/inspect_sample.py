@@ -1,4 +1,4 @@
-"""`partlab inspect sample | status | history | rebuild`: rounds of categories."""
+"""`partlab inspect sample | history | rebuild`: rounds of categories."""
 
 from pathlib import Path
 from shlex import quote
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(sample)
-    group.command()(status)
     group.command()(history)
     group.command()(rebuild)
 
@@ -193,26 +192,6 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     table = desk.sheet.with_name("verdicts.csv")
     lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
     return "\n".join(lines)
-
-
-def status(folder: WorkArg, objects: ObjectsArg = None, json: JsonOpt = False) -> None:
-    """Where each object category stands: round, state, verdicts, discards that wait.
-
-    Example: partlab inspect status ram-work
-    """
-    with reported(json) as ui:
-        from dataclasses import asdict
-
-        from annotate.inspect.service import Inspection
-        from annotate.work import Work
-
-        with Work.open(folder) as work:
-            found = Inspection(work).status(objects or [])
-        if json:
-            return ui.emit([asdict(row) for row in found])
-        from app.cli._inspect_rounds import show, standings
-
-        return show(standings(found))
 
 
 def history(

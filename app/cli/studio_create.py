@@ -254,7 +254,7 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unsee
         + (f"\n  {one.note}" if one.note else "")
         for one in told
     ]
-    after = f"next: partlab studio status {quote(str(folder))}"
+    after = f"next: partlab status {quote(str(folder))}"
     if dry_run:
         more = f"; {unseen}, so accounts were not looked up" if unseen else ""
         after = f"nothing was changed{more}"

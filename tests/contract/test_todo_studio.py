@@ -219,5 +219,5 @@ def test_polygons_of_the_round_before_stay_polygons(
         assert masks == {(m["part"], m["object"]): m["rle"] for m in before[id].masks}
     ann.submit(tasks(studio, work)[first]["id"], made["result"], parent_prediction=made["id"])
     pull(work, studio)
-    words = json.loads(partlab("studio", "status", work.folder, "--json").stdout)["rounds"][0]
+    words = json.loads(partlab("status", work.folder, "--json").stdout)["rounds"][0]
     assert (words["kept"], words["untouched"], words["changed"]) == (2, 0, 0)

@@ -331,7 +331,7 @@ def test_hints_follow_the_state(inspection: Inspection) -> None:
     for look in (inspection.being_inspected, lambda name: inspection.sample(name, INA)):
         with pytest.raises(StateError) as refused:
             look(HAMMER)
-        assert "`partlab studio status` shows what is missing" in str(refused.value.hint)
+        assert "`partlab status` shows what is missing" in str(refused.value.hint)
 
 
 # --- the table an inspector fills in -------------------------------------------------------
