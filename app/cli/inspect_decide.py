@@ -216,7 +216,7 @@ def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) ->
 
 def _studio_ways(inspection: "Inspection", object: str) -> _Ways:
     from annotate.inspect.readback import foresee_inspection, read_inspection
-    from annotate.studio.client import Studio
+    from annotate.studio.api.client import Studio
 
     def foresee() -> "Desk":
         desk = inspection.cards(object)
