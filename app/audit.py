@@ -1,35 +1,13 @@
-"""What an audit needs: the drawn masks, and what a trained segmenter finds in their images."""
+"""What an audit compares drawn masks with: what a trained segmenter finds in their images."""
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from annotate.formats.pictures import Pictures
+from annotate.data.formats.pictures import Pictures
 from partlab.coco import read_coco
 from partlab.schema import Dataset
 
 LOWEST_SCORE = 0.05
-
-
-@contextmanager
-def as_dataset(source: Path, *, pictures: bool) -> Iterator[Path]:
-    """A data set as it is; a work as a passing data set of its newest rounds, accepted or not.
-
-    Raises:
-        StateError: nothing is drawn in the work yet.
-    """
-    if not (source / "work.json").is_file():
-        yield source
-        return
-    from annotate.inspect.export import Wanted, export
-    from annotate.work import Work
-
-    with tempfile.TemporaryDirectory() as scratch, Work.open(source) as work:
-        how = Pictures.link if pictures else Pictures.none
-        out, newest = Path(scratch) / "work", Wanted(include_open=True)
-        export(work, out, newest, pictures=how, keep_ids=False)
-        yield out
 
 
 def found_by(run: str | Path, data: str | Path, split: str | None = None) -> Dataset:

@@ -11,11 +11,11 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from annotate.studio.images import shown_picture
-from annotate.studio.push import Suggest, Suggestion, need_model_help
-from annotate.studio.regions import PartMask
+from annotate.studio.acts.push import Suggest, Suggestion, need_model_help
+from annotate.studio.spelling.regions import PartMask
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
+from annotate.work.pictures import shown_picture
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import DatasetError, MaskError, NotFoundError, StateError, UnknownNameError
 from partlab.files import sha256_file, sha256_json

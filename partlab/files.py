@@ -27,6 +27,9 @@ _HINTS = {
     errno.EFBIG: "no file may be that large there (ulimit -f): choose a folder on another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
+WORK = "work.json"
+"""In the folder of every annotation work, and in no other."""
+
 _NAME_BYTES = 200  # of 255; the rest is for what a scratch name adds
 
 
@@ -230,11 +233,16 @@ def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | 
         _spare_works(path)
 
 
+def is_work(folder: str | Path) -> bool:
+    """Whether a folder holds an annotation work."""
+    return (Path(folder) / WORK).is_file()
+
+
 def _spare_works(path: Path) -> None:
     """What people drew cannot be made again, so no --force clears the folder of their work."""
     whole = path.resolve()
     for folder in (whole, *whole.parents):
-        if (folder / "work.json").is_file():
+        if is_work(folder):
             raise OutputExistsError(
                 f"{path} belongs to the annotation work in {folder}", hint="choose another --out"
             )

@@ -6,7 +6,7 @@ An inspector sees one part of two; `partlab data check` would find fault with wh
 from collections.abc import Collection
 from shlex import quote
 
-from annotate.studio.overlaps import Pair, undeclared_overlaps
+from annotate.studio.acts.overlaps import Pair, undeclared_overlaps
 from annotate.vocabulary import ObjectParts
 from annotate.work import Batch, Work
 from partlab.errors import ConfigError, StateError

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from annotate.inspect.corrections import Correction, corrections
 from annotate.inspect.desk import Standing as Inspected
 from annotate.inspect.service import Inspection
-from annotate.studio.status import Hours, Standing, hours_by_annotator, standings
+from annotate.studio.acts.status import Hours, Standing, hours_by_annotator, standings
 from annotate.work import Answer, Work
 from annotate.work.change import DONE
 

@@ -15,11 +15,17 @@ from xml.etree import ElementTree
 from annotate.inspect.desk import Card, Desk
 from annotate.inspect.discards import DiscardCase
 from annotate.inspect.service import Inspection
-from annotate.studio.access import find_access
-from annotate.studio.client import Studio
-from annotate.studio.images import FOLDER, shown_picture
-from annotate.studio.projects import add_tasks, description_of, find_projects, task_ids, title_of
+from annotate.studio.api.access import find_access
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import (
+    add_tasks,
+    description_of,
+    find_projects,
+    task_ids,
+    title_of,
+)
 from annotate.work import Batch, Work
+from annotate.work.pictures import FOLDER, shown_picture
 from annotate.work.unfinished import need_settled
 from partlab.errors import NotFoundError
 from partlab.files import copy_file, sha256_json

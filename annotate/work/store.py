@@ -36,7 +36,7 @@ from partlab.errors import (
     StateError,
     UnknownNameError,
 )
-from partlab.files import exclusive, sha256_json, write_bytes, write_json
+from partlab.files import WORK, exclusive, is_work, sha256_json, write_bytes, write_json
 
 IMAGES_PER_EVENT = 1000
 LONGEST = 120  # bytes of a folder's name; file systems allow 255
@@ -73,7 +73,7 @@ class Work:
             OutputExistsError: the folder already holds a work.
         """
         folder = Path(folder)
-        if (folder / "work.json").exists():
+        if is_work(folder):
             raise OutputExistsError(
                 f"{folder} already holds a work", hint="open it, or go elsewhere"
             )
@@ -85,7 +85,7 @@ class Work:
             work = cls(folder, chosen, vocabulary, open_database(folder, chosen.database))
             work._write_vocabulary(vocabulary)
             work._fill(images)
-            write_json(folder / "work.json", chosen.model_dump(mode="json"))  # now it is a work
+            write_json(folder / WORK, chosen.model_dump(mode="json"))  # now it is a work
         return work
 
     def _fill(self, images: Sequence[Image]) -> None:
@@ -204,7 +204,7 @@ class Work:
         """Let one thing happen: checked, applied and noted in one transaction.
 
         `round` 0 means the current round of `object`. `answers` and `flags` must be what
-        `annotate.studio.pull.read_export` makes of the raw file that `data["file"]` names.
+        `annotate.studio.acts.pull.read_export` makes of the raw file that `data["file"]` names.
         `basis` is the category's `hash_of` that the caller went by.
 
         Raises:
@@ -350,11 +350,11 @@ def settings_of(folder: Path) -> WorkSettings:
     Raises:
         NotFoundError: the folder holds none.
     """
-    if not (folder / "work.json").exists():
+    if not is_work(folder):
         raise NotFoundError(
             f"{folder} holds no work", hint="begin one with `partlab studio create`"
         )
-    return load_config(WorkSettings, folder / "work.json")
+    return load_config(WorkSettings, folder / WORK)
 
 
 def _need_text(*values: Any) -> None:

@@ -17,9 +17,9 @@ def tell_annotators(work: "Work", objects: Iterable[str]) -> list[str]:
 
     What was decided stands whether or not a server can be reached.
     """
-    from annotate.studio.client import Studio
-    from annotate.studio.connection import TOKEN_VARIABLE, URL_VARIABLE
-    from annotate.studio.todo import tell
+    from annotate.studio.acts.todo import tell
+    from annotate.studio.api.client import Studio
+    from annotate.studio.api.connection import TOKEN_VARIABLE, URL_VARIABLE
 
     batches = [work.batch(name) for name in dict.fromkeys(objects)]
     batches = [batch for batch in batches if batch.project_id is not None]

@@ -253,7 +253,7 @@ def _look_again(
 
 def _studio_ways(inspection: "Inspection", object: str) -> _Ways:
     from annotate.inspect.readback import foresee_inspection, read_inspection
-    from annotate.studio.client import Studio
+    from annotate.studio.api.client import Studio
 
     def foresee() -> "Desk":
         desk = inspection.cards(object)

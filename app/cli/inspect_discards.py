@@ -146,7 +146,7 @@ def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bo
 
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
-    from annotate.studio.client import Studio
+    from annotate.studio.api.client import Studio
 
     waiting = {case.object for case in inspection.discards(object) if case.open}
     names = [object] if object else sorted(waiting)

@@ -127,13 +127,12 @@ def audit(
     """
     with reported(json) as ui:
         from annotate.inspect.audit import audit as rank
-        from app.audit import as_dataset
         from app.cli._inspect_tables import audit_tables
 
         _must_be_free(out, sheet, force=force)
         if split is not None and (data / "work.json").is_file():
             raise ConfigError(f"{data} is a work, which has no splits", hint="leave --split out")
-        with as_dataset(data, pictures=bool(segmenter or sheet)) as folder:
+        with as_folder(data, pictures=bool(segmenter or sheet)) as folder:
             drawn, found = _both(ui, folder, split, predictions, segmenter)
             if plant is not None:
                 return _plant(ui, drawn, found, plant)
@@ -195,8 +194,8 @@ def _keep(
     outputs: tuple[Path | None, Path | None],
     top: int,
 ) -> None:
+    from annotate.draw.sheet import save_png
     from annotate.inspect.audit_sheet import audit_sheet
-    from annotate.sheet import save_png
     from partlab.files import write_json
 
     out, sheet = outputs

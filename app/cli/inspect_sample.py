@@ -169,7 +169,7 @@ def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     from annotate.inspect.project import open_inspection
-    from annotate.studio.client import Studio
+    from annotate.studio.api.client import Studio
 
     with Studio.from_env() as studio:
         open_ = [name for name in objects if inspection.cards(name).state == "sampled"]
@@ -225,7 +225,7 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
     Example: partlab inspect rebuild ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.ingest import read_export
+        from annotate.studio.acts.ingest import read_export
         from annotate.work import rebuild_work
 
         count = rebuild_work(folder, read_export)

@@ -139,7 +139,7 @@ def export(
     with reported(json) as ui:
         from dataclasses import asdict
 
-        from annotate.formats.pictures import Pictures
+        from annotate.data.formats.pictures import Pictures
         from pseudolabel import export as room
 
         write = room.export_coco if format is Layout.coco else room.export_prepared

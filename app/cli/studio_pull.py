@@ -11,7 +11,7 @@ from app.cli._ui import JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import StudioError
 
 if TYPE_CHECKING:
-    from annotate.studio.pull import Pulled
+    from annotate.studio.acts.pull import Pulled
 
 
 def register(group: typer.Typer) -> None:
@@ -36,8 +36,8 @@ def pull(
     Example: partlab studio pull ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.pull import pull as fetch
+        from annotate.studio.acts.pull import pull as fetch
+        from annotate.studio.api.client import Studio
         from annotate.work import Work
 
         with Work.open(folder) as work, Studio.from_env() as studio:

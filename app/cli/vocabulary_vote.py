@@ -32,8 +32,8 @@ def survey(
     Example: partlab vocabulary survey vocabulary.yaml --voters 10
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.survey import create_survey
+        from annotate.studio.acts.survey import create_survey
+        from annotate.studio.api.client import Studio
         from annotate.vocabulary.file import read_vocabulary
 
         with Studio.from_env() as studio:
@@ -104,8 +104,8 @@ def _ballots(
         more, wrong = read_ballots(file)
         cast, faults = [*cast, *more], [*faults, *wrong]
     if survey is not None:
-        from annotate.studio.client import Studio
-        from annotate.studio.survey import read_survey
+        from annotate.studio.acts.survey import read_survey
+        from annotate.studio.api.client import Studio
 
         with Studio.from_env() as studio:
             more, wrong = read_survey(studio, survey, vocabulary)

@@ -14,14 +14,14 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner, Result
 
 from annotate.inspect.service import Inspection
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.client import Studio
-from annotate.studio.create import create
-from annotate.studio.ingest import read_export
-from annotate.studio.pull import pull
-from annotate.studio.regions import read_result
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.create import create
+from annotate.studio.acts.ingest import read_export
+from annotate.studio.acts.pull import pull
+from annotate.studio.api.client import Studio
+from annotate.studio.api.users import create_users
 from annotate.studio.server import Running
-from annotate.studio.users import create_users
+from annotate.studio.spelling.regions import read_result
 from annotate.work import Work, rebuild_work
 from app.cli.main import app
 from partlab.coco import read_dataset

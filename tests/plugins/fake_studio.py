@@ -7,8 +7,8 @@ from urllib.parse import parse_qs
 
 import httpx
 
-from annotate.studio.client import Studio
-from annotate.studio.labelconfig import label_config
+from annotate.studio.api.client import Studio
+from annotate.studio.spelling.labelconfig import label_config
 from annotate.vocabulary import ObjectParts
 
 Json = Any

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 import httpx
 import numpy as np
 
-from annotate.studio.client import Studio
-from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.shapes import Size
+from annotate.studio.api.client import Studio
+from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.shapes import Size
 from annotate.vocabulary import ObjectParts
 from annotate.work import Work
 from partlab.masks import encode

@@ -7,7 +7,7 @@ from farm_drawn import drawn, submit_drawn
 from annotate.inspect.corrections import corrections, look_again, send_back
 from annotate.inspect.export import build
 from annotate.inspect.service import Inspection
-from annotate.studio.todo import todos
+from annotate.studio.acts.todo import todos
 from annotate.work import Work
 from annotate.work.change import REDRAWN
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError

@@ -8,12 +8,12 @@ import pytest
 from farm import hand_out, pull
 from farm_drawn import drawn, mask, masks_of, submit_drawn
 
-from annotate.check import check_folder
-from annotate.formats.pictures import Pictures
+from annotate.data.check import check_folder
+from annotate.data.formats.pictures import Pictures
 from annotate.inspect.export import export
 from annotate.inspect.service import Inspection
-from annotate.studio.submit import submit_finished
-from annotate.studio.todo import todos
+from annotate.studio.acts.submit import submit_finished
+from annotate.studio.acts.todo import todos
 from annotate.work import Work
 from partlab.errors import ConfigError, StateError, UnknownNameError
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from fake_studio import FakeStudio
 
-from annotate.studio import push as module
-from annotate.studio.labelconfig import label_config
-from annotate.studio.push import Pushed, Suggest, Suggestion, push
-from annotate.studio.regions import PartMask, read_result
+from annotate.studio.acts import push as module
+from annotate.studio.acts.push import Pushed, Suggest, Suggestion, push
+from annotate.studio.spelling.labelconfig import label_config
+from annotate.studio.spelling.regions import PartMask, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
 from partlab.errors import (

@@ -15,8 +15,8 @@ from hypothesis.extra.numpy import arrays
 from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image as PillowImage
 
-from annotate.studio.codec import encode_brush
-from annotate.studio.regions import (
+from annotate.studio.spelling.codec import encode_brush
+from annotate.studio.spelling.regions import (
     PROBLEMS,
     PartMask,
     Reading,
@@ -24,7 +24,7 @@ from annotate.studio.regions import (
     regions_of,
     without_specks,
 )
-from annotate.studio.shapes import resized
+from annotate.studio.spelling.shapes import resized
 from annotate.vocabulary.model import ObjectParts, Part
 from partlab.errors import UnknownNameError
 from partlab.masks import BoolMask, area, decode, encode, from_segmentation
