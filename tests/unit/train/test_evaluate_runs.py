@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from evaluate_command import told
 from safetensors.torch import load_file, save_file
 from tiny_recognition import Stopped
 
-from partlab.files import exclusive
+from annotate.world import WorldConfig, make_world
+from partlab.files import exclusive, read_json
 from partlab.progress import Silent
 from train.evaluate.outcomes import read_evaluation
+from train.evaluate_report import read_measured, report
 from train.exam import examine
 
 
@@ -193,3 +196,43 @@ def test_a_folder_called_like_a_command_is_written_with_a_dot(
     named = evaluate("./list", world, "--split", "heldout", "--attacks", "pgd-5", "--threats",
                      "linf:4/255", "--out", tmp_path / "o", "--dry-run")  # fmt: skip
     assert named.exit_code == 0, told(named)
+
+
+@pytest.fixture(scope="module")
+def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A model of four classes, which all of AutoAttack needs, and its world."""
+    place = tmp_path_factory.mktemp("four")
+    objects = ("car", "cat", "mug", "ram")
+    world = WorldConfig(images=8, pool=0, heldout=2, size=48, objects=objects)
+    make_world(place / "world", world)
+    settings = ("train.epochs=12", "attack.method=none", "train.ema=0", "val.steps=1")
+    run = tiny_recognition.train(place / "world", place / "plain", *settings, kind="vanilla")
+    return place / "world", run
+
+
+def test_the_four_way_average_of_autoattack(four: tuple[Path, Path], tmp_path: Path) -> None:
+    """E-01, E-04, E-05: all four threats, all four stages, from the command to the page."""
+    world, run = four
+    words = (run, world, "--split", "train", "--batch", 4, "--chunk", 4, "--list", tmp_path / "l")
+    drawn = evaluate("list", world, "--split", "train", "--per-class", 1, "--out", tmp_path / "l")
+    assert drawn.exit_code == 0, told(drawn)
+    dry = evaluate(*words, "--out", tmp_path, "--dry-run", "--json")
+    assert json.loads(dry.stdout)["models"][0]["verdicts"] == 5 * 4
+    result = evaluate(*words, "--out", tmp_path)
+    assert result.exit_code == 0, told(result)
+    found = read_evaluation(tmp_path / "plain")
+    names = ["linf-4/255", "linf-8/255", "l1-75", "l2-2"]
+    rows = {row.threat: row for row in found.rows if row.attack == "autoattack"}
+    assert list(rows) == names
+    assert not any(row.upper_bound or row.disagreements for row in rows.values())
+    stages = ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
+    assert all([stage.name for stage in row.stages] == stages for row in rows.values())
+    assert found.settings["targets"]["l1-75"] == {"apgd-t": 3, "fab-t": 3}
+    mean = sum(row.accuracy for row in rows.values()) / 4
+    assert f"mean of four  autoattack  {100 * mean:5.1f} %" in result.stdout
+    assert found.versions["pyautoattack"] == version("pyautoattack")
+    assert read_json(tmp_path / "plain" / "plan.json")["pyautoattack"] == version("pyautoattack")
+    assert "honesty: only train_mode, randomness, zero_gradients checked" in result.stdout
+    (group,) = report(read_measured([tmp_path / "plain"]))["groups"]
+    assert group["columns"][-1] == {"threat": "average of four", "attack": "autoattack"}
+    assert group["rows"][0]["figures"][-1]["value"] == pytest.approx(mean)
