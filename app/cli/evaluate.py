@@ -68,6 +68,9 @@ def run(
     pictures: Annotated[
         int, typer.Option(min=0, help="Kept as attacks leave them, for the report; 0: none.")
     ] = 4,
+    honesty: Annotated[
+        bool, typer.Option("--honesty", help="All honesty checks first, on 64 of the pictures.")
+    ] = False,
     large_eps: Annotated[
         bool, typer.Option("--large-eps", help="Yes, 0.2 or more under linf.")
     ] = False,
@@ -102,6 +105,7 @@ def run(
             "chunk": chunk,
             "seed": seed,
             "pictures": pictures,
+            "honesty": honesty,
         }
         asked = {"columns": columns_of(columns), "groups": groups_of(groups), "merge": merge}
         names = names_of(models)

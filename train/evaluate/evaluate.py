@@ -10,7 +10,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import pyarrow as pa
 import torch
 
 from partlab.errors import ConfigError, PartlabError
-from partlab.files import exclusive, remove_leftovers, sha256_json
+from partlab.files import exclusive, read_json, remove_leftovers, sha256_json, write_json
 from partlab.progress import track
 from train.attacks.ball import Ball
 from train.evaluate.album import FOLDER, Album, chosen
@@ -54,20 +54,24 @@ from train.evaluate.preflight import Pair, Preflight, preflight
 from train.evaluate.shown import Shown
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
+from train.honesty.check import check_honesty
 from train.honesty.checks import randomness, train_mode
 from train.honesty.gradients import zero_gradients
 from train.honesty.trial import Trial
 
 logger = logging.getLogger(__name__)
-PARTS = "parts"
-"""Where the outcomes of chunks lie."""
+PARTS, HONESTY = "parts", "honesty.json"
+"""Where the outcomes of chunks lie; and what all honesty checks found."""
+CHECKED, PASSES = 64, 330
+"""Pictures that honesty is checked on, and passes over each, a third of them with gradients."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to run on which pictures. `chunk` is pictures a file, a multiple of `batch`.
 
-    `pictures` of the list are kept as attacks leave them, for the report.
+    `pictures` of the list are kept as attacks leave them, for the report. With `honesty` all
+    honesty checks come first, not the three quick ones alone.
     """
 
     opened: Opened
@@ -79,6 +83,7 @@ class Plan:
     chunk: int = 500
     seed: int = 0
     pictures: int = 4
+    honesty: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.chunk < 1 or self.chunk % self.batch:
@@ -151,9 +156,11 @@ def estimate(plan: Plan, folder: Path) -> Preflight:
     clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
     _refused_or_honest(plan)
     left = _left(plan, folder)
-    cost = preflight(plan.victim, chunk.images, left, total=len(plan.shown.names))
-    maps = sum(map(bool, left.values())) * min(plan.pictures, cost.images) * plan.victim.has_parts
-    return replace(cost, forwards=cost.forwards + maps)
+    total = len(plan.shown.names)
+    maps = sum(map(bool, left.values())) * min(plan.pictures, total) * plan.victim.has_parts
+    looked = min(CHECKED, total) * (plan.honesty and not (folder / HONESTY).is_file())
+    beside = maps + PASSES * looked, PASSES // 3 * looked
+    return preflight(plan.victim, chunk.images, left, total=total, beside=beside)
 
 
 def _left(plan: Plan, folder: Path) -> dict[Pair | None, int]:
@@ -176,6 +183,8 @@ def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
     with exclusive(folder):
         honesty = _refused_or_honest(plan)
         _claim(plan, model, folder)
+        if plan.honesty:
+            honesty = _with_all(honesty, _checked(plan, folder))
         _run(plan, folder)
         made = record(plan, model, honesty)
         old = read_evaluation(folder) if (folder / RECORD).is_file() else None
@@ -214,6 +223,34 @@ def _refused_or_honest(plan: Plan) -> dict[str, Any]:
         logger.warning("attacks may find less than there is: %s", findings[-1].sentence)
     ok = all(each.ok for each in findings)
     return {"ok": ok, "complete": False, "findings": [asdict(each) for each in findings]}
+
+
+def _checked(plan: Plan, folder: Path) -> dict[str, Any]:
+    """All honesty checks, before any attack; what they find is said, and stops nothing."""
+    if not (folder / HONESTY).is_file():
+        places = plan.shown.drawn(CHECKED, plan.seed)
+        few = load_chunk(plan.opened, plan.victim.classes, plan.shown, places)
+        found = check_honesty(plan.victim, few.images, few.targets, _ball(plan), seed=plan.seed)
+        write_json(folder / HONESTY, found.as_json())
+    told: dict[str, Any] = read_json(folder / HONESTY)
+    for finding in told["findings"]:
+        if not finding["ok"]:
+            logger.warning("%s: %s", finding["name"], finding["sentence"])
+    return told
+
+
+def _with_all(quick: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """All checks' record; where pictures were too few for them, with the quick ones."""
+    names = {each["name"] for each in whole["findings"]}
+    found = [*whole["findings"], *(e for e in quick["findings"] if e["name"] not in names)]
+    ok = all(each["ok"] for each in found)
+    return {**whole, "ok": ok, "complete": len(names) > 1, "findings": found}
+
+
+def _ball(plan: Plan) -> Ball:
+    """Where honesty is checked: the first threat that plain PGD has, else ℓ∞ 4/255."""
+    able = (t.ball for t in plan.threats if t.norm != "l1" and t.eps > 0)
+    return next(able, Ball("linf", 4 / 255))
 
 
 def _claim(plan: Plan, model: Model, folder: Path) -> None:

@@ -110,14 +110,22 @@ def passes(threat: Threat, attack: Attack, classes: int) -> tuple[int, int]:
 
 
 def preflight(
-    victim: Victim, images: Tensor, left: Mapping[Pair | None, int], *, total: int
+    victim: Victim,
+    images: Tensor,
+    left: Mapping[Pair | None, int],
+    *,
+    total: int,
+    beside: tuple[int, int] = (0, 0),
 ) -> Preflight:
     """Count passes of the pictures that are `left` for each attack, and time a batch (`images`).
 
-    None among the attacks stands for pictures as they are. `total` pictures are in the list.
+    None among the attacks stands for pictures as they are. `total` pictures are in the list;
+    `beside` are forward passes and gradients that are made for other things.
     """
     each = {p: passes(*p, len(victim.classes)) if p else (2, 0) for p in left}
-    forwards, gradients = (sum(n * each[p][at] for p, n in left.items()) for at in (0, 1))
+    forwards, gradients = (
+        beside[at] + sum(n * each[p][at] for p, n in left.items()) for at in (0, 1)
+    )
     parts = any(pair[1].aim for pair in left if pair)
     memory, forward, gradient = measured(
         images, lambda: _forward(victim, images, parts), lambda: _gradient(victim, images, parts)
@@ -173,7 +181,7 @@ def _timed(work: Any, images: Tensor) -> float:
 
 @torch.no_grad()
 def forward_memory(victim: Any, images: Tensor) -> int:
-    """Bytes of a forward pass without gradients: its largest two outputs, and the weights' part."""
+    """Bytes of a forward pass without gradients, roughly: twice the largest output of a layer."""
     sizes = [0]
 
     def count(_: Any, __: Any, made: Any) -> None:

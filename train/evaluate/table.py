@@ -1,6 +1,6 @@
 """The small table at the end of an evaluation: what each figure is, and what it is not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
@@ -42,7 +42,7 @@ def _told(evaluation: Evaluation) -> str:
     head = (
         f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} "
         f"pictures of {pictures.name} ({pictures.sha256[:12]}), "
-        f"{_preprocessing(model.preprocessing)}"
+        f"{preprocessing_told(model.preprocessing)}"
     )
     means = averages(evaluation)
     corrupted = [row for row in evaluation.rows if row.threat.startswith("corruption:")]
@@ -69,8 +69,10 @@ def _honesty(evaluation: Evaluation) -> str:
         return f"  honesty: all {len(findings)} checks were run, and found nothing"
     names = ", ".join(each["name"] for each in findings) or "nothing"
     return (
-        f"  honesty: only {names} checked, and found nothing; not to be trusted fully before "
-        f"partlab evaluate honesty {evaluation.model.path} DATA --keep-in {evaluation.folder}"
+        f"  honesty: only {names} checked, and found nothing; figures under attack are not to be "
+        "trusted fully before all checks are run: --honesty, or "
+        f" partlab evaluate honesty {evaluation.model.path} DATA --keep-in "
+        f"{evaluation.folder}"
     )
 
 
@@ -85,9 +87,11 @@ def _line(row: Row, wide: int, named: int) -> str:
     return f"{line}\n{'':<16}left after {left}"
 
 
-def _preprocessing(facts: dict[str, Any]) -> str:
+def preprocessing_told(facts: Mapping[str, Any]) -> str:
+    """How pictures came to the model, for every figure of it (RK-15)."""
     size = facts.get("size", "?")
-    return f"shorter side {facts.get('shorter_side', '?')}, middle {size} x {size}"
+    how = facts.get("interpolation", "bicubic")
+    return f"shorter side {facts.get('shorter_side', '?')} ({how}), middle {size} x {size}"
 
 
 def _percent(share: float) -> str:

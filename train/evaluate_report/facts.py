@@ -211,6 +211,10 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             f"corrupted pictures were made in {len(made)} ways ({'; '.join(sorted(made))}): "
             "figures under corruptions do not compare between them"
         )
+    machines = {str(each.facts.get("machine")) for each in found if each.model.get("latency_ms")}
+    if len(machines) > 1:
+        told = "; ".join(sorted(machines))
+        notes.append(f"latencies are of {len(machines)} machines ({told}), and do not compare")
     trained = {str((each.model.get("training") or {}).get("data")) for each in found}
     if len(trained) > 1:
         notes.append("these models were trained on different data: a gain may be the data's")

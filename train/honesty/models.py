@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from partlab.errors import ConfigError
 from train.attacks.ball import Ball
 from train.evaluate.chunk import load_chunk
@@ -23,7 +21,7 @@ from train.honesty.transfer import Transfer, transfer_matrix
 class Looked:
     """Which pictures are looked at: `images` of a split, drawn without regard to class.
 
-    They depend on the seed and how many there are alone: the same for every model.
+    They depend on the seed and on how many there are alone.
     """
 
     data: str | Path
@@ -43,11 +41,6 @@ class Looked:
             raise ConfigError(f"{self.images} images", hint="--images 64")
         return shown_to(victim, self.data, split=self.split, cache=self.cache)
 
-    def drawn(self, shown: Shown) -> list[int]:
-        """Positions among them."""
-        order = np.random.default_rng(self.seed).permutation(len(shown.names))
-        return sorted(order[: self.images].tolist())
-
 
 def check_model(
     model: Opened, looked: Looked, ball: Ball, *, keep_in: str | Path | None = None
@@ -66,7 +59,7 @@ def check_model(
         keep_honesty(keep_in, model.sha256, None)  # before the work
     victim = Victim(model.network, model.classes)
     shown = looked.at(victim)
-    chunk = load_chunk(model, victim.classes, shown, looked.drawn(shown))
+    chunk = load_chunk(model, victim.classes, shown, shown.drawn(looked.images, looked.seed))
     found = check_honesty(victim, chunk.images, chunk.targets, ball, seed=looked.seed)
     if keep_in:
         keep_honesty(keep_in, model.sha256, found.as_json())
@@ -93,7 +86,9 @@ def transfer_of(
     _alike(paths, models)
     victims = [Victim(each.network, each.classes) for each in models]
     shown = looked.at(victims[0])
-    chunk = load_chunk(models[0], victims[0].classes, shown, looked.drawn(shown))
+    chunk = load_chunk(
+        models[0], victims[0].classes, shown, shown.drawn(looked.images, looked.seed)
+    )
     given: dict[str, Any] = {"steps": steps, "seed": looked.seed}
     both = dict(zip(names, victims, strict=True))
     return transfer_matrix(both, chunk.images, chunk.targets, ball, **given)
