@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from annotate.work import journal
-from annotate.work.chain import apply_event, hash_now
+from annotate.work.chain import apply_event, hash_after, hash_now
 from annotate.work.change import Change
 from annotate.work.database import (
     database_kind,
@@ -234,6 +234,7 @@ class Work:
                 before=before,
                 after="",
             )
+            event.after = hash_after(event)
             apply_event(Change(session, event, answers, flags))
         with self.read() as session:
             journal.catch_up(session, self.history)
