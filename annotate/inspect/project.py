@@ -130,7 +130,7 @@ def _open(
         first = pictures[missing[0]["image_id"]]
         access = find_access(studio, project, work.folder, first, work.settings.image_url)
         paths = {id: path.absolute().relative_to(images) for id, path in pictures.items()}
-        common = {"object": batch.object, "partlab": work.settings.name}
+        common = {"object": batch.object, "partlab": work.settings.id}
         data = [{**row, **common, "overlay": access.url(paths[row["image_id"]])} for row in missing]
         for _ in add_tasks(studio, project, [{"data": one} for one in data]):
             pass

@@ -292,7 +292,7 @@ class _Builder:
             "file_name": path.as_posix() if self.mixed else image.file_name,
             "width": image.shown[0],
             "height": image.shown[1],
-            "partlab": self.work.settings.name,
+            "partlab": self.work.settings.id,
         }
 
     @cached_property

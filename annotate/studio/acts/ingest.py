@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from annotate.studio.acts.answers import Context, make_answer, read_annotation, same_drawing
 from annotate.studio.acts.choose import UNTIL_DELETED, Round, Said, choose, foreign_edit, late
+from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, open_export
 from annotate.work import Answer, DiscardReview, Event, Flag, Image, Task, Work, discard_state
 from partlab.errors import SchemaError
@@ -63,7 +64,7 @@ class _Facts:
     header: Header
     round: Round
     context: Context
-    work: str
+    work: Work
     file: str
     images: Mapping[int, Image]  # by task id
     stored: Mapping[int, Answer]  # by image id, as are those below
@@ -73,8 +74,9 @@ class _Facts:
     def image(self, task: RawTask) -> Image | None:
         """The image a task shows; None when the task is not one of this round's."""
         image = self.images.get(task.id)
-        stated = (task.data.get("partlab"), task.data.get("image_id"))
-        return image if image is not None and stated == (self.work, image.id) else None
+        if image is None or task.data.get("image_id") != image.id:
+            return None
+        return image if names_work(task.data, self.work, by_name=True) else None
 
     def news(self, task: RawTask, said: Sequence[Said]) -> Iterator[Flag]:
         """What is not in the state yet, as flags; seen again later, or after all, it is news."""
@@ -131,7 +133,7 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
                 models=header.models,
                 start_from=batch.start_from,
             ),
-            work=work.settings.name,
+            work=work,
             file=event.data["file"],
             images=images,
             stored={answer.image_id: answer for answer in session.scalars(stored)},

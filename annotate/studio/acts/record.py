@@ -12,6 +12,7 @@ from sqlalchemy import and_, func, select
 from annotate.studio.acts.choose import FOR_GOOD, UNTIL_DELETED
 from annotate.studio.acts.ingest import read_export
 from annotate.studio.api.changes import Got
+from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, content_hash, open_export, write_export
 from annotate.work import Answer, Batch, Event, Flag, MovedOnError, Task, Work, open_images
 
@@ -45,8 +46,7 @@ class Recorder:
 
     def is_ours(self, task: RawTask) -> bool:
         """Whether a task says that it shows a picture of this round."""
-        ours = task.data.get("partlab") == self._work.settings.name
-        return ours and task.data.get("image_id") in self._images
+        return names_work(task.data, self._work) and task.data.get("image_id") in self._images
 
     def unseen(self, page: Sequence[Got]) -> list[Got]:
         """Tasks that changed since they were last read, and hold or held something.
