@@ -52,6 +52,8 @@ class MovedOnError(BusyError):
 class Work:
     """One annotation work. `record` is the only thing that writes its state."""
 
+    _read: "tuple[int, int, int] | None"  # of the vocabulary's file, when it was read
+
     def __init__(
         self, folder: Path, settings: WorkSettings, vocabulary: Vocabulary, engine: Engine
     ) -> None:
