@@ -8,24 +8,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.studio.acts.answers import Context, make_answer, read_annotation, same_drawing
-from annotate.studio.acts.choose import UNTIL_DELETED, Round, Said, choose, foreign_edit, late
+from annotate.studio.acts.choose import Round, Said, choose, foreign_edit, late
 from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, open_export
 from annotate.work import Answer, DiscardReview, Event, Flag, Image, Task, Work, discard_state
+from annotate.work.complaints import ERROR, KINDS, ending
 from partlab.errors import SchemaError
-
-ADVICE = {
-    "unknown-label": "choose one of its labels and update; `partlab vocabulary migrate` is the "
-    "way to rename a label",
-    "wrong-size": "draw it afresh in the picture as it is shown",
-    "rotated": "draw it afresh in the picture as it is shown",
-    "no-label": "give it a label, and update",
-    "several-labels": "leave it one label, and update",
-    "wrong-object": "correct the number, and update",
-    "unknown-region": "delete it, and update",
-    "broken-mask": "delete it, draw it afresh, and update",
-    "broken-result": "delete the annotation, and draw the picture afresh",
-}
 
 
 def read_export(work: Work, event: Event) -> tuple[list[Answer], list[Flag]]:
@@ -107,7 +95,7 @@ class _Facts:
         there = {annotation.id for annotation in task.annotations}
         again = {(one.annotation_id, one.kind) for one in said}
         for flag in self.flagged.values():
-            if flag.task_id != task.id or flag.kind not in UNTIL_DELETED or flag.settled:
+            if flag.task_id != task.id or flag.kind not in ending("deleted") or flag.settled:
                 continue
             counts = not self.round.closed and (flag.annotation_id, flag.kind) not in again
             if counts or flag.annotation_id not in there:
@@ -215,10 +203,10 @@ def _faults(answer: Answer) -> Iterator[Said]:
     """Why an answer is broken: one sentence for each kind of fault."""
     found: dict[str, list[str]] = {}
     for problem in answer.problems:
-        if problem["severity"] == "error":
+        if problem["severity"] == ERROR:
             found.setdefault(problem["kind"], []).append(problem["message"])
     for kind, messages in found.items():
         more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-        advice = f": {ADVICE[kind]}" if kind in ADVICE else ""
-        words = f"{answer.annotator}: {messages[0]}{more}{advice}"
+        advice = KINDS[kind].advice
+        words = f"{answer.annotator}: {messages[0]}{more}{': ' if advice else ''}{advice}"
         yield Said(kind, answer.annotation_id, answer.updated_at, words)

@@ -13,7 +13,7 @@ from farm import FARM, hand_out, start
 from annotate.inspect.export import build
 from annotate.inspect.service import Inspection
 from annotate.studio.acts import answers as answering
-from annotate.studio.acts import choose, ingest
+from annotate.studio.acts import choose
 from annotate.studio.acts.ingest import read_export
 from annotate.studio.acts.pull import pull
 from annotate.work import Work, rebuild_work
@@ -105,15 +105,14 @@ def pulled(tmp_path: Path) -> Path:
 
 
 def test_sentences_may_be_worded_otherwise(pulled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    said = answering._problem
+    said = answering.problem
 
-    def otherwise(kind: str, message: str, *rest: Any, **more: Any) -> dict[str, Any]:
-        return said(kind, f"Behold: {message}", *rest, **more)
+    def otherwise(kind: str, message: str, **more: Any) -> dict[str, Any]:
+        return said(kind, f"Behold: {message}", **more)
 
     with Work.open(pulled) as work:
         before = facts(work)
-    monkeypatch.setattr(answering, "_problem", otherwise)
-    monkeypatch.setattr(ingest, "ADVICE", {})
+    monkeypatch.setattr(answering, "problem", otherwise)
     foreign = choose._foreign
     monkeypatch.setattr(
         choose, "_foreign", lambda *given: replace(foreign(*given), words="not theirs")
