@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING
 from partlab.lazy import room
 
 if TYPE_CHECKING:
-    from annotate.check import check_dataset, check_folder
-    from annotate.convert import export_folder, import_folder
-    from annotate.display import show
+    from annotate.data.check import check_dataset, check_folder
+    from annotate.data.convert import export_folder, import_folder
+    from annotate.data.split import split_dataset
     from annotate.draw import Style
-    from annotate.split import split_dataset
+    from annotate.draw.display import show
     from annotate.world import WorldConfig, make_world
 
 __all__ = [
@@ -28,12 +28,12 @@ __getattr__, __dir__ = room(
     {
         "Style": "annotate.draw",
         "WorldConfig": "annotate.world",
-        "check_dataset": "annotate.check",
-        "check_folder": "annotate.check",
-        "export_folder": "annotate.convert",
-        "import_folder": "annotate.convert",
+        "check_dataset": "annotate.data.check",
+        "check_folder": "annotate.data.check",
+        "export_folder": "annotate.data.convert",
+        "import_folder": "annotate.data.convert",
         "make_world": "annotate.world",
-        "show": "annotate.display",
-        "split_dataset": "annotate.split",
+        "show": "annotate.draw.display",
+        "split_dataset": "annotate.data.split",
     },
 )

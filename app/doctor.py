@@ -168,8 +168,8 @@ def _detectron2() -> Found:
 
 
 def _label_studio() -> Found:
-    from annotate.studio.client import Studio
-    from annotate.studio.connection import TOKEN_VARIABLE, URL_VARIABLE
+    from annotate.studio.api.client import Studio
+    from annotate.studio.api.connection import TOKEN_VARIABLE, URL_VARIABLE
 
     url = os.environ.get(URL_VARIABLE)
     if not url:

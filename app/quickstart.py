@@ -15,7 +15,7 @@ from annotate.world import WorldConfig, make_world
 from app.robust import attack_both, train_both
 from partlab.coco import read_coco
 from partlab.errors import OutputExistsError, PartlabError
-from partlab.files import read_json, write_json
+from partlab.files import foreign_in, read_json, write_json
 from pseudolabel.engine import label_images
 from pseudolabel.report import make_report, write_page
 from pseudolabel.store import Store
@@ -108,7 +108,7 @@ def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:
                 hint="choose another --out, or pass --force to replace it",
             )
         return
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+    if folder.is_file() or foreign_in(folder):
         raise OutputExistsError(
             f"{folder} already exists and is no quickstart",
             hint="choose another --out",

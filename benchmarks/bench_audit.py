@@ -22,7 +22,7 @@ from time import perf_counter
 import numpy as np
 from pycocotools import mask as coco_mask
 
-from annotate.formats.pictures import Pictures
+from annotate.data.formats.pictures import Pictures
 from annotate.inspect.audit import audit
 from annotate.inspect.plant import measure
 from annotate.world import WorldConfig, make_world

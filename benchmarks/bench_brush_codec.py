@@ -21,7 +21,7 @@ import numpy as np
 from label_studio_sdk.converter import brush as sdk
 from pycocotools import mask as coco
 
-from annotate.studio.codec import decode_brush, encode_brush
+from annotate.studio.spelling.codec import decode_brush, encode_brush
 
 try:
     import label_studio_brush_rle_rs as rust

@@ -24,13 +24,13 @@ from typing import Any
 
 import numpy as np
 
-from annotate.studio.client import Studio
-from annotate.studio.labelconfig import label_config
-from annotate.studio.projects import Fields, description_of, make_project
-from annotate.studio.pull import pull
-from annotate.studio.push import Suggestion, push
-from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.server import Running, start_server
+from annotate.studio.acts.pull import pull
+from annotate.studio.acts.push import Suggestion, push
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import Fields, description_of, make_project
+from annotate.studio.server.start import Running, start_server
+from annotate.studio.spelling.labelconfig import label_config
+from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
 from partlab.masks import decode, encode

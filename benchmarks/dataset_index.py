@@ -99,7 +99,7 @@ def step(name: str, path: Path) -> dict[str, float]:
         start = time.perf_counter()
         assert len(dataset.fingerprint) == 64
     else:
-        from annotate.check import check_folder
+        from annotate.data.check import check_folder
 
         assert check_folder(path, pictures=False).errors == 0
     seconds, cpu = time.perf_counter() - start, time.process_time()

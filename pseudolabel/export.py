@@ -13,8 +13,8 @@ from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotate.formats import get_format
-from annotate.formats.pictures import Pictures, is_safe_name, place
+from annotate.data.formats import get_format
+from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from partlab.coco import write_coco
 from partlab.errors import DatasetError
 from partlab.folders import new_folder

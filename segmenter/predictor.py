@@ -16,7 +16,7 @@ from PIL import Image as PillowImage
 from PIL import ImageOps
 from pydantic import Field
 
-from annotate.display import show
+from annotate.draw.display import show
 from partlab.composite import Layer
 from partlab.config import Config, validate
 from partlab.errors import ConfigError, SchemaError, UnknownNameError

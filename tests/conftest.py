@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import HealthCheck, settings
 
-from annotate.studio.client import Studio
-from annotate.studio.environment import ENV_VARIABLE, default_environment, find_environment
-from annotate.studio.server import Running, start_server
+from annotate.studio.api.client import Studio
+from annotate.studio.server.environment import ENV_VARIABLE, default_environment, find_environment
+from annotate.studio.server.start import Running, start_server
 from partlab.errors import BackendUnavailableError
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # processes beside each other: a core for each

@@ -7,8 +7,8 @@ from textwrap import shorten
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, contact_sheet
+from annotate.draw.sheet import draw_image
 from annotate.inspect.audit import Suspect
-from annotate.sheet import draw_image
 from partlab.errors import DatasetError, PartlabError
 from partlab.progress import track
 from partlab.schema import Dataset

@@ -11,8 +11,7 @@ from typing import Any
 from sqlalchemy import func, null, select
 from sqlalchemy.orm import Session
 
-from annotate import effort
-from annotate.studio.images import shown_picture
+from annotate.data import effort
 from annotate.work import (
     Answer,
     Batch,
@@ -24,6 +23,7 @@ from annotate.work import (
     honeypots,
     refusal_of,
 )
+from annotate.work.pictures import shown_picture
 from partlab.errors import NotFoundError
 
 PUBLISHED = {name: effort.PUBLISHED[name] for name in ("discarded", "kept")}

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import func, select
 
-from annotate.effort import Effort, PersonEffort
+from annotate.data.effort import Effort, PersonEffort
 from annotate.inspect.discards import refusals, total
-from annotate.studio.status import open_flags
+from annotate.studio.acts.status import open_flags
 from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
 from partlab.errors import ConfigError
 

@@ -15,14 +15,14 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.formats.pictures import Pictures, is_safe_name, place
+from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
-from annotate.studio.images import original_picture, shown_picture
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work
+from annotate.work.pictures import original_picture, shown_picture
 from annotate.work.unfinished import need_settled
 from partlab import schema
 from partlab.coco import write_coco

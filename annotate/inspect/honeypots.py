@@ -1,65 +1,21 @@
-"""Honeypots: images whose masks are known, mixed into the work of an annotator unannounced.
+"""Honeypots compared: what people drew in pictures whose masks are known, and who becomes worse.
 
-How they are used: `choose_honeypots` takes some images of a data set that passed inspection;
-their pictures go into a batch like any others, at the places `mix` gives; once pulled,
-`score_honeypots` compares the answers with the known masks, and `drift` tells whether somebody
-has become worse. All are pure functions of data sets; the same seed makes the same choice.
+`annotate.studio.acts.mixing` puts them among the others; once pulled, `score_honeypots` compares
+the answers with the known masks, and `drift` tells whether somebody has become worse. Both are
+pure functions of data sets.
 """
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import mean, median, stdev
-from typing import TypeVar
 
 from annotate.inspect.agreement import compare
-from annotate.split import category_rng
 from partlab.errors import ConfigError
 from partlab.schema import Dataset, Image
 
-T = TypeVar("T")
 BAR = 0.7
 """Least mean overlap (IoU) with the known masks for an answer to pass."""
-
-
-def choose_honeypots(known: Dataset, per_object: int = 5, *, seed: int = 0) -> Dataset:
-    """Up to `per_object` images with masks of each object category, by the seed.
-
-    Another category more or less changes nothing for the others.
-
-    Raises:
-        ConfigError: `per_object` is below 1.
-    """
-    if per_object < 1:
-        raise ConfigError(f"{per_object} honeypots of each category: at least 1 is needed")
-    groups: defaultdict[str, list[Image]] = defaultdict(list)
-    for image in known.images:
-        owner = known.object_of(image)
-        if owner is not None and known.annotations_of(image):
-            groups[owner].append(image)
-    chosen: list[int] = []
-    for owner, images in groups.items():
-        order = category_rng(seed, f"honeypots {owner}").permutation(len(images))
-        chosen += [images[int(position)].id for position in order[:per_object]]
-    return known.subset(chosen)
-
-
-def mix(work: Sequence[T], honeypots: Sequence[T], *, seed: int = 0, name: str = "") -> list[T]:
-    """The work in its order, with the honeypots at random places among it.
-
-    `name` (of the category or annotator) gives each list places of its own. The honeypots are
-    spread: one falls into each of as many equal stretches, so that drift shows early.
-    """
-    rng = category_rng(seed, f"mix {name}")
-    total = len(work) + len(honeypots)
-    stretch = total / max(len(honeypots), 1)
-    edges = [round(number * stretch) for number in range(len(honeypots) + 1)]
-    places = {
-        int(rng.integers(edges[n], max(edges[n + 1], edges[n] + 1))) for n in range(len(honeypots))
-    }
-    order = [honeypots[int(i)] for i in rng.permutation(len(honeypots))]
-    usual, special = iter(work), iter(order)
-    return [next(special) if place in places else next(usual) for place in range(total)]
 
 
 @dataclass(frozen=True, slots=True)

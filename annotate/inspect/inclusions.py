@@ -11,8 +11,8 @@ from statistics import mean, median
 
 from pydantic import Field
 
-from annotate.checks.masks import draw
-from annotate.formats.names import file_safe, object_folders
+from annotate.data.checks.masks import draw
+from annotate.data.formats.names import file_safe, object_folders
 from partlab.config import Config
 from partlab.errors import SchemaError
 from partlab.files import write_lines

@@ -17,9 +17,9 @@ from PIL import Image as PillowImage
 from PIL.PngImagePlugin import PngInfo
 
 from annotate.draw import Colour, Style, contact_sheet, overlay, palette, with_legend
-from annotate.studio.images import shown_picture
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image, Work, safe_name
+from annotate.work.pictures import shown_picture
 from partlab.composite import Layer
 from partlab.errors import PartlabError
 from partlab.files import replacing

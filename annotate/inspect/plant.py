@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageDraw, ImageFilter
 
+from annotate.data.split import category_rng
 from annotate.inspect.audit import audit, auroc
-from annotate.split import category_rng
 from partlab.errors import ConfigError, UnknownNameError
 from partlab.masks import BoolMask, area, bbox, decode, encode, from_segmentation
 from partlab.schema import Annotation, Dataset, Image

@@ -25,8 +25,8 @@ from annotate.inspect.project import (
     VERDICT,
 )
 from annotate.inspect.service import Inspection
-from annotate.studio.client import Studio
-from annotate.studio.projects import find_projects
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import find_projects
 from annotate.work import Batch, Work, same_person
 from partlab.errors import NotFoundError, PartlabError
 

@@ -31,7 +31,7 @@ from annotate.vocabulary.comments import replace_rows, unshared
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.parse import parse, yaml_fault
 from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
-from partlab.files import write_text
+from partlab.files import is_work, write_text
 
 WAIT_SECONDS = 30
 _ESCAPED = re.compile(r"\\|  |[\x7f-\x9f\u2028\u2029\ufeff]")
@@ -75,7 +75,7 @@ def editing(path: str | Path) -> Iterator[None]:
         BusyError: another process holds it for over half a minute.
     """
     path = Path(path)
-    if path.name == "vocabulary.yaml" and (path.parent / "work.json").exists():
+    if path.name == "vocabulary.yaml" and is_work(path.parent):
         raise ConfigError(
             f"{path} is a work's own vocabulary",
             hint="copy it, change the copy, and let the work follow: partlab vocabulary migrate "

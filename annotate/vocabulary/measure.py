@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from annotate.checks.masks import draw
-from annotate.checks.overlaps import is_whole
+from annotate.data.checks.masks import draw
+from annotate.data.checks.overlaps import is_whole
 from annotate.vocabulary.lint import RULES, LintReport, Problem, usual_part
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from partlab.config import Config

@@ -8,16 +8,16 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from annotate.vocabulary.answers import Answers
 from annotate.vocabulary.categories import Category
 from annotate.vocabulary.edit import Editor
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from annotate.vocabulary.proposals import NO_PARTS, Proposal, parts_of, whole_object
-from annotate.vocabulary.resolve import Resolved, resolve
-from annotate.vocabulary.sparql import Endpoint
-from annotate.vocabulary.wikidata import GENERAL, INHERIT, PARTS, Wikidata
-from annotate.vocabulary.wordnet import GENERAL as GENERAL_KINDS
-from annotate.vocabulary.wordnet import Lexicon, WordNet, lexicon, read_wordnet
+from annotate.vocabulary.sources.answers import Answers
+from annotate.vocabulary.sources.resolve import Resolved, resolve
+from annotate.vocabulary.sources.sparql import Endpoint
+from annotate.vocabulary.sources.wikidata import GENERAL, INHERIT, PARTS, Wikidata
+from annotate.vocabulary.sources.wordnet import GENERAL as GENERAL_KINDS
+from annotate.vocabulary.sources.wordnet import Lexicon, WordNet, lexicon, read_wordnet
 from partlab.config import Config
 from partlab.errors import ConfigError, DatasetError
 

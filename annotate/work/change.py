@@ -7,12 +7,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from annotate.work.complaints import PART_GONE
 from annotate.work.tables import Answer, Batch, Event, Flag, Image, Task
 from partlab.errors import StateError
 
 DONE = ("masks", "discard")
-PART_GONE = "part-gone"
-"""The problem of an answer that a change of the vocabulary opened again."""
 
 
 def is_drawn(answer: Answer) -> bool:

@@ -7,9 +7,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from annotate.coverage import Coverage
-from annotate.effort import PUBLISHED, Effort
-from annotate.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
+from annotate.data.coverage import Coverage
+from annotate.data.effort import PUBLISHED, Effort
+from annotate.data.statistics import REFERENCE_BINS, REFERENCES, Spread, Statistics
 
 
 class PlainTable(Table):

@@ -81,8 +81,9 @@ def stats(
     with reported(json) as ui:
         from dataclasses import asdict
 
-        from annotate.effort import PUBLISHED
-        from annotate.statistics import REFERENCE_BINS, REFERENCES, measure, read_all
+        from annotate.data.effort import PUBLISHED
+        from annotate.data.statistics import REFERENCE_BINS, REFERENCES, measure
+        from annotate.inspect.dataset import read_all
 
         read = {str(path): read_all(path, split) for path in data}
         found = [measure(datasets, name) for name, datasets in read.items()]
@@ -100,7 +101,7 @@ def stats(
 
 
 def _coverage(read: dict[str, Any], ui: Ui) -> dict[str, Any]:
-    from annotate.coverage import measure_coverage
+    from annotate.data.coverage import measure_coverage
 
     return {name: measure_coverage(datasets) for name, datasets in read.items()}
 
@@ -143,7 +144,7 @@ def split(
     Example: partlab data split world --split train --out world-split --seed 1
     """
     with reported(json) as ui:
-        from annotate.split import split_dataset, write_splits
+        from annotate.data.split import split_dataset, write_splits
         from partlab.coco import read_dataset
 
         parts = split_dataset(read_dataset(data, split), protocol, ratio=ratio, seed=seed)
@@ -179,7 +180,7 @@ def sample(
     Example: partlab data sample photos --per-object 100 --seed 0 --origin train --out chosen
     """
     with reported(json) as ui:
-        from annotate.sample import sample_images
+        from annotate.data.sample import sample_images
         from partlab.files import read_json
 
         chosen = sample_images(
@@ -233,8 +234,8 @@ def show(
     """
     with reported(json) as ui:
         from annotate.draw import Style
-        from annotate.sheet import Wish, choose, make_sheet, save_png
-        from annotate.statistics import read_all
+        from annotate.draw.sheet import Wish, choose, make_sheet, save_png
+        from annotate.inspect.dataset import read_all
 
         chosen = choose(read_all(data, split), Wish(image, object, part, count, seed))
         style = Style(side=side, legend=legend)

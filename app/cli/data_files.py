@@ -9,7 +9,7 @@ from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from annotate.check import Report
+    from annotate.data.check import Report
 
 Pictures = Literal["link", "copy", "none"]
 PicturesOpt = Annotated[Pictures, typer.Option(help="What happens to the picture files.")]
@@ -71,10 +71,10 @@ def import_(
     Example: partlab data import PartImageNetPP --format pinpp --images imagenet --out pinpp
     """
     with reported(json) as ui:
-        from annotate.convert import import_source, propose_names
-        from annotate.formats import Source
-        from annotate.formats.pictures import Pictures
-        from annotate.formats.table import as_csv
+        from annotate.data.convert import import_source, propose_names
+        from annotate.data.formats import Source
+        from annotate.data.formats.pictures import Pictures
+        from annotate.data.formats.table import as_csv
 
         about = Source(source, images, names, object, _values(background), offset, unite)
         if dry_run:
@@ -108,8 +108,8 @@ def export(
     Example: partlab data export world --split train --format prepared --out prepared
     """
     with reported(json) as ui:
-        from annotate.convert import export_folder
-        from annotate.formats.pictures import Pictures
+        from annotate.data.convert import export_folder
+        from annotate.data.formats.pictures import Pictures
 
         how = Pictures(pictures)
         told = export_folder(
@@ -159,8 +159,8 @@ def check(
     Example: partlab data check world --fix world-fixed
     """
     with reported(json) as ui:
-        from annotate.check import check_folder
-        from annotate.checks.settings import CheckSettings
+        from annotate.data.check import check_folder
+        from annotate.data.checks.settings import CheckSettings
 
         if drop_unusable and not fix:
             raise ConfigError("--drop-unusable changes files", hint="say where to: --fix OUT")
@@ -190,8 +190,8 @@ def _fixed(
     *,
     drop_unusable: bool,
 ) -> "Report":
-    from annotate.fix import fix_folder
-    from annotate.formats.pictures import Pictures as How
+    from annotate.data.fix import fix_folder
+    from annotate.data.formats.pictures import Pictures as How
 
     if split is not None:
         raise ConfigError("--fix copies every split", hint="leave out --split")
@@ -245,7 +245,7 @@ def reuse(
     Example: partlab data reuse partimagenet --min-images 100
     """
     with reported(json) as ui:
-        from annotate.reuse import judge_folder
+        from annotate.data.reuse import judge_folder
 
         told = judge_folder(data, required=required, drop=drop, min_images=min_images)
         lines = [f"{c['class']}: {c['reason']}" for c in told["excluded"]]

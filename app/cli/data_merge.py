@@ -36,8 +36,8 @@ def merge(
     Example: partlab data merge ann.json ben.json --out all
     """
     with reported(json) as ui:
-        from annotate.formats.pictures import Pictures
-        from annotate.merge import merge_folders
+        from annotate.data.formats.pictures import Pictures
+        from annotate.data.merge import merge_folders
 
         told = merge_folders(
             data,

@@ -235,16 +235,15 @@ def list_command(
     with reported(json) as ui:
         import tempfile
 
-        from partlab.errors import ConfigError, OutputExistsError
-        from partlab.files import sha256_file
+        from partlab.errors import ConfigError
+        from partlab.files import need_new_file, sha256_file
         from train.evaluate.shown import write_balanced
         from train.lists import read_list
 
         if per_class is not None:
             if out is None:
                 raise ConfigError("the new list has no place", hint="--out FILE")
-            if out.exists() and not force:
-                raise OutputExistsError(f"{out} is already there", hint="--force replaces it")
+            need_new_file(out, force=force)
             with tempfile.TemporaryDirectory() as cache:
                 given: dict[str, Any] = {"per_class": per_class, "seed": seed, "split": split}
                 write_balanced(data, out, **given, cache=Path(cache))

@@ -44,7 +44,7 @@ def export(
     Example: partlab inspect export ram-work --out rams
     """
     with reported(json) as ui:
-        from annotate.formats.pictures import Pictures
+        from annotate.data.formats.pictures import Pictures
         from annotate.inspect.export import Wanted
         from annotate.inspect.export import export as write
         from annotate.work import Work
@@ -107,21 +107,16 @@ def inclusions(
     Example: partlab inspect inclusions rams --out including
     """
     with reported(json) as ui:
+        from annotate.inspect.dataset import read_all
         from annotate.inspect.inclusions import InclusionSettings, nestings
         from partlab.config import validate
 
         values: dict[str, Any] = {"nested": nested, "share": share, "objects": objects}
         settings = validate(InclusionSettings, values, "the command line")
-        datasets = _datasets(source)
+        datasets = read_all(source)
         found = nestings(datasets, settings)
         files = _write(datasets, found, out, suggested, force) if out else 0
         _tell(found, files, out, ui)
-
-
-def _datasets(source: Path) -> list["Dataset"]:
-    from annotate.statistics import read_all
-
-    return read_all(source)
 
 
 def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:

@@ -127,11 +127,11 @@ def audit(
     """
     with reported(json) as ui:
         from annotate.inspect.audit import audit as rank
-        from app.audit import as_dataset
+        from annotate.inspect.dataset import as_folder
         from app.cli._inspect_tables import audit_tables
 
         _must_be_free(out, sheet, force=force)
-        with as_dataset(data, pictures=bool(segmenter or sheet)) as folder:
+        with as_folder(data, pictures=bool(segmenter or sheet)) as folder:
             drawn, found = _both(ui, folder, split, predictions, segmenter)
             if plant is not None:
                 return _plant(ui, drawn, found, plant)
@@ -142,19 +142,17 @@ def audit(
 
 
 def _must_be_free(*paths: Path | None, force: bool) -> None:
-    from partlab.errors import OutputExistsError
+    from partlab.files import need_new_file
 
     for path in paths:
-        if path is not None and path.exists() and not force:
-            raise OutputExistsError(
-                f"{path} already exists", hint="choose another, or pass --force to replace it"
-            )
+        if path is not None:
+            need_new_file(path, force=force)
 
 
 def _both(
     ui: Ui, data: Path, split: str | None, predictions: Path | None, segmenter: Path | None
 ) -> "tuple[Dataset, Dataset | None]":
-    from app.audit import found_by
+    from app.prelabel import found_by
     from partlab.coco import read_dataset
 
     if predictions and segmenter:
@@ -173,8 +171,8 @@ def _keep(
     outputs: tuple[Path | None, Path | None],
     top: int,
 ) -> None:
+    from annotate.draw.sheet import save_png
     from annotate.inspect.audit_sheet import audit_sheet
-    from annotate.sheet import save_png
     from partlab.files import write_json
 
     out, sheet = outputs

@@ -6,12 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, Ui, WorkArg, reported
-from partlab.errors import ConfigError, PartlabError
+from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
-    from annotate.inspect.plan import Plan
     from annotate.inspect.service import Inspection
 
 
@@ -53,7 +51,7 @@ def sample(
 
         with Work.open(folder) as work:
             inspection, by = Inspection(work), named(work, by, new=new)
-            desks = _sampled(inspection, objects or [], by, plan, audit, ui)
+            desks = _sampled(inspection, objects or [], by, plan, audit)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
         told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
         lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
@@ -66,60 +64,24 @@ def _sampled(
     by: str,
     plan: str | None,
     audit: Path | None,
-    ui: Ui,
 ) -> list["Desk"]:
-    """Every category asked for; where none is named, all that are ready and not their own."""
-    from annotate.inspect.plan import get_plan
+    """Every category that is to be inspected, with its pictures and its table of verdicts."""
     from annotate.inspect.suspicion import read_suspicion
     from annotate.inspect.verdicts import write_table
 
-    chosen = get_plan(plan) if plan else None
-    wanted = objects or inspection.ready()
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
-    desks, faults = [], []
-    for name in wanted:
-        try:
-            _not_too_late(inspection, name, chosen, audit)
-            desk = inspection.sample(name, by, plan=chosen, suspicion=scores)
-        except PartlabError as error:
-            faults.append(error)
-            continue
+    desks = inspection.sample_all(by, objects, plan=plan, suspicion=scores)
+    for desk in desks:
+        inspection.show_all(desk)
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
-        desks.append(desk)
-    pass_on(faults, stop=bool(objects) or not desks)
     return desks
-
-
-def _not_too_late(
-    inspection: "Inspection", name: str, chosen: "Plan | None", audit: Path | None
-) -> None:
-    batch = inspection.work.batch(name)
-    if batch.state != "sampled" or (chosen is None and audit is None):
-        return
-    plan = inspection.cards(name).plan
-    if audit is not None or (chosen is not None and chosen.name != plan):
-        raise ConfigError(
-            f"{name} round {batch.round} is drawn already, by the plan {plan}: "
-            "--plan and --audit come too late",
-            hint="leave them out to see what was drawn",
-        )
-
-
-def pass_on(faults: list[PartlabError], *, stop: bool) -> None:
-    """One fault stops a category that was asked for; where all were meant, it is said."""
-    import logging
-
-    if stop and faults:
-        raise faults[0]
-    for fault in faults:
-        logging.getLogger(__name__).warning("left out: %s", fault.message)
 
 
 def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
     from dataclasses import asdict
 
     from annotate.inspect.project import open_inspection
-    from annotate.studio.client import Studio
+    from annotate.studio.api.client import Studio
 
     with Studio.from_env() as studio:
         open_ = [name for name in objects if inspection.cards(name).state == "sampled"]
@@ -195,7 +157,7 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
     Example: partlab inspect rebuild ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.ingest import read_export
+        from annotate.studio.acts.ingest import read_export
         from annotate.work import rebuild_work
 
         count = rebuild_work(folder, read_export)

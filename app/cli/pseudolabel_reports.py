@@ -139,7 +139,7 @@ def export(
     with reported(json) as ui:
         from dataclasses import asdict
 
-        from annotate.formats.pictures import Pictures
+        from annotate.data.formats.pictures import Pictures
         from pseudolabel import export as room
 
         write = room.export_coco if format is Layout.coco else room.export_prepared
@@ -222,12 +222,9 @@ def _training_set(store: "Store") -> "Dataset | None":
 
 
 def _free(path: Path, force: bool) -> Path:
-    from partlab.errors import OutputExistsError
+    from partlab.files import need_new_file
 
-    if path.is_dir() or (path.exists() and not force):
-        what = "is a folder" if path.is_dir() else "already exists"
-        hint = "choose another --out" + ("" if path.is_dir() else ", or pass --force to replace it")
-        raise OutputExistsError(f"{path} {what}", hint=hint)
+    need_new_file(path, force=force)
     return path
 
 

@@ -12,10 +12,10 @@ from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError, StudioError
 
 if TYPE_CHECKING:
-    from annotate.studio.annotators import Annotators
-    from annotate.studio.begin import Plan
-    from annotate.studio.honeypots import Known
-    from annotate.studio.rounds import HandedOut
+    from annotate.studio.acts.annotators import Annotators
+    from annotate.studio.acts.begin import Plan
+    from annotate.studio.acts.honeypots import Known
+    from annotate.studio.acts.rounds import HandedOut
     from annotate.work import Work
 
 
@@ -93,8 +93,9 @@ def create(
     """
     with reported(json) as ui:
         from annotate.inspect.plan import as_setting, get_plan
-        from annotate.studio.annotators import read_annotators
-        from annotate.studio.create import read_examples
+        from annotate.studio.acts.annotators import read_annotators
+        from annotate.studio.acts.create import read_examples
+        from partlab.files import is_work
 
         named = read_annotators(annotators) if annotators else None
         settings: dict[str, Any] = {"name": name, "per_object": per_object, "seed": seed}
@@ -104,7 +105,7 @@ def create(
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "annotators": named, "refill": refill}
         how |= {"examples": read_examples(examples) if examples else None}
-        if (folder / "work.json").exists():
+        if is_work(folder):
             told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
         else:
             told = _begin(asked, how, honeypots, honeypot_share, ui, dry_run=dry_run)
@@ -128,8 +129,8 @@ def _go_on(
     asked: _Asked, how: dict[str, Any], honeypots: Path | None, ui: Ui, *, dry_run: bool
 ) -> list["HandedOut"]:
     """The folder holds a work: what is missing of it."""
-    from annotate.studio.reopen import reopen_work
-    from annotate.studio.rounds import preview
+    from annotate.studio.acts.reopen import reopen_work
+    from annotate.studio.acts.rounds import preview
     from annotate.vocabulary import read_vocabulary
 
     work = reopen_work(
@@ -158,8 +159,8 @@ def _begin(
     dry_run: bool,
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
-    from annotate.studio.begin import begin_work, need_own_folder
-    from annotate.studio.rounds import preview_new
+    from annotate.studio.acts.begin import begin_work, need_own_folder
+    from annotate.studio.acts.rounds import preview_new
 
     plan = _plan(asked)
     need_own_folder(asked.folder, plan)
@@ -175,7 +176,7 @@ def _begin(
 
 
 def _plan(asked: _Asked) -> "Plan":
-    from annotate.studio.begin import plan_work
+    from annotate.studio.acts.begin import plan_work
     from annotate.vocabulary import read_vocabulary
 
     if asked.vocabulary is None or asked.images is None:
@@ -188,7 +189,7 @@ def _plan(asked: _Asked) -> "Plan":
 
 def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
     """What honeypots are chosen from; None when there are to be none."""
-    from annotate.studio.honeypots import plan_known
+    from annotate.studio.acts.honeypots import plan_known
 
     if honeypots is None:
         return None
@@ -197,8 +198,8 @@ def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
 
 def _unseen(told: list["HandedOut"]) -> str:
     """For a dry run: why accounts were not looked up; nothing if they were, and all are there."""
-    from annotate.studio.client import RefusedError
-    from annotate.studio.connection import TOKEN_VARIABLE, URL_VARIABLE
+    from annotate.studio.api.client import RefusedError
+    from annotate.studio.api.connection import TOKEN_VARIABLE, URL_VARIABLE
 
     if not (os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE)):
         return "no server is named"
@@ -213,8 +214,8 @@ def _unseen(told: list["HandedOut"]) -> str:
 
 def _check_people(told: list["HandedOut"]) -> None:
     """Before any picture is prepared: the server is there, and everybody has an account."""
-    from annotate.studio.client import Studio
-    from annotate.studio.users import need_users
+    from annotate.studio.api.client import Studio
+    from annotate.studio.api.users import need_users
 
     with Studio.from_env() as studio:
         studio.whoami()
@@ -222,8 +223,8 @@ def _check_people(told: list["HandedOut"]) -> None:
 
 
 def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
-    from annotate.studio.client import Studio
-    from annotate.studio.create import create as hand_out
+    from annotate.studio.acts.create import create as hand_out
+    from annotate.studio.api.client import Studio
 
     with work, Studio.from_env() as studio:
         return hand_out(work, studio, **how)

@@ -12,8 +12,8 @@ from app.cli._ui import JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.errors import StudioError
 
 if TYPE_CHECKING:
-    from annotate.studio.pull import Pulled
-    from annotate.studio.status import Standing
+    from annotate.studio.acts.pull import Pulled
+    from annotate.studio.acts.status import Standing
 
 
 def register(group: typer.Typer) -> None:
@@ -39,8 +39,8 @@ def pull(
     Example: partlab studio pull ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.pull import pull as fetch
+        from annotate.studio.acts.pull import pull as fetch
+        from annotate.studio.api.client import Studio
         from annotate.work import Work
 
         with Work.open(folder) as work, Studio.from_env() as studio:
@@ -90,7 +90,7 @@ def status(
     Example: partlab studio status ram-work
     """
     with reported(json) as ui:
-        from annotate.studio.status import hours_by_annotator, standings
+        from annotate.studio.acts.status import hours_by_annotator, standings
         from annotate.work import Work
 
         with Work.open(folder) as work:

@@ -10,7 +10,7 @@ from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from annotate.studio.push import Pushed
+    from annotate.studio.acts.push import Pushed
     from annotate.work import Work
     from app.prelabel import Source
 
@@ -49,8 +49,8 @@ def push(
     Example: partlab studio push farm --segmenter runs/seg --dry-run
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.push import push as send
+        from annotate.studio.acts.push import push as send
+        from annotate.studio.api.client import Studio
         from annotate.work import Work
 
         with Work.open(work) as opened, Studio.from_env() as studio:

@@ -30,8 +30,8 @@ def reassign(
     Example: partlab studio reassign ram-work ram --to cleo@example.org
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.reassign import reassign as hand_over
+        from annotate.studio.acts.reassign import reassign as hand_over
+        from annotate.studio.api.client import Studio
         from annotate.work import Work
 
         with Work.open(folder) as work, Studio.from_env() as studio:

@@ -12,7 +12,7 @@ import typer
 from app.cli._ui import JsonOpt, Ui, reported
 
 if TYPE_CHECKING:
-    from annotate.studio.server import Running
+    from annotate.studio.server.start import Running
 
 
 def register(group: typer.Typer) -> None:
@@ -54,7 +54,7 @@ def up(
     Example: partlab studio up studio --root . --port 8080
     """
     with reported(json) as ui:
-        from annotate.studio.server import read_settings, start_server
+        from annotate.studio.server.start import read_settings, start_server
 
         with start_server(
             folder,
@@ -104,8 +104,8 @@ def user(
     Example: partlab studio user ann@example.org ben@example.org
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.users import create_users
+        from annotate.studio.api.client import Studio
+        from annotate.studio.api.users import create_users
 
         with Studio.from_env() as studio:
             accounts = create_users(studio, emails)
@@ -131,8 +131,8 @@ def password(
     Example: partlab studio password studio ann@example.org
     """
     with reported(json) as ui:
-        from annotate.studio.password import new_password
-        from annotate.studio.server import read_settings
+        from annotate.studio.server.password import new_password
+        from annotate.studio.server.start import read_settings
 
         given = read_settings(settings) if settings else {}
         new = new_password(folder, email, env=env, settings=given)

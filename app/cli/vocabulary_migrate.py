@@ -10,7 +10,7 @@ from app.cli._ui import JsonOpt, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
-    from annotate.studio.migrate import Migrated
+    from annotate.studio.acts.migrate import Migrated
     from annotate.vocabulary.model import Vocabulary
 
 
@@ -41,8 +41,8 @@ def migrate(
     with reported(json) as ui:
         from contextlib import ExitStack
 
-        from annotate.studio.client import Studio
-        from annotate.studio.migrate import migrate as run
+        from annotate.studio.acts.migrate import migrate as run
+        from annotate.studio.api.client import Studio
         from annotate.vocabulary.edit import Editor
         from annotate.vocabulary.file import read_vocabulary
         from annotate.work import Work
@@ -117,7 +117,7 @@ def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list
 
 def _lines(one: "Migrated") -> list[str]:
     """What is to be said of one round; nothing where nothing changes."""
-    from annotate.studio.migrate import OPEN
+    from annotate.studio.acts.migrate import OPEN
 
     lines = []
     if one.interface or _counts(one):

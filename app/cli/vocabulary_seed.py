@@ -73,7 +73,7 @@ def seed(
     Example: partlab vocabulary seed hammer,ram,Q7378 --out vocabulary.yaml
     """
     with reported(json) as ui:
-        from annotate.studio.environment import cache_folder
+        from annotate.studio.server.environment import cache_folder
         from annotate.vocabulary.categories import read_categories
         from annotate.vocabulary.seed import seed as propose
 

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, ObjectsArg, Ui, reported, stdout
-from partlab.errors import ConfigError, OutputExistsError
+from partlab.errors import ConfigError
+from partlab.files import need_new_file
 
 if TYPE_CHECKING:
     from annotate.vocabulary.model import Vocabulary
@@ -32,8 +33,8 @@ def survey(
     Example: partlab vocabulary survey vocabulary.yaml --voters 10
     """
     with reported(json) as ui:
-        from annotate.studio.client import Studio
-        from annotate.studio.survey import create_survey
+        from annotate.studio.acts.survey import create_survey
+        from annotate.studio.api.client import Studio
         from annotate.vocabulary.file import read_vocabulary
 
         with Studio.from_env() as studio:
@@ -78,8 +79,8 @@ def vote(
         from annotate.vocabulary.vote import VoteRule
         from annotate.vocabulary.vote import vote as count
 
-        if out is not None and out.exists() and not force and not dry_run:
-            raise OutputExistsError(f"{out} already exists", hint="pass --force to replace it")
+        if out is not None and not dry_run:
+            need_new_file(out, force=force)
         target = None if dry_run else out or file
         with editing(target) if target else nullcontext():
             old = read_vocabulary(file)
@@ -104,8 +105,8 @@ def _ballots(
         more, wrong = read_ballots(file)
         cast, faults = [*cast, *more], [*faults, *wrong]
     if survey is not None:
-        from annotate.studio.client import Studio
-        from annotate.studio.survey import read_survey
+        from annotate.studio.acts.survey import read_survey
+        from annotate.studio.api.client import Studio
 
         with Studio.from_env() as studio:
             more, wrong = read_survey(studio, survey, vocabulary)

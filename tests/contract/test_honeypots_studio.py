@@ -16,8 +16,8 @@ import pytest
 from annotator import Person, choice
 from typer.testing import CliRunner
 
-from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.server import Running
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world

@@ -26,11 +26,11 @@ from annotate.inspect.project import (
 )
 from annotate.inspect.readback import read_discards, read_inspection
 from annotate.inspect.service import Inspection
-from annotate.studio.client import Studio
-from annotate.studio.labelconfig import check_config
-from annotate.studio.projects import find_projects
-from annotate.studio.server import Running
-from annotate.studio.users import create_users
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import find_projects
+from annotate.studio.api.users import create_users
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.labelconfig import check_config
 from annotate.work import Work
 from app.cli.main import app
 from partlab.errors import NotFoundError, StateError

@@ -14,7 +14,7 @@ from PIL import Image as PillowImage
 from playwright.sync_api import Page, Route, sync_playwright
 from typer.testing import CliRunner
 
-from annotate.studio.server import Running
+from annotate.studio.server.start import Running
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.work import Work
 from app.cli.main import app

@@ -17,8 +17,8 @@ from annotator import Person, choice
 from sparql_engine import running_engine
 from typer.testing import CliRunner
 
-from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.server import Running
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.vocabulary import read_vocabulary, write_vocabulary
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world

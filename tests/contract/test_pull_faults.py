@@ -18,15 +18,15 @@ from fake_tasks import drawn, refused
 from farm import FARM
 from PIL import Image as PillowImage
 
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.changes import PAGE
-from annotate.studio.client import Studio
-from annotate.studio.create import create
-from annotate.studio.labelconfig import config_hash, label_config
-from annotate.studio.projects import description_of
-from annotate.studio.pull import pull, read_export
-from annotate.studio.server import Running, start_server
-from annotate.studio.users import create_users
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.create import create
+from annotate.studio.acts.pull import pull, read_export
+from annotate.studio.api.changes import PAGE
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import description_of
+from annotate.studio.api.users import create_users
+from annotate.studio.server.start import Running, start_server
+from annotate.studio.spelling.labelconfig import config_hash, label_config
 from annotate.work import Image, Work, rebuild_work
 from partlab.errors import StudioError
 from partlab.progress import Silent, listening
@@ -74,7 +74,7 @@ def task_with(number: int, work: Work, annotator: int) -> dict[str, Any]:
     result = drawn(RAM, head=(4 + shift, 4, 20, 20), body=(30, 4 + shift, 20, 30))
     made = {"result": [refused()] if number % 10 == 0 else result, "lead_time": 60.0}
     made |= {"completed_by": annotator, "ground_truth": False}
-    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.name}
+    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.id}
     return {"data": data, "annotations": [made] if number <= TASKS - 2 else []}
 
 

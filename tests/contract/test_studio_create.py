@@ -15,20 +15,20 @@ import pytest
 from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
-from annotate.studio.begin import begin_work, handing_out, plan_work
-from annotate.studio.client import Studio
-from annotate.studio.create import create
-from annotate.studio.images import shown_picture
-from annotate.studio.labelconfig import config_hash, label_config
-from annotate.studio.projects import facts_of, find_projects, title_of
-from annotate.studio.reassign import reassign
-from annotate.studio.regions import read_result
-from annotate.studio.reopen import reopen_work
-from annotate.studio.rounds import HandedOut, preview
-from annotate.studio.server import Running
-from annotate.studio.users import create_users
+from annotate.studio.acts.begin import begin_work, handing_out, plan_work
+from annotate.studio.acts.create import create
+from annotate.studio.acts.reassign import reassign
+from annotate.studio.acts.reopen import reopen_work
+from annotate.studio.acts.rounds import HandedOut, preview
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import facts_of, find_projects, title_of
+from annotate.studio.api.users import create_users
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.labelconfig import config_hash, label_config
+from annotate.studio.spelling.regions import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Work
+from annotate.work.pictures import shown_picture
 from app.cli.main import app
 from partlab.errors import BusyError, NotFoundError, StateError, StudioError, UnknownNameError
 from partlab.masks import encode

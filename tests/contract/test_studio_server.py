@@ -18,12 +18,12 @@ import psutil
 import pytest
 from typer.testing import CliRunner
 
-from annotate.studio.client import RefusedError, Studio
-from annotate.studio.environment import environment, find_environment
-from annotate.studio.password import new_password
-from annotate.studio.server import Running, start_server
-from annotate.studio.template import make_template
-from annotate.studio.users import create_users
+from annotate.studio.api.client import RefusedError, Studio
+from annotate.studio.api.users import create_users
+from annotate.studio.server.environment import environment, find_environment
+from annotate.studio.server.password import new_password
+from annotate.studio.server.start import Running, start_server
+from annotate.studio.server.template import make_template
 from app.cli.main import app
 from partlab.errors import (
     BusyError,

@@ -8,9 +8,9 @@ from urllib.parse import parse_qs
 import httpx
 import numpy as np
 
-from annotate.studio.client import Studio
-from annotate.studio.regions import PartMask, regions_of
-from annotate.studio.shapes import Size
+from annotate.studio.api.client import Studio
+from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.shapes import Size
 from annotate.vocabulary import ObjectParts
 from annotate.work import Work
 from partlab.masks import encode
@@ -64,7 +64,7 @@ class FakeTasks:
         assert batch.project_id is not None
         self.projects[batch.project_id] = json.dumps({"partlab": facts})
         for task in work.tasks(object, round):
-            data = {"partlab": work.settings.name, "image_id": task.image_id, "object": object}
+            data = {"partlab": work.settings.id, "image_id": task.image_id, "object": object}
             self.add_task(batch.project_id, task.task_id or 0, data)
         return batch.project_id
 

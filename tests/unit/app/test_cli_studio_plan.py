@@ -11,7 +11,7 @@ from PIL import Image as PillowImage
 from typer.testing import CliRunner
 
 from annotate.inspect.service import Inspection
-from annotate.studio.begin import begin_work, plan_work
+from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.vocabulary import write_vocabulary
 from app.cli.main import app
 

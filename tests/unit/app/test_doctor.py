@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from annotate.studio.server import Running
+from annotate.studio.server.start import Running
 from app import doctor
 from app.cli.main import app
 

@@ -9,11 +9,11 @@ import pytest
 from colour_segmenter import backend, draw_folder, write_colour_run  # noqa: F401
 from typer.testing import CliRunner
 
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.images import shown_picture
-from annotate.studio.push import Suggestion
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.push import Suggestion
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Work
+from annotate.work.pictures import shown_picture
 from app.cli.main import app
 from app.prelabel import from_dataset, from_segmenter
 from partlab.coco import write_coco

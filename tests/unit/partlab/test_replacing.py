@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from annotate.formats.pictures import Pictures, place
+from annotate.data.formats.pictures import Pictures, place
 from partlab.errors import PartlabError
 from partlab.files import (
     claim_folder,

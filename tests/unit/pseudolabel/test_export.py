@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from annotate.check import check_folder
-from annotate.formats import Source, get_format
-from annotate.formats.pictures import Pictures
-from annotate.formats.prepared import load_labels
+from annotate.data.check import check_folder
+from annotate.data.formats import Source, get_format
+from annotate.data.formats.pictures import Pictures
+from annotate.data.formats.prepared import load_labels
 from partlab.coco import read_dataset
 from partlab.composite import flatten
 from partlab.errors import DatasetError, OutputExistsError

@@ -264,7 +264,7 @@ def twice(dataset: Dataset) -> Dataset:
 @pytest.mark.slow
 def test_with_a_trained_segmenter(tmp_path: Path) -> None:
     """A small network trained on other pictures of the same world finds the errors."""
-    from annotate.formats.pictures import Pictures
+    from annotate.data.formats.pictures import Pictures
     from annotate.world import WorldConfig, make_world
     from partlab.coco import read_coco
     from pseudolabel.engine import label_images

@@ -4,10 +4,10 @@ import pytest
 from farm import hand_out
 from farm_drawn import mask, submit_drawn
 
-from annotate.effort import PUBLISHED, Effort
+from annotate.data.effort import PUBLISHED, Effort
 from annotate.inspect.effort import measure_effort, note_hours
 from annotate.inspect.service import Inspection
-from annotate.studio.status import standings
+from annotate.studio.acts.status import standings
 from annotate.work import Work
 from partlab.errors import ConfigError, SchemaError
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.inspect.honeypots import choose_honeypots, drift, mix, score_honeypots
+from annotate.inspect.honeypots import drift, score_honeypots
 from annotate.inspect.plant import plant_errors
+from annotate.studio.acts.mixing import choose_honeypots, mix
 from partlab.errors import ConfigError, DatasetError
 from partlab.schema import Dataset
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.formats import Source
-from annotate.formats.pinpp import PinppLayout
+from annotate.data.formats import Source
+from annotate.data.formats.pinpp import PinppLayout
 from annotate.inspect.inclusions import (
     InclusionSettings,
     nestings,

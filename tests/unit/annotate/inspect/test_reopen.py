@@ -8,7 +8,7 @@ import pytest
 from farm import hand_out
 from farm_drawn import begin, drawn, submit_drawn
 
-from annotate.check import check_folder
+from annotate.data.check import check_folder
 from annotate.inspect import service
 from annotate.inspect.export import export
 from annotate.inspect.service import Inspection

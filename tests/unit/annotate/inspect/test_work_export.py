@@ -11,18 +11,19 @@ from farm import FARM, answer, hand_out, pull, start
 from farm_drawn import drawn, mask, masks_of, paint, submit_drawn
 from PIL import Image as PillowImage
 
-from annotate.check import check_folder
-from annotate.checks.settings import CheckSettings
-from annotate.formats.pictures import Pictures
+from annotate.data.check import check_folder
+from annotate.data.checks.settings import CheckSettings
+from annotate.data.formats.pictures import Pictures
+from annotate.data.statistics import measure
 from annotate.inspect import service
+from annotate.inspect.dataset import read_all
 from annotate.inspect.export import Wanted, build, category_ids, export
 from annotate.inspect.project import open_inspection
 from annotate.inspect.service import Inspection
-from annotate.statistics import measure, read_all
-from annotate.studio.client import Studio
-from annotate.studio.images import remember_source
+from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
+from annotate.work.pictures import remember_source
 from annotate.work.store import MIGRATING
 from partlab.coco import read_dataset
 from partlab.errors import OutputExistsError, SchemaError, StateError

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from label_studio_sdk.converter import brush as sdk
 
-from annotate.studio.codec import decode_brush, encode_brush
+from annotate.studio.spelling.codec import decode_brush, encode_brush
 from partlab.errors import MaskError
 from partlab.masks import BoolMask
 

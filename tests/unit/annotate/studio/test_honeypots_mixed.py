@@ -18,20 +18,20 @@ from annotate.inspect.discards import find_cases, refusals
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.export import Wanted, build
 from annotate.inspect.service import Inspection
-from annotate.studio.access import Access
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.client import Studio
-from annotate.studio.create import _Builder
-from annotate.studio.honeypots import plan_known
-from annotate.studio.images import find_picture, shown_picture
-from annotate.studio.refill import refill
-from annotate.studio.reopen import reopen_work
-from annotate.studio.rounds import plan_rounds, preview, preview_new
-from annotate.studio.status import hours_by_annotator, standings
-from annotate.studio.submit import make_manifest, submit_finished
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.create import _Builder
+from annotate.studio.acts.honeypots import plan_known
+from annotate.studio.acts.refill import refill
+from annotate.studio.acts.reopen import reopen_work
+from annotate.studio.acts.rounds import plan_rounds, preview, preview_new
+from annotate.studio.acts.status import hours_by_annotator, standings
+from annotate.studio.acts.submit import make_manifest, submit_finished
+from annotate.studio.api.access import Access
+from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import Editor, merge_parts
 from annotate.work import Answer, Work, rebuild_work
+from annotate.work.pictures import find_picture, shown_picture
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
 from app.prelabel import from_dataset
@@ -162,7 +162,7 @@ def test_masks_of_the_round_before_are_read_a_few_at_a_time(
     ((_, data),) = plan_rounds(work, start_from="previous")
     work.record("planned", who="lead", object="ram", round=2, data=data)
     builder = _Builder(work, Studio("http://x", "0" * 40), "lead", {})
-    monkeypatch.setattr("annotate.studio.create.BATCH", 4)
+    monkeypatch.setattr("annotate.studio.acts.create.BATCH", 4)
     payloads = builder._payloads(work.batch("ram"), data["images"], Access("/"))
     loaded: list[int] = []
 

@@ -13,10 +13,10 @@ import pytest
 from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 
-from annotate.studio import changes
-from annotate.studio import pull as pulling
-from annotate.studio.codec import encode_brush
-from annotate.studio.pull import Pulled, pull, read_export
+from annotate.studio.acts import pull as pulling
+from annotate.studio.acts.pull import Pulled, pull, read_export
+from annotate.studio.api import changes
+from annotate.studio.spelling.codec import encode_brush
 from annotate.vocabulary import Part
 from annotate.work import Image, Work, rebuild_work
 from partlab.errors import (

@@ -11,11 +11,11 @@ from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 from sqlalchemy import select
 
-from annotate.studio.codec import encode_brush
-from annotate.studio.pull import Pulled, pull, read_export
-from annotate.studio.raw import RawTask
-from annotate.studio.reassign import reassign
-from annotate.studio.status import standings
+from annotate.studio.acts.pull import Pulled, pull, read_export
+from annotate.studio.acts.reassign import reassign
+from annotate.studio.acts.status import standings
+from annotate.studio.api.raw import RawTask
+from annotate.studio.spelling.codec import encode_brush
 from annotate.work import Answer, Flag, Work, rebuild_work
 from annotate.work.tables import Image
 from partlab.errors import StateError, StudioError

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from colour_segmenter import draw_folder
 
-from annotate.studio import push as module
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.client import Studio
-from annotate.studio.create import create
-from annotate.studio.push import Pushed, Suggestion, push
-from annotate.studio.regions import PartMask, read_result
-from annotate.studio.server import Running
+from annotate.studio.acts import push as module
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.create import create
+from annotate.studio.acts.push import Pushed, Suggestion, push
+from annotate.studio.api.client import Studio
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.regions import PartMask, read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
 from partlab.errors import StudioError

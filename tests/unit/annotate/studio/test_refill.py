@@ -9,16 +9,16 @@ import pytest
 from farm import FARM, answer, hand_out, pull, submit
 from PIL import Image as PillowImage
 
+from annotate.data.sample import choose_images, open_images
 from annotate.inspect.discards import find_cases
 from annotate.inspect.export import build
-from annotate.sample import choose_images, open_images
-from annotate.studio import refill as module
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.images import original_picture, shown_picture
-from annotate.studio.refill import find_lacks, refill
-from annotate.studio.reopen import refresh_pictures
-from annotate.studio.rounds import plan_rounds, preview
+from annotate.studio.acts import refill as module
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.refill import find_lacks, refill
+from annotate.studio.acts.reopen import refresh_pictures
+from annotate.studio.acts.rounds import plan_rounds, preview
 from annotate.work import Work, rebuild_work
+from annotate.work.pictures import original_picture, shown_picture
 from partlab.errors import NotFoundError
 
 INA, BEN = "ina@x.org", "ben@x.org"

@@ -10,8 +10,8 @@ from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 from typer.testing import CliRunner
 
-from annotate.studio.pull import pull
-from annotate.studio.status import hours_by_annotator, standings
+from annotate.studio.acts.pull import pull
+from annotate.studio.acts.status import hours_by_annotator, standings
 from annotate.work import Work
 from app.cli.main import app
 from partlab.errors import UnknownNameError
@@ -177,7 +177,7 @@ def test_what_was_seen_in_an_answer_is_told(tmp_path: Path) -> None:
 @pytest.fixture
 def commands(work: Work, server: FakeTasks, monkeypatch: pytest.MonkeyPatch) -> FakeTasks:
     """The server, also for commands."""
-    monkeypatch.setattr("annotate.studio.client.Studio.from_env", server.client)
+    monkeypatch.setattr("annotate.studio.api.client.Studio.from_env", server.client)
     return server
 
 

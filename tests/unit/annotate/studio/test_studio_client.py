@@ -8,8 +8,8 @@ from typing import Any
 import httpx
 import pytest
 
-from annotate.studio.client import RefusedError, Studio
-from annotate.studio.tokens import TokenKind, kind_of
+from annotate.studio.api.client import RefusedError, Studio
+from annotate.studio.api.tokens import TokenKind, kind_of
 from partlab.errors import StudioError
 
 Handler = Callable[[httpx.Request], httpx.Response]

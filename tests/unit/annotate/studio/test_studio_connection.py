@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotate.studio.client import Studio
-from annotate.studio.connection import open_http
+from annotate.studio.api.client import Studio
+from annotate.web import open_http
 from partlab.errors import BackendUnavailableError, NotFoundError, StudioError
 
 LEGACY = "0123456789abcdef0123456789abcdef01234567"

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from annotate.studio.environment import (
+from annotate.studio.server.environment import (
     VERSION,
     cache_folder,
     default_environment,
@@ -12,7 +12,7 @@ from annotate.studio.environment import (
     find_environment,
     installed_version,
 )
-from annotate.studio.server import start_server
+from annotate.studio.server.start import start_server
 from partlab.errors import (
     BackendUnavailableError,
     ConfigError,

@@ -7,18 +7,18 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from annotate.studio.annotators import assign, read_annotators
-from annotate.studio.begin import Plan, begin_work, handing_out, plan_work
-from annotate.studio.images import (
+from annotate.studio.acts.annotators import assign, read_annotators
+from annotate.studio.acts.begin import Plan, begin_work, handing_out, plan_work
+from annotate.studio.acts.reopen import reopen_work
+from annotate.vocabulary import ObjectParts, Part, Vocabulary
+from annotate.work import Work
+from annotate.work.pictures import (
     find_picture,
     original_picture,
     prepare_picture,
     shown_picture,
     shown_size,
 )
-from annotate.studio.reopen import reopen_work
-from annotate.vocabulary import ObjectParts, Part, Vocabulary
-from annotate.work import Work
 from partlab.errors import (
     BusyError,
     ConfigError,

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from annotate.draw import palette
-from annotate.studio.instructions import example_pictures, instructions
-from annotate.studio.labelconfig import (
+from annotate.studio.acts.instructions import example_pictures, instructions
+from annotate.studio.spelling.labelconfig import (
     DISCARD_KEYS,
     TOOL_KEYS,
     check_config,

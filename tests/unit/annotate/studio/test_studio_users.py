@@ -5,9 +5,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from annotate.studio.client import Studio
-from annotate.studio.server import Running, read_settings
-from annotate.studio.users import create_users, need_users
+from annotate.studio.api.client import Studio
+from annotate.studio.api.users import create_users, need_users
+from annotate.studio.server.start import Running, read_settings
 from partlab.errors import ConfigError, NotFoundError, StudioError, UnknownNameError
 
 

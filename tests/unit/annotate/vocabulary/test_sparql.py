@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from annotate.vocabulary.answers import Answers
-from annotate.vocabulary.sparql import Endpoint, Question, literal
+from annotate.vocabulary.sources.answers import Answers
+from annotate.vocabulary.sources.sparql import Endpoint, Question, literal
 from partlab.errors import (
     BackendUnavailableError,
     ConfigError,

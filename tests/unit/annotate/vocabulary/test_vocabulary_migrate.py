@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from annotate.studio.relabel import changes, relabel
+from annotate.studio.acts.relabel import changes, relabel
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,

@@ -12,18 +12,18 @@ from annotator import Person
 from colour_segmenter import draw_folder
 
 from annotate.inspect.service import Inspection
-from annotate.studio import migrate as module
-from annotate.studio.begin import begin_work, plan_work
-from annotate.studio.client import Studio
-from annotate.studio.create import create
-from annotate.studio.ingest import read_export
-from annotate.studio.migrate import Migrated, migrate
-from annotate.studio.projects import facts_of
-from annotate.studio.pull import pull
-from annotate.studio.push import Suggestion, push
-from annotate.studio.regions import PartMask, read_result, regions_of
-from annotate.studio.server import Running
-from annotate.studio.users import create_users
+from annotate.studio.acts import migrate as module
+from annotate.studio.acts.begin import begin_work, plan_work
+from annotate.studio.acts.create import create
+from annotate.studio.acts.ingest import read_export
+from annotate.studio.acts.migrate import Migrated, migrate
+from annotate.studio.acts.pull import pull
+from annotate.studio.acts.push import Suggestion, push
+from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import facts_of
+from annotate.studio.api.users import create_users
+from annotate.studio.server.start import Running
+from annotate.studio.spelling.regions import PartMask, read_result, regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,

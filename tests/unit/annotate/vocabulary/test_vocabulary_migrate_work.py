@@ -7,8 +7,8 @@ import pytest
 from farm import answer, hand_out, pull, start, submit
 
 from annotate.inspect.export import category_ids
-from annotate.studio.begin import handing_out
-from annotate.studio.migrate import migrate
+from annotate.studio.acts.begin import handing_out
+from annotate.studio.acts.migrate import migrate
 from annotate.vocabulary import Vocabulary
 from annotate.vocabulary.edit import add_parts, merge_parts, rename_part, split_part
 from annotate.work import Work

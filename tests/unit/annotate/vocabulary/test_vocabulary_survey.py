@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from annotate.studio.client import Studio
-from annotate.studio.survey import PARTS, QUESTION, SUGGESTIONS, create_survey, read_survey
-from annotate.studio.users import create_users
+from annotate.studio.acts.survey import PARTS, QUESTION, SUGGESTIONS, create_survey, read_survey
+from annotate.studio.api.client import Studio
+from annotate.studio.api.users import create_users
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import add_parts, merge_parts, remove_part, rename_part, split_part
 from annotate.vocabulary.vote import Ballot, vote

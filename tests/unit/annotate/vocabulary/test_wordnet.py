@@ -8,7 +8,7 @@ import pytest
 from annotate.vocabulary.categories import Category
 from annotate.vocabulary.proposals import Proposal, parts_of
 from annotate.vocabulary.seed import Seeding, SeedSettings, seed
-from annotate.vocabulary.wordnet import lexicon, read_wordnet
+from annotate.vocabulary.sources.wordnet import lexicon, read_wordnet
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, write_json
 

@@ -1,0 +1,1 @@
+"""Part data sets: read and written, checked, mended, divided, joined, counted."""

@@ -1,0 +1,200 @@
+"""Other formats into a part data set, and back; pictures pass one by one."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from annotate.data.formats import Source, get_format, guess_format
+from annotate.data.formats.archive import is_zip, unpacked
+from annotate.data.formats.pictures import Pictures
+from annotate.data.formats.table import named, proposal, read_table, require_usable
+from annotate.data.renaming import united
+from partlab.coco import find_splits, read_coco
+from partlab.errors import ConfigError, NotFoundError
+from partlab.files import need_free
+from partlab.folders import new_folder
+from partlab.schema import Dataset, Raw
+
+log = logging.getLogger(__name__)
+
+
+def import_folder(
+    path: str | Path,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    images: Path | None = None,
+    names: Path | None = None,
+    object: str | None = None,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+) -> Raw:
+    """`import_source` of a path of which nothing more need be said."""
+    source = Source(Path(path), images, names, object)
+    return import_source(source, out, format=format, pictures=pictures, force=force)
+
+
+def import_source(
+    source: Source,
+    out: str | Path,
+    *,
+    format: str | None = None,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+) -> Raw:
+    """Read `source` and write it as our own data set; returns counts of each split.
+
+    A zip archive is unpacked for the time of the import, so its pictures are copied. `object`
+    says whose parts they are where the file names parts alone.
+
+    Raises:
+        NotFoundError: nothing of the format is there.
+        SchemaError: a file cannot be read at all, or nothing says which object its categories
+            are parts of, or two of them share a name.
+        ConfigError: something said of the source does not fit the format.
+        OutputExistsError: `out` holds files, and `force` is off.
+    """
+    path, out = source.path, Path(out)
+    inputs = [path, source.images, source.names]
+    _require(path, source.images, source.names)
+    need_free(out, force=force, inputs=inputs)
+    with _opened(source, near=out) as opened:
+        if opened is not source and pictures is Pictures.link:
+            pictures = Pictures.copy
+        name, found = read_source(opened, format)
+        require_usable(found.values())
+        if len({dataset.path for dataset in found.values()}) > 1:
+            _say_shared(found)
+        with new_folder(out, force=force, inputs=inputs) as folder:
+            for split, dataset in found.items():
+                get_format("coco").write(dataset, folder, split, pictures)
+    told = {split: dataset.pictures.counts() for split, dataset in found.items()}
+    return {"format": name, "out": str(out), "splits": counts_of(found), "pictures": told}
+
+
+def propose_names(source: Source, format: str | None = None) -> list[dict[str, str]]:
+    """What an import would take each category for: rows of category, object, part and masks."""
+    with TemporaryDirectory() as folder, _opened(source, near=Path(folder) / "names") as opened:
+        return proposal(read_source(opened, format)[1].values())
+
+
+@contextmanager
+def _opened(source: Source, *, near: Path) -> Iterator[Source]:
+    """The source itself; of a zip archive what is in it, unpacked beside `near` for a while."""
+    _require(source.path)
+    if not is_zip(source.path):
+        yield source
+        return
+    with unpacked(source.path, near=near) as folder:
+        yield replace(source, path=folder)
+
+
+def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Dataset]]:
+    """The format's name and the data sets by split, named and united as the source says."""
+    _require(source.path, source.images, source.names)
+    if source.object is not None:
+        _require_object_name(source.object)
+    name = format or guess_format(source.path)
+    layout = get_format(name)
+    numbers = getattr(layout, "numbers_only", False)
+    if not numbers and (source.background is not None or source.offset):
+        raise ConfigError(f"--background and --offset are for label maps, not for {name}")
+    table = None
+    if source.names and not numbers:
+        if source.names.suffix != ".csv":
+            raise ConfigError(
+                f"--names of {name} is a table (.csv), not {source.names}",
+                hint="its columns are category, object, part; --dry-run writes one to edit",
+            )
+        table = read_table(source.names)
+    found = named(layout.read(source), object=source.object, table=table)
+    return name, {split: united(d) if source.unite else d for split, d in found.items()}
+
+
+def _require_object_name(name: str) -> None:
+    if not name.strip() or ":" in name:
+        raise ConfigError(
+            f"--object is {name!r}, which is no name of an object",
+            hint="it is one word or several, without a colon: a colon separates object and part",
+        )
+
+
+def _say_shared(found: dict[str, Dataset]) -> None:
+    """A picture read for two splits may be that of one of them, when both have one folder."""
+    splits: dict[Path, dict[str, None]] = {}
+    for split, dataset in found.items():
+        for image in dataset.images:
+            if (one := dataset.pictures.find(image.file_name)).rule:
+                splits.setdefault(one.path, {})[split] = None
+    shared = {path: names for path, names in splits.items() if len(names) > 1}
+    if shared:
+        path, names = next(iter(shared.items()))
+        log.warning(
+            "%d pictures are taken for several splits (%s for %s): if each split has a folder of "
+            "its own, import the splits one by one with its --images",
+            len(shared),
+            path,
+            " and ".join(names),
+        )
+
+
+def export_folder(
+    path: str | Path,
+    out: str | Path,
+    *,
+    format: str,
+    split: str | None = None,
+    pictures: Pictures = Pictures.link,
+    force: bool = False,
+) -> Raw:
+    """Write a part data set in another format; returns counts of each split.
+
+    Several splits go into a folder each, except in COCO, which has a file for each.
+
+    Raises:
+        UnknownNameError: there is no such format.
+        NotFoundError: no data set there, or no such split.
+        OutputExistsError: `out` holds files, and `force` is off.
+    """
+    layout = get_format(format)
+    files = find_splits(path)
+    if split is not None and split not in files:
+        raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
+    chosen = {name: file for name, file in files.items() if split in (None, name)}
+    counts: Raw = {}
+    with new_folder(out, force=force, inputs=[path]) as folder:
+        for name, file in chosen.items():
+            dataset = read_coco(file)
+            counts |= counts_of({name: dataset})
+            if dataset.broken and format != "coco":
+                told = "%d broken records of %s are not carried over"
+                log.warning(told, len(dataset.broken), name)
+            target = folder if format == "coco" or len(chosen) == 1 else folder / name
+            layout.write(dataset, target, name, pictures)
+    return {"format": format, "out": str(out), "splits": counts}
+
+
+def _require(path: Path, *others: Path | None) -> None:
+    for needed in (path, *others):
+        if needed is not None and not needed.exists():
+            raise NotFoundError(f"{needed} does not exist")
+
+
+def counts_of(found: dict[str, Dataset]) -> dict[str, Any]:
+    """What each split holds, by number."""
+    return {
+        name: {
+            "images": len(dataset.images),
+            "annotations": len(dataset.annotations),
+            "categories": len(dataset.categories),
+            "objects": len(dataset.objects),
+            "inclusions": sum(map(len, dataset.inclusions.values())),
+            "discards": len(dataset.discards),
+            "broken": len(dataset.broken),
+        }
+        for name, dataset in found.items()
+    }

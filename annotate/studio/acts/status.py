@@ -1,0 +1,207 @@
+"""Where a work stands: each category's state, annotator, faults, help and minutes.
+
+Everything comes from the work's state; no server is asked. The commands print it, other rooms
+use the same numbers.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+
+from annotate.facts import Facts
+from annotate.studio.acts.answers import nested
+from annotate.studio.acts.choose import CLOSED
+from annotate.studio.acts.notes import Note, Seen, sum_up
+from annotate.vocabulary import ObjectParts
+from annotate.work import Answer, Batch, Flag, Work
+from annotate.work.change import DONE
+from annotate.work.complaints import ERROR, ending, problem
+
+REFUSED = ("discard", "restored")
+MADE_ANEW = problem(
+    "made-anew",
+    "what was drawn went with its task, and is kept in the exports: draw it in the new one",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing(Facts):
+    """One round of one object category; counts are of images, but `untouched` to `manual`.
+
+    `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
+    discarded and are to be drawn after all. Masks taken from a model as they came are
+    `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
+    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
+    `problems` what else was seen in answers, such as parts drawn over each other (M-02), and
+    `notes` sum them up, but for images given up. Of a complete round, `undrawn` are the parts
+    drawn in no picture.
+    Besides the images there are `checks`, honeypots, of which `checked` are done; their minutes
+    count, nothing else of them does.
+    """
+
+    object: str
+    round: int
+    state: str
+    assignee: str
+    images: int
+    done: int
+    drawn: int
+    discarded: int
+    broken: int
+    restored: int
+    untouched: int
+    changed: int
+    manual: int
+    minutes: float
+    minutes_per_image: float | None
+    flags: tuple[str, ...]
+    problems: tuple[str, ...]
+    project_id: int | None
+    pulled: str | None
+    checks: int = 0
+    checked: int = 0
+    notes: tuple[Note, ...] = ()
+    undrawn: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Hours(Facts):
+    """What one annotator did over all rounds (Q-03); `images` are answers, discards among them."""
+
+    annotator: str
+    rounds: int
+    images: int
+    discarded: int
+    hours: float
+    minutes_per_image: float | None
+
+
+def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
+    """The current round of each object category that was handed out, or of those named.
+
+    Raises:
+        UnknownNameError: no such object category.
+    """
+    batches = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
+    flags = open_flags(work)
+    return [_standing(work, batch, flags.get((batch.object, batch.round), ())) for batch in batches]
+
+
+def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
+    kinds: Counter[str] = Counter()
+    origins: Counter[str] = Counter()
+    minutes, checked, secret = [], 0, work.honeypots(batch.object)
+    problems: list[Seen] = []
+    flagged, parts = {flag.task_id for flag in flags}, work.vocabulary.object(batch.object)
+    refused, used = set[int](), set[str]()
+    tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
+    for answer in work.answers(batch.object, batch.round, with_honeypots=True):
+        minutes += [answer.minutes] if answer.minutes is not None else []
+        if answer.image_id in secret:
+            checked += answer.kind in DONE
+            continue
+        kinds[answer.kind] += 1
+        refused |= {answer.image_id} if answer.kind in REFUSED else set()
+        lost = answer.kind == "broken" and answer.task_id != tasks[answer.image_id]
+        found = [MADE_ANEW] if lost else _problems(answer, parts, told=answer.task_id in flagged)
+        problems += [(answer.image_id, problem) for problem in found]
+        used |= {mask["part"] for mask in answer.masks}
+        origins.update(mask.get("origin", "manual") for mask in answer.masks)
+    done, images = sum(kinds[kind] for kind in DONE), len(tasks.keys() - secret)
+    complete = done == images and kinds["masks"] > 0
+    undrawn = [part.name for part in parts.parts if complete and part.id not in used]
+    return Standing(
+        object=batch.object,
+        round=batch.round,
+        state=batch.state,
+        assignee=batch.assignee,
+        images=images,
+        done=done,
+        drawn=kinds["masks"],
+        discarded=kinds["discard"],
+        broken=kinds["broken"],
+        restored=kinds["restored"],
+        untouched=origins["prediction"],
+        changed=origins["prediction-changed"],
+        manual=origins["manual"],
+        minutes=sum(minutes),
+        minutes_per_image=_mean(minutes),
+        flags=tuple(flag.message for flag in flags),
+        problems=tuple(f"image {image}: {one['message']}" for image, one in problems),
+        project_id=batch.project_id,
+        pulled=batch.cursor,
+        checks=len(tasks.keys() & secret),
+        checked=checked,
+        notes=sum_up(
+            [one for one in problems if one[0] not in refused], kinds.total() - len(refused)
+        ),
+        undrawn=tuple(undrawn),
+    )
+
+
+def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:
+    """What was seen in an answer, but for errors `told` by a flag, and what is declared by now."""
+    for one in answer.problems:
+        small, large = one.get("parts", ("", ""))
+        declared = nested(small, large, parts)
+        if not declared and not (told and one["severity"] == ERROR):
+            yield one
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
+
+
+def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
+    """Flags that nobody has answered, by object and round, oldest first.
+
+    A flag is answered when the assignee's later answer for the same task could be used; one
+    about an annotation too many, when that annotation is gone or counts; any, when its task or
+    project is gone, or the picture was handed out anew. Once its round is closed, a flag that
+    asks somebody to do something is void.
+    """
+    done = select(Answer.object, Answer.round, Answer.task_id, Answer.updated_at)
+    with work.read() as session:
+        rows = session.execute(done.where(Answer.kind.in_(DONE))).all()
+        over = select(Batch.object, Batch.round).where(Batch.state.in_(CLOSED))
+        closed = {(object, round) for object, round in session.execute(over)}
+    answered = {(object, round, task): at for object, round, task, at in rows}
+    found: defaultdict[tuple[str, int], list[Flag]] = defaultdict(list)
+    for flag in sorted(work.flags(), key=lambda flag: (flag.at, flag.task_id)):
+        later = answered.get((flag.object, flag.round, flag.task_id), "") > flag.at
+        void = (flag.object, flag.round) in closed and flag.kind not in (
+            *ending("never"),
+            "deleted",
+        )
+        if not flag.settled and not void and (flag.kind in ending("deleted") or not later):
+            found[flag.object, flag.round].append(flag)
+    return found
+
+
+def hours_by_annotator(work: Work) -> list[Hours]:
+    """Time and images of every annotator over all rounds, also rejected ones (Q-03)."""
+    query = select(Answer.annotator, Answer.object, Answer.round, Answer.kind, Answer.minutes)
+    query = query.add_columns(Answer.image_id)
+    with work.read() as session:
+        rows = session.execute(query).all()
+    people: defaultdict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        people[row.annotator].append(row)
+    secret = work.honeypots()
+    return [_hours(annotator, people[annotator], secret) for annotator in sorted(people)]
+
+
+def _hours(annotator: str, rows: Sequence[Any], secret: Collection[int]) -> Hours:
+    """Time spent on honeypots counts as time, they do not count as images."""
+    minutes = [row.minutes for row in rows if row.minutes is not None]
+    return Hours(
+        annotator=annotator,
+        rounds=len({(row.object, row.round) for row in rows}),
+        images=sum(row.image_id not in secret for row in rows),
+        discarded=sum(row.kind == "discard" and row.image_id not in secret for row in rows),
+        hours=sum(minutes) / 60,
+        minutes_per_image=_mean(minutes),
+    )

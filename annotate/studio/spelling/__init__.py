@@ -1,0 +1,1 @@
+"""How Label Studio spells interfaces, regions and brush strokes; nothing else knows it."""

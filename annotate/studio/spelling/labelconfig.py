@@ -1,0 +1,190 @@
+"""The labelling interface of one object category, made from its parts.
+
+    xml = label_config(vocabulary.object("ram"))
+
+One palette draws with the brush, one with polygons; a key chooses a part in each. Every key is
+given, since Label Studio would else hand out keys that its own tools use.
+"""
+
+import string
+from collections.abc import Mapping, Sequence
+from itertools import chain
+from xml.etree import ElementTree
+
+from annotate.draw import palette
+from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, POLYGON
+from annotate.vocabulary.model import ObjectParts
+from annotate.work.settings import DISCARD_REASONS
+from partlab.errors import ConfigError, SchemaError
+from partlab.files import sha256_json
+
+TOOL_KEYS = frozenset("behkmopruvw")
+"""Single keys of Label Studio's own tools (B brush, E eraser, V move, H pan, U unselect, …)."""
+
+_TAKEN_WITH_SHIFT = frozenset("rf")  # three-point rectangle, filter
+_DIGITS = "1234567890"
+_LETTERS = string.ascii_lowercase
+BRUSH_KEYS = [*_DIGITS, *(c for c in "qtasdfgzxcyijln" if c not in TOOL_KEYS)]
+POLYGON_KEYS = [f"shift+{c}" for c in _LETTERS if c not in _TAKEN_WITH_SHIFT]
+DISCARD_KEYS = [f"shift+{c}" for c in _DIGITS[2:]]  # shift+1 and shift+2 zoom
+_LAST_KEYS = [f"ctrl+alt+shift+{c}" for c in _LETTERS]  # for what nobody has so many of
+_LABELS = ("Label", "Choice")
+_MANY_PARTS = 12  # above this a search box helps
+# Beside the picture, so that the palette is in sight however tall the picture is.
+_SIDE = "flex: 0 0 220px; max-height: 85vh; overflow-y: auto"
+
+Colour = tuple[int, int, int]
+
+
+def colours(parts: ObjectParts) -> list[str]:
+    """A colour for each part, as `#rrggbb`, the same as in every overlay of the object."""
+    found: list[Colour] = palette(parts.categories.names)
+    return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in found]
+
+
+def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -> str:
+    """The XML of the interface: picture, palettes, object number, discard reason.
+
+    `reasons` are what an annotator may say of a picture that cannot be drawn (M-07).
+
+    Raises:
+        ConfigError: the object has no parts, or a name cannot be a label.
+    """
+    names = [part.name for part in parts.parts]
+    if not names:
+        raise ConfigError(
+            f"object {parts.name!r} has no parts",
+            hint="give it some, or its whole outline as the only part (source whole-object)",
+        )
+    for what, given in (("part", names), ("discard reason", list(reasons))):
+        _need_labels(what, given, parts.name)
+    root = ElementTree.Element("View", style="display: flex; gap: 12px")
+    side = _add(root, "View", style=_SIDE)
+    brush, polygon = _keys(len(names))
+    if len(names) > _MANY_PARTS:
+        # One search box serves one palette, and the brush is what most people use.
+        search = {"toName": BRUSH, "hotkey": "shift+f", "minlength": "0", "placeholder": "part"}
+        _add(side, "Filter", name="search", **search)
+    _palette(side, "BrushLabels", BRUSH, parts, brush)
+    _palette(side, "PolygonLabels", POLYGON, parts, polygon)
+    _discard(side, reasons)
+    _object_number(side)  # last, since it comes and goes
+    _picture(_add(root, "View", style="flex: 1 1 auto; min-width: 0"))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="unicode")
+
+
+def moved_keys(
+    old: ObjectParts, new: ObjectParts, labels: Mapping[str, str | None]
+) -> tuple[tuple[str, str, str], ...]:
+    """Parts that another key chooses than before: name, the brush's key before, and now.
+
+    Keys go by position, as colours do. `labels` is a name before -> the name now.
+    """
+    was = dict(zip(old.names, _keys(len(old.names))[0], strict=True))
+    now = dict(zip(new.names, _keys(len(new.names))[0], strict=True))
+    before: dict[str, list[str]] = {}
+    for name, to in labels.items():
+        if name in was and to in now:
+            before.setdefault(to, []).append(was[name])
+    return tuple((name, k[0], now[name]) for name, k in before.items() if now[name] not in k)
+
+
+def config_hash(xml: str) -> str:
+    """Hex SHA-256 of an interface: equal interfaces, equal hash."""
+    return sha256_json(ElementTree.canonicalize(xml, strip_text=True))
+
+
+def check_config(xml: str) -> None:
+    """Have Label Studio's own library look at an interface (its import takes 2 s).
+
+    Raises:
+        SchemaError: it would be refused, or a label stands in a palette twice.
+    """
+    from label_studio_sdk.label_interface import LabelInterface
+
+    for palette_tag in ElementTree.fromstring(xml).iter():
+        values = [child.get("value", "") for child in palette_tag if child.tag in _LABELS]
+        if twice := sorted({value for value in values if values.count(value) > 1}):
+            raise SchemaError(f"the label {twice[0]!r} stands in the interface twice")
+    try:
+        LabelInterface(xml).validate()
+    except Exception as error:  # the library has no error of its own
+        raise SchemaError(f"Label Studio would refuse the interface: {error}") from error
+
+
+def _need_labels(what: str, names: Sequence[str], owner: str) -> None:
+    """Names that come back from Label Studio as they went in."""
+    for name in names:
+        if name != " ".join(name.split()) or not name.isprintable():
+            raise ConfigError(
+                f"{what} {name!r} of {owner!r} has blanks or signs a label cannot have"
+            )
+        if name.startswith("$"):
+            raise ConfigError(
+                f"{what} {name!r} of {owner} starts with $, which Label Studio would replace"
+            )
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ConfigError(f"{what} {twice[0]!r} of {owner} is there twice")
+
+
+def _keys(count: int) -> tuple[list[str], list[str]]:
+    """Keys for the brush and for the polygon palette; none is used twice, none is a tool's."""
+    spare = iter(_LAST_KEYS)
+    brush = list(chain(BRUSH_KEYS, POLYGON_KEYS[::-1]))[:count]
+    polygon = [key for key in POLYGON_KEYS if key not in brush][:count]
+    brush += [next(spare, "") for _ in range(count - len(brush))]
+    polygon += [next(spare, "") for _ in range(count - len(polygon))]
+    return brush, polygon
+
+
+def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTree.Element:
+    return ElementTree.SubElement(parent, tag, attributes)
+
+
+def _picture(root: ElementTree.Element) -> None:
+    # Masks of a turned picture would not fit, so it cannot be turned. Not zoom "fit": it makes
+    # small pictures wider than their pane, and the edges start out of sight.
+    _add(
+        root,
+        "Image",
+        name=IMAGE,
+        value=f"${IMAGE}",
+        zoom="true",
+        zoomControl="true",
+        brightnessControl="true",
+        contrastControl="true",
+        rotateControl="false",
+        defaultZoom="auto",
+    )
+
+
+def _palette(
+    root: ElementTree.Element, tag: str, name: str, parts: ObjectParts, keys: Sequence[str]
+) -> None:
+    title = "Brush" if tag == "BrushLabels" else "Polygon (no holes)"
+    _add(root, "Header", value=title, size="5")
+    extra = {} if tag == "BrushLabels" else {"strokeWidth": "2", "pointSize": "small"}
+    control = _add(root, tag, name=name, toName=IMAGE, opacity="0.5", showInline="false", **extra)
+    for part, colour, key in zip(parts.parts, colours(parts), keys, strict=True):
+        label = _add(control, "Label", value=part.name, background=colour)
+        if key:
+            label.set("hotkey", key)
+        if outer := parts.inclusions.get(part.id):
+            label.set("hint", f"lies in {parts.part(outer).name}: draw both")
+
+
+def _object_number(root: ElementTree.Element) -> None:
+    """Which of several objects a region belongs to (M-06); nobody types it for the first."""
+    box = _add(root, "View", visibleWhen="region-selected")
+    _add(box, "Header", value="Number of its object, if not the first", size="5")
+    _add(box, "Number", name=OBJECT, toName=IMAGE, perRegion="true", min="1", max="99", step="1")
+
+
+def _discard(root: ElementTree.Element, reasons: Sequence[str]) -> None:
+    _add(root, "Header", value="Cannot be drawn, because", size="5")
+    choices = _add(root, "Choices", name=DISCARD, toName=IMAGE, choice="single", showInline="false")
+    for number, reason in enumerate(reasons):
+        choice = _add(choices, "Choice", value=reason)
+        if number < len(DISCARD_KEYS):
+            choice.set("hotkey", DISCARD_KEYS[number])
