@@ -76,7 +76,10 @@ def _model(each: Measured) -> Facts:
         "curve": _curve(each),
         "corruptions": _corruptions(each),
         "other": [
-            {**_said(each, one), "list": (each.outcomes[one].row.get("pictures") or {})}
+            {
+                **_said(each, one),
+                "list": (each.outcomes[one].row.get("pictures") or {}).get("sha256"),
+            }
             for one in conditions(each, "ood")
         ],
     }

@@ -58,4 +58,4 @@ def write_report(
 def _other(models: Sequence[Facts]) -> list[Facts]:
     """Figures on other sets, those that compare one below the other."""
     rows = [{"at": at, "one": one} for at, each in enumerate(models) for one in each["other"]]
-    return sorted(rows, key=lambda r: (r["one"]["threat"], str(r["one"]["list"].get("sha256"))))
+    return sorted(rows, key=lambda r: (r["one"]["threat"], str(r["one"]["list"])))

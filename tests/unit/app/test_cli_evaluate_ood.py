@@ -215,7 +215,8 @@ def test_each_set_keeps_its_own_list_and_is_never_ranked(model: Path, tmp_path: 
     facts = report(read_measured([out / "thousand"]))
     (group,) = facts["groups"]
     assert {column["threat"] for column in group["columns"]} == {"clean", "linf-1/255"}
-    assert [each["threat"] for each in facts["models"][0]["other"]] == ["ood:imagenet-r"]
+    (other,) = facts["models"][0]["other"]
+    assert (other["threat"], other["list"]) == ("ood:imagenet-r", kept.pictures.sha256)
     again = call(model, out, "--set", f"imagenet-r={folder}")
     assert again.exit_code == 0
     assert len(rows_of(out / "thousand", "ood:imagenet-r")) == 8

@@ -62,7 +62,7 @@ def test_other_lists_and_data_are_never_ranked_together(tmp_path: Path, other: A
 def test_what_does_not_compare_is_drawn_apart(tmp_path: Path) -> None:  # X-05
     """Two of one list, one of another, and one of the first with other corrupted pictures."""
     fog = {(f"corruption:fog:{s}", "clean"): 0.7 for s in range(1, 6)}
-    shares = FOUR | fog
+    shares = FOUR | fog | {("ood:imagenet-r", "clean"): 0.4}
     folders = [
         write_folder(
             tmp_path / name, nested(40, shares), name=name, listed=listed,
@@ -86,6 +86,7 @@ def test_what_does_not_compare_is_drawn_apart(tmp_path: Path) -> None:  # X-05
     for panel in (each for panels in drawn.values() for each in panels):
         assert f"<h3>{panel.words}</h3>" in page
         assert all(each.uri in page for each in panel.drawings)
+    assert page.count('<td class="words">imagenet-r</td>') == 4
     alone = drawings(report(read_measured(folders[:2])))
     assert all(len(panels) == 1 for panels in alone.values())
 
