@@ -1,9 +1,11 @@
-"""Where pre-annotations come from: a trained segmenter, or a data set of predictions.
+"""Masks of a network for people: what annotators begin with, and what an audit compares with.
 
 `annotate` knows no networks and `pseudolabel` no Label Studio; this brings them together.
+Suggestions come of a trained segmenter, or of a data set of predictions.
 """
 
 import logging
+import tempfile
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +13,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from annotate.data.formats.pictures import Pictures
 from annotate.studio.acts.push import Suggest, Suggestion, need_model_help
 from annotate.studio.spelling.regions import PartMask
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
 from annotate.work.pictures import shown_picture
-from partlab.coco import find_splits, read_dataset
+from partlab.coco import find_splits, read_coco, read_dataset
 from partlab.errors import DatasetError, MaskError, NotFoundError, StateError, UnknownNameError
 from partlab.files import sha256_file, sha256_json
 from partlab.masks import Rle, from_segmentation
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
     from pseudolabel.store import Row
 
 log = logging.getLogger(__name__)
+LOWEST_SCORE = 0.05  # of what an audit looks at
 _HASH = 12  # hex digits of provenance that annotators and exports show
 
 
@@ -167,6 +171,30 @@ class _Segmenter:
         masks = tuple(PartMask(id, 1, mask.rle, "prediction") for id, mask in kept)
         score = fmean(mask.score for _, mask in kept) if kept else 0.0
         return Suggestion(row.image_id, masks, round(score, 4))
+
+
+# -- beside drawn masks -----------------------------------------------------------------------
+
+
+def found_by(run: str | Path, data: str | Path, split: str | None = None) -> Dataset:
+    """Every mask the run's network finds, instances apart, down to a low score.
+
+    Raises:
+        NotFoundError: no such run or data set.
+        DatasetError: the images cannot be labelled.
+    """
+    from pseudolabel.engine import label_images
+    from pseudolabel.export import export_coco
+    from pseudolabel.settings import Settings, Thresholds
+    from pseudolabel.store import Store
+
+    settings = Settings(thresholds=Thresholds(default=LOWEST_SCORE), unite=False)
+    with tempfile.TemporaryDirectory() as scratch:
+        store = Path(scratch) / "store"
+        label_images(data, run, store, settings, split=split, workers=0)
+        found = Path(scratch) / "found"
+        export_coco(Store.open(store), found, pictures=Pictures.none)
+        return read_coco(found / "annotations" / "pseudo.json")
 
 
 # -- a data set of predictions ----------------------------------------------------------------

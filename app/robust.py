@@ -23,7 +23,7 @@ from partlab.workers import end_with_parent
 
 KINDS = ("vanilla", "mpm")
 RECIPE = "small_at"
-SETTINGS = ("train.epochs=15", "attack.warmup_epochs=7", "train.workers=0", "val.steps=5")
+SETTINGS = ("train.epochs=12", "attack.warmup_epochs=6", "train.workers=0", "val.steps=5")
 STEPS = 20
 
 

@@ -163,7 +163,9 @@ def pgd(images: int, rounds: int) -> dict[str, Any]:
     victim, network, counted, shown, labels = subject(images)
     network.requires_grad_(False)
     names = [str(n) for n in range(images)]
-    chunk = Chunk(0, names, [victim.classes[n] for n in labels.tolist()], shown, labels)
+    chunk = Chunk(
+        range(len(names)), names, [victim.classes[n] for n in labels.tolist()], shown, labels
+    )
     attack = parse_attack(f"pgd-{STEPS}")
 
     def ours() -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -208,7 +208,7 @@ def claim_folder(
     """
     path = Path(path)
     need_free(path, force=force, inputs=inputs)
-    if path.exists() and not (path.is_dir() and all(map(is_scratch, path.iterdir()))):
+    if path.is_file() or foreign_in(path):
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return make_folder(path)
 
@@ -224,13 +224,34 @@ def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | 
             raise OutputExistsError(
                 f"{path} is or holds the input {needed}", hint="choose another --out"
             )
-    if path.exists() and not (path.is_dir() and all(map(is_scratch, path.iterdir()))):
+    if path.is_file() or foreign_in(path):
         if not force:
             raise OutputExistsError(
                 f"{path} already exists and is not empty",
                 hint="choose another --out, or pass --force to replace it",
             )
         _spare_works(path)
+
+
+def need_new_file(path: str | Path, *, force: bool = False) -> None:
+    """See that a file may be written; `force` replaces one that is there.
+
+    Raises:
+        OutputExistsError: one is there, and `force` is off; or a folder is.
+    """
+    path = Path(path)
+    if path.is_dir():
+        raise OutputExistsError(f"{path} is a folder", hint="name a file")
+    if path.exists() and not force:
+        raise OutputExistsError(
+            f"{path} already exists", hint="choose another, or pass --force to replace it"
+        )
+
+
+def foreign_in(folder: Path, ours: Collection[str] = ()) -> list[str]:
+    """What a folder, where there is one, holds besides `ours` and what is half written."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in there if path.name not in ours and not is_scratch(path))
 
 
 def is_work(folder: str | Path) -> bool:

@@ -16,7 +16,7 @@ from typing import Any
 
 from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
-from partlab.files import exclusive, is_scratch, remove_leftovers, sha256_file, sha256_json
+from partlab.files import exclusive, foreign_in, remove_leftovers, sha256_file, sha256_json
 from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
@@ -184,15 +184,11 @@ def _check_folder(out: Path, images: Path, run: Path, process: Process, force: b
         )
     if out.exists() and not out.is_dir():
         raise OutputExistsError(f"{out} is a file, not a folder", hint="choose another --out")
-    if not force and out.is_dir() and not is_store(out) and any(map(_foreign, out.iterdir())):
+    if not force and out.is_dir() and not is_store(out) and foreign_in(out, _OURS):
         raise OutputExistsError(
             f"{out} is not empty, and it is no pseudo-label store",
             hint="choose another --out, or pass --force to replace it",
         )
-
-
-def _foreign(path: Path) -> bool:
-    return path.name not in _OURS and not is_scratch(path)
 
 
 def _begin(out: Path, manifest: Manifest, inputs: Inputs, process: Process, force: bool) -> None:

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ from train.settings import DataConfig
 Pixels = NDArray[np.uint8]
 Box = tuple[float, float, float, float]
 """Left, top, width, height, as shares of the picture's width and height."""
+How = Literal["nearest", "bilinear", "bicubic", "lanczos", "box", "hamming"]
+"""Ways to resize: Pillow's and timm's names."""
 _TRIES = 10  # torchvision's
 
 
@@ -114,12 +116,19 @@ def cut(pixels: Pixels, box: tuple[int, int, int, int], view: View, size: int) -
     return np.ascontiguousarray(shown[:, ::-1]) if view.flip else shown
 
 
-def resize(pixels: Pixels, size: tuple[int, int]) -> Pixels:
-    """Bicubic with antialiasing to (height, width), as Pillow does it."""
+def resize(pixels: Pixels, size: tuple[int, int], how: str = "bicubic") -> Pixels:
+    """With antialiasing to (height, width), as Pillow does it; `how` is one of `How`."""
     if pixels.shape[:2] == size:
         return pixels
     picture = PillowImage.fromarray(pixels)
-    return np.asarray(picture.resize(size[::-1], PillowImage.Resampling.BICUBIC))
+    return np.asarray(picture.resize(size[::-1], PillowImage.Resampling[how.upper()]))
+
+
+def middle(pixels: Pixels, config: DataConfig, how: str = "bicubic") -> Pixels:
+    """(size, size, 3): what a network sees of a picture when not training (E-06)."""
+    scaled, _, (left, top) = eval_view((pixels.shape[0], pixels.shape[1]), config)
+    side = config.size
+    return resize(pixels, scaled, how)[top : top + side, left : left + side]
 
 
 def _moved(pixels: Pixels, x: int, y: int) -> Pixels:

@@ -15,7 +15,7 @@ from partlab.errors import DatasetError, PartlabError
 from partlab.images import load_image
 from partlab.workers import end_with_parent
 from train.colours import jitter
-from train.crops import View, cut, eval_view, resize, training_view
+from train.crops import View, cut, eval_view, middle, training_view
 from train.pictures import PLAIN, Pictures
 from train.sampling import partners
 from train.settings import DataConfig
@@ -196,9 +196,9 @@ class EvalPictures(Dataset[Sample | PartlabError]):
 
     def _load(self, index: int) -> Sample:
         pixels = load_image(self.pictures.path(index))
-        size, side = (pixels.shape[0], pixels.shape[1]), self.config.size
-        scaled, view, (left, top) = eval_view(size, self.config)
-        seen = resize(pixels, scaled)[top : top + side, left : left + side]
+        size = (pixels.shape[0], pixels.shape[1])
+        _, view, _ = eval_view(size, self.config)
+        seen = middle(pixels, self.config)
         return self._cutter.sample(index, seen, self._cutter.labels(index, view, size))
 
 

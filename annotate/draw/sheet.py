@@ -14,11 +14,10 @@ from partlab.errors import (
     DatasetError,
     MaskError,
     NotFoundError,
-    OutputExistsError,
     PartlabError,
     UnknownNameError,
 )
-from partlab.files import write_bytes
+from partlab.files import need_new_file, write_bytes
 from partlab.images import image_size, load_image
 from partlab.masks import area, from_segmentation
 from partlab.progress import track
@@ -216,11 +215,7 @@ def save_png(picture: PillowImage.Image, path: str | Path, *, force: bool = Fals
     Raises:
         OutputExistsError: the file is there, and `force` is off.
     """
-    path = Path(path)
-    if path.exists() and not force:
-        raise OutputExistsError(
-            f"{path} already exists", hint="choose another --out, or pass --force"
-        )
+    need_new_file(path, force=force)
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     write_bytes(path, buffer.getvalue())

@@ -6,8 +6,8 @@ from typing import Any
 
 from annotate.inspect.curve import BAD, GOOD, operate
 from annotate.inspect.plan import Plan
-from partlab.errors import ConfigError, OutputExistsError
-from partlab.files import replacing
+from partlab.errors import ConfigError
+from partlab.files import need_new_file, replacing
 
 _COLOURS = ("#8a8f98", "#1f6fb2", "#c2521b", "#3a8f4d", "#7a4fa3")
 _RISKS = (0.05, 0.10)  # producer's, consumer's
@@ -25,8 +25,7 @@ def plot_curves(
     out = Path(out)
     if out.suffix.lower() not in (".png", ".svg"):
         raise ConfigError(f"cannot draw {out.name}: the name must end in .png or .svg")
-    if out.exists() and not force:
-        raise OutputExistsError(f"{out} already exists", hint="choose another, or pass --force")
+    need_new_file(out, force=force)
     figure = _draw(plans, size, auroc)
     with replacing(out) as scratch:
         figure.savefig(scratch, format=out.suffix[1:].lower(), dpi=150)

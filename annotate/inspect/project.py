@@ -27,7 +27,6 @@ from annotate.studio.api.projects import (
 from annotate.work import Batch, Work
 from annotate.work.pictures import FOLDER, shown_picture
 from annotate.work.unfinished import need_settled
-from partlab.errors import NotFoundError
 from partlab.files import copy_file, sha256_json
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
@@ -63,7 +62,7 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
         {"image_id": card.image_id, "file_name": card.file_name, "question": _question(desk, card)}
         for card in desk.cards
     ]
-    pictures = {card.image_id: _share(work, card.overlay) for card in desk.cards}
+    pictures = {card.image_id: _share(work, inspection.show(desk, card)) for card in desk.cards}
     return _open(work, studio, batch, INSPECT, xml, rows, pictures)
 
 
@@ -130,7 +129,7 @@ def _open(
         first = pictures[missing[0]["image_id"]]
         access = find_access(studio, project, work.folder, first, work.settings.image_url)
         paths = {id: path.absolute().relative_to(images) for id, path in pictures.items()}
-        common = {"object": batch.object, "partlab": work.settings.name}
+        common = {"object": batch.object, "partlab": work.settings.id}
         data = [{**row, **common, "overlay": access.url(paths[row["image_id"]])} for row in missing]
         for _ in add_tasks(studio, project, [{"data": one} for one in data]):
             pass
@@ -190,8 +189,6 @@ def _share(work: Work, overlay: Path) -> Path:
     """The overlay below WORK/images, which is what a server may show."""
     object, round_ = overlay.parent.parent.name, overlay.parent.name
     target = work.folder / FOLDER / "_overlays" / object / round_ / overlay.name
-    if not overlay.is_file():
-        raise NotFoundError(f"there is no {overlay}", hint="run `partlab inspect sample` again")
     if not target.is_file() or target.stat().st_mtime < overlay.stat().st_mtime:
         copy_file(overlay, target, link=True)
     return target

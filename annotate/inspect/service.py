@@ -7,12 +7,13 @@
 No terminal, no web: commands and pages are built on this.
 """
 
+import logging
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from shlex import quote
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import select
 
@@ -40,8 +41,17 @@ from annotate.work import (
 from annotate.work.change import HINTS, is_drawn
 from annotate.work.inspecting import check_not_own
 from annotate.work.unfinished import need_settled
-from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
+from partlab.errors import (
+    ConfigError,
+    NotFoundError,
+    PartlabError,
+    StateError,
+    UnknownNameError,
+)
 from partlab.progress import track
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 
 class Inspection:
@@ -64,7 +74,7 @@ class Inspection:
         suspicion: Mapping[int, float] | None = None,
         overlaps: Collection[str] = (),
     ) -> Desk:
-        """Draw the images of a submitted category and render them; asked again, show them again.
+        """Draw the images of a submitted category; asked again, say which they are.
 
         The draw follows from the work's seed, the category and the round, so each round has a
         fresh one. `plan` is the work's unless another is named; it holds for this round.
@@ -74,7 +84,8 @@ class Inspection:
 
         Raises:
             UnknownNameError: there is no such category, or no such plan.
-            ConfigError: a file of a plan's settings does not make one.
+            ConfigError: a file of a plan's settings does not make one, or it was drawn before by
+                another plan, or without this `suspicion`.
             StateError: the category is not submitted, discards wait for review, there is
                 nothing to inspect, parts lie over each other undeclared and not accepted, `who`
                 drew it, or a change of the vocabulary was cut off.
@@ -82,19 +93,50 @@ class Inspection:
         """
         need_settled(self.work)
         batch = self.work.batch(object)
+        chosen = get_plan(plan) if plan else None
         if batch.state == "submitted":
-            chosen = get_plan(plan) if plan else self.plan
-            self._draw(batch, person(who), chosen, suspicion, overlaps)
+            self._draw(batch, person(who), chosen or self.plan, suspicion, overlaps)
         elif batch.state in ("planned", "annotating"):
             raise self._still_drawn(batch)
-        elif batch.state != "sampled":
+        elif batch.state == "sampled":
+            self._not_too_late(batch, chosen, suspicion)
+        else:
             raise StateError(
                 f"{object} round {batch.round} is {batch.state}, not submitted",
                 hint=HINTS.get(batch.state),
             )
-        self._settle(object)
-        self._render(object)
-        return self.cards(object)
+        return self._settle(object)
+
+    def sample_all(
+        self,
+        who: str,
+        objects: Sequence[str] = (),
+        *,
+        plan: str | Plan | None = None,
+        suspicion: Mapping[int, float] | None = None,
+        overlaps: Collection[str] = (),
+    ) -> list[Desk]:
+        """`sample` of the categories named, else of all that are ready and can be `who`'s.
+
+        Raises:
+            PartlabError: as `sample`, of a category that was named, or where there is no other.
+        """
+
+        def one(name: str) -> Desk:
+            return self.sample(name, who, plan=plan, suspicion=suspicion, overlaps=overlaps)
+
+        return for_each(objects or self.ready(), one, named=bool(objects))
+
+    def _not_too_late(
+        self, batch: Batch, plan: Plan | None, suspicion: Mapping[int, float] | None
+    ) -> None:
+        drawn = self.cards(batch.object).plan
+        if suspicion is not None or (plan is not None and plan.name != drawn):
+            raise ConfigError(
+                f"{batch.object} round {batch.round} is drawn already, by the plan {drawn}: "
+                "another plan, or an audit, comes too late",
+                hint="leave them out to see what was drawn",
+            )
 
     def _still_drawn(self, batch: Batch) -> StateError:
         with self.work.read() as session:
@@ -143,12 +185,22 @@ class Inspection:
         with self.work.read() as session:
             return [row.image_id for row in session.execute(query) if is_drawn(row)]
 
-    def _render(self, object: str) -> None:
-        batch, rows = self.work.batch(object), self._rows(object)
-        for position, (image, answer) in enumerate(track(rows, f"drawing {object}", len(rows))):
-            path = overlay_path(self.work, object, batch.round, position, image.id)
-            render(self.work, image, answer, path)
-        render_sheet(self.work, rows, overlay_folder(self.work, object, batch.round) / "sheet.png")
+    def show(self, desk: Desk, card: Card) -> Path:
+        """The picture of one card beside its masks: `card.overlay`, drawn unless it is there.
+
+        What could not be read then is tried again.
+        """
+        image, answer = self._rows(desk.object, desk.round)[card.position]
+        render(self.work, image, answer, card.overlay)
+        return card.overlay
+
+    def show_all(self, desk: Desk) -> Path:
+        """The pictures of all cards, and those on one sheet, whose path it returns."""
+        cards = desk.cards
+        for card in track(cards, f"drawing {desk.object}", len(cards)):
+            self.show(desk, card)
+        render_sheet(self.work, self._rows(desk.object, desk.round), desk.sheet)
+        return desk.sheet
 
     def _rows(self, object: str, round: int | None = None) -> list[tuple[Image, Answer]]:
         """The drawn images of a round with their answers, in the order of the draw."""
@@ -272,10 +324,30 @@ class Inspection:
         self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
         return self._settle(object)
 
-    def foresee(self, object: str, words: Mapping[int, bool], who: str | None = None) -> Desk:
+    def pass_rest(self, object: str, who: str) -> tuple[Desk, int]:
+        """Let all images pass that are due now; how many were.
+
+        Raises:
+            StateError: as `decide`.
+        """
+        desk = self.cards(object)
+        due = desk.due
+        for card in due:
+            desk = self.decide(object, card.image_id, True, who)
+        return desk, len(due)
+
+    def foresee(
+        self,
+        object: str,
+        words: Mapping[int, bool],
+        who: str | None = None,
+        *,
+        pass_rest: bool = False,
+    ) -> Desk:
         """What the desk would say after these verdicts (by image id, True: passes) of `who`.
 
-        Nothing is recorded. Verdicts that the plan does not come to count for nothing.
+        With `pass_rest` all images that are due then pass, too. Nothing is recorded. Verdicts
+        that the plan does not come to count for nothing.
 
         Raises:
             StateError: the round is not being inspected, or `who` drew it.
@@ -294,7 +366,10 @@ class Inspection:
         due, decision = sample.due(bad), sample.decide(bad)
         cards = tuple(replace(card, due=card.image_id in due) for card in desk.cards)
         bads = sum(seen.values())
-        return replace(desk, cards=cards, decision=decision, seen=len(seen), bad=bads)
+        ahead = replace(desk, cards=cards, decision=decision, seen=len(seen), bad=bads)
+        if pass_rest and ahead.due:
+            return self.foresee(object, {card.image_id: True for card in ahead.due} | {**words})
+        return ahead
 
     def reopen(self, object: str, who: str, reason: str) -> dict[Path, bool]:
         """Have the newest round of a decided category inspected again; its verdicts go.
@@ -447,6 +522,27 @@ class Inspection:
 
 
 _SAID = ("passed", "reason", "note", "inspector")
+
+
+def for_each(names: Iterable[str], action: Callable[[str], T], *, named: bool = False) -> list[T]:
+    """What came of each category; one that cannot be served does not stop the others.
+
+    Its fault is logged.
+
+    Raises:
+        PartlabError: what stopped a category that was `named`, or the first where none came out.
+    """
+    found, faults = [], []
+    for name in names:
+        try:
+            found.append(action(name))
+        except PartlabError as error:
+            faults.append(error)
+    if faults and (named or not found):
+        raise faults[0]
+    for fault in faults:
+        log.warning("left out: %s", fault.message)
+    return found
 
 
 def find_case(cases: Sequence[DiscardCase], object: str, image: int | str) -> DiscardCase:

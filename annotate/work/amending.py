@@ -2,7 +2,8 @@
 
 from sqlalchemy import select
 
-from annotate.work.change import PART_GONE, Change, Rules, is_drawn
+from annotate.work.change import Change, Rules, is_drawn
+from annotate.work.complaints import PART_GONE, problem
 from annotate.work.tables import About, Answer, CategoryId
 from partlab.errors import StateError
 from partlab.parts import join_name
@@ -40,8 +41,7 @@ def _migrated(change: Change) -> None:
         if why is not None and is_drawn(answer):
             change.batch("planned", "annotating", "submitted")
             answer.kind, batch.state, batch.manifest_hash = "broken", "annotating", None
-            problem = {"kind": PART_GONE, "message": why, "severity": "error"}
-            answer.problems = [*answer.problems, problem]
+            answer.problems = [*answer.problems, problem(PART_GONE, why)]
 
 
 @rules("vocabulary")

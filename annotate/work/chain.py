@@ -1,20 +1,23 @@
-"""The chain of events: each is applied by its rule, and its hash covers all before it."""
+"""The chain of events: each is applied by its rule, and its hash covers all before it.
 
-from collections.abc import Sequence
-from dataclasses import asdict
+A hash is of what was recorded, never of what was made of it: an answer's sentences may be worded
+otherwise by the next version, and the history is still the same.
+"""
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.work.change import Change
 from annotate.work.machine import RULES
-from annotate.work.tables import Answer, Event, Flag
+from annotate.work.tables import Event
 from partlab.errors import SchemaError
 from partlab.files import sha256_json
 
+_FORM = "2:"  # how hashes begin; those of the first form are bare
+
 
 def apply_event(change: Change) -> None:
-    """Apply an event by its rule, and note it with the hash it leaves behind.
+    """Apply an event by its rule, and note it.
 
     Raises:
         SchemaError: there is no rule of its kind.
@@ -24,7 +27,6 @@ def apply_event(change: Change) -> None:
     if event.what not in RULES:
         raise SchemaError(f"the history has an unknown kind of event: {event.what!r}")
     RULES[event.what](change)
-    event.after = _hash_after(event, change.answers, change.flags)
     change.session.add(event)
     change.session.flush()
 
@@ -35,6 +37,21 @@ def hash_now(session: Session, object: str) -> str:
     return session.scalar(query) or ""
 
 
-def _hash_after(event: Event, answers: Sequence[Answer], flags: Sequence[Flag]) -> str:
+def hash_after(event: Event) -> str:
+    """What an event leaves behind, by all that is recorded of it."""
+    facts = [event.id, event.at, event.who, event.what, event.object, event.round, event.data]
+    return _FORM + sha256_json([event.before, *facts])
+
+
+def is_intact(event: Event) -> bool:
+    """Whether an event is the one that was recorded.
+
+    Hashes of the first form also covered the answers that an ingest made of its raw export, with
+    their sentences of then: of those events only the raw export can be checked.
+    """
+    if event.after.startswith(_FORM):
+        return event.after == hash_after(event)
+    if event.what == "pulled" and "file" in event.data:
+        return True
     facts = [event.before, event.at, event.who, event.what, event.round, event.data]
-    return sha256_json([*facts, [asdict(a) for a in answers], [asdict(f) for f in flags]])
+    return event.after == sha256_json([*facts, [], []])

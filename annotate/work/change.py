@@ -7,17 +7,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from annotate.work.complaints import PART_GONE, REDRAWN, SENT_BACK
 from annotate.work.tables import Answer, Batch, Event, Flag, Image, Task
 from partlab.errors import StateError
 
 DONE = ("masks", "discard")
-PART_GONE = "part-gone"
-"""The problem of an answer that a change of the vocabulary opened again."""
-
-SENT_BACK, REDRAWN = "sent-back", "redrawn"
-"""The problems of an answer of an accepted round that is being corrected: an inspector sent it
-back alone; its annotator drew it again, and nobody has looked at it since.
-"""
 
 
 def is_drawn(answer: Any) -> bool:

@@ -2,23 +2,22 @@
 
 SQLite runs in WAL mode and every write begins with BEGIN IMMEDIATE, so that two processes
 wait for each other instead of failing; PostgreSQL takes one advisory lock for the same.
+
+The tables are what the history makes of them, so a version that has others makes them anew:
+there is nothing to migrate.
 """
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from alembic import command
-from alembic.config import Config as AlembicConfig
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 
+from annotate.work.tables import About, Base
 from partlab.errors import (
     BackendUnavailableError,
     BusyError,
@@ -26,25 +25,53 @@ from partlab.errors import (
     DatasetError,
     PartlabError,
 )
+from partlab.files import sha256_json
 
 URL = "PARTLAB_DB_URL"
 WAIT_SECONDS = 60
 LOCK = 7_041_907  # any number, the same for every partlab process
+FORM = "form"  # in `about`: that of the tables
 FILE = "file"  # of a connection: the path, and the inode that was opened
 DATABASE_FILES = ("partlab.db", "partlab.db-wal", "partlab.db-shm")
 
 
 def open_database(folder: Path, kind: str) -> Engine:
-    """Connect, and bring the tables to the newest form.
+    """Connect, and make the tables where there are none.
 
     Raises:
         BackendUnavailableError: PostgreSQL is needed and not named, not installed or not there.
-        DatasetError: the file is not a database of ours.
+        DatasetError: the file is not a database of ours, or is of another version.
     """
     engine = sqlite_engine(folder) if kind == "sqlite" else _postgres()
-    with _in_words(engine):
-        _migrate(engine)
+    with reading(engine) as session:
+        empty = not inspect(session.connection()).has_table(About.__tablename__)
+    if empty:
+        with writing(engine) as session:
+            Base.metadata.create_all(session.connection())
+            session.merge(About(key=FORM, value=_form()))
+    with reading(engine) as session:
+        stated = session.get(About, FORM)
+    if stated is None or stated.value != _form():
+        raise _other_version(engine)
     return engine
+
+
+def _form() -> str:
+    """A hash of tables and columns: other ones, another hash."""
+    return sha256_json(
+        [
+            [table.name, [[c.name, str(c.type), c.nullable, c.primary_key] for c in table.columns]]
+            for table in Base.metadata.sorted_tables
+        ]
+    )
+
+
+def _other_version(engine: Engine) -> DatasetError:
+    new = "" if engine.dialect.name == "sqlite" else f"name a new database in {URL}; then "
+    return DatasetError(
+        f"{_where(engine)} was made by another version of partlab",
+        hint=f"{new}`partlab inspect rebuild WORK` makes it again from its history",
+    )
 
 
 def drop_database(folder: Path) -> None:
@@ -85,13 +112,19 @@ def _inode(path: Path) -> int | None:
     return path.stat().st_ino if path.exists() else None
 
 
-def _need_same_file(engine: Engine, connection: Connection) -> None:
-    """A rebuild puts a new file in place; what is written into the old one would be lost."""
+def _is_same_file(connection: Connection) -> bool:
+    """Whether the file is still the one that was opened: a rebuild puts a new one in place."""
     path, opened = connection.info.get(FILE, (None, None))
-    if opened is not None and opened != _inode(path):
+    return opened is None or opened == _inode(path)
+
+
+def _need_same_file(engine: Engine, connection: Connection) -> None:
+    """What is written into the old file would be lost."""
+    if not _is_same_file(connection):
         engine.dispose()  # whoever goes on connects to the new one
         raise BusyError(
-            f"the database {path} was made again meanwhile", hint="run the same command again"
+            f"the database {_where(engine)} was made again meanwhile",
+            hint="run the same command again",
         )
 
 
@@ -129,19 +162,15 @@ def _in_words(engine: Engine) -> Iterator[None]:
         raise _translated(error, engine) from error
 
 
-_NO_COLUMN = ("no such column", "has no column", "column .* does not exist")
+def _where(engine: Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
 
 
 def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
-    where = engine.url.render_as_string(hide_password=True)
+    where = _where(engine)
     words = str(error.orig).strip().splitlines()[0]
     if isinstance(error, IntegrityError):
         return DatasetError(f"{where} refused a row that contradicts another: {words}")
-    if any(re.search(one, words) for one in _NO_COLUMN):
-        return DatasetError(
-            f"{where} was made by another version of partlab: {words}",
-            hint="`partlab inspect rebuild WORK` makes it again",
-        )
     if engine.dialect.name == "sqlite":
         if "locked" in words:
             return BusyError(f"another process has held {where} for over {WAIT_SECONDS} s")
@@ -159,23 +188,16 @@ def _translated(error: DBAPIError, engine: Engine) -> PartlabError:
     return PartlabError(f"the database {where} refused: {words}")
 
 
-def _migrate(engine: Engine) -> None:
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    with engine.connect() as connection:
-        if MigrationContext.configure(connection).get_current_revision() == newest:
-            return
-    with engine.connect().execution_options(writes=True) as connection, connection.begin():
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
-
-
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session for SELECTs; rows stay usable after it."""
-    with _in_words(engine), Session(engine, expire_on_commit=False) as session:
-        yield session
+    """A session for SELECTs, of the database as it is now; rows stay usable after it."""
+    with _in_words(engine):
+        with engine.connect() as connection:
+            same = _is_same_file(connection)
+        if not same:
+            engine.dispose()
+        with Session(engine, expire_on_commit=False) as session:
+            yield session
 
 
 @contextmanager

@@ -5,7 +5,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotate.work.change import REDRAWN, SENT_BACK, Change, Rules, in_correction
+from annotate.work.change import Change, Rules, in_correction
+from annotate.work.complaints import REDRAWN, SENT_BACK, problem
 from annotate.work.discards import discard_state, refusal_of, reviews_of, unsettled_discards
 from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
 from partlab.errors import StateError
@@ -112,9 +113,8 @@ def _sent_back(change: Change) -> None:
             f"image {data['image_id']} of {batch.object} has no masks that could be sent back"
         )
     words = ": ".join(filter(None, (data["reason"], data.get("note"))))
-    problem = {"kind": SENT_BACK, "severity": "error"}
-    problem["message"] = f"an inspector sent it back ({words}): correct it, and press Update"
-    answer.kind, answer.problems = "broken", [*_without_correction(answer), problem]
+    back = problem(SENT_BACK, f"an inspector sent it back ({words}): correct it, and press Update")
+    answer.kind, answer.problems = "broken", [*_without_correction(answer), back]
     _put_verdict(change, passed=False)
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from annotate.vocabulary import read_vocabulary
 from annotate.work import journal
-from annotate.work.chain import apply_event, hash_now
+from annotate.work.chain import apply_event, hash_now, is_intact
 from annotate.work.change import Change
 from annotate.work.database import (
     DATABASE_FILES,
@@ -116,14 +116,12 @@ def _replay(
 
 def _again(change: Change, source: Path) -> None:
     event = change.event
-    recorded, before = event.after, hash_now(change.session, event.object)
-    if before == event.before:
-        apply_event(change)
-    if event.after != recorded or before != event.before:
+    if hash_now(change.session, event.object) != event.before or not is_intact(event):
         raise DatasetError(
             f"event {event.id} ({event.what}) of {source} does not fit the others",
-            hint="the journal or a raw export was changed by hand",
+            hint="the journal was changed by hand: put it back from a copy of the work",
         )
+    apply_event(change)
 
 
 def _put_in_place(scratch: Path, folder: Path) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
 from annotate.work import journal
-from annotate.work.chain import apply_event, hash_now
+from annotate.work.chain import apply_event, hash_after, hash_now
 from annotate.work.change import Change
 from annotate.work.database import (
     database_kind,
@@ -52,11 +52,13 @@ class MovedOnError(BusyError):
 class Work:
     """One annotation work. `record` is the only thing that writes its state."""
 
+    _read: "tuple[int, int, int] | None"  # of the vocabulary's file, when it was read
+
     def __init__(
         self, folder: Path, settings: WorkSettings, vocabulary: Vocabulary, engine: Engine
     ) -> None:
-        self.folder, self.settings, self.vocabulary = folder, settings, vocabulary
-        self._engine = engine
+        self.folder, self.settings, self._engine = folder, settings, engine
+        self.vocabulary = vocabulary
 
     @classmethod
     def create(
@@ -126,11 +128,11 @@ class Work:
         work = cls(folder, settings, vocabulary, open_database(folder, settings.database))
         noted = journal.last_id(work.history)
         with work.read() as session:
-            about = {row.key: row.value for row in session.scalars(select(About))}
             known = session.scalar(select(func.max(Event.id))) or 0
+        about = work._about()
         work._need_ours(about)
         work._need_whole(noted, known)
-        work._need_own_vocabulary(about)
+        work._need_own_vocabulary(vocabulary, about)
         return work
 
     def _need_ours(self, about: Mapping[str, str]) -> None:
@@ -152,13 +154,38 @@ class Work:
                 hint="put the right database back, or run `partlab inspect rebuild WORK`",
             )
 
-    def _need_own_vocabulary(self, about: Mapping[str, str]) -> None:
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """The work's own, as it is now: another process may have changed it since it was read.
+
+        Raises:
+            StateError: somebody changed it by hand.
+        """
+        if self._read != (now := _stamp(self._vocabulary_file)):
+            found = read_vocabulary(self._vocabulary_file)
+            self._need_own_vocabulary(found, self._about())
+            self._vocabulary, self._read = found, now
+        return self._vocabulary
+
+    @vocabulary.setter
+    def vocabulary(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary, self._read = vocabulary, _stamp(self._vocabulary_file)
+
+    @property
+    def _vocabulary_file(self) -> Path:
+        return self.folder / "vocabulary.yaml"
+
+    def _about(self) -> dict[str, str]:
+        with self.read() as session:
+            return {row.key: row.value for row in session.scalars(select(About))}
+
+    def _need_own_vocabulary(self, vocabulary: Vocabulary, about: Mapping[str, str]) -> None:
         stated = (about.get("vocabulary_version"), about.get("vocabulary_hash"))
-        found = (str(self.vocabulary.version), self.vocabulary.hash)
+        found = (str(vocabulary.version), vocabulary.hash)
         if stated != found and not (self.folder / MIGRATING).exists():
             kept = self.kept_vocabulary(int(about["vocabulary_version"]))
             raise StateError(
-                f"{self.folder / 'vocabulary.yaml'} was changed by hand; the work is at version "
+                f"{self._vocabulary_file} was changed by hand; the work is at version "
                 f"{about['vocabulary_version']}",
                 hint=f"move it away and copy {kept} in its place; then "
                 f"`partlab vocabulary migrate {self.folder} COPY` takes the change over",
@@ -234,6 +261,7 @@ class Work:
                 before=before,
                 after="",
             )
+            event.after = hash_after(event)
             apply_event(Change(session, event, answers, flags))
         with self.read() as session:
             journal.catch_up(session, self.history)
@@ -243,7 +271,6 @@ class Work:
         """Make a vocabulary the work's own; projects and answers are migrated elsewhere."""
         about = {"version": vocabulary.version, "hash": vocabulary.hash}
         self._write_vocabulary(vocabulary)
-        self.vocabulary = vocabulary
         self.record("vocabulary", who=who, data=about)
 
     def kept_vocabulary(self, version: int) -> Path:
@@ -251,9 +278,10 @@ class Work:
         return self.folder / "exports" / f"vocabulary-v{version}.yaml"
 
     def _write_vocabulary(self, vocabulary: Vocabulary) -> None:
-        path = self.folder / "vocabulary.yaml"
+        path = self._vocabulary_file
         write_vocabulary(path, vocabulary)
         write_bytes(self.kept_vocabulary(vocabulary.version), path.read_bytes())
+        self.vocabulary = vocabulary
 
     # --- reading ---------------------------------------------------------------------------
 
@@ -355,6 +383,15 @@ def settings_of(folder: Path) -> WorkSettings:
             f"{folder} holds no work", hint="begin one with `partlab studio create`"
         )
     return load_config(WorkSettings, folder / WORK)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    """What of a file changes when it is replaced; None where there is none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
 
 
 def _need_text(*values: Any) -> None:

@@ -139,7 +139,7 @@ def _logged() -> Iterator[None]:
     before = root.level
     root.addHandler(handler)
     root.setLevel(logging.INFO if _leads() else logging.ERROR)
-    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock", "alembic"):
+    for noisy in ("PIL", "matplotlib", "httpx", "urllib3", "filelock"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         yield

@@ -16,6 +16,7 @@ from app.cli._ui import DryRunOpt, JsonOpt, reported
 if TYPE_CHECKING:
     from train.evaluate.evaluate import Plan
     from train.evaluate.outcomes import Evaluation, Model
+    from train.evaluate.preflight import Preflight
 
 group = typer.Typer(
     cls=DefaultGroup, no_args_is_help=True, help="Evaluate recognition models under attack."
@@ -41,6 +42,11 @@ ColumnsOpt = Annotated[
 GroupsOpt = Annotated[Path | None, typer.Option(help="JSON: super-category -> its classes.")]
 MergeOpt = Annotated[str, typer.Option(help="Of a super-category: max or logsumexp.")]
 CheckpointOpt = Annotated[str, typer.Option(help="best or last.")]
+ChunkOpt = Annotated[
+    int | None,
+    typer.Option(min=1, help="Pictures a saved file; batches for a tenth of all, 10 at most."),
+]
+MaxHoursOpt = Annotated[float | None, typer.Option(help="Refuse to begin what may take longer.")]
 DeviceOpt = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")]
 
 
@@ -52,20 +58,19 @@ def run(
     list_: ListOpt = None,
     threats: Annotated[list[str] | None, typer.Option(help=_THREATS)] = None,
     attacks: Annotated[list[str] | None, typer.Option(help=_ATTACKS)] = None,
-    max_hours: Annotated[
-        float | None, typer.Option(help="Refuse to begin what may take longer.")
-    ] = None,
+    max_hours: MaxHoursOpt = None,
     columns: ColumnsOpt = None,
     groups: GroupsOpt = None,
     merge: MergeOpt = "max",
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once; part of the result.")] = 50,
-    chunk: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
-    ] = None,
+    chunk: ChunkOpt = None,
     seed: Annotated[int, typer.Option(help="Of the attacks.")] = 0,
     pictures: Annotated[
         int, typer.Option(min=0, help="Kept as attacks leave them, for the report; 0: none.")
     ] = 4,
+    honesty: Annotated[
+        bool, typer.Option("--honesty", help="All honesty checks first, on 64 of the pictures.")
+    ] = False,
     large_eps: Annotated[
         bool, typer.Option("--large-eps", help="Yes, 0.2 or more under linf.")
     ] = False,
@@ -84,6 +89,7 @@ def run(
     with reported(json) as ui:
         from partlab.errors import ConfigError
         from train.evaluate.attacks import parse_attacks
+        from train.evaluate.evaluate import estimate
         from train.evaluate.opened import names_of
         from train.evaluate.threats import parse_threats
 
@@ -96,9 +102,10 @@ def run(
             "threats": parse_threats(threats or ["standard"], large_eps=large_eps),
             "attacks": parse_attacks(attacks or ["autoattack"]),
             "batch": batch,
-            "chunk": chunk or 10 * batch,
+            "chunk": chunk,
             "seed": seed,
             "pictures": pictures,
+            "honesty": honesty,
         }
         asked = {"columns": columns_of(columns), "groups": groups_of(groups), "merge": merge}
         names = names_of(models)
@@ -106,8 +113,12 @@ def run(
             plan_of(model, data, given, asked, (split, list_, out), (checkpoint, device))
             for model in models
         ]
-        results = _all(plans, names, models, out, max_hours, dry_run)
-        ui.emit(*_told(results, dry_run))
+        costs = [estimate(plan, out / name) for name, plan in zip(names, plans, strict=True)]
+        if dry_run:
+            ui.emit(*estimated(names, costs))
+        else:
+            agreed(costs, max_hours)
+            ui.emit(*_told(_all(plans, names, models, out)))
 
 
 def plan_of(
@@ -119,7 +130,7 @@ def plan_of(
     which: tuple[str, str | None],
 ) -> "Plan":
     """A model and its pictures; `asked` are classes, `where` split, list and --out."""
-    from train.evaluate.evaluate import Plan
+    from train.evaluate.evaluate import Plan, usual_chunk
     from train.evaluate.opened import open_model
     from train.evaluate.shown import shown_to
     from train.evaluate.victim import Victim
@@ -128,27 +139,15 @@ def plan_of(
     opened = open_model(model, checkpoint=which[0], device=which[1])
     victim = Victim(opened.network, opened.classes, **asked)
     shown = shown_to(victim, data, split=split, cache=out / ".label-maps", file=file)
-    return Plan(opened, victim, shown, **given)
+    chunk = given["chunk"] or usual_chunk(len(shown.names), given["batch"])
+    return Plan(opened, victim, shown, **{**given, "chunk": chunk})
 
 
 def _all(
-    plans: "Sequence[Plan]",
-    names: Sequence[str],
-    models: Sequence[Path],
-    out: Path,
-    max_hours: float | None,
-    dry_run: bool,
-) -> list[Any]:
-    """All estimates before the first attack; then all evaluations, or none if `dry_run`."""
-    from train.evaluate.evaluate import estimate, evaluate
-    from train.evaluate.preflight import together
+    plans: "Sequence[Plan]", names: Sequence[str], models: Sequence[Path], out: Path
+) -> "list[Evaluation]":
+    from train.evaluate.evaluate import evaluate
 
-    costs = [estimate(plan) for plan in plans]
-    total = together(costs)
-    if dry_run:
-        return [{"model": n, **cost.as_json()} for n, cost in zip(names, costs, strict=True)]
-    _say(f"{len(plans)} model{'s' * (len(plans) > 1)} on {total}")
-    total.check(max_hours)
     done = []
     for name, path, plan in zip(names, models, plans, strict=True):
         model: Model = plan.opened.described(name, path)
@@ -156,7 +155,24 @@ def _all(
     return done
 
 
-def _say(text: str) -> None:
+def agreed(costs: "Sequence[Preflight]", max_hours: float | None) -> None:
+    """Say what the work takes, and refuse what is too long or too large."""
+    from train.evaluate.preflight import together
+
+    total = together(costs)
+    say(f"{len(costs)} model{'s' * (len(costs) > 1)} on {total}")
+    total.check(max_hours)
+
+
+def estimated(names: "Sequence[str]", costs: "Sequence[Preflight]") -> tuple[Any, str]:
+    """What a dry run says, as JSON and in words."""
+    both = list(zip(names, costs, strict=True))
+    facts = {"dry_run": True, "models": [{"model": n, **cost.as_json()} for n, cost in both]}
+    return facts, "\n".join(f"{name}: {cost}" for name, cost in both)
+
+
+def say(text: str) -> None:
+    """A sentence beside the result."""
     import logging
 
     logging.getLogger(__name__).info("%s", text)
@@ -191,19 +207,10 @@ def groups_of(file: Path | None) -> dict[str, list[str]] | None:
     return dict(found)
 
 
-def _told(results: list[Any], dry_run: bool) -> tuple[Any, str]:
+def _told(evaluations: "list[Evaluation]") -> tuple[Any, str]:
     """The result as JSON, and in words."""
-    if dry_run:
-        lines = [
-            f"{each['model']}: {each['images']:,} pictures, at most {each['forwards']:,} forward "
-            f"passes, {each['gradients']:,} gradients, {each['memory'] / 2**20:,.0f} MiB, "
-            f"{each['hours']:.3g} hours"
-            for each in results
-        ]
-        return {"dry_run": True, "models": results}, "\n".join(lines)
     from train.evaluate.table import as_json, as_text
 
-    evaluations: list[Evaluation] = results
     return as_json(evaluations), as_text(evaluations)
 
 
@@ -228,16 +235,15 @@ def list_command(
     with reported(json) as ui:
         import tempfile
 
-        from partlab.errors import ConfigError, OutputExistsError
-        from partlab.files import sha256_file
+        from partlab.errors import ConfigError
+        from partlab.files import need_new_file, sha256_file
         from train.evaluate.shown import write_balanced
         from train.lists import read_list
 
         if per_class is not None:
             if out is None:
                 raise ConfigError("the new list has no place", hint="--out FILE")
-            if out.exists() and not force:
-                raise OutputExistsError(f"{out} is already there", hint="--force replaces it")
+            need_new_file(out, force=force)
             with tempfile.TemporaryDirectory() as cache:
                 given: dict[str, Any] = {"per_class": per_class, "seed": seed, "split": split}
                 write_balanced(data, out, **given, cache=Path(cache))

@@ -8,16 +8,21 @@ import typer
 from app.cli._ui import DryRunOpt, JsonOpt, reported
 from app.cli.evaluate import (
     CheckpointOpt,
+    ChunkOpt,
     ColumnsOpt,
     DeviceOpt,
     GroupsOpt,
     ListOpt,
+    MaxHoursOpt,
     MergeOpt,
     ResultsOpt,
     SplitOpt,
+    agreed,
     columns_of,
+    estimated,
     groups_of,
     plan_of,
+    say,
 )
 
 if TYPE_CHECKING:
@@ -51,13 +56,12 @@ def corruptions(
     baseline: Annotated[
         Path | None, typer.Option(help="An evaluation whose errors mCE divides by.")
     ] = None,
+    max_hours: MaxHoursOpt = None,
     columns: ColumnsOpt = None,
     groups: GroupsOpt = None,
     merge: MergeOpt = "max",
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 50,
-    chunk: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a saved file; 4 batches.")
-    ] = None,
+    chunk: ChunkOpt = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes that corrupt; 0: this one.")] = 0,
     checkpoint: CheckpointOpt = "best",
     device: DeviceOpt = None,
@@ -73,6 +77,7 @@ def corruptions(
     """
     with reported(json) as ui:
         from partlab.errors import ConfigError
+        from train.corruptions.evaluation import estimate_corruptions
         from train.evaluate.opened import names_of
         from train.evaluate.outcomes import read_evaluation
 
@@ -83,7 +88,7 @@ def corruptions(
             )
         *models, data = places
         asked = {"columns": columns_of(columns), "groups": groups_of(groups), "merge": merge}
-        given = {"threats": (), "attacks": (), "batch": batch, "chunk": chunk or 4 * batch}
+        given = {"threats": (), "attacks": (), "batch": batch, "chunk": chunk}
         how: Any = {
             "corruptions": words_of(types), "severities": numbers_of(severities), "tree": tree,
             "jpeg": None if jpeg == "none" else _number(jpeg), "crop": crop, "workers": workers,
@@ -95,9 +100,11 @@ def corruptions(
                      **how)
             for model in models
         ]  # fmt: skip
+        costs = [estimate_corruptions(p, out / n) for p, n in zip(plans, names, strict=True)]
         if dry_run:
-            ui.emit(*_estimated(plans, names, out))
+            ui.emit(*estimated(names, costs))
         else:
+            agreed(costs, max_hours)
             ui.emit(*_measured(plans, names, models, out, against))
 
 
@@ -132,38 +139,14 @@ def _planned(
     found = None
     if tree is not None:
         found = read_tree(tree).only(types, severities).of(plan.shown.names, plan.shown.labels)
-        _say(f"{tree}: {found}")
+        say(f"{tree}: {found}")
     asked = CorruptionPlan(plan, protocol, types, severities, found, workers)
     if protocol.size != 224:
-        _say(
+        say(
             f"the model sees pictures of {protocol.size} pixels; ImageNet-C is defined at 224, so "
             "these figures compare only with figures of the same size"
         )
     return asked
-
-
-def _say(text: str) -> None:
-    import logging
-
-    logging.getLogger(__name__).info("%s", text)
-
-
-def _estimated(plans: "list[CorruptionPlan]", names: list[str], out: Path) -> tuple[Any, str]:
-    from dataclasses import asdict
-
-    from train.corruptions.evaluation import estimate_corruptions
-    from train.evaluate.preflight import told
-
-    found = [
-        {"model": n, **asdict(estimate_corruptions(p, out / n))}
-        for p, n in zip(plans, names, strict=True)
-    ]
-    lines = [
-        f"{each['model']}: {each['images']:,} pictures, {each['corrupted']:,} corrupted ones of "
-        f"them, {each['done']:,} of which are measured already, {told(3600 * each['hours'])}"
-        for each in found
-    ]
-    return {"dry_run": True, "models": found}, "\n".join(lines)
 
 
 def _measured(

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, reported
-from app.cli.evaluate import DeviceOpt
+from app.cli._ui import DryRunOpt, JsonOpt, reported
+from app.cli.evaluate import DeviceOpt, MaxHoursOpt, agreed, estimated
 from app.cli.segmenter_evaluate import table
 
 _ATTACKS = (
@@ -40,7 +40,9 @@ def detector(
     reference: Annotated[
         bool, typer.Option("--reference", help="Also the published figures (Table S5).")
     ] = False,
+    max_hours: MaxHoursOpt = None,
     device: DeviceOpt = None,
+    dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Box AP of a detector on pictures as they are, and attacked in class and in place.
@@ -50,7 +52,8 @@ def detector(
     Example: partlab evaluate detector runs/det world --out results --attacks cls,reg --steps 20
     """
     with reported(json) as ui:
-        from train.detection.evaluate import Manner, evaluate_detector
+        from train.detection.estimate import estimate_detector
+        from train.detection.evaluate import Manner, measure, plan_detector
 
         manner = Manner(
             attacks=tuple(name.strip() for name in attacks.split(",") if name.strip()),
@@ -61,11 +64,17 @@ def detector(
             seed=seed,
             large_eps=large_eps,
         )
-        found = evaluate_detector(
+        plan = plan_detector(
             run, data, out, manner=manner, split=split, limit=limit, checkpoint=checkpoint,
             device=device,
         )  # fmt: skip
-        ui.emit(found, _told(found, out, per_class=per_class, reference=reference))
+        cost = estimate_detector(plan)
+        if dry_run:
+            ui.emit(*estimated([run.resolve().name], [cost]))
+        else:
+            agreed([cost], max_hours)
+            found = measure(plan)
+            ui.emit(found, _told(found, out, per_class=per_class, reference=reference))
 
 
 def _number(text: str, option: str) -> float:

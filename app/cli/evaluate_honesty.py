@@ -1,12 +1,12 @@
 """`partlab evaluate honesty` and `partlab evaluate transfer`: may robust figures be believed?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from app.cli._ui import JsonOpt, reported
-from app.cli.evaluate import CheckpointOpt
+from app.cli.evaluate import CheckpointOpt, DeviceOpt, SplitOpt
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -14,11 +14,12 @@ if TYPE_CHECKING:
     from train.honesty.finding import Honesty
     from train.honesty.transfer import Transfer
 
-DataArg = Annotated[Path, typer.Argument(metavar="DATA", help="Part data set.")]
+_MODEL = "A run folder, an exported model, or a folder with others' weights and a card."
+DataArg = Annotated[
+    Path, typer.Argument(metavar="DATA", help="A part data set, or a folder by class.")
+]
 ThreatOpt = Annotated[str, typer.Option(help="linf or l2, and ε: linf:4/255, l2:2.")]
-SplitOpt = Annotated[str, typer.Option(help="Split of the data set.")]
 SeedOpt = Annotated[int, typer.Option(help="Of the pictures drawn and of the attacks.")]
-DeviceOpt = Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")]
 
 
 def register(group: typer.Typer) -> None:
@@ -28,7 +29,7 @@ def register(group: typer.Typer) -> None:
 
 
 def honesty(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
+    model: Annotated[Path, typer.Argument(metavar="RUN", help=_MODEL)],
     data: DataArg,
     threat: ThreatOpt = "linf:4/255",
     split: SplitOpt = "val",
@@ -49,22 +50,13 @@ def honesty(
     Example: partlab evaluate honesty runs/mpm world --threat linf:4/255
     """
     with reported(json) as ui:
-        from train.honesty.runs import check_run, record_into
+        from train.evaluate.opened import open_model
+        from train.honesty.models import Looked, check_model
 
-        if keep_in:
-            record_into(keep_in, run, checkpoint, None)
-        found = check_run(
-            run,
-            data,
-            _ball(threat),
-            split=split,
-            images=images,
-            seed=seed,
-            checkpoint=checkpoint,
-            device=device,
-        )
-        if keep_in:
-            record_into(keep_in, run, checkpoint, found)
+        ball = _ball(threat)
+        opened = open_model(model, checkpoint=checkpoint, device=device)
+        looked = Looked(data, cache_of(model), split, images, seed)
+        found = check_model(opened, looked, ball, keep_in=keep_in)
         ui.emit(found.as_json(), _honesty_told(found))
     if not found.ok:
         raise typer.Exit(1)
@@ -88,13 +80,17 @@ def _honesty_told(found: "Honesty") -> str:
 def transfer(
     places: Annotated[
         list[Path],
-        typer.Argument(metavar="RUN RUN... DATA", help="Two runs or more, then the data set."),
+        typer.Argument(
+            metavar="RUN RUN... DATA",
+            help="Two models or more, as of partlab evaluate, then the data.",
+        ),
     ],
     threat: ThreatOpt = "linf:4/255",
     split: SplitOpt = "val",
     images: Annotated[int, typer.Option(help="Pictures to attack.")] = 200,
     steps: Annotated[int, typer.Option(help="Of PGD.")] = 20,
     seed: SeedOpt = 0,
+    checkpoint: CheckpointOpt = "best",
     device: DeviceOpt = None,
     json: JsonOpt = False,
 ) -> None:
@@ -107,14 +103,16 @@ def transfer(
     with reported(json) as ui:
         if len(places) < 3:
             raise ConfigError(
-                "a transfer matrix needs two runs or more, and then a data set",
+                "a transfer matrix needs two models or more, and then the data",
                 hint="partlab evaluate transfer runs/vanilla runs/mpm world",
             )
-        from train.honesty.runs import transfer_of_runs
+        from train.honesty.models import Looked, transfer_of
 
-        *runs, data = places
-        given: dict[str, Any] = {"split": split, "images": images, "steps": steps}
-        found = transfer_of_runs(runs, data, _ball(threat), **given, seed=seed, device=device)
+        *models, data = places
+        looked = Looked(data, cache_of(models[0]), split, images, seed)
+        found = transfer_of(
+            models, looked, _ball(threat), steps=steps, checkpoint=checkpoint, device=device
+        )
         ui.emit(found.as_json(), _transfer_told(found))
     if not all(each.ok for each in found.findings):
         raise typer.Exit(1)
@@ -132,6 +130,11 @@ def _transfer_told(found: "Transfer") -> str:
         for name, shares in rows
     ]
     return "\n".join([head, *table, "", *sentences(found.findings)])
+
+
+def cache_of(model: Path) -> Path:
+    """Where label maps are kept: beside the model, as training keeps them."""
+    return model.resolve().parent / "label-maps"
 
 
 def _ball(threat: str) -> "Ball":

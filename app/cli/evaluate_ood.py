@@ -6,7 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, reported
-from app.cli.evaluate import CheckpointOpt, DeviceOpt, ResultsOpt
+from app.cli.evaluate import (
+    CheckpointOpt,
+    ChunkOpt,
+    DeviceOpt,
+    MaxHoursOpt,
+    ResultsOpt,
+    agreed,
+    estimated,
+)
 
 _SETS = (
     "A set and its folder: imagenet-a, imagenet-a-plus, imagenet-r, imagenet-sketch, "
@@ -31,9 +39,8 @@ def ood(
     ],
     out: ResultsOpt,
     batch: Annotated[int, typer.Option(min=1, help="Pictures at once.")] = 50,
-    chunk: Annotated[
-        int | None, typer.Option(min=1, help="Pictures a saved file; 10 batches.")
-    ] = None,
+    chunk: ChunkOpt = None,
+    max_hours: MaxHoursOpt = None,
     checkpoint: CheckpointOpt = "best",
     device: DeviceOpt = None,
     dry_run: DryRunOpt = False,
@@ -48,7 +55,7 @@ def ood(
     """
     with reported(json) as ui:
         from train.evaluate.opened import names_of, open_model
-        from train.ood.evaluation import OodPlan
+        from train.ood.evaluation import OodPlan, estimate_ood
         from train.ood.sets import open_set
 
         names, asked = names_of(models), _named(sets)
@@ -56,10 +63,14 @@ def ood(
         for path in models:
             opened = open_model(path, checkpoint=checkpoint, device=device)
             found = [each for n, f in asked for each in open_set(n, f, opened.classes)]
-            plans.append(OodPlan(opened, tuple(found), batch, chunk or 10 * batch))
+            plans.append(OodPlan(opened, tuple(found), batch, chunk))
+        costs = [estimate_ood(p, out / n) for p, n in zip(plans, names, strict=True)]
         if dry_run:
-            ui.emit(*_planned(plans, names))
+            facts, told = estimated(names, costs)
+            by_set, words = _planned(plans, names)
+            ui.emit({**facts, "sets": by_set}, f"{told}\n{words}")
         else:
+            agreed(costs, max_hours)
             ui.emit(*_measured(plans, names, models, out))
 
 
@@ -82,15 +93,16 @@ def _named(texts: list[str]) -> list[tuple[str, Path]]:
 
 
 def _planned(plans: list[Any], names: list[str]) -> tuple[Any, str]:
-    facts: list[dict[str, Any]] = [
-        {"model": name, "sets": {each.name: len(each.names) for each in plan.sets}}
+    """Model -> set -> how many pictures it has."""
+    facts = {
+        name: {each.name: len(each.names) for each in plan.sets}
         for plan, name in zip(plans, names, strict=True)
-    ]
+    }
     lines = [
-        f"{each['model']}: " + ", ".join(f"{n} {count:,}" for n, count in each["sets"].items())
-        for each in facts
+        f"{name}: " + ", ".join(f"{n} {count:,}" for n, count in sets.items())
+        for name, sets in facts.items()
     ]
-    return {"dry_run": True, "models": facts}, "\n".join(lines)
+    return facts, "\n".join(lines)
 
 
 def _measured(plans: list[Any], names: list[str], models: list[Path], out: Path) -> tuple[Any, str]:

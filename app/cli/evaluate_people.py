@@ -49,11 +49,12 @@ def shape_bias(
         shown = stimuli(pictures)
         conflict = of_conflict(shown)
         found = load_thousand(model)
-        told = answers(found.network, found.transform, [file for file, _ in shown])
+        opened = found.opened
+        told = answers(opened.network, opened.pictures, [file for file, _ in shown])
         right = sum(answer == shape for (_, shape), answer in zip(shown, told, strict=True))
         facts: dict[str, Any] = {
             "model": model, "stimuli": len(shown), "right": right, "accuracy": right / len(shown),
-            "preprocessing": {"shorter_side": found.resized, "size": found.size},
+            "preprocessing": opened.preprocessing,
             "decision": "greatest mean probability of a category's ImageNet classes",
             "remark": found.remark or None,
         }  # fmt: skip
@@ -67,7 +68,7 @@ def _told(facts: dict[str, Any]) -> str:
     sides = facts["preprocessing"]
     lines = [
         f"{facts['model']} on {facts['stimuli']:,} stimuli, short side {sides['shorter_side']}, "
-        f"centre {sides['size']} x {sides['size']}",
+        f"{sides.get('interpolation', 'bicubic')}, centre {sides['size']} x {sides['size']}",
         f"decision: {facts['decision']}",
         f"accuracy: {facts['right']:,} / {facts['stimuli']:,} = {facts['accuracy']:.1%}",
     ]

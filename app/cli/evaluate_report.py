@@ -50,14 +50,10 @@ def report(
     Example: partlab evaluate report results/vanilla results/mpm --out report
     """
     with reported(json) as ui:
-        from partlab.errors import OutputExistsError
+        from partlab.files import need_new_file
         from train.evaluate_report import read_measured, write_report
 
-        if (out / "report.html").exists() and not force:
-            raise OutputExistsError(
-                f"{out / 'report.html'} already exists",
-                hint="choose another --out, or pass --force to replace it",
-            )
+        need_new_file(out / "report.html", force=force)
         page = write_report(read_measured(evaluations), out, _tables(references))
         ui.emit({"page": str(page), "facts": str(page.with_name("report.json"))}, f"page: {page}")
 

@@ -203,18 +203,16 @@ def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) ->
         if image is not None and passed is not None:
             inspection.check_reason(passed, reason)
             words[inspection.being_inspected(object).card(image).image_id] = passed
-        ahead = inspection.foresee(object, words, by)
-        due = {card.image_id: True for card in ahead.due if rest}
-        return inspection.foresee(object, due | words) if due else ahead
+        return inspection.foresee(object, words, by, pass_rest=rest)
 
     def take() -> dict[str, Any]:
         count, desk = 0, inspection.being_inspected(object)
         if image is not None and passed is not None:
             desk = inspection.decide(object, image, passed, by, reason=reason, note=note)
             count += 1
-        for card in desk.due if rest else []:
-            desk = inspection.decide(object, card.image_id, True, by)
-            count += 1
+        if rest:
+            desk, passed_now = inspection.pass_rest(object, by)
+            count += passed_now
         return {"given": count, "not_needed": 0, "round": desk.round}
 
     return _Ways(foresee, take)

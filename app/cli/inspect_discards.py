@@ -1,20 +1,16 @@
 """`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli._told import tell_annotators
 from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
-from app.cli.inspect_sample import pass_on
-from partlab.errors import ConfigError, PartlabError
+from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
     from annotate.inspect.discards import DiscardCase
     from annotate.inspect.service import Inspection
-
-T = TypeVar("T")
 
 
 def register(group: typer.Typer) -> None:
@@ -146,33 +142,22 @@ def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bo
 
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
+    from annotate.inspect.service import for_each
     from annotate.studio.api.client import Studio
 
     waiting = {case.object for case in inspection.discards(object) if case.open}
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:
-            found = _each(names, lambda name: read_discards(inspection, studio, name))
+            found = for_each(names, lambda name: read_discards(inspection, studio, name))
             told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
             lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
             lines += [*(why for one in found for why in one.refused), *told]
             return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
-        every = _each(names, lambda name: open_discards(inspection, studio, name))
+        every = for_each(names, lambda name: open_discards(inspection, studio, name))
     opened = [one for some in every for one in some]
     lines = [f"{one.object} r{one.round}: {one.images} images at {one.url}" for one in opened]
     return ui.emit([asdict(one) for one in opened], "\n".join(lines) or "nothing waits")
-
-
-def _each(names: Iterable[str], action: Callable[[str], T]) -> list[T]:
-    """What came of each category; one that cannot be served does not stop the others."""
-    found, faults = [], []
-    for name in names:
-        try:
-            found.append(action(name))
-        except PartlabError as error:
-            faults.append(error)
-    pass_on(faults, stop=not found)
-    return found
 
 
 def _number(words: str) -> float:

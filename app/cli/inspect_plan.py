@@ -127,6 +127,7 @@ def audit(
     """
     with reported(json) as ui:
         from annotate.inspect.audit import audit as rank
+        from annotate.inspect.dataset import as_folder
         from app.cli._inspect_tables import audit_tables
 
         _must_be_free(out, sheet, force=force)
@@ -143,19 +144,17 @@ def audit(
 
 
 def _must_be_free(*paths: Path | None, force: bool) -> None:
-    from partlab.errors import OutputExistsError
+    from partlab.files import need_new_file
 
     for path in paths:
-        if path is not None and path.exists() and not force:
-            raise OutputExistsError(
-                f"{path} already exists", hint="choose another, or pass --force to replace it"
-            )
+        if path is not None:
+            need_new_file(path, force=force)
 
 
 def _both(
     ui: Ui, data: Path, split: str | None, predictions: Path | None, segmenter: Path | None
 ) -> "tuple[Dataset, Dataset | None]":
-    from app.audit import found_by
+    from app.prelabel import found_by
     from partlab.coco import read_dataset
 
     if predictions and segmenter:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
-from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
     from annotate.inspect.corrections import Correction
     from annotate.inspect.desk import Desk
-    from annotate.inspect.plan import Plan
     from annotate.inspect.service import Inspection
     from annotate.work import Work
 
@@ -83,26 +81,18 @@ def _sampled(
     audit: Path | None,
     overlaps: list[str],
 ) -> list["Desk"]:
-    """Every category asked for; where none is named, all that are ready and not their own."""
-    from annotate.inspect.plan import get_plan
+    """Every category that is to be inspected, with its pictures and its table of verdicts."""
     from annotate.inspect.suspicion import read_suspicion
     from annotate.inspect.verdicts import write_table
 
-    chosen = get_plan(plan) if plan else None
-    work = inspection.work
-    wanted = [o for o in objects if not _drawn_again(work, [o])] if objects else inspection.ready()
+    wanted = [one for one in objects if not _drawn_again(inspection.work, [one])]
+    if objects and not wanted:
+        return []
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
-    desks, faults = [], []
-    for name in wanted:
-        try:
-            _not_too_late(inspection, name, chosen, audit)
-            desk = inspection.sample(name, by, plan=chosen, suspicion=scores, overlaps=overlaps)
-        except PartlabError as error:
-            faults.append(error)
-            continue
+    desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
+    for desk in desks:
+        inspection.show_all(desk)
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
-        desks.append(desk)
-    pass_on(faults, stop=bool(wanted and objects) or not desks)
     return desks
 
 
@@ -138,31 +128,6 @@ def _to_look_at_again(work: "Work", one: "Correction", folder: Path) -> str:
         f"again\n  look at {picture_of(work, one)}\n  then: {command} --image {one.image_id} "
         "--pass --by WHO  (or --fail --reason …)"
     )
-
-
-def _not_too_late(
-    inspection: "Inspection", name: str, chosen: "Plan | None", audit: Path | None
-) -> None:
-    batch = inspection.work.batch(name)
-    if batch.state != "sampled" or (chosen is None and audit is None):
-        return
-    plan = inspection.cards(name).plan
-    if audit is not None or (chosen is not None and chosen.name != plan):
-        raise ConfigError(
-            f"{name} round {batch.round} is drawn already, by the plan {plan}: "
-            "--plan and --audit come too late",
-            hint="leave them out to see what was drawn",
-        )
-
-
-def pass_on(faults: list[PartlabError], *, stop: bool) -> None:
-    """One fault stops a category that was asked for; where all were meant, it is said."""
-    import logging
-
-    if stop and faults:
-        raise faults[0]
-    for fault in faults:
-        logging.getLogger(__name__).warning("left out: %s", fault.message)
 
 
 def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:

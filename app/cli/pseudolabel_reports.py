@@ -222,12 +222,9 @@ def _training_set(store: "Store") -> "Dataset | None":
 
 
 def _free(path: Path, force: bool) -> Path:
-    from partlab.errors import OutputExistsError
+    from partlab.files import need_new_file
 
-    if path.is_dir() or (path.exists() and not force):
-        what = "is a folder" if path.is_dir() else "already exists"
-        hint = "choose another --out" + ("" if path.is_dir() else ", or pass --force to replace it")
-        raise OutputExistsError(f"{path} {what}", hint=hint)
+    need_new_file(path, force=force)
     return path
 
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
-from partlab.errors import ConfigError, OutputExistsError
+from partlab.errors import ConfigError
+from partlab.files import need_new_file
 
 if TYPE_CHECKING:
     from train.report import Summary
@@ -65,10 +66,7 @@ def _place(runs: Sequence[Path], out: Path | None, force: bool) -> Path:
         )
     page = out if out.suffix.lower() in _PAGE else out / "curves.html"
     for path in (page, page.with_suffix(".png")):
-        if path.exists() and not force:
-            raise OutputExistsError(
-                f"{path} already exists", hint="choose another --out, or pass --force to replace it"
-            )
+        need_new_file(path, force=force)
     return page
 
 

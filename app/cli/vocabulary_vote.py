@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, ObjectsArg, Ui, reported, stdout
-from partlab.errors import ConfigError, OutputExistsError
+from partlab.errors import ConfigError
+from partlab.files import need_new_file
 
 if TYPE_CHECKING:
     from annotate.vocabulary.model import Vocabulary
@@ -78,8 +79,8 @@ def vote(
         from annotate.vocabulary.vote import VoteRule
         from annotate.vocabulary.vote import vote as count
 
-        if out is not None and out.exists() and not force and not dry_run:
-            raise OutputExistsError(f"{out} already exists", hint="pass --force to replace it")
+        if out is not None and not dry_run:
+            need_new_file(out, force=force)
         target = None if dry_run else out or file
         with editing(target) if target else nullcontext():
             old = read_vocabulary(file)

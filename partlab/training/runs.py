@@ -20,7 +20,7 @@ from partlab.files import (
     cannot_write,
     claim_folder,
     exclusive,
-    is_scratch,
+    foreign_in,
     read_json,
     write_json,
     write_lines,
@@ -75,8 +75,7 @@ def claim_run(
         OutputExistsError: it holds something else, or one of the `inputs`.
         BusyError: another process is writing to it.
     """
-    names = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    foreign = {name for name in names if not is_scratch(name)} - {".lock", *early}
+    foreign = foreign_in(run, {".lock", *early})
     if force and (foreign or run.is_file()) and read_config(run) is None:
         raise OutputExistsError(
             f"{run} is no run, and --force replaces nothing else", hint="choose another --out"

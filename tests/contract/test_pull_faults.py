@@ -21,6 +21,7 @@ from PIL import Image as PillowImage
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.create import create
 from annotate.studio.acts.pull import pull, read_export
+from annotate.studio.acts.push import push
 from annotate.studio.api.changes import PAGE
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import description_of
@@ -74,7 +75,7 @@ def task_with(number: int, work: Work, annotator: int) -> dict[str, Any]:
     result = drawn(RAM, head=(4 + shift, 4, 20, 20), body=(30, 4 + shift, 20, 30))
     made = {"result": [refused()] if number % 10 == 0 else result, "lead_time": 60.0}
     made |= {"completed_by": annotator, "ground_truth": False}
-    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.name}
+    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.id}
     return {"data": data, "annotations": [made] if number <= TASKS - 2 else []}
 
 
@@ -206,6 +207,35 @@ def test_the_server_stops_in_the_middle(
         (told,) = pull(work, studio)
     assert told.tasks == TASKS - 2 - PAGE
     assert told.open == 2
+
+
+def test_another_server_holds_a_work_of_the_same_name(
+    studio: Studio, tmp_path: Path, people: dict[str, str]
+) -> None:
+    """A wrong address, and even a project of the same number: nothing is taken in."""
+    ours = filled(tmp_path / "ours" / "farm", studio)
+    number = ours.batch("ram").project_id or 0
+    place = tmp_path / "other"
+    with start_server(place, root=tmp_path, port=0) as running, running.studio() as other:
+        create_users(other, [ANN])
+        made = 0
+        while made < number - 1:
+            made = other.post("/api/projects/", {"title": "another"})["id"]
+        theirs = filled(tmp_path / "theirs" / "farm", other)
+        assert theirs.settings.name == ours.settings.name
+        assert theirs.batch("ram").project_id == number
+        for description in (None, "rams"):  # as it was made, then written anew by hand
+            if description:
+                other.patch(f"/api/projects/{number}/", {"description": description})
+            (told,) = pull(ours, other)
+            assert "does not belong to this work" in (told.trouble or "")
+            assert state(ours) == ([], [], None)
+        with pytest.raises(StudioError, match="does not belong to this work"):
+            push(ours, other, lambda images: (), model="m@1")
+        (told,) = pull(theirs, other)  # their own project is known by its tasks
+        assert (told.trouble, told.answers) == (None, TASKS - 2)
+    (told,) = pull(ours, studio)
+    assert (told.trouble, told.answers) == (None, TASKS - 2)
 
 
 def test_the_token_ends_in_the_middle(

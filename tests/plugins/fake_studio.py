@@ -10,6 +10,7 @@ import httpx
 from annotate.studio.api.client import Studio
 from annotate.studio.spelling.labelconfig import label_config
 from annotate.vocabulary import ObjectParts
+from annotate.work import Work
 
 Json = Any
 
@@ -20,9 +21,11 @@ class FakeStudio:
     `before` and `after` are called with the number of each request and may raise.
     """
 
-    def __init__(self, parts: ObjectParts, tasks: range) -> None:
+    def __init__(self, work: Work, parts: ObjectParts, tasks: range) -> None:
+        facts = {"work": work.settings.id, "object": parts.name, "round": 1}
         self.project: dict[str, Json] = {
             "id": 71,
+            "description": json.dumps({"partlab": facts}),
             "model_version": "",
             "show_collab_predictions": True,
             "label_config": label_config(parts),

@@ -64,7 +64,7 @@ class FakeTasks:
         assert batch.project_id is not None
         self.projects[batch.project_id] = json.dumps({"partlab": facts})
         for task in work.tasks(object, round):
-            data = {"partlab": work.settings.name, "image_id": task.image_id, "object": object}
+            data = {"partlab": work.settings.id, "image_id": task.image_id, "object": object}
             self.add_task(batch.project_id, task.task_id or 0, data)
         return batch.project_id
 

@@ -8,6 +8,7 @@ those of attacks on the same pictures.
 import json
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import torch
@@ -28,7 +30,8 @@ from train.corruptions.package import PACKAGE, need_corruptions
 from train.corruptions.protocol import Protocol
 from train.corruptions.tree import Cell, CorruptionTree
 from train.evaluate.chunk import Manner, clean_outcomes, facts_of
-from train.evaluate.evaluate import Plan, claim, record
+from train.evaluate.claims import claim
+from train.evaluate.evaluate import Plan, record
 from train.evaluate.outcomes import (
     RECORD,
     Evaluation,
@@ -42,6 +45,8 @@ from train.evaluate.outcomes import (
     write_evaluation,
     write_outcomes,
 )
+from train.evaluate.pace import Pace
+from train.evaluate.preflight import Preflight, forward_memory, free_memory
 
 logger = logging.getLogger(__name__)
 FOLDER = "corruptions"
@@ -94,69 +99,66 @@ class CorruptionPlan:
             return {"files": str(self.tree.root)}
         return {"made_by": f"partlab and {PACKAGE} {version(PACKAGE)}"}
 
-    def examples(self, first: int) -> list[Example]:
-        """The chunk of pictures that begins there."""
-        shown, rows = self.plan.shown, slice(first, first + self.plan.chunk)
-        paths = [shown.pictures.path(n) for n in shown.positions[rows]]
+    def examples(self, number: int) -> list[Example]:
+        """The pictures of a chunk."""
+        shown, places = self.plan.shown, self.plan.places(number)
+        paths = [shown.pictures.path(shown.positions[n]) for n in places]
         return [
-            Example(*each)
-            for each in zip(shown.names[rows], shown.labels[rows], paths, strict=True)
+            Example(shown.names[n], shown.labels[n], path)
+            for n, path in zip(places, paths, strict=True)
         ]
 
-    def files(self, first: int, cell: Cell) -> CorruptionTree | None:
+    def files(self, number: int, cell: Cell) -> CorruptionTree | None:
         """Those of a piece; None where pictures are made."""
         if self.tree is None or cell == _CLEAN:
             return None
-        found = self.tree.cells[cell][first : first + self.plan.chunk]
+        found = tuple(self.tree.cells[cell][n] for n in self.plan.places(number))
         return replace(self.tree, cells={cell: found})
 
-    def tables(self, first: int, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Any]]:
+    def tables(self, number: int, cells: Sequence[Cell]) -> Iterator[tuple[Cell, Any]]:
         """Outcomes of a chunk under each of these cells, all of one corruption."""
         victim, device = self.plan.victim, self.plan.opened.device
         given: Any = {"batch": self.plan.batch, "device": device}
         for cell in cells if self.tree is not None else ():
-            files: Any = self.files(first, cell)
+            files: Any = self.files(number, cell)
             yield cell, next(tree_outcomes(victim, files, victim.classes, self.protocol, **given))
         if self.tree is not None:
             return
         asked: Any = {"corruptions": [cells[0][0]], "severities": [s for _, s in cells]}
         made = pa.concat_tables(
-            corruption_outcomes(victim, self.examples(first), victim.classes, self.protocol,
+            corruption_outcomes(victim, self.examples(number), victim.classes, self.protocol,
                                 workers=self.workers, **asked, **given)
         )  # fmt: skip
         for cell in cells:
             yield cell, made.filter(pc.equal(made["threat"], threat_of(*cell)))
 
 
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What it takes: pictures, corrupted ones of them, how many are there, hours for the rest."""
-
-    images: int
-    corrupted: int
-    done: int
-    hours: float
-
-
-def estimate_corruptions(asked: CorruptionPlan, folder: Path) -> Estimate:
-    """Count what is to do; one picture is timed under everything asked for.
+def estimate_corruptions(asked: CorruptionPlan, folder: Path) -> Preflight:
+    """What is not in `folder` yet takes; one picture is timed under everything asked for.
 
     Raises:
         NotFoundError, DatasetError: that picture cannot be read; and as `corruption_outcomes`.
     """
-    images, home = len(asked.plan.shown.names), folder / FOLDER
-    todo = {n: [c for c in asked.cells if not _there(asked, home, n, c)] for n in _chunks(asked)}
-    left = sum(len(cells) * len(asked.plan.shown.names[n : n + asked.plan.chunk])
-               for n, cells in todo.items())  # fmt: skip
-    one = replace(asked, plan=replace(asked.plan, chunk=1, batch=1), workers=0)
-    types = _by_type(asked.cells)
-    for _ in range(2):  # the first time things are compiled and read
-        began = time.perf_counter()
-        for cells in types:
-            list(one.tables(0, cells))
-        seconds = (time.perf_counter() - began) / len(asked.cells)
-    total = images * len(asked.cells)
-    return Estimate(images, total, total - left, left * seconds / max(asked.workers, 1) / 3600)
+    home, plan = folder / FOLDER, asked.plan
+    left = {n: [c for c in asked.cells if not _there(asked, home, n, c)] for n in plan.chunks()}
+    corrupted = sum(len(cells) * len(plan.places(n)) for n, cells in left.items())
+    one = replace(asked, plan=replace(plan, chunk=1, batch=1), workers=0)
+    seconds = min(_seconds(one) for _ in range(2))  # the first time things are compiled and read
+    batch = plan.opened.tensor([np.zeros((plan.opened.data.size,) * 2 + (3,), np.uint8)])
+    memory = forward_memory(plan.victim, batch) * plan.batch
+    hours = corrupted * seconds / max(asked.workers, 1) / 3600
+    pictures = len(plan.shown.names)
+    verdicts, free = pictures * len(asked.cells), free_memory(batch.device)
+    done = verdicts - corrupted
+    return Preflight(pictures, verdicts, done, corrupted, 0, memory, hours, free)
+
+
+def _seconds(one: CorruptionPlan) -> float:
+    """Of a corrupted picture, on average over types and severities."""
+    began = time.perf_counter()
+    for cells in _by_type(one.cells):
+        list(one.tables(0, cells))
+    return (time.perf_counter() - began) / len(one.cells)
 
 
 def evaluate_corruptions(asked: CorruptionPlan, model: Model, folder: Path) -> Evaluation:
@@ -199,6 +201,7 @@ def _identity(asked: CorruptionPlan, new: Evaluation) -> dict[str, Any]:
         "protocol": asked.protocol.name,
         "source": "files" if asked.tree else asked.source,
         "chunk": asked.plan.chunk,
+        "spread": True,  # over the list, as `Plan.places` says
         "device": new.settings["device"],
         "torch": torch.__version__,
     }
@@ -211,17 +214,13 @@ def _noted(asked: CorruptionPlan, old: Evaluation | None, new: Evaluation) -> Ev
     return base.model_copy(update={"settings": {**base.settings, "corruptions": facts}})
 
 
-def _chunks(asked: CorruptionPlan) -> range:
-    return asked.plan.chunks()
+def _part(home: Path, number: int, cell: Cell) -> Path:
+    return home / f"{number:07d}-{cell[0]}-{cell[1]}.parquet"
 
 
-def _part(home: Path, first: int, cell: Cell) -> Path:
-    return home / f"{first:07d}-{cell[0]}-{cell[1]}.parquet"
-
-
-def _there(asked: CorruptionPlan, home: Path, first: int, cell: Cell) -> bool:
+def _there(asked: CorruptionPlan, home: Path, number: int, cell: Cell) -> bool:
     """Whether a piece is measured: from files as they are now, if it is from files."""
-    part, files = _part(home, first, cell), asked.files(first, cell)
+    part, files = _part(home, number, cell), asked.files(number, cell)
     if files is None or not part.is_file():
         return part.is_file()
     return facts_of(read_outcomes(part)).get("files") == files.fingerprint
@@ -235,33 +234,39 @@ def _by_type(cells: Sequence[Cell]) -> list[list[Cell]]:
 
 def _run(asked: CorruptionPlan, home: Path, cells: Sequence[Cell]) -> None:
     """Whatever has no file yet; a piece is a chunk of pictures under one type."""
-    remove_leftovers(_part(home, n, cell) for n in _chunks(asked) for cell in cells)
-    pieces = [(n, group) for n in _chunks(asked) for group in _by_type(cells)]
+    plan = asked.plan
+    remove_leftovers(_part(home, n, cell) for n in plan.chunks() for cell in cells)
+    pieces = [(n, group) for n in plan.chunks() for group in _by_type(cells)]
     missing = [(n, [c for c in group if not _there(asked, home, n, c)]) for n, group in pieces]
     todo = [(n, group) for n, group in missing if group]
     if there := len(pieces) - len(todo):
         logger.info("%d of %d pieces are there already", there, len(pieces))
-    for first, group in track(todo, "corrupting"):
-        _run_one(asked, home, first, group)
+    left = Counter[str]()
+    for n, group in todo:
+        left[group[0][0]] += len(group) * len(plan.places(n))
+    pace = Pace(left, home.parent.name)
+    for number, group in track(todo, "corrupting"):
+        _run_one(asked, home, number, group)
+        pace.done(group[0][0], len(group) * len(plan.places(number)))
 
 
-def _run_one(asked: CorruptionPlan, home: Path, first: int, group: Sequence[Cell]) -> None:
+def _run_one(asked: CorruptionPlan, home: Path, number: int, group: Sequence[Cell]) -> None:
     began = time.perf_counter()
     if list(group) == [_CLEAN]:
         manner = Manner(asked.plan.batch, asked.plan.seed)
-        made = [(_CLEAN, clean_outcomes(asked.plan.victim, asked.plan.load(first), manner))]
+        made = [(_CLEAN, clean_outcomes(asked.plan.victim, asked.plan.load(number), manner))]
     else:
-        made = list(asked.tables(first, group))
+        made = list(asked.tables(number, group))
     seconds = (time.perf_counter() - began) / len(made)
     for cell, table in made:
-        files = asked.files(first, cell)
+        files = asked.files(number, cell)
         facts = {"seconds": seconds, "files": files.fingerprint if files else None}
-        write_outcomes(_part(home, first, cell), table, {"partlab": json.dumps(facts)})
+        write_outcomes(_part(home, number, cell), table, {"partlab": json.dumps(facts)})
 
 
 def _row(asked: CorruptionPlan, home: Path, cell: Cell) -> tuple[Row, Any]:
     """The figure of a cell from the files of all chunks."""
-    tables = [read_outcomes(_part(home, first, cell)) for first in _chunks(asked)]
+    tables = [read_outcomes(_part(home, n, cell)) for n in asked.plan.chunks()]
     table = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
     right = table["right"].to_pylist()
     accuracy = sum(right) / len(right)

@@ -31,10 +31,13 @@ from train.detection.network import Detector
 from train.detection.runs import load_detector, read_run, settings_of
 from train.detection.settings import DetectorConfig
 from train.detection.shown import Group, results, shown_in
+from train.evaluate.claims import PLAN, claim
+from train.evaluate.evaluate import usual_chunk
+from train.evaluate.pace import Pace
 
 log = logging.getLogger(__name__)
 
-RECORD, PLAN, PARTS, CLEAN = "detection.json", "plan.json", "parts", "clean"
+RECORD, PARTS, CLEAN = "detection.json", "parts", "clean"
 
 
 @dataclass(frozen=True)
@@ -74,12 +77,13 @@ def evaluate_detector(
     limit: int | None = None,
     checkpoint: str = "last",
     device: str | None = None,
-    chunk: int = 64,
+    chunk: int | None = None,
 ) -> dict[str, Any]:
     """Measure a detector on a split, as it is and under each attack; the record, as in `out`.
 
     Pictures whose masks cannot be used are measured without those, classes that the detector
     does not know count with AP 0; both are told. `limit`: only so many images, evenly spread.
+    `chunk` is images a file, as `usual_chunk` says unless given.
 
     Raises:
         NotFoundError: no run, no checkpoint, no data, no such split.
@@ -89,17 +93,44 @@ def evaluate_detector(
         BusyError: another process works on `out`.
         PartlabError: a gradient is not finite.
     """
-    run, out, manner = Path(run), Path(out), manner or Manner()
+    given: Any = {"split": split, "limit": limit, "checkpoint": checkpoint, "device": device}
+    return measure(plan_detector(run, data, out, manner=manner, **given, chunk=chunk))
+
+
+def plan_detector(
+    run: str | Path,
+    data: str | Path,
+    out: str | Path,
+    *,
+    manner: Manner | None = None,
+    split: str | None = None,
+    limit: int | None = None,
+    checkpoint: str = "last",
+    device: str | None = None,
+    chunk: int | None = None,
+) -> "DetectorPlan":
+    """What `measure` does; arguments and errors are those of `evaluate_detector`."""
+    run, manner = Path(run), manner or Manner()
     described = read_run(run)
     config = settings_of(described, run)
     truth, count = _truth(data, split, limit, described["classes"], config)
     detector = load_detector(run, checkpoint=checkpoint, device=device)
-    job = _Job(run, detector, config, truth, manner, chunk, out)
-    with exclusive(out):
-        _claim(job, checkpoint)
-        job.run_all()
-        record = _record(job, described, checkpoint, split, count)
-        write_json(out / RECORD, record)
+    size = chunk or usual_chunk(len(truth.images), manner.batch)
+    about = _About(described, checkpoint, split, count)
+    return DetectorPlan(run, detector, config, truth, manner, size, Path(out), about)
+
+
+def measure(plan: "DetectorPlan") -> dict[str, Any]:
+    """Run what is not there yet; the record, as in the plan's folder.
+
+    Raises:
+        ConfigError, BusyError, PartlabError: as `evaluate_detector`.
+    """
+    with exclusive(plan.out):
+        claim(plan.out, _wanted(plan))
+        plan.run_all()
+        record = _record(plan)
+        write_json(plan.out / RECORD, record)
     return record
 
 
@@ -131,8 +162,20 @@ def _truth(
     return truth, count
 
 
+@dataclass(frozen=True, slots=True)
+class _About:
+    """What only the record tells."""
+
+    described: dict[str, Any]
+    checkpoint: str
+    split: str | None
+    count: MaskCount
+
+
 @dataclass(frozen=True)
-class _Job:
+class DetectorPlan:
+    """Which images a detector is shown, and how it is attacked; chunks are spread over all."""
+
     run: Path
     detector: Detector
     config: DetectorConfig
@@ -140,40 +183,58 @@ class _Job:
     manner: Manner
     chunk: int
     out: Path
+    about: _About
 
     @property
     def names(self) -> tuple[str, ...]:
         """What is measured: as they are, and each attack once."""
         return tuple(dict.fromkeys((CLEAN, *self.manner.attacks)))
 
-    def part(self, first: int, name: str) -> Path:
+    def part(self, number: int, name: str) -> Path:
         """The file of a chunk under an attack."""
-        return self.out / PARTS / f"{first:07d}-{name}.json"
+        return self.out / PARTS / f"{number:07d}-{name}.json"
 
     @property
     def chunks(self) -> range:
-        """Where chunks begin."""
-        return range(0, len(self.truth.images), self.chunk)
+        """Their numbers."""
+        return range(-(-len(self.truth.images) // self.chunk))
+
+    def positions(self, number: int) -> range:
+        """Of a chunk's images: each so many apart, so that chunks are alike."""
+        return range(number, len(self.truth.images), len(self.chunks))
 
     def measured_ones(self) -> list[str]:
         """What every chunk has a file of, also from earlier calls; clean first."""
         found = {p.stem.partition("-")[2] for p in (self.out / PARTS).glob("*.json")}
-        whole = [n for n in found if all(self.part(first, n).is_file() for first in self.chunks)]
+        whole = [n for n in found if all(self.part(number, n).is_file() for number in self.chunks)]
         return sorted(whole, key=lambda name: (name != CLEAN, name))
+
+    @property
+    def missing(self) -> list[tuple[int, str]]:
+        """Chunks under attacks that have no file."""
+        work = [(number, name) for number in self.chunks for name in self.names]
+        return [each for each in work if not self.part(*each).is_file()]
+
+    def left(self) -> dict[str, int]:
+        """Images that are not measured under each attack."""
+        found = dict.fromkeys(self.names, 0)
+        for number, name in self.missing:
+            found[name] += len(self.positions(number))
+        return found
 
     def run_all(self) -> None:
         """Whatever has no file yet."""
         (self.out / PARTS).mkdir(exist_ok=True)
-        work = [(first, name) for first in self.chunks for name in self.names]
-        remove_leftovers(self.part(*each) for each in work)
-        todo = [each for each in work if not self.part(*each).is_file()]
-        for first, name in track(todo, "attacking", len(todo)):
-            write_json(self.part(first, name), self.measured(first, name))
+        remove_leftovers(self.part(n, name) for n in self.chunks for name in self.names)
+        pace = Pace(self.left(), self.run.name)
+        for number, name in track(self.missing, "attacking"):
+            write_json(self.part(number, name), self.measured(number, name))
+            pace.done(name, len(self.positions(number)))
 
-    def measured(self, first: int, name: str) -> dict[str, Any]:
+    def measured(self, number: int, name: str) -> dict[str, Any]:
         """What is found in a chunk; and the attacked losses before and after, each of a batch."""
         began, found, losses = time.perf_counter(), [], []
-        for group in self.groups(first):
+        for group in self.groups(self.positions(number)):
             images = group.shown.images
             if name != CLEAN:
                 images, change = self.attacked(group, name)
@@ -182,11 +243,10 @@ class _Job:
             found += results(boxes, group.images, group.shown.sizes)
         return {"results": found, "losses": losses, "seconds": time.perf_counter() - began}
 
-    def groups(self, first: int) -> Iterator[Group]:
-        """The pictures of a chunk, in batches."""
-        last = min(first + self.chunk, len(self.truth.images))
+    def groups(self, positions: Sequence[int]) -> Iterator[Group]:
+        """Images at these positions, in batches."""
         size, batch = self.config.model.image_size, self.manner.batch
-        return shown_in(self.detector, self.truth, range(first, last), size, batch)
+        return shown_in(self.detector, self.truth, positions, size, batch)
 
     def attacked(self, group: Group, name: str) -> tuple[torch.Tensor, list[float]]:
         """The pictures under attack, and the attacked loss before and after it."""
@@ -206,37 +266,26 @@ class _Job:
         return images, [float(sum(each[one] for one in names)) for each in both]
 
 
-def _claim(job: _Job, checkpoint: str) -> None:
-    """The folder for this evaluation: new, or begun with the same."""
-    manner = job.manner
-    wanted: dict[str, Any] = {
-        "weights": sha256_file(job.run / f"{checkpoint}.safetensors"),
-        "data": job.truth.fingerprint,
+def _wanted(plan: DetectorPlan) -> dict[str, Any]:
+    """What decides results."""
+    manner = plan.manner
+    return {
+        "weights": sha256_file(plan.run / f"{plan.about.checkpoint}.safetensors"),
+        "data": plan.truth.fingerprint,
         "eps": manner.eps,
         "steps": manner.steps,
         "step_size": manner.step_size or manner.eps / 4,
         "batch": manner.batch,
-        "chunk": job.chunk,
+        "chunk": plan.chunk,
+        "spread": True,
         "seed": manner.seed,
         "torch": torch.__version__,
-        "device": next(job.detector.parameters()).device.type,
+        "device": next(plan.detector.parameters()).device.type,
     }
-    if not (job.out / PLAN).is_file():
-        write_json(job.out / PLAN, wanted)
-        return
-    found = read_json(job.out / PLAN)
-    for key, value in wanted.items():
-        if found.get(key) != value:
-            raise ConfigError(
-                f"{job.out} was begun with another {key}: {found.get(key)}, now {value}",
-                hint="use the same, or choose another --out",
-            )
 
 
-def _record(
-    job: _Job, described: dict[str, Any], checkpoint: str, split: str | None, count: MaskCount
-) -> dict[str, Any]:
-    truth, detector = job.truth, job.detector
+def _record(job: DetectorPlan) -> dict[str, Any]:
+    truth, detector, about = job.truth, job.detector, job.about
     unknown = [category for category in truth.categories if category.id > len(detector.classes)]
     used = {annotation.category_id for annotation in truth.annotations}
     plan = read_json(job.out / PLAN)
@@ -245,9 +294,9 @@ def _record(
         "kind": "detection",
         "model": {
             "run": str(job.run),
-            "checkpoint": checkpoint,
+            "checkpoint": about.checkpoint,
             "weights_sha256": plan["weights"],
-            "backbone": described["backbone"],
+            "backbone": about.described["backbone"],
             "method": job.config.attack.method,
             "boxes": job.config.boxes,
             "classes": list(detector.classes),
@@ -255,12 +304,12 @@ def _record(
         },
         "data": {
             "path": str(truth.path),
-            "split": split,
+            "split": about.split,
             "fingerprint": plan["data"],
             "images": len(truth.images),
             "boxes": sum(not each.iscrowd for each in truth.annotations),
             "crowd": sum(bool(each.iscrowd) for each in truth.annotations),
-            "masks_left_out": [str(each) for each in count.left_out],
+            "masks_left_out": [str(each) for each in about.count.left_out],
             "unknown_classes": [each.name for each in unknown if each.id in used],
         },
         "settings": {**plan, "norm": "linf", "random_start": False, "restarts": 1},
@@ -272,9 +321,9 @@ def _record(
     }
 
 
-def _row(job: _Job, name: str) -> dict[str, Any]:
+def _row(job: DetectorPlan, name: str) -> dict[str, Any]:
     """The figures under one attack, from the files of all chunks."""
-    parts = [json.loads(job.part(first, name).read_text("utf-8")) for first in job.chunks]
+    parts = [json.loads(job.part(n, name).read_text("utf-8")) for n in job.chunks]
     found: list[Result] = [each for part in parts for each in part["results"]]
     scored = mask_ap(job.truth, found, of="bbox")
     row: dict[str, Any] = {

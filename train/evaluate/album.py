@@ -56,9 +56,9 @@ class Album:
         Raises:
             PartlabError: the disk is full or the folder cannot be written to.
         """
+        place = {at: n for n, at in enumerate(chunk.places)}
         for at in self.positions:
-            n = at - chunk.first
-            if not 0 <= n < len(chunk.names):
+            if (n := place.get(at)) is None:
                 continue
             if name == "clean" or not torch.equal(points[n], chunk.images[n]):
                 self._write(victim, points[n], self._home(at) / name)

@@ -17,7 +17,9 @@ from train.attacks.evaluation import Searched
 from train.attacks.evaluation import search as pgd_search
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import Found, autoattack
+from train.evaluate.opened import Opened
 from train.evaluate.outcomes import SCHEMA
+from train.evaluate.shown import Shown
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
 from train.honesty.adaptive import ADAPTIVE
@@ -26,13 +28,39 @@ from train.honesty.watched import margin
 
 @dataclass(frozen=True)
 class Chunk:
-    """Pictures (n, 3, H, W) float32 in 0…1 from position `first` of the list on."""
+    """Pictures (n, 3, H, W) float32 in 0…1 that stand at `places` of their list."""
 
-    first: int
+    places: Sequence[int]
     names: Sequence[str]
     labels: Sequence[str]
     images: Tensor
     targets: Tensor  # (n,) positions in the victim's classes
+
+
+def chunk_of(
+    classes: Sequence[str],
+    places: Sequence[int],
+    names: Sequence[str],
+    labels: Sequence[str],
+    images: Tensor,
+) -> Chunk:
+    """A chunk whose targets are the positions of its labels in `classes`."""
+    of = {name: n for n, name in enumerate(classes)}
+    targets = torch.tensor([of[name] for name in labels], device=images.device)
+    return Chunk(places, names, labels, images, targets)
+
+
+def load_chunk(
+    opened: Opened, classes: Sequence[str], shown: Shown, places: Sequence[int]
+) -> Chunk:
+    """The pictures at `places` of what a model is shown; its own preprocessing, read anew.
+
+    Raises:
+        NotFoundError, DatasetError: a picture is missing or damaged.
+    """
+    names, labels = ([each[n] for n in places] for each in (shown.names, shown.labels))
+    images = opened.pictures([shown.pictures.path(shown.positions[n]) for n in places])
+    return chunk_of(classes, places, names, labels, images)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +142,7 @@ def _pgd(
         steps=attack.steps,
         restarts=attack.restarts,
         seed=seed,
-        positions=[chunk.first + n for n in at.tolist()],
+        positions=[chunk.places[n] for n in at.tolist()],
     )
 
 

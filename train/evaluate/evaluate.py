@@ -10,7 +10,7 @@ import logging
 import platform
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,15 @@ from train.attacks.ball import Ball
 from train.evaluate.album import FOLDER, Album, chosen
 from train.evaluate.attacks import Attack
 from train.evaluate.autoattack import targets
-from train.evaluate.chunk import Chunk, Manner, attacked_outcomes, clean_outcomes, facts_of
+from train.evaluate.chunk import (
+    Chunk,
+    Manner,
+    attacked_outcomes,
+    clean_outcomes,
+    facts_of,
+    load_chunk,
+)
+from train.evaluate.claims import claim
 from train.evaluate.opened import Opened
 from train.evaluate.outcomes import (
     RECORD,
@@ -41,25 +49,29 @@ from train.evaluate.outcomes import (
     write_evaluation,
     write_outcomes,
 )
-from train.evaluate.preflight import Preflight, preflight, told
+from train.evaluate.pace import Pace
+from train.evaluate.preflight import Pair, Preflight, preflight
 from train.evaluate.shown import Shown
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
+from train.honesty.check import check_honesty
 from train.honesty.checks import randomness, train_mode
 from train.honesty.gradients import zero_gradients
 from train.honesty.trial import Trial
-from train.samples import eval_batches
 
 logger = logging.getLogger(__name__)
-PLAN, PARTS = "plan.json", "parts"
-"""What the parts were made with; and their folder."""
+PARTS, HONESTY = "parts", "honesty.json"
+"""Where the outcomes of chunks lie; and what all honesty checks found."""
+CHECKED, PASSES = 64, 330
+"""Pictures that honesty is checked on, and passes over each, a third of them with gradients."""
 
 
 @dataclass(frozen=True)
 class Plan:
     """What to run on which pictures. `chunk` is pictures a file, a multiple of `batch`.
 
-    `pictures` of the list are kept as attacks leave them, for the report.
+    `pictures` of the list are kept as attacks leave them, for the report. With `honesty` all
+    honesty checks come first, not the three quick ones alone.
     """
 
     opened: Opened
@@ -71,6 +83,7 @@ class Plan:
     chunk: int = 500
     seed: int = 0
     pictures: int = 4
+    honesty: bool = False
 
     def __post_init__(self) -> None:
         if self.batch < 1 or self.chunk < 1 or self.chunk % self.batch:
@@ -83,7 +96,7 @@ class Plan:
                 attack.fits(threat, len(self.victim.classes), parts=self.victim.has_parts)
 
     @property
-    def pairs(self) -> list[tuple[Threat, Attack]]:
+    def pairs(self) -> list[Pair]:
         """Every threat with every attack."""
         return [(threat, attack) for threat in self.threats for attack in self.attacks]
 
@@ -94,6 +107,7 @@ class Plan:
             "seed": self.seed,
             "batch": self.batch,
             "chunk": self.chunk,
+            "spread": True,
             "dtype": "float32",
             "device": self.opened.device.type,
             "classes": list(self.victim.classes),
@@ -106,28 +120,33 @@ class Plan:
         return Album(folder / FOLDER, chosen(self.shown.labels, self.pictures))
 
     def chunks(self) -> range:
-        """Where chunks begin."""
-        return range(0, len(self.shown.names), self.chunk)
+        """The numbers of the chunks."""
+        return range(-(-len(self.shown.names) // self.chunk))
 
-    def load(self, first: int) -> Chunk:
-        """The chunk of pictures that begins there.
+    def places(self, number: int) -> range:
+        """Where a chunk's pictures stand in the list: each so many apart.
+
+        Lists go class by class. So every chunk is a sample of all of them, and takes as long as
+        any other: the first tells how long the rest will take.
+        """
+        return range(number, len(self.shown.names), len(self.chunks()))
+
+    def load(self, number: int) -> Chunk:
+        """The pictures of a chunk.
 
         Raises:
             NotFoundError, DatasetError: a picture is missing or damaged.
         """
-        rows = slice(first, first + self.chunk)
-        opened, shown = self.opened, self.shown
-        places = shown.positions[rows]
-        batches = eval_batches(shown.pictures, opened.data, opened.side, self.batch, places)
-        pixels = torch.cat([each.pixels for each in batches]).to(opened.device)
-        of = {name: n for n, name in enumerate(self.victim.classes)}
-        labels = shown.labels[rows]
-        numbers = torch.tensor([of[name] for name in labels], device=opened.device)
-        return Chunk(first, shown.names[rows], labels, pixels.float() / 255, numbers)
+        return load_chunk(self.opened, self.victim.classes, self.shown, self.places(number))
 
 
-def estimate(plan: Plan) -> Preflight:
-    """What it takes at most; one batch is timed.
+def usual_chunk(pictures: int, batch: int) -> int:
+    """Batches for a tenth of the pictures, which tells how long the rest will take; 10 at most."""
+    return batch * max(1, min(10, pictures // (10 * batch)))
+
+
+def estimate(plan: Plan, folder: Path) -> Preflight:
+    """What is not in `folder` yet takes at most; one batch is timed.
 
     Raises:
         PartlabError: logits are not finite, or the model is in training mode or random (RK-09).
@@ -136,10 +155,21 @@ def estimate(plan: Plan) -> Preflight:
     chunk = few.load(0)
     clean_outcomes(plan.victim, chunk, Manner(plan.batch, plan.seed))
     _refused_or_honest(plan)
+    left = _left(plan, folder)
     total = len(plan.shown.names)
-    cost = preflight(plan.victim, chunk.images, plan.threats, plan.attacks, total=total)
-    maps = (1 + len(plan.pairs)) * min(plan.pictures, total) * plan.victim.has_parts
-    return replace(cost, forwards=cost.forwards + maps)
+    maps = sum(map(bool, left.values())) * min(plan.pictures, total) * plan.victim.has_parts
+    looked = min(CHECKED, total) * (plan.honesty and not (folder / HONESTY).is_file())
+    beside = maps + PASSES * looked, PASSES // 3 * looked
+    return preflight(plan.victim, chunk.images, left, total=total, beside=beside)
+
+
+def _left(plan: Plan, folder: Path) -> dict[Pair | None, int]:
+    """How many pictures have no verdict yet under each attack, and (None) as they are."""
+    left: dict[Pair | None, int] = dict.fromkeys((None, *plan.pairs), 0)
+    for number in plan.chunks():
+        for pair in _missing(plan, folder, number):
+            left[pair] += len(plan.places(number))
+    return left
 
 
 def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
@@ -153,6 +183,8 @@ def evaluate(plan: Plan, model: Model, folder: Path) -> Evaluation:
     with exclusive(folder):
         honesty = _refused_or_honest(plan)
         _claim(plan, model, folder)
+        if plan.honesty:
+            honesty = _with_all(honesty, _checked(plan, folder))
         _run(plan, folder)
         made = record(plan, model, honesty)
         old = read_evaluation(folder) if (folder / RECORD).is_file() else None
@@ -193,6 +225,34 @@ def _refused_or_honest(plan: Plan) -> dict[str, Any]:
     return {"ok": ok, "complete": False, "findings": [asdict(each) for each in findings]}
 
 
+def _checked(plan: Plan, folder: Path) -> dict[str, Any]:
+    """All honesty checks, before any attack; what they find is said, and stops nothing."""
+    if not (folder / HONESTY).is_file():
+        places = plan.shown.drawn(CHECKED, plan.seed)
+        few = load_chunk(plan.opened, plan.victim.classes, plan.shown, places)
+        found = check_honesty(plan.victim, few.images, few.targets, _ball(plan), seed=plan.seed)
+        write_json(folder / HONESTY, found.as_json())
+    told: dict[str, Any] = read_json(folder / HONESTY)
+    for finding in told["findings"]:
+        if not finding["ok"]:
+            logger.warning("%s: %s", finding["name"], finding["sentence"])
+    return told
+
+
+def _with_all(quick: dict[str, Any], whole: dict[str, Any]) -> dict[str, Any]:
+    """All checks' record; where pictures were too few for them, with the quick ones."""
+    names = {each["name"] for each in whole["findings"]}
+    found = [*whole["findings"], *(e for e in quick["findings"] if e["name"] not in names)]
+    ok = all(each["ok"] for each in found)
+    return {**whole, "ok": ok, "complete": len(names) > 1, "findings": found}
+
+
+def _ball(plan: Plan) -> Ball:
+    """Where honesty is checked: the first threat that plain PGD has, else ℓ∞ 4/255."""
+    able = (t.ball for t in plan.threats if t.norm != "l1" and t.eps > 0)
+    return next(able, Ball("linf", 4 / 255))
+
+
 def _claim(plan: Plan, model: Model, folder: Path) -> None:
     """The folder for this plan: new, or begun with the same."""
     if (folder / RECORD).is_file():
@@ -204,42 +264,17 @@ def _claim(plan: Plan, model: Model, folder: Path) -> None:
         "preprocessing": plan.opened.preprocessing,
         **plan.settings,
         "torch": torch.__version__,
+        "pyautoattack": version("pyautoattack"),
     }
     claim(folder, wanted)
 
 
-def claim(folder: Path, wanted: dict[str, Any]) -> None:
-    """Note in a folder what its parts are made with.
-
-    Raises:
-        ConfigError: parts were made there with something else, which is named.
-    """
-    wanted = json.loads(json.dumps(wanted))
-    if (folder / PLAN).is_file():
-        found = read_json(folder / PLAN)
-        differing = [key for key in wanted if found.get(key) != wanted[key]]
-        if differing:
-            key = differing[0]
-            raise ConfigError(
-                f"{folder} was begun with another {key}: {_short(found.get(key))}, now "
-                f"{_short(wanted[key])}",
-                hint="use the same, or choose another --out",
-            )
-        return
-    write_json(folder / PLAN, wanted)
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
-
-
-def _part(folder: Path, first: int, pair: tuple[Threat, Attack] | None) -> Path:
+def _part(folder: Path, number: int, pair: Pair | None) -> Path:
     """The file of a chunk under an attack; `None` is no attack."""
-    return folder / PARTS / f"{first:07d}-{_stem(pair)}.parquet"
+    return folder / PARTS / f"{number:07d}-{_stem(pair)}.parquet"
 
 
-def _stem(pair: tuple[Threat, Attack] | None) -> str:
+def _stem(pair: Pair | None) -> str:
     return "clean" if pair is None else stem(pair[0].name, pair[1].name)
 
 
@@ -249,20 +284,20 @@ def _run(plan: Plan, folder: Path) -> None:
     remove_leftovers(_part(folder, n, pair) for n in plan.chunks() for pair in everything)
     remove_leftovers(album.files([_stem(pair) for pair in everything]))
     todo = [n for n in plan.chunks() if list(_missing(plan, folder, n))]
-    pace = _Pace(len(todo))
-    for first in track(todo, "attacking"):
-        chunk = plan.load(first)
+    pace = Pace(_left(plan, folder), folder.name)
+    for number in track(todo, "attacking"):
+        chunk = plan.load(number)
         album.keep(plan.victim, chunk, chunk.images, "clean")
-        for pair in list(_missing(plan, folder, first)):
-            _run_one(plan, chunk, pair, folder)
-        pace.done()
+        for pair in list(_missing(plan, folder, number)):
+            _run_one(plan, chunk, pair, _part(folder, number, pair), album)
+            pace.done(pair, len(chunk.names))
 
 
-def _missing(plan: Plan, folder: Path, first: int) -> Iterator[tuple[Threat, Attack] | None]:
-    return (p for p in (None, *plan.pairs) if not _part(folder, first, p).is_file())
+def _missing(plan: Plan, folder: Path, number: int) -> Iterator[Pair | None]:
+    return (p for p in (None, *plan.pairs) if not _part(folder, number, p).is_file())
 
 
-def _run_one(plan: Plan, chunk: Chunk, pair: tuple[Threat, Attack] | None, folder: Path) -> None:
+def _run_one(plan: Plan, chunk: Chunk, pair: Pair | None, file: Path, album: Album) -> None:
     """Pictures first: once there is a part, its attack does not run again."""
     manner, facts = Manner(plan.batch, plan.seed), dict[str, Any]()
     if pair is None:
@@ -271,32 +306,11 @@ def _run_one(plan: Plan, chunk: Chunk, pair: tuple[Threat, Attack] | None, folde
         facts = {"seconds": time.perf_counter() - began}
     else:
         table, facts, points = attacked_outcomes(plan.victim, chunk, *pair, manner)
-        plan.album(folder).keep(plan.victim, chunk, points, _stem(pair))
-    file = _part(folder, chunk.first, pair)
+        album.keep(plan.victim, chunk, points, _stem(pair))
     write_outcomes(file, table, {"partlab": json.dumps(facts)})
 
 
-class _Pace:
-    """Says how long the rest will take, by the chunks done in this process."""
-
-    def __init__(self, total: int) -> None:
-        self.total, self.finished, self.began = total, 0, time.perf_counter()
-
-    def done(self) -> None:
-        """After each chunk; speaks from a tenth of the work on."""
-        self.finished += 1
-        left = self.left
-        if left and self.finished >= self.total / 10:
-            logger.info("%d of %d chunks, %s left", self.finished, self.total, told(left))
-
-    @property
-    def left(self) -> float:
-        """Seconds."""
-        each = (time.perf_counter() - self.began) / max(self.finished, 1)
-        return each * (self.total - self.finished)
-
-
-def _row(plan: Plan, folder: Path, pair: tuple[Threat, Attack] | None) -> tuple[Row, Any]:
+def _row(plan: Plan, folder: Path, pair: Pair | None) -> tuple[Row, Any]:
     """The figure of an attack from the files of all chunks."""
     tables = [read_outcomes(_part(folder, first, pair)) for first in plan.chunks()]
     facts = [facts_of(table) for table in tables]

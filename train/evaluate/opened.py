@@ -1,19 +1,23 @@
 """A model to evaluate, from wherever it comes: a run, an exported model, or others' weights."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from partlab.errors import NotFoundError
 from partlab.files import sha256_file, sha256_json
+from partlab.images import load_image
 from partlab.training.device import pick_device
 from train.card import preprocessing, training
+from train.crops import Pixels, middle
 from train.evaluate.outcomes import Model
 from train.models.flops import flops_of
 from train.models.foreign import load_foreign
@@ -25,12 +29,11 @@ from train.settings import DataConfig
 
 @dataclass(frozen=True)
 class Opened:
-    """A network in evaluation mode, how pictures come to it, and its cells for label maps."""
+    """A network in evaluation mode, and how pictures come to it."""
 
     network: nn.Module
     classes: tuple[str, ...]
     data: DataConfig
-    side: int
     kind: str
     weights: Path
     preprocessing: dict[str, Any]
@@ -47,6 +50,28 @@ class Opened:
     def device(self) -> torch.device:
         """Where its weights are."""
         return next(self.network.parameters()).device
+
+    @property
+    def interpolation(self) -> str:
+        """How pictures are resized: one of `train.crops.How`."""
+        return str(self.preprocessing.get("interpolation", "bicubic"))
+
+    def seen(self, pixels: Pixels) -> Pixels:
+        """(size, size, 3): what the network sees of a picture (H, W, 3)."""
+        return middle(pixels, self.data, self.interpolation)
+
+    def tensor(self, seen: Sequence[Pixels]) -> Tensor:
+        """Pictures as the network sees them, as (n, 3, size, size) float32 in 0…1 beside it."""
+        stacked = torch.from_numpy(np.stack(seen).transpose(0, 3, 1, 2).copy())
+        return stacked.to(self.device).float() / 255
+
+    def pictures(self, paths: Sequence[Path]) -> Tensor:
+        """The pictures in these files, as `tensor` gives them.
+
+        Raises:
+            NotFoundError, DatasetError: one is missing or damaged.
+        """
+        return self.tensor([self.seen(load_image(path)) for path in paths])
 
     def described(self, name: str, path: Path) -> Model:
         """The record's part about the model (RK-15); takes some forward passes for the latency."""
@@ -81,7 +106,6 @@ def open_model(path: str | Path, *, checkpoint: str = "best", device: str | None
         model,
         model.classes,
         config.data,
-        config.data.size // model.finest_stride,
         model.kind,
         path / f"{checkpoint}.safetensors",
         preprocessing(config.data, model),
@@ -101,24 +125,17 @@ def _exported(path: Path, device: str | None) -> Opened:
     card, model = read_card(path), load_model(path, device=device)
     seen = card["preprocessing"]
     data = _data(seen["size"], seen["shorter_side"])
-    side = data.size // model.finest_stride
     facts = seen, card.get("training")
-    return Opened(model, model.classes, data, side, model.kind, path / WEIGHTS, *facts)
+    return Opened(model, model.classes, data, model.kind, path / WEIGHTS, *facts)
 
 
 def _foreign(path: Path, device: str | None) -> Opened:
     model, card = load_foreign(path).to(pick_device(device)), read_any_card(path)
-    data = DataConfig(size=card["size"])
-    seen = {
-        **model.preprocessing,
-        "shorter_side": round(data.size / data.eval_crop),
-        "interpolation": "bicubic",
-        "left_out": list(model.left_out),
-    }
-    file, side = path / card["weights"], max(data.size // 32, 1)
-    kind = f"others: {card['architecture']}"
+    seen = {**model.preprocessing, "left_out": list(model.left_out)}
+    data = _data(seen["size"], seen["shorter_side"])
+    file, kind = path / card["weights"], f"others: {card['architecture']}"
     read = {name: value for name, value in card.items() if name != "training"}
-    return Opened(model, model.classes, data, side, kind, file, seen, card.get("training"), read)
+    return Opened(model, model.classes, data, kind, file, seen, card.get("training"), read)
 
 
 def _data(size: int, shorter: int) -> DataConfig:

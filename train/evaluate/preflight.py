@@ -1,7 +1,7 @@
 """What an evaluation will cost, before it begins (RK-14)."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,17 +17,22 @@ from train.evaluate.autoattack import targets
 from train.evaluate.threats import Threat
 from train.evaluate.victim import Victim
 
+Pair = tuple[Threat, Attack]
+
 
 @dataclass(frozen=True, slots=True)
 class Preflight:
-    """The most it can take: no picture breaks before the last stage.
+    """The most that what is left can take: no picture breaks before the last stage.
 
-    `forwards` and `gradients` count single pictures; `memory` is bytes of one batch's
+    `verdicts` are asked for, each of a picture under one condition, `done` of them are there
+    already. `forwards` and `gradients` count single pictures; `memory` is bytes of one batch's
     activations and copies, of which `free` are there (0: not known); `hours` is at the pace
     this machine has now.
     """
 
     images: int
+    verdicts: int
+    done: int
     forwards: int
     gradients: int
     memory: int
@@ -35,10 +40,11 @@ class Preflight:
     free: int
 
     def __str__(self) -> str:
+        there = f" ({self.done:,} more are there already)" if self.done else ""
         return (
-            f"{self.images:,} pictures: at most {self.forwards:,} forward passes and "
-            f"{self.gradients:,} gradients of one picture, {self.memory / 2**20:,.0f} MiB, "
-            f"{told(3600 * self.hours)}"
+            f"{self.images:,} pictures, {self.verdicts - self.done:,} verdicts{there}: at most "
+            f"{self.forwards:,} forward passes and {self.gradients:,} gradients of one picture, "
+            f"{self.memory / 2**20:,.0f} MiB, {told(3600 * self.hours)}"
         )
 
     def as_json(self) -> dict[str, Any]:
@@ -55,7 +61,7 @@ class Preflight:
         if max_hours is not None and self.hours > max_hours:
             raise ConfigError(
                 f"this may take {told(3600 * self.hours)}, more than --max-hours {max_hours:g}",
-                hint="fewer pictures (a list), fewer threats, --attacks apgd-ce,apgd-t, or more "
+                hint="fewer pictures, or fewer threats, attacks or corruptions; or more "
                 "--max-hours",
             )
         if self.free and self.memory > self.free:
@@ -106,27 +112,37 @@ def passes(threat: Threat, attack: Attack, classes: int) -> tuple[int, int]:
 def preflight(
     victim: Victim,
     images: Tensor,
-    threats: Sequence[Threat],
-    attacks: Sequence[Attack],
+    left: Mapping[Pair | None, int],
     *,
     total: int,
+    beside: tuple[int, int] = (0, 0),
 ) -> Preflight:
-    """Count passes of `total` pictures, and time one batch of them (`images`)."""
-    pairs = [passes(t, a, len(victim.classes)) for t in threats for a in attacks]
-    forwards, gradients = 2 + sum(f for f, _ in pairs), sum(g for _, g in pairs)
-    parts = any(attack.aim for attack in attacks)
-    memory, forward, gradient = _measured(victim, images, parts)
-    seconds = (forwards - gradients) * forward + gradients * gradient
-    hours = total * max(seconds, 0) / len(images) / 3600
-    free = _free(images.device)
-    return Preflight(total, total * forwards, total * gradients, memory, hours, free)
+    """Count passes of the pictures that are `left` for each attack, and time a batch (`images`).
 
-
-def _measured(victim: Victim, images: Tensor, parts: bool) -> tuple[int, float, float]:
-    """Bytes of a batch with gradient; seconds of a forward pass, and of one with gradient.
-
-    With `parts` those of all outputs, which is more than the other attacks ask for.
+    None among the attacks stands for pictures as they are. `total` pictures are in the list;
+    `beside` are forward passes and gradients that are made for other things.
     """
+    each = {p: passes(*p, len(victim.classes)) if p else (2, 0) for p in left}
+    forwards, gradients = (
+        beside[at] + sum(n * each[p][at] for p, n in left.items()) for at in (0, 1)
+    )
+    parts = any(pair[1].aim for pair in left if pair)
+    memory, forward, gradient = measured(
+        images, lambda: _forward(victim, images, parts), lambda: _gradient(victim, images, parts)
+    )
+    seconds = (forwards - gradients) * forward + gradients * gradient
+    hours = max(seconds, 0) / len(images) / 3600
+    verdicts = total * len(left)
+    return Preflight(
+        total, verdicts, verdicts - sum(left.values()), forwards, gradients, memory, hours,
+        free_memory(images.device),
+    )  # fmt: skip
+
+
+def measured(
+    images: Tensor, forward: Callable[[], Any], gradient: Callable[[], Any]
+) -> tuple[int, float, float]:
+    """Bytes of a batch with gradient; seconds of a forward pass, and of one with gradient."""
     kept: dict[int, int] = {}
 
     def count(tensor: Tensor) -> Tensor:
@@ -134,11 +150,10 @@ def _measured(victim: Victim, images: Tensor, parts: bool) -> tuple[int, float, 
         return tensor
 
     with saved_tensors_hooks(count, lambda tensor: tensor):
-        _gradient(victim, images, parts)
-    forward = min(_timed(lambda: _forward(victim, images, parts), images) for _ in range(3))
-    gradient = min(_timed(lambda: _gradient(victim, images, parts), images) for _ in range(3))
+        gradient()
+    pace = [min(_timed(work, images) for _ in range(3)) for work in (forward, gradient)]
     copies = 8 * images.numel() * images.element_size()  # what the attacks keep of each picture
-    return sum(kept.values()) + copies, forward, gradient
+    return sum(kept.values()) + copies, pace[0], pace[1]
 
 
 @torch.no_grad()
@@ -164,7 +179,25 @@ def _timed(work: Any, images: Tensor) -> float:
     return time.perf_counter() - began
 
 
-def _free(device: torch.device) -> int:
+@torch.no_grad()
+def forward_memory(victim: Any, images: Tensor) -> int:
+    """Bytes of a forward pass without gradients, roughly: twice the largest output of a layer."""
+    sizes = [0]
+
+    def count(_: Any, __: Any, made: Any) -> None:
+        if isinstance(made, Tensor):
+            sizes.append(made.numel() * made.element_size())
+
+    hooks = [each.register_forward_hook(count) for each in victim.modules()]
+    try:
+        victim(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return 2 * max(sizes)
+
+
+def free_memory(device: torch.device) -> int:
     """Bytes of memory for new things; 0 where the system does not say."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
@@ -187,6 +220,8 @@ def together(costs: Sequence[Preflight]) -> Preflight:
     """Of several models, one after the other."""
     return Preflight(
         sum(each.images for each in costs),
+        sum(each.verdicts for each in costs),
+        sum(each.done for each in costs),
         sum(each.forwards for each in costs),
         sum(each.gradients for each in costs),
         max(each.memory for each in costs),

@@ -30,6 +30,11 @@ class Shown:
     sha256: str = ""
     extra_data: str | None = None
 
+    def drawn(self, count: int, seed: int) -> list[int]:
+        """`count` of its places, drawn without regard to class: the same for every model."""
+        order = np.random.default_rng(seed).permutation(len(self.names))
+        return sorted(order[:count].tolist())
+
     @property
     def described(self) -> PictureSet:
         """The record's part about the list."""

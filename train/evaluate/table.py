@@ -1,10 +1,11 @@
 """The small table at the end of an evaluation: what each figure is, and what it is not."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
+from train.evaluate.average import four
 from train.evaluate.outcomes import Evaluation, Row
-from train.evaluate.threats import four_way_average
 
 UPPER = "upper bound"
 
@@ -25,9 +26,8 @@ def averages(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for attack in dict.fromkeys(row.attack for row in evaluation.rows):
         own = {row.threat: row for row in evaluation.rows if row.attack == attack}
-        mean = four_way_average({threat: row.accuracy for threat, row in own.items()})
-        if mean is not None:
-            upper = any(row.upper_bound for row in own.values())
+        if rows := four(own):
+            mean, upper = fmean(row.accuracy for row in rows), any(row.upper_bound for row in rows)
             found[attack] = {"accuracy": mean, "upper_bound": upper}
     return found
 
@@ -42,7 +42,7 @@ def _told(evaluation: Evaluation) -> str:
     head = (
         f"{model.name} ({model.kind}, {len(model.classes):,} classes), {pictures.images:,} "
         f"pictures of {pictures.name} ({pictures.sha256[:12]}), "
-        f"{_preprocessing(model.preprocessing)}"
+        f"{preprocessing_told(model.preprocessing)}"
     )
     means = averages(evaluation)
     corrupted = [row for row in evaluation.rows if row.threat.startswith("corruption:")]
@@ -55,7 +55,25 @@ def _told(evaluation: Evaluation) -> str:
     for attack, mean in means.items():
         note = f"  {UPPER}" if mean["upper_bound"] else ""
         lines.append(f"  {'mean of four':<14}{attack:<{wide}}{_percent(mean['accuracy'])}{note}")
-    return "\n".join([*lines, f"in {evaluation.folder}"])
+    return "\n".join([*lines, _honesty(evaluation), f"in {evaluation.folder}"])
+
+
+def _honesty(evaluation: Evaluation) -> str:
+    """Which signs of hidden gradients were looked for, and what that means for the figures."""
+    told = evaluation.honesty or {}
+    findings = told.get("findings", ())
+    bad = [str(each.get("sentence") or each["name"]) for each in findings if not each["ok"]]
+    if bad:
+        return f"  honesty: figures under attack are not to be believed: {'; '.join(bad)}"
+    if findings and told.get("complete", True):
+        return f"  honesty: all {len(findings)} checks were run, and found nothing"
+    names = ", ".join(each["name"] for each in findings) or "nothing"
+    return (
+        f"  honesty: only {names} checked, and found nothing; figures under attack are not to be "
+        "trusted fully before all checks are run: --honesty, or "
+        f" partlab evaluate honesty {evaluation.model.path} DATA --keep-in "
+        f"{evaluation.folder}"
+    )
 
 
 def _line(row: Row, wide: int, named: int) -> str:
@@ -69,9 +87,11 @@ def _line(row: Row, wide: int, named: int) -> str:
     return f"{line}\n{'':<16}left after {left}"
 
 
-def _preprocessing(facts: dict[str, Any]) -> str:
+def preprocessing_told(facts: Mapping[str, Any]) -> str:
+    """How pictures came to the model, for every figure of it (RK-15)."""
     size = facts.get("size", "?")
-    return f"shorter side {facts.get('shorter_side', '?')}, middle {size} x {size}"
+    how = facts.get("interpolation", "bicubic")
+    return f"shorter side {facts.get('shorter_side', '?')} ({how}), middle {size} x {size}"
 
 
 def _percent(share: float) -> str:

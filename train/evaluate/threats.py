@@ -1,10 +1,8 @@
 """What an attack may change: a norm and a radius, `linf:4/255` (E-01, E-05)."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
-from statistics import fmean
 from typing import Literal
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from partlab.errors import ConfigError, PartlabError
 from train.attacks.ball import Ball
+from train.evaluate.average import FOUR
 from train.settings import LARGE_EPS
 
 _NORMS = ("linf", "l2", "l1")
@@ -102,19 +101,8 @@ class Threat:
             )
 
 
-STANDARD = (
-    Threat("linf", 4 / 255),
-    Threat("linf", 8 / 255),
-    Threat("l1", 75.0),
-    Threat("l2", 2.0),
-)
+STANDARD = tuple(Threat.parse(name) for name in FOUR)
 """Those of the robustness tables, whose average is the fourth column (E-01)."""
-
-
-def four_way_average(accuracies: Mapping[str, float]) -> float | None:
-    """Mean robust accuracy over `STANDARD` by name; None unless all four are there (E-05)."""
-    names = [threat.name for threat in STANDARD]
-    return fmean(accuracies[n] for n in names) if accuracies.keys() >= set(names) else None
 
 
 def parse_threats(texts: list[str], *, large_eps: bool = False) -> tuple[Threat, ...]:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from partlab.files import sha256_json
-from train.evaluate_report.figures import AVERAGE, FOUR, average, conditions, figure, kind, scores
+from train.evaluate.average import FOUR
+from train.evaluate_report.figures import AVERAGE, average, conditions, figure, kind, scores
 from train.evaluate_report.reading import Condition, Measured
 from train.paired import Paired
 from train.statistics import SIGNIFICANT, bootstrap, difference_interval, holm, student, verdict

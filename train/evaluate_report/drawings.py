@@ -1,6 +1,6 @@
 """Curves, waterfalls, the corruption radar and loss surfaces as embedded SVG.
 
-Models are told by colour.
+Models are told by colour. Only those that may be ranked together are drawn together.
 """
 
 import base64
@@ -68,19 +68,63 @@ def _panels(axes: Any, surface: Facts) -> None:
     panels[0].figure.colorbar(shown, ax=panels, label="margin")
 
 
-def drawings(models: Sequence[Facts]) -> dict[str, list[Drawing]]:
-    """By chapter of the page: curve, waterfall, radar; empty where there is nothing to draw."""
-    return {"curve": _curves(models), "waterfall": _waterfalls(models), "radar": _radar(models)}
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """What is drawn of models that compare: which they are, what they share, the pictures."""
+
+    models: tuple[int, ...]
+    words: str
+    drawings: list[Drawing]
 
 
-def _curves(models: Sequence[Facts]) -> list[Drawing]:
+@dataclass(frozen=True, slots=True)
+class _Coloured:
+    """A model, and the colour it has everywhere on the page."""
+
+    at: int
+    facts: Facts
+    colour: str
+
+
+def drawings(facts: Facts) -> dict[str, list[Panel]]:
+    """By chapter of the page (curve, waterfall, radar): a panel for each group; none where empty.
+
+    Corrupted pictures that were made in another way are apart too; their panels are there even
+    where nothing is drawn, since they have a table.
+    """
+    models, tints = facts["models"], colours(len(facts["models"]))
+    found: dict[str, list[Panel]] = {"curve": [], "waterfall": [], "radar": []}
+    for group in facts["groups"]:
+        own = [
+            _Coloured(at, models[at], tints[at]) for at in sorted(r["model"] for r in group["rows"])
+        ]
+        words_ = words.about_list(group)
+        for chapter, draw in (("curve", _curves), ("waterfall", _waterfalls)):
+            if drawn := draw(own):
+                found[chapter].append(Panel(tuple(one.at for one in own), words_, drawn))
+        found["radar"] += _radars(own, words_)
+    return found
+
+
+def _radars(own: Sequence[_Coloured], words_: str) -> list[Panel]:
+    ways: dict[str, list[_Coloured]] = {}
+    for one in own:
+        if told := one.facts["corruptions"]:
+            ways.setdefault(told["way"], []).append(one)
+    return [
+        Panel(tuple(one.at for one in those), f"{words_}; corrupted pictures: {way}", _radar(those))
+        for way, those in ways.items()
+    ]
+
+
+def _curves(models: Sequence[_Coloured]) -> list[Drawing]:
     """Robust accuracy against eps, one pair of axes for each norm and attack."""
-    kinds = dict.fromkeys((p["norm"], p["attack"]) for each in models for p in each["curve"])
+    kinds = dict.fromkeys((p["norm"], p["attack"]) for m in models for p in m.facts["curve"])
     return [
         _drawn(f"{norm}, {attack}", "accuracy in percent against eps, a line for each model",
                partial(_curve, models=models, norm=norm, attack=attack))
         for norm, attack in kinds
-        if any(len(_points(each, norm, attack)) > 1 for each in models)
+        if any(len(_points(each.facts, norm, attack)) > 1 for each in models)
     ]  # fmt: skip
 
 
@@ -89,11 +133,11 @@ def _points(model: Facts, norm: str, attack: str) -> list[Facts]:
     return sorted(found, key=lambda point: float(point["eps"]))
 
 
-def _curve(axes: "Axes", models: Sequence[Facts], norm: str, attack: str) -> None:
+def _curve(axes: "Axes", models: Sequence[_Coloured], norm: str, attack: str) -> None:
     scale, unit = (255, "/255") if norm == "linf" else (1, "")
     bound = False
-    for model, colour in zip(models, colours(len(models)), strict=True):
-        points = _points(model, norm, attack)
+    for model in models:
+        points, colour = _points(model.facts, norm, attack), model.colour
         figures = [point["figure"] for point in points]
         if not points:
             continue
@@ -112,9 +156,9 @@ def _curve(axes: "Axes", models: Sequence[Facts], norm: str, attack: str) -> Non
     _percents(axes, BOUND if bound else None)
 
 
-def _waterfalls(models: Sequence[Facts]) -> list[Drawing]:
+def _waterfalls(models: Sequence[_Coloured]) -> list[Drawing]:
     """What is left right after each stage of an attack."""
-    kinds = dict.fromkeys((s["threat"], s["attack"]) for each in models for s in each["stages"])
+    kinds = dict.fromkeys((s["threat"], s["attack"]) for m in models for s in m.facts["stages"])
     return [
         _drawn(words.title({"threat": threat, "attack": attack}),
                "accuracy in percent after each stage of the attack, a bar for each model",
@@ -123,28 +167,28 @@ def _waterfalls(models: Sequence[Facts]) -> list[Drawing]:
     ]  # fmt: skip
 
 
-def _bars(axes: "Axes", models: Sequence[Facts], threat: str, attack: str) -> None:
-    found = {
-        at: stage
-        for at, each in enumerate(models)
-        for stage in each["stages"]
+def _bars(axes: "Axes", models: Sequence[_Coloured], threat: str, attack: str) -> None:
+    found = [
+        (each.colour, stage)
+        for each in models
+        for stage in each.facts["stages"]
         if (stage["threat"], stage["attack"]) == (threat, attack)
-    }
-    names = list(dict.fromkeys(one["name"] for stage in found.values() for one in stage["stages"]))
+    ]
+    names = list(dict.fromkeys(one["name"] for _, stage in found for one in stage["stages"]))
     wide = 0.8 / len(found)
-    for number, (at, stage) in enumerate(found.items()):
+    for number, (colour, stage) in enumerate(found):
         left = {one["name"]: 100 * one["robust"] for one in stage["stages"]}
         places = [k - 0.4 + wide * (number + 0.5) for k, name in enumerate(names) if name in left]
         style = {"hatch": "//", "alpha": 0.6} if stage["upper_bound"] else {}
         heights = [left[name] for name in names if name in left]
-        axes.bar(places, heights, wide, color=colours(len(models))[at], edgecolor="#fff", **style)  # type: ignore[arg-type]
+        axes.bar(places, heights, wide, color=colour, edgecolor="#fff", **style)  # type: ignore[arg-type]
     axes.set_xticks(range(len(names)), [f"after\n{_plain(name)}" for name in names])
-    _percents(axes, BOUND if any(s["upper_bound"] for s in found.values()) else None)
+    _percents(axes, BOUND if any(stage["upper_bound"] for _, stage in found) else None)
 
 
-def _radar(models: Sequence[Facts]) -> list[Drawing]:
+def _radar(models: Sequence[_Coloured]) -> list[Drawing]:
     """Accuracy by type of corruption, the mean of its severities."""
-    types = list(dict.fromkeys(t for each in models for t in _means(each)))
+    types = list(dict.fromkeys(t for each in models for t in _means(each.facts)))
     if not types:
         return []
     return [
@@ -159,16 +203,19 @@ def _means(model: Facts) -> dict[str, float]:
     return {t: 100 * each["figure"]["value"] for t, each in told.items() if each["figure"]}
 
 
-def _rounds(axes: "Axes", models: Sequence[Facts], types: Sequence[str]) -> None:
+def _rounds(axes: "Axes", models: Sequence[_Coloured], types: Sequence[str]) -> None:
     angles = [2 * math.pi * at / len(types) for at in range(len(types))]
-    for model, colour in zip(models, colours(len(models)), strict=True):
-        told = _means(model)
+    for model in models:
+        told = _means(model.facts)
         values = [told.get(t, math.nan) for t in types]
         if told:
             closed = [*angles, angles[0]], [*values, values[0]]
-            axes.plot(*closed, color=colour, linewidth=1.8, marker="o", markersize=3)
+            axes.plot(*closed, color=model.colour, linewidth=1.8, marker="o", markersize=3)
     axes.set_xticks(angles, [_plain(name.replace("_", " ")) for name in types])
-    axes.tick_params(axis="x", pad=14)
+    axes.tick_params(axis="x", pad=4)
+    for label, angle in zip(axes.get_xticklabels(), angles, strict=True):
+        across = round(math.cos(angle), 1)  # names begin or end at the circle, none lies on it
+        label.set_horizontalalignment("center" if not across else "left" if across > 0 else "right")
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.4)
 
@@ -179,6 +226,7 @@ def _percents(axes: "Axes", bound: str | None) -> None:
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     if bound:
+        axes.set_ylim(top=1.14 * axes.get_ylim()[1])  # room for the words
         axes.text(0.98, 0.97, f"{bound}: hollow or hatched", transform=axes.transAxes,
                   ha="right", va="top", fontsize=9, color="#b4540a")  # fmt: skip
 

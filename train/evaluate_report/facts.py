@@ -75,7 +75,13 @@ def _model(each: Measured) -> Facts:
         "stages": _stages(each),
         "curve": _curve(each),
         "corruptions": _corruptions(each),
-        "other": [_said(each, one) for one in conditions(each, "ood")],
+        "other": [
+            {
+                **_said(each, one),
+                "list": (each.outcomes[one].row.get("pictures") or {}).get("sha256"),
+            }
+            for one in conditions(each, "ood")
+        ],
     }
 
 
@@ -117,7 +123,19 @@ def _corruptions(each: Measured) -> Facts | None:
     }
     cells = sum(len(severities) for severities in grid.values())
     figure = whole.as_json() if whole else None
-    return {"figure": figure, "types": types, "of": TYPES, "complete": cells == 5 * TYPES}
+    return {
+        "figure": figure,
+        "types": types,
+        "of": TYPES,
+        "complete": cells == 5 * TYPES,
+        "way": _way(each) or "not stated",
+    }
+
+
+def _way(each: Measured) -> str | None:
+    """How its corrupted pictures were made; those of other ways do not compare."""
+    told = (each.facts.get("settings") or {}).get("corruptions")
+    return told and f"{told.get('protocol')}, {told.get('made_by') or told.get('files')}"
 
 
 def _group(found: Sequence[Measured], group: Sequence[int]) -> Facts:
@@ -190,16 +208,16 @@ def _notes(found: Sequence[Measured]) -> list[str]:
         rows = [one.row for each in found for c, one in each.outcomes.items() if c.threat == threat]
         if len({(row.get("pictures") or {}).get("sha256") for row in rows}) > 1:
             notes.append(f"{threat}: not the same pictures or answers for all models")
-    made = {
-        f"{way.get('protocol')}, {way.get('made_by') or way.get('files')}"
-        for each in found
-        if (way := (each.facts.get("settings") or {}).get("corruptions"))
-    }
+    made = {way for each in found if (way := _way(each))}
     if len(made) > 1:
         notes.append(
             f"corrupted pictures were made in {len(made)} ways ({'; '.join(sorted(made))}): "
             "figures under corruptions do not compare between them"
         )
+    machines = {str(each.facts.get("machine")) for each in found if each.model.get("latency_ms")}
+    if len(machines) > 1:
+        told = "; ".join(sorted(machines))
+        notes.append(f"latencies are of {len(machines)} machines ({told}), and do not compare")
     trained = {str((each.model.get("training") or {}).get("data")) for each in found}
     if len(trained) > 1:
         notes.append("these models were trained on different data: a gain may be the data's")

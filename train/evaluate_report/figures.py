@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from partlab.errors import SchemaError
 from train.corruptions.generate import CORRUPTIONS, SEVERITIES
+from train.evaluate.average import four
 from train.evaluate_report.reading import Condition, Measured
 from train.statistics import Interval, bootstrap
-
-FOUR = ("linf-4/255", "linf-8/255", "l1-75", "l2-2")
-"""The threats of the published average (E-04)."""
 
 TYPES = len(CORRUPTIONS)
 AVERAGE = "average of four"
@@ -61,8 +59,13 @@ def scores(each: Measured, condition: Condition) -> NDArray[np.float64] | None:
     if condition.threat != AVERAGE:
         found = each.outcomes.get(condition)
         return None if found is None else found.right.astype(float)
-    four = [Condition(threat, condition.attack) for threat in FOUR]
-    return _stacked(each, four).mean(0) if all(one in each.outcomes for one in four) else None
+    which = _four(each, condition.attack)
+    return None if which is None else _stacked(each, which).mean(0)
+
+
+def _four(each: Measured, attack: str) -> list[Condition] | None:
+    """The conditions of the four-way average under an attack; None unless all are there."""
+    return four({c.threat: c for c in each.outcomes if c.attack == attack})
 
 
 def average(each: Measured, attack: str) -> Figure | None:
@@ -70,11 +73,10 @@ def average(each: Measured, attack: str) -> Figure | None:
 
     None where one of the four threats is missing.
     """
-    found = scores(each, Condition(AVERAGE, attack))
-    if found is None:
+    if (which := _four(each, attack)) is None:
         return None
-    bounds = [each.outcomes[Condition(threat, attack)].row["upper_bound"] for threat in FOUR]
-    return Figure(bootstrap(found), len(found), any(bounds))
+    found, bounds = _stacked(each, which).mean(0), [each.outcomes[c].row for c in which]
+    return Figure(bootstrap(found), len(found), any(row["upper_bound"] for row in bounds))
 
 
 def _stacked(each: Measured, which: Sequence[Condition]) -> NDArray[np.bool_]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from partlab.files import write_json, write_text
 from partlab.pages import render
@@ -13,6 +14,7 @@ from train.evaluate_report.reading import Measured
 from train.report.curves import colours
 from train.report.words import duration
 
+Facts = dict[str, Any]
 NAMES = 12  # of the images that one model gets and another loses; all are in the JSON
 
 
@@ -40,9 +42,10 @@ def write_report(
         },
         **facts,
         colours=colours(len(found)),
-        drawn=drawings(facts["models"]),
+        drawn=drawings(facts),
         surfaces=surfaces(facts["models"]),
         maps=[maps(each) for each in found],
+        other=_other(facts["models"]),
         most=NAMES,
         about_rank=words.about_rank,
         about_list=words.about_list,
@@ -50,3 +53,9 @@ def write_report(
     write_json(Path(folder) / "report.json", facts)
     write_text(Path(folder) / "report.html", page)
     return Path(folder) / "report.html"
+
+
+def _other(models: Sequence[Facts]) -> list[Facts]:
+    """Figures on other sets, those that compare one below the other."""
+    rows = [{"at": at, "one": one} for at, each in enumerate(models) for one in each["other"]]
+    return sorted(rows, key=lambda r: (r["one"]["threat"], str(r["one"]["list"])))

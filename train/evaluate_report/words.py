@@ -97,4 +97,9 @@ def about_list(group: Facts) -> str:
     size = f"pictures of {key['picture size']} px" if key["picture size"] else "size not stated"
     extra = f"extra data: {key['extra data']}" if key["extra data"] else "no extra data"
     images = f"{key['number of images']:,} images"
-    return f"list {group['list']} ({images}, sha256 {key['list'][:12]}), {size}, {extra}"
+    told = [f"List {group['list']} ({images}, sha256 {key['list'][:12]})", size, extra]
+    if trained := key["number of training pictures"]:
+        told.append(f"trained on {trained} pictures")
+    if merged := key["way of merging classes"]:
+        told.append(f"classes merged by {merged}")
+    return ", ".join(told)

@@ -1,11 +1,15 @@
 """Checkpoints of others, read by a small card beside the weights (X-02, RK-15, RK-16).
 
 `card.json`: `{"foreign": 1, "architecture": TIMM NAME, "weights": FILE, "classes": [NAME...],
-"mean": [3], "std": [3], "size": int, "gelu": bool, "keys": KEY MAP | [[OLD, NEW]...]}`.
-NEW is a prefix, or null for tensors that recognition does not use. `gelu` (false), `keys`
-("timm") and `training`, an object of facts to be shown, may be left out.
+"mean": [3], "std": [3], "size": int, "crop_pct": share, "interpolation": NAME, "gelu": bool,
+"keys": KEY MAP | [[OLD, NEW]...]}`.
+NEW is a prefix, or null for tensors that recognition does not use. `crop_pct` (0.875) and
+`interpolation` ("bicubic"; "bilinear" with the keys of a release that used it) are timm's words.
+These, `gelu` (false), `keys` ("timm") and `training`, an object of facts to be shown, may be left
+out. Nothing is taken from the name of the architecture (RK-15).
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,8 +23,9 @@ from partlab.config import Config, validate
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from partlab.files import read_json
 from segmenter.weights import fill, read_state
+from train.crops import How
 from train.models.backbones import replace_relu
-from train.models.foreign_weights import KEYS, MEAN, STD, renamed
+from train.models.foreign_weights import BILINEAR, KEYS, MEAN, STD, renamed
 
 Three = tuple[float, float, float]
 Positive = Annotated[float, Field(gt=0)]
@@ -36,9 +41,23 @@ class Card(Config):
     mean: Three
     std: tuple[Positive, Positive, Positive]
     size: PositiveInt
+    crop_pct: Annotated[float, Field(gt=0, le=1)] = 0.875
+    interpolation: How | None = None
     gelu: bool = False
     keys: str | tuple[tuple[str, str | None], ...] = "timm"
     training: dict[str, Any] | None = None
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What is done to a picture before the network sees it; timm cuts its sides off, too."""
+        usual = "bilinear" if self.keys in BILINEAR else "bicubic"
+        return {
+            "mean": list(self.mean),
+            "std": list(self.std),
+            "size": self.size,
+            "shorter_side": math.floor(self.size / self.crop_pct),
+            "interpolation": self.interpolation or usual,
+        }
 
 
 class Foreign(nn.Module):
@@ -51,11 +70,7 @@ class Foreign(nn.Module):
         super().__init__()
         self.network = network
         self.classes: tuple[str, ...] = card.classes
-        self.preprocessing: dict[str, Any] = {
-            "mean": list(card.mean),
-            "std": list(card.std),
-            "size": card.size,
-        }
+        self.preprocessing: dict[str, Any] = card.preprocessing
         self.left_out = tuple(left_out)
         self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(card.std).view(1, 3, 1, 1))

@@ -24,6 +24,8 @@ KEYS: dict[str, Pairs] = {
 `pinpp` is PartImageNet++'s MPM of ResNet layout (its plain models have timm's own names);
 `sitawarin` is the classifier without parts of adv-part-model, whose first layer normalises.
 """
+BILINEAR = ("sitawarin",)
+"""Releases whose pictures were resized so; their code names no way, and that is torchvision's."""
 
 
 def renamed(state: Mapping[str, Tensor], pairs: Pairs) -> tuple[dict[str, Tensor], list[str]]:

@@ -22,9 +22,10 @@ from torchvision.transforms import functional as F
 from partlab.files import exclusive, remove_leftovers
 from partlab.images import load_image
 from partlab.progress import track
-from train.crops import Pixels, eval_view, resize
-from train.evaluate.chunk import Chunk, Manner, clean_outcomes, facts_of
-from train.evaluate.evaluate import claim, surroundings
+from train.crops import Pixels
+from train.evaluate.chunk import Chunk, Manner, chunk_of, clean_outcomes, facts_of
+from train.evaluate.claims import claim
+from train.evaluate.evaluate import surroundings, usual_chunk
 from train.evaluate.opened import Opened
 from train.evaluate.outcomes import (
     NOTHING,
@@ -39,24 +40,43 @@ from train.evaluate.outcomes import (
     write_evaluation,
     write_outcomes,
 )
+from train.evaluate.pace import Pace
+from train.evaluate.preflight import Preflight, forward_memory, free_memory
 from train.evaluate.victim import Victim
 from train.ood.sets import OodSet
+from train.people.stimuli import mean_probabilities
 
 FOLDER = "ood"
 
 
 @dataclass(frozen=True)
 class OodPlan:
-    """Which sets to show a model; `chunk` is pictures a file."""
+    """Which sets to show a model; `chunk` is pictures a file, else as `usual_chunk` says."""
 
     opened: Opened
     sets: tuple[OodSet, ...]
     batch: int = 50
-    chunk: int = 500
+    chunk: int | None = None
+
+    def size(self, shown: OodSet) -> int:
+        """Pictures a file of a set."""
+        return self.chunk or usual_chunk(len(shown.names), self.batch)
+
+    def missing(self, shown: OodSet, folder: Path) -> dict[Path, range]:
+        """Files of a set that are not there, and which of its pictures each is to hold."""
+        return {part: own for part, own in self.parts(shown, folder).items() if not part.is_file()}
+
+    def parts(self, shown: OodSet, folder: Path) -> dict[Path, range]:
+        """All of its files in an evaluation's folder."""
+        home, total, size = folder / FOLDER / shown.name, len(shown.names), self.size(shown)
+        return {
+            home / f"{first:07d}.parquet": range(first, min(first + size, total))
+            for first in range(0, total, size)
+        }
 
 
 class MeanProbability(nn.Module):
-    """Logits to the logarithm of each category's mean probability over its classes (C2)."""
+    """Logits to each category's mean probability over its classes (C2)."""
 
     def __init__(self, network: nn.Module, classes: Sequence[str], groups: Any) -> None:
         super().__init__()
@@ -67,9 +87,32 @@ class MeanProbability(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, H, W) in 0…1 to (B, categories), float64."""
-        chances = self.network(images).double().log_softmax(1)
-        means = [chances[:, own].logsumexp(1) - np.log(len(own)) for own in self.index]
-        return torch.stack(means, 1)
+        return mean_probabilities(self.network(images), self.index)
+
+
+def estimate_ood(plan: OodPlan, folder: Path) -> Preflight:
+    """What is not in `folder` yet takes; a few pictures of each set are timed.
+
+    Raises:
+        DatasetError, NotFoundError, PartlabError: as `evaluate_ood`.
+    """
+    left = [sum(map(len, plan.missing(each, folder).values())) for each in plan.sets]
+    total = sum(len(each.names) for each in plan.sets)
+    seconds = sum(n * _seconds(plan, one) for n, one in zip(left, plan.sets, strict=True) if n)
+    few = _chunk(plan, plan.sets[0], range(1), _victim(plan.opened, plan.sets[0])).images
+    memory, free = forward_memory(plan.opened.network, few) * plan.batch, free_memory(few.device)
+    return Preflight(total, total, total - sum(left), sum(left), 0, memory, seconds / 3600, free)
+
+
+def _seconds(plan: OodPlan, shown: OodSet) -> float:
+    """Of a picture: read, scaled and shown."""
+    victim, few = _victim(plan.opened, shown), range(min(4, len(shown.names)))
+    taken = []
+    for _ in range(2):
+        began = time.perf_counter()
+        clean_outcomes(victim, _chunk(plan, shown, few, victim), Manner(plan.batch, 0))
+        taken.append(time.perf_counter() - began)
+    return min(taken) / len(few)
 
 
 def evaluate_ood(plan: OodPlan, model: Model, folder: Path) -> Evaluation:
@@ -87,7 +130,9 @@ def evaluate_ood(plan: OodPlan, model: Model, folder: Path) -> Evaluation:
         new = Evaluation(model=model, list=NOTHING, rows=(), **surroundings(plan.opened.device))
         if old is not None:
             same_or_refused(old, model, NOTHING)
-        made = [_measured(plan, each, model, folder) for each in plan.sets]
+        left = sum(len(own) for s in plan.sets for own in plan.missing(s, folder).values())
+        pace = Pace({FOLDER: left}, folder.name)
+        made = [_measured(plan, each, model, folder, pace) for each in plan.sets]
         before = (old or new).settings
         noted = {**before.get("ood", {}), **{s.name: _facts(s, t) for s, (_, t) in
                                              zip(plan.sets, made, strict=True)}}  # fmt: skip
@@ -97,25 +142,25 @@ def evaluate_ood(plan: OodPlan, model: Model, folder: Path) -> Evaluation:
         return read_evaluation(folder)
 
 
-def _measured(plan: OodPlan, shown: OodSet, model: Model, folder: Path) -> tuple[Row, Any]:
-    home, listed = folder / FOLDER / shown.name, shown.described
-    claim(home, {
-        "weights": model.weights_sha256, "list": listed.sha256, "chunk": plan.chunk,
+def _measured(
+    plan: OodPlan, shown: OodSet, model: Model, folder: Path, pace: Pace
+) -> tuple[Row, Any]:
+    listed, parts = shown.described, plan.parts(shown, folder)
+    claim(folder / FOLDER / shown.name, {
+        "weights": model.weights_sha256, "list": listed.sha256, "chunk": plan.size(shown),
         "answers": {one: list(own) for one, own in shown.answers.items()},
         "preprocessing": plan.opened.preprocessing, "squashed": shown.squashed,
         "device": plan.opened.device.type, "torch": torch.__version__,
     })  # fmt: skip
-    starts = range(0, len(shown.names), plan.chunk)
-    parts = [home / f"{first:07d}.parquet" for first in starts]
     remove_leftovers(parts)
-    todo = [pair for pair in zip(starts, parts, strict=True) if not pair[1].is_file()]
     victim = _victim(plan.opened, shown)
-    for first, part in track(todo, shown.name):
+    for part, own in track(list(plan.missing(shown, folder).items()), shown.name):
         began = time.perf_counter()
-        table = clean_outcomes(victim, _chunk(plan, shown, first, victim), Manner(plan.batch, 0))
+        table = clean_outcomes(victim, _chunk(plan, shown, own, victim), Manner(plan.batch, 0))
         named = table.set_column(2, "threat", pa.array([f"ood:{shown.name}"] * len(table)))
         seconds = {"seconds": time.perf_counter() - began}
         write_outcomes(part, named, {"partlab": json.dumps(seconds)})
+        pace.done(FOLDER, len(own))
     tables = [read_outcomes(part) for part in parts]
     whole = pa.concat_tables([each.replace_schema_metadata(None) for each in tables])
     right = whole["right"].to_pylist()
@@ -134,23 +179,18 @@ def _victim(opened: Opened, shown: OodSet) -> Any:
     return Victim(opened.network, opened.classes, groups=shown.answers)
 
 
-def _chunk(plan: OodPlan, shown: OodSet, first: int, victim: Any) -> Chunk:
-    rows, data = slice(first, first + plan.chunk), plan.opened.data
-    seen = [_seen(load_image(p), data, shown.squashed) for p in shown.paths[rows]]
-    pixels = torch.from_numpy(np.stack(seen).transpose(0, 3, 1, 2).copy()).to(plan.opened.device)
-    place, labels = {name: n for n, name in enumerate(victim.classes)}, shown.labels[rows]
-    numbers = torch.tensor([place[name] for name in labels], device=plan.opened.device)
-    return Chunk(first, shown.names[rows], labels, pixels.float() / 255, numbers)
+def _chunk(plan: OodPlan, shown: OodSet, own: range, victim: Any) -> Chunk:
+    seen = _squashed if shown.squashed else Opened.seen
+    pixels = [seen(plan.opened, load_image(shown.paths[n])) for n in own]
+    names, labels = ([each[n] for n in own] for each in (shown.names, shown.labels))
+    return chunk_of(victim.classes, own, names, labels, plan.opened.tensor(pixels))
 
 
-def _seen(pixels: Pixels, data: Any, squashed: bool) -> Pixels:
-    """By the model's own preprocessing; or squashed to a square, bilinear, and its middle."""
-    if squashed:
-        side = round(data.size / data.eval_crop)
-        large = F.resize(Image.fromarray(pixels), [side, side], InterpolationMode.BILINEAR)
-        return np.asarray(F.center_crop(large, [data.size, data.size]))
-    scaled, _, (left, top) = eval_view((pixels.shape[0], pixels.shape[1]), data)
-    return resize(pixels, scaled)[top : top + data.size, left : left + data.size]
+def _squashed(opened: Opened, pixels: Pixels) -> Pixels:
+    """To a square, bilinear, whatever the picture's shape, and its middle (C3)."""
+    side, size = opened.preprocessing["shorter_side"], opened.data.size
+    large = F.resize(Image.fromarray(pixels), [side, side], InterpolationMode.BILINEAR)
+    return np.asarray(F.center_crop(large, [size, size]))
 
 
 def _facts(shown: OodSet, table: Any) -> dict[str, Any]:

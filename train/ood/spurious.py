@@ -22,6 +22,8 @@ SIDE, FILL, QUALITY = 256, 0.7, 95
 """Pixels a side; the object's long side as a share: it stays whole when the middle 224 are cut."""
 LEAST = 0.15
 """Share of a photograph that the strip of background must have."""
+HALVES = ("val", "test")
+"""Each picture is in one of them, at random (G-08): choose by the first, report the second."""
 MARGIN = 0.03
 """Of a photograph's shorter side: masks are seldom exact, and no rim of the object may stay."""
 
@@ -44,7 +46,7 @@ class Spurious:
         return {
             **self.sources.described, "seed": self.seed, "side": SIDE, "fill": FILL,
             "jpeg": QUALITY, "background": "other class, box filled with its largest strip",
-            "least_strip": LEAST,
+            "least_strip": LEAST, "halves": list(HALVES),
         }  # fmt: skip
 
     @cached_property
@@ -87,6 +89,7 @@ class Spurious:
             "file": f"images/{name}.jpg", "label": source.object, "background": owner,
             "foreground_file": source.name, "background_file": ground.name, "mirrored": flip,
             "cut_off": at_edge(source),
+            "half": HALVES[chance(self.seed, "half", source.name).integers(len(HALVES))],
         }  # fmt: skip
         return {"files": [facts], "foreground": at, "ground": other, "flip": flip}
 

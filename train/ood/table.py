@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Any
 
 from train.evaluate.outcomes import Evaluation, Row
+from train.evaluate.table import preprocessing_told
 from train.ood.sets import FOUR, PUBLISHED
 from train.people.trials import EXCLUDED
 
@@ -25,6 +26,7 @@ def ood_facts(evaluation: Evaluation) -> Facts:
         "kind": evaluation.model.kind,
         "classes": len(evaluation.model.classes),
         "folder": str(evaluation.folder),
+        "preprocessing": evaluation.model.preprocessing,
         "sets": sets,
         "din": din,
         "background_gap": _gap(sets),
@@ -80,7 +82,10 @@ def _gap(sets: Mapping[str, Facts]) -> float | None:
 def ood_text(facts: Facts) -> str:
     """For the terminal."""
     wide = max(map(len, facts["sets"]), default=0) + 2
-    lines = [f"{facts['model']} ({facts['kind']}, {facts['classes']:,} classes)"]
+    lines = [
+        f"{facts['model']} ({facts['kind']}, {facts['classes']:,} classes), "
+        f"{preprocessing_told(facts['preprocessing'])}"
+    ]
     for name, each in facts["sets"].items():
         lines.append(
             f"  {name:<{wide}}{_percent(each['accuracy']):>8}  {each['images']:,} pictures, "

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError, DatasetError, NotFoundError
+from partlab.images import is_image_name
 from partlab.progress import track
 from train.people.categories import CATEGORIES, NAMES
 
 _PAIR = re.compile(r"[a-z]+\d+[-_][a-z]+\d+")
-Transform = Callable[[Image.Image], torch.Tensor]
+Load = Callable[[Sequence[Path]], Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +52,21 @@ def stimuli(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    suffixes = {".png", ".jpg", ".jpeg"}
-    return sorted(each for each in folder.glob("*") if each.suffix.lower() in suffixes)
+    return sorted(each for each in folder.glob("*") if is_image_name(each))
 
 
-def answers(
-    model: nn.Module, transform: Transform, files: Sequence[Path], batch: int = 32
-) -> list[str]:
-    """The category a model answers for each picture; `transform` makes its input of a picture.
+def answers(model: nn.Module, pictures: Load, files: Sequence[Path], batch: int = 32) -> list[str]:
+    """The category a model answers for each picture; `pictures` makes its input of some files.
 
     Raises:
         ConfigError: the model has no 1,000-class head.
-        DatasetError: a picture cannot be read.
+        NotFoundError, DatasetError: a picture is missing or cannot be read.
     """
     model.eval()
     told: list[str] = []
     with torch.inference_mode():
         for start in track(range(0, len(files), batch), "batches of stimuli"):
-            inputs = torch.stack([_read(each, transform) for each in files[start : start + batch]])
-            told += choose(model(inputs))
+            told += choose(model(pictures(files[start : start + batch])))
     return told
 
 
@@ -86,17 +82,14 @@ def choose(logits: Tensor) -> list[str]:
             "experiments are made of the 1,000 ImageNet classes",
             hint="use a model with the 1,000-class ImageNet head",
         )
-    chances = logits.double().softmax(1)
-    means = torch.stack([chances[:, list(each)].mean(1) for each in CATEGORIES.values()], 1)
+    means = mean_probabilities(logits, list(CATEGORIES.values()))
     return [NAMES[place] for place in means.argmax(1).tolist()]
 
 
-def _read(file: Path, transform: Transform) -> torch.Tensor:
-    try:
-        with Image.open(file) as picture:
-            return transform(picture.convert("RGB"))
-    except OSError as error:
-        raise DatasetError(f"{file} cannot be read as a picture", hint="copy it again") from error
+def mean_probabilities(logits: Tensor, groups: Sequence[Sequence[int]]) -> Tensor:
+    """(N, C) to (N, groups), float64: of each group of classes, the mean of their chances (C2)."""
+    chances = logits.double().softmax(1)
+    return torch.stack([chances[:, list(each)].mean(1) for each in groups], 1)
 
 
 def texture(file: Path) -> str:

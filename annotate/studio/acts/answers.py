@@ -7,19 +7,15 @@ from typing import Any
 import numpy as np
 
 from annotate.studio.api.raw import RawAnnotation
-from annotate.studio.spelling.regions import PROBLEMS, Reading, read_result
+from annotate.studio.spelling.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
-from annotate.work.change import PART_GONE, SENT_BACK
+from annotate.work.complaints import ERROR, PART_GONE, SENT_BACK, Problem, problem
 from partlab.masks import Rle, area, iou, union
 from partlab.parts import related
 
 OVERLAP = 0.05  # share of the smaller of two parts
 UNKNOWN_MODEL = "unknown"
-_HARMLESS = frozenset({"empty-mask"})  # nothing drawn, so nothing lost
-SPECKS = "specks, such as slips of the mouse, are dropped"
-Problem = dict[str, Any]
-"""{kind, message, severity}; `gist` says the same of other images, `parts` are concerned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +60,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
     reading = read_annotation(annotation, image, context)
     masks = _masks(reading, annotation, context)
     problems = [*_problems(reading), *_own_rules(reading, masks, context)]
-    broken = any(problem["severity"] == "error" for problem in problems)
+    broken = any(one["severity"] == ERROR for one in problems)
     kind = "broken" if broken else "discard" if reading.discard else "masks"
     return Answer(
         **about,
@@ -81,7 +77,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
-    errors = {one["kind"] for one in stored.problems if one.get("severity") == "error"}
+    errors = {one["kind"] for one in stored.problems if one.get("severity") == ERROR}
     if _lost(reading) or errors - {PART_GONE, SENT_BACK} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
@@ -113,21 +109,13 @@ def _masks(reading: Reading, annotation: RawAnnotation, context: Context) -> lis
 
 def _lost(reading: Reading) -> bool:
     """Whether anything drawn could not be taken."""
-    return any(found.kind not in _HARMLESS for found in reading.problems)
+    return any(found["severity"] == ERROR for found in reading.problems)
 
 
 def _problems(reading: Reading) -> Iterator[Problem]:
-    for found in reading.problems:
-        severity = "warning" if found.kind in _HARMLESS else "error"
-        yield _problem(found.kind, found.message, severity, gist=PROBLEMS[found.kind])
-    for note in reading.notes:
-        yield _problem("note", note, "note")
-    for speck in reading.specks:
-        yield _problem("speck", speck, "note", gist=SPECKS)
-
-
-def _problem(kind: str, message: str, severity: str = "error", **more: Any) -> Problem:
-    return {"kind": kind, "message": message, "severity": severity, **more}
+    yield from reading.problems
+    yield from (problem("note", note) for note in reading.notes)
+    yield from (problem("speck", speck) for speck in reading.specks)
 
 
 def _own_rules(
@@ -137,17 +125,17 @@ def _own_rules(
     helped = sorted({context.parts.part(m["part"]).name for m in masks if m["model"] not in own})
     if helped and not context.model_help:
         words = f"{', '.join(helped)} came from a model, which this work forbids: draw them by hand"
-        yield _problem("model-help", words)
+        yield problem("model-help", words)
     by_hand = any(mask["origin"] != "prediction" for mask in masks)
     if reading.discard and by_hand:
         words = (
             f"it is both drawn and given up ({reading.discard}): take the reason back, or delete "
             "what is drawn"
         )
-        yield _problem("discard-with-masks", words)
+        yield problem("discard-with-masks", words)
     if not masks and not reading.discard and not _lost(reading):
         words = "nothing is drawn and no reason given: draw it, or say why it cannot be drawn"
-        yield _problem("nothing-drawn", words)
+        yield problem("nothing-drawn", words)
     yield from _overlaps(masks, context.parts)
 
 
@@ -166,7 +154,7 @@ def _overlaps(masks: Sequence[Mapping[str, Any]], parts: ObjectParts) -> Iterato
             names = parts.part(small).name, parts.part(large).name
             gist = f"{names[0]} lies in {names[1]}, and no inclusion is declared"
             words = f"{share:.0%} of {gist}"
-            yield _problem("overlap", words, "warning", gist=gist, parts=[small, large])
+            yield problem("overlap", words, gist=gist, parts=[small, large])
 
 
 def nested(one: str, other: str, parts: ObjectParts) -> bool:

@@ -34,7 +34,7 @@ from partlab.errors import (
     OutputExistsError,
     UnknownNameError,
 )
-from partlab.files import exclusive, sha256_json
+from partlab.files import exclusive, foreign_in, sha256_json
 from partlab.schema import OURS
 
 log = logging.getLogger(__name__)
@@ -230,8 +230,7 @@ def need_own_folder(folder: Path, plan: Plan) -> None:
         OutputExistsError: it holds something else.
         ConfigError: the pictures lie in it, or around it.
     """
-    there = [path.name for path in folder.iterdir()] if folder.exists() else []
-    foreign = sorted(name for name in there if name not in _OWN_FILES)
+    foreign = foreign_in(folder, _OWN_FILES)
     if not foreign and not pictures_are_ours(folder):
         foreign = [f"{FOLDER}/"]
     if foreign:

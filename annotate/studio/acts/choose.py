@@ -11,10 +11,6 @@ from annotate.studio.api.raw import RawAnnotation, RawTask
 from annotate.work import Answer, same_person
 
 CLOSED = ("sampled", "accepted", "rejected")
-UNTIL_DELETED = ("foreign-annotation", "second-annotation", "unknown-task")
-"""Flags about an annotation too many: no later answer settles them, only its deletion."""
-FOR_GOOD = ("late-edit", "task-gone")
-"""Flags that say what happened, also when the task they are about is gone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,7 +311,7 @@ class _Builder:
             "file_name": self._name(image),
             "width": image.shown[0],
             "height": image.shown[1],
-            "partlab": self.work.settings.name,
+            "partlab": self.work.settings.id,
         }
 
     def _name(self, image: Image) -> str:

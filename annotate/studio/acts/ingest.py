@@ -8,7 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.studio.acts.answers import Context, make_answer, read_annotation, same_drawing
-from annotate.studio.acts.choose import UNTIL_DELETED, Round, Said, choose, foreign_edit, late
+from annotate.studio.acts.choose import Round, Said, choose, foreign_edit, late
+from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, open_export
 from annotate.work import (
     Answer,
@@ -21,21 +22,8 @@ from annotate.work import (
     discard_state,
     in_correction,
 )
-from annotate.work.change import REDRAWN, SENT_BACK
+from annotate.work.complaints import ERROR, KINDS, REDRAWN, SENT_BACK, Problem, ending, problem
 from partlab.errors import SchemaError
-
-ADVICE = {
-    "unknown-label": "choose one of its labels and update; `partlab vocabulary migrate` is the "
-    "way to rename a label",
-    "wrong-size": "draw it afresh in the picture as it is shown",
-    "rotated": "draw it afresh in the picture as it is shown",
-    "no-label": "give it a label, and update",
-    "several-labels": "leave it one label, and update",
-    "wrong-object": "correct the number, and update",
-    "unknown-region": "delete it, and update",
-    "broken-mask": "delete it, draw it afresh, and update",
-    "broken-result": "delete the annotation, and draw the picture afresh",
-}
 
 
 def read_export(work: Work, event: Event) -> tuple[list[Answer], list[Flag]]:
@@ -74,7 +62,7 @@ class _Facts:
     header: Header
     round: Round
     context: Context
-    work: str
+    work: Work
     file: str
     images: Mapping[int, Image]  # by task id
     stored: Mapping[int, Answer]  # by image id, as are those below
@@ -84,8 +72,9 @@ class _Facts:
     def image(self, task: RawTask) -> Image | None:
         """The image a task shows; None when the task is not one of this round's."""
         image = self.images.get(task.id)
-        stated = (task.data.get("partlab"), task.data.get("image_id"))
-        return image if image is not None and stated == (self.work, image.id) else None
+        if image is None or task.data.get("image_id") != image.id:
+            return None
+        return image if names_work(task.data, self.work, by_name=True) else None
 
     def news(self, task: RawTask, said: Sequence[Said]) -> Iterator[Flag]:
         """What is not in the state yet, as flags; seen again later, or after all, it is news."""
@@ -116,7 +105,7 @@ class _Facts:
         there = {annotation.id for annotation in task.annotations}
         again = {(one.annotation_id, one.kind) for one in said}
         for flag in self.flagged.values():
-            if flag.task_id != task.id or flag.kind not in UNTIL_DELETED or flag.settled:
+            if flag.task_id != task.id or flag.kind not in ending("deleted") or flag.settled:
                 continue
             counts = not self.round.closed and (flag.annotation_id, flag.kind) not in again
             if counts or flag.annotation_id not in there:
@@ -142,7 +131,7 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
                 models=header.models,
                 start_from=batch.start_from,
             ),
-            work=work.settings.name,
+            work=work,
             file=event.data["file"],
             images=images,
             stored={answer.image_id: answer for answer in session.scalars(stored)},
@@ -210,13 +199,12 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
     return answer, said
 
 
-def _still_back(answer: Answer, stored: Answer) -> dict[str, str]:
+def _still_back(answer: Answer, stored: Answer) -> Problem:
     """What keeps an image that was sent back open until an inspector has passed it."""
     before = next((p for p in stored.problems if p["kind"] == SENT_BACK), None)
     if answer.kind != "masks" and before is not None:
         return dict(before)
-    words = "drawn again after it was sent back, and not looked at since"
-    return {"kind": REDRAWN, "message": words, "severity": "note"}
+    return problem(REDRAWN, "drawn again after it was sent back, and not looked at since")
 
 
 def _unknown(annotation_id: int, task: RawTask) -> Said:
@@ -246,11 +234,11 @@ def _given_up(answer: Answer) -> Said:
 def _faults(answer: Answer) -> Iterator[Said]:
     """Why an answer is broken: one sentence for each kind of fault."""
     found: dict[str, list[str]] = {}
-    for problem in answer.problems:
-        if problem["severity"] == "error":
-            found.setdefault(problem["kind"], []).append(problem["message"])
+    for one in answer.problems:
+        if one["severity"] == ERROR:
+            found.setdefault(one["kind"], []).append(one["message"])
     for kind, messages in found.items():
         more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
-        advice = f": {ADVICE[kind]}" if kind in ADVICE else ""
-        words = f"{answer.annotator}: {messages[0]}{more}{advice}"
+        advice = KINDS[kind].advice
+        words = f"{answer.annotator}: {messages[0]}{more}{': ' if advice else ''}{advice}"
         yield Said(kind, answer.annotation_id, answer.updated_at, words)

@@ -23,7 +23,7 @@ from annotate.studio.acts.submit import submit_finished
 from annotate.studio.acts.todo import tell
 from annotate.studio.api.changes import PAGE, Got, ProjectTasks
 from annotate.studio.api.client import RefusedError, Studio
-from annotate.studio.api.projects import Key, find_projects
+from annotate.studio.api.projects import RIGHT_SERVER, Key, find_projects
 from annotate.work import (
     Answer,
     Batch,
@@ -250,7 +250,7 @@ class _Round:
             f"project {self.told.project_id} of {self._studio.url} does not belong to this work "
             f"({self._batch.object} round {self._batch.round}); nothing was read from it"
         )
-        self.told.hint = "is PARTLAB_STUDIO_URL the server that the work was created on?"
+        self.told.hint = RIGHT_SERVER
 
     def _is_gone(self) -> None:
         name = f"{self._batch.object} round {self._batch.round}"

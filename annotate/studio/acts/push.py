@@ -20,7 +20,7 @@ from sqlalchemy import and_, func, select
 from annotate.facts import Facts
 from annotate.studio.acts.predictions import Prediction, Predictions
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import chunks
+from annotate.studio.api.projects import chunks, need_own
 from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
@@ -100,7 +100,8 @@ def push(
     Raises:
         ConfigError: the model is called like the masks of an earlier round, such as `r1:who`.
         StateError: the work forbids model help (D-05), or nothing is being drawn.
-        StudioError: the server does not take them, or is gone; what it took is not sent again.
+        StudioError: the server does not take them, is gone, or is another than the work's; what it
+            took is not sent again.
         BusyError: another push of this work is running.
     """
     need_model_help(work)
@@ -212,7 +213,8 @@ class _Round:
 
     def __init__(self, work: Work, studio: Studio, batch: Batch, model: str, who: str) -> None:
         assert batch.project_id is not None  # it is being drawn
-        self._work, self._model, self._who = work, model, who
+        self._work, self._studio, self._batch = work, studio, batch
+        self._model, self._who = model, who
         self._parts = work.vocabulary.object(batch.object)
         self._there = Predictions(studio, batch.project_id, model, self._parts)
         self._told = Pushed(batch.object, batch.round, batch.project_id)
@@ -224,6 +226,7 @@ class _Round:
         if dry_run:
             self._told.sent = sum(1 for _ in todo)
             return self._told
+        need_own(self._studio, self._work, self._batch)
         for chunk in chunks(todo, ASKED):
             self._serve(chunk, suggest)
         self._send()

@@ -9,11 +9,12 @@ from typing import Any
 
 from sqlalchemy import and_, func, select
 
-from annotate.studio.acts.choose import FOR_GOOD, UNTIL_DELETED
 from annotate.studio.acts.ingest import read_export
 from annotate.studio.api.changes import Got
+from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, content_hash, open_export, write_export
 from annotate.work import Answer, Batch, Event, Flag, MovedOnError, Task, Work, open_images
+from annotate.work.complaints import ending
 
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,13 @@ class Recorder:
 
     def waits(self, count: int) -> bool:
         """Whether it matters which tasks the project holds, `count` in all."""
-        flags = self._open_flags(UNTIL_DELETED)
+        flags = self._open_flags(ending("deleted"))
         with self._work.read() as session:
             return count < len(self._images) or bool(flags or open_images(session, self._batch))
 
     def is_ours(self, task: RawTask) -> bool:
         """Whether a task says that it shows a picture of this round."""
-        ours = task.data.get("partlab") == self._work.settings.name
-        return ours and task.data.get("image_id") in self._images
+        return names_work(task.data, self._work) and task.data.get("image_id") in self._images
 
     def unseen(self, page: Sequence[Got]) -> list[Got]:
         """Tasks that changed since they were last read, and hold or held something.
@@ -70,7 +70,7 @@ class Recorder:
             known = {id: (seen, answered) for id, seen, answered in session.execute(query)}
         nothing = (None, None)
         held = {id for id, (_, answered) in known.items() if answered is not None}
-        held |= {flag.task_id for flag in self._open_flags(UNTIL_DELETED)}
+        held |= {flag.task_id for flag in self._open_flags(ending("deleted"))}
         return [
             got
             for got in page
@@ -119,7 +119,9 @@ class Recorder:
     def _over(self, there: set[int]) -> list[dict[str, Any]]:
         """Open flags of tasks that are not `there`, settled."""
         flags = [flag for flag in self._open_flags() if flag.task_id not in there]
-        rows = [asdict(flag) | {"settled": True} for flag in flags if flag.kind not in FOR_GOOD]
+        rows = [
+            asdict(flag) | {"settled": True} for flag in flags if flag.kind not in ending("never")
+        ]
         return [{key: row[key] for key in row if key not in self._key} for row in rows]
 
     def _flag(self, why: str, flags: list[dict[str, Any]], gone: Sequence[Task] = ()) -> None:

@@ -13,21 +13,20 @@ from sqlalchemy import select
 
 from annotate.facts import Facts
 from annotate.studio.acts.answers import nested
-from annotate.studio.acts.choose import CLOSED, FOR_GOOD, UNTIL_DELETED
+from annotate.studio.acts.choose import CLOSED
 from annotate.studio.acts.notes import Note, Seen, sum_up
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
+from annotate.work.complaints import ERROR, ending, problem
 
 KEPT = "kept from the round before"
 BEING_DRAWN = ("planned", "annotating", "submitted")
 REFUSED = ("discard", "restored")
-MADE_ANEW = {
-    "kind": "made-anew",
-    "message": "what was drawn went with its task, and is kept in the exports: draw it in the "
-    "new one",
-    "severity": "error",
-}
+MADE_ANEW = problem(
+    "made-anew",
+    "what was drawn went with its task, and is kept in the exports: draw it in the new one",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +167,11 @@ def origin_of(mask: Mapping[str, Any], batch: Batch) -> str:
 
 def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:
     """What was seen in an answer, but for errors `told` by a flag, and what is declared by now."""
-    for problem in answer.problems:
-        small, large = problem.get("parts", ("", ""))
+    for one in answer.problems:
+        small, large = one.get("parts", ("", ""))
         declared = nested(small, large, parts)
-        if not declared and not (told and problem["severity"] == "error"):
-            yield problem
+        if not declared and not (told and one["severity"] == ERROR):
+            yield one
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -196,8 +195,11 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
     found: defaultdict[tuple[str, int], list[Flag]] = defaultdict(list)
     for flag in sorted(work.flags(), key=lambda flag: (flag.at, flag.task_id)):
         later = answered.get((flag.object, flag.round, flag.task_id), "") > flag.at
-        void = (flag.object, flag.round) in closed and flag.kind not in (*FOR_GOOD, "deleted")
-        if not flag.settled and not void and (flag.kind in UNTIL_DELETED or not later):
+        void = (flag.object, flag.round) in closed and flag.kind not in (
+            *ending("never"),
+            "deleted",
+        )
+        if not flag.settled and not void and (flag.kind in ending("deleted") or not later):
             found[flag.object, flag.round].append(flag)
     return found
 

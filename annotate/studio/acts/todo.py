@@ -20,7 +20,8 @@ from annotate.studio.api.client import RefusedError, Studio
 from annotate.studio.api.projects import is_ours
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Answer, Batch, DiscardReview, Event, Flag, Task, Verdict, Work, refusal_of
-from annotate.work.change import DONE, SENT_BACK
+from annotate.work.change import DONE
+from annotate.work.complaints import SENT_BACK
 from partlab.errors import StudioError
 
 _UPDATE = "press Update"

@@ -1,7 +1,8 @@
 """Label Studio projects of a work: one for each object category and round.
 
 A project says in its description which work, object and round it belongs to, and a task which
-image it shows, so both are found again whatever was lost on our side.
+image of which work it shows, so both are found again whatever was lost on our side. A work is
+known by its id: another server may hold one of the same name.
 """
 
 import json
@@ -17,6 +18,7 @@ from annotate.work import Batch, Work
 from partlab.errors import StudioError
 
 BATCH = 250  # tasks in one request
+RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
 _TITLE = 50  # characters Label Studio allows
 Key = tuple[str, int]
 T = TypeVar("T")
@@ -94,19 +96,47 @@ def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Ke
 
 
 def is_there(studio: Studio, work: Work, batch: Batch) -> bool:
-    """Whether a round's project is still there, though its description no longer says so.
-
-    It has the round's own tasks, and does not say that it belongs to another work.
-    """
+    """Whether a round's project is still there, though its description no longer says so."""
     try:
         project = studio.get(f"/api/projects/{batch.project_id}/")
-        there = task_ids(studio, work, project["id"])
+        return not facts_of(project.get("description")) and _has_tasks(studio, work, batch)
     except RefusedError as error:
         if error.status == 404:
             return False
         raise
+
+
+def _has_tasks(studio: Studio, work: Work, batch: Batch) -> bool:
+    """Whether the round's project on this server has a task of the round."""
+    there = task_ids(studio, work, batch.project_id or 0, by_name=False)
     own = ((task.image_id, task.task_id) for task in work.tasks(batch.object, batch.round))
-    return not facts_of(project.get("description")) and any(there.get(i) == t for i, t in own if t)
+    return any(there.get(image) == task for image, task in own if task)
+
+
+def need_own(studio: Studio, work: Work, batch: Batch) -> None:
+    """See that a round's project on this server is the work's, before it is changed.
+
+    Raises:
+        StudioError: it is another's; the server is perhaps not the one of the work.
+        RefusedError: there is none.
+    """
+    facts = facts_of(studio.get(f"/api/projects/{batch.project_id}/").get("description"))
+    if facts.get("work") != work.settings.id and (facts or not _has_tasks(studio, work, batch)):
+        raise StudioError(
+            f"project {batch.project_id} of {studio.url} does not belong to this work "
+            f"({batch.object} round {batch.round}); it is left as it is",
+            hint=RIGHT_SERVER,
+        )
+
+
+def names_work(data: Mapping[str, Any], work: Work, *, by_name: bool = False) -> bool:
+    """Whether a task's data says that it belongs to this work.
+
+    Earlier versions wrote the work's name, which counts (`by_name`) only in a project that is
+    known to be the work's.
+    """
+    said = data.get("partlab")
+    return said == work.settings.id or (by_name and said == work.settings.name)
 
 
 def facts_of(description: Any) -> dict[str, Any]:
@@ -131,21 +161,26 @@ def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:
         return found
 
 
-def task_ids(studio: Studio, work: Work, project_id: int) -> dict[int, int]:
-    """Task id for each image id in a project; of two tasks of one image the first."""
+def task_ids(
+    studio: Studio, work: Work, project_id: int, *, by_name: bool = True
+) -> dict[int, int]:
+    """Task id for each image id in a project; of two tasks of one image the first.
+
+    `by_name` is as in `names_work`.
+    """
     found: dict[int, int] = {}
     for task in studio.pages(
         "/api/tasks/", key="tasks", size=500, project=project_id, include="id,data"
     ):
         data = task.get("data") or {}
-        if is_ours(work, data):
+        if is_ours(work, data, by_name=by_name):
             found.setdefault(data["image_id"], task["id"])
     return found
 
 
-def is_ours(work: Work, data: Mapping[str, Any]) -> bool:
-    """Whether the data of a task say that it shows an image of this work."""
-    return data.get("partlab") == work.settings.name and isinstance(data.get("image_id"), int)
+def is_ours(work: Work, data: Mapping[str, Any], *, by_name: bool = True) -> bool:
+    """Whether the data of a task say that it shows an image of this work, as `names_work`."""
+    return names_work(data, work, by_name=by_name) and isinstance(data.get("image_id"), int)
 
 
 def add_tasks(

@@ -36,7 +36,7 @@ from partlab.errors import (
     OutputExistsError,
     StudioError,
 )
-from partlab.files import exclusive, read_lines, replacing
+from partlab.files import exclusive, foreign_in, read_lines, replacing
 
 log = logging.getLogger(__name__)
 
@@ -141,9 +141,8 @@ def start_server(
 
 def _need_own_folder(folder: Path) -> None:
     """The folder is closed to other users, so it must not be one that holds other things."""
-    there = {path.name for path in folder.iterdir()} if folder.exists() else set()
-    begun = _LOGIN in there or (folder / "data" / DATABASE).is_file()
-    if not there <= {_LOGIN, _JOURNAL, ".lock"} | ({"data"} if begun else set()):
+    begun = (folder / _LOGIN).exists() or (folder / "data" / DATABASE).is_file()
+    if foreign_in(folder, {_LOGIN, _JOURNAL, ".lock", *(["data"] if begun else [])}):
         raise OutputExistsError(
             f"{folder} holds other things than a server of ours",
             hint="name a new folder for the server; --root is the one for pictures",

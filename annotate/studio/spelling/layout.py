@@ -143,7 +143,7 @@ class _Reader:
             shown = _size(group) or (image.width, image.height)
             reading = read_result(group, parts, (image.width, image.height), shown, min_pixels=1)
             for problem in reading.problems:
-                self._pass_over(image, group, problem.message)
+                self._pass_over(image, group, problem["message"])
             for mask in reading.masks:
                 provenance = f"human:{who}" if mask.origin == "manual" else _MODEL
                 ours: _Raw = {"object": image.object, "provenance": provenance}

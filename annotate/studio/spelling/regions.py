@@ -16,6 +16,7 @@ import numpy as np
 from annotate.studio.spelling.codec import encode_brush
 from annotate.studio.spelling.shapes import Size, Value, draw, geometry_of, resized
 from annotate.vocabulary.model import ObjectParts
+from annotate.work.complaints import KINDS, Problem, problem
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, Rle, decode, encode
 
@@ -52,29 +53,6 @@ class PartMask:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
-    """Why one region gave no mask. `kind` is one of PROBLEMS; `message` is a sentence."""
-
-    kind: str
-    message: str
-    region_id: str = ""
-
-
-PROBLEMS = {
-    "broken-result": "the result is not a list of regions",
-    "unknown-region": "a kind of region that is not part of the labelling interface",
-    "no-label": "a region without a part",
-    "several-labels": "a region with several parts",
-    "unknown-label": "the vocabulary has no such part",
-    "wrong-size": "a region of a picture of another size",
-    "rotated": "a region of a turned picture",
-    "broken-mask": "a geometry that cannot be read",
-    "empty-mask": "a region without a pixel",
-    "wrong-object": "an object number that is not 1, 2, 3, …",
-}
-
-
-@dataclass(frozen=True, slots=True)
 class Reading:
     """One result, understood.
 
@@ -106,8 +84,8 @@ class _RefusedError(Exception):
         super().__init__(message)
         self.kind, self.message = kind, message
 
-    def about(self, id: str) -> "Problem":
-        return Problem(self.kind, f"region {id}: {self.message}", id)
+    def about(self, id: str) -> Problem:
+        return problem(self.kind, f"region {id}: {self.message}")
 
 
 def read_result(
@@ -136,7 +114,7 @@ def read_result(
         unsaid: the origin of regions that do not say theirs.
     """
     if not isinstance(result, list):
-        return Reading(problems=(Problem("broken-result", PROBLEMS["broken-result"] + "."),))
+        return Reading(problems=(problem("broken-result", KINDS["broken-result"].gist + "."),))
     regions: list[_Region] = []
     problems: list[Problem] = []
     notes: list[str] = []
@@ -260,7 +238,7 @@ def _choice(item: _Item) -> str | None:
 
 def _unknown(item: _Item) -> Problem:
     id, type = str(item.get("id", "")), item.get("type")
-    return Problem("unknown-region", f"region {id}: {type!r} is not known; kept as it is", id)
+    return problem("unknown-region", f"region {id}: {type!r} is not known; kept as it is")
 
 
 def _relation(item: _Item, groups: dict[str, list[_Item]], parts: ObjectParts) -> str:

@@ -77,6 +77,19 @@ def test_a_table_and_json(place: Path) -> None:
     assert one["rows"] == found["rows"]
 
 
+def test_what_is_left_is_told_before(place: Path, tmp_path: Path) -> None:  # RK-14
+    given = ("--out", tmp_path / "out", "--attacks", "cls", "--steps", 2, "--device", "cpu")
+    words = ("evaluate", "detector", place / "det", place / "world", *given)
+    dry = json.loads(partlab(*words, "--dry-run", "--json").stdout)["models"][0]
+    assert (dry["images"], dry["verdicts"], dry["done"]) == (2, 4, 0)
+    assert (dry["forwards"], dry["gradients"]) == (2 + 2 * (2 + 3), 2 * 2)
+    assert dry["hours"] > 0
+    assert not (tmp_path / "out").exists()
+    assert "more than --max-hours" in partlab(*words, "--max-hours", 1e-9, code=2).stderr
+    partlab(*words)
+    partlab(*words, "--max-hours", 1e-9)  # nothing is left
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

@@ -265,13 +265,17 @@ def test_a_dry_run_counts_and_writes_nothing(tmp_path: Path, world: Path, run: P
     dry = corrupted(run, world, tmp_path, "--dry-run", "--json")
     assert dry.exit_code == 0, told(dry)
     facts = json.loads(dry.stdout)["models"][0]
-    assert (facts["images"], facts["corrupted"], facts["done"]) == (4, 16, 0)
+    assert (facts["images"], facts["verdicts"], facts["done"]) == (4, 16, 0)
     assert facts["hours"] > 0
+    long = corrupted(run, world, tmp_path, "--max-hours", 1e-9)
+    assert (long.exit_code, "more than --max-hours" in told(long)) == (2, True)
     assert not (tmp_path / "mpm").exists()
     assert corrupted(run, world, tmp_path).exit_code == 0
     more = corrupted(run, world, tmp_path, "--dry-run", "--json", "--severities", "1,2,5")
     facts = json.loads(more.stdout)["models"][0]
-    assert (facts["corrupted"], facts["done"]) == (24, 16)
+    assert (facts["verdicts"], facts["done"], facts["forwards"]) == (24, 16, 8)
+    there = corrupted(run, world, tmp_path, "--max-hours", 1e-9)  # nothing is left to do
+    assert there.exit_code == 0, told(there)
 
 
 def _whole(folder: Path, share: float, protocol: str = "p", **facts: Any) -> Path:

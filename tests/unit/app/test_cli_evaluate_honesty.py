@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import timm
 import tiny_recognition
 import torch
 import typer
@@ -15,9 +16,11 @@ from typer.testing import CliRunner
 
 from annotate.world import WorldConfig, make_world
 from app.cli import evaluate_honesty
-from partlab.files import sha256_file
+from partlab.files import sha256_file, write_json
+from train.evaluate.opened import open_model
 from train.evaluate.outcomes import read_evaluation
 from train.evaluate_report import read_measured, write_report
+from train.export import export_model
 
 app = typer.Typer()
 evaluate_honesty.register(app)
@@ -77,6 +80,54 @@ def test_what_was_found_is_kept_in_an_evaluation(place: Path, tmp_path: Path) ->
     evaluate(*words, "--keep-in", tmp_path, code=3)
 
 
+@pytest.fixture(scope="module")
+def others(place: Path) -> list[Path]:
+    """The plain run's model exported, and a network of timm's by a card."""
+    export_model(place / "plain", place / "exported")
+    torch.manual_seed(0)
+    card = {"foreign": 1, "architecture": "test_resnet", "weights": "w.pth", "size": 32}
+    card |= {"classes": ["cat", "ram"], "mean": [0.5] * 3, "std": [0.5] * 3}
+    (place / "foreign").mkdir()
+    state = timm.create_model("test_resnet", num_classes=2).state_dict()
+    state["fc.bias"] = torch.tensor([9.0, 0.0])  # a cat, whatever it sees
+    torch.save(state, place / "foreign" / "w.pth")
+    write_json(place / "foreign" / "card.json", card)
+    return [place / "exported", place / "foreign"]
+
+
+def test_models_that_are_no_runs_are_checked_too(
+    place: Path, others: list[Path], tmp_path: Path
+) -> None:
+    words = (place / "world", "--split", "train", "--device", "cpu", "--images", 24, "--json")
+    run, exported = (
+        json.loads(evaluate("honesty", model, *words).stdout)
+        for model in (place / "plain", others[0])
+    )
+    assert {**exported, "seconds": 0} == {**run, "seconds": 0}
+    assert exported["ok"] is True
+    weights = open_model(others[1], device="cpu").sha256
+    kept = write_folder(tmp_path / "kept", nested(40, FOUR), name="foreign", weights=weights)
+    given = ("honesty", others[1], *words[:-3], "--images", 60, "--keep-in", kept)
+    CliRunner().invoke(app, [*map(str, given)])  # of a model that always says cat much is found
+    names = [each["name"] for each in read_evaluation(kept).honesty["findings"]]
+    assert names[0] == "enough_images"
+    assert len(names) == 12
+
+
+def test_adversarial_images_are_tried_on_models_of_every_kind(
+    place: Path, others: list[Path]
+) -> None:
+    words = ("transfer", place / "plain", others[0], place / "world", "--split", "train",
+             "--device", "cpu", "--steps", 3, "--images", 12, "--json")  # fmt: skip
+    found = json.loads(evaluate(*words).stdout)
+    assert found["models"] == ["plain", "exported"]
+    (one, other), (third, fourth) = found["made_on_tried_on"]
+    assert one == other == third == fourth  # it is one model
+    unlike = ("transfer", place / "plain", others[1], place / "world", "--device", "cpu")
+    assert "foreign sees the middle 32 of pictures of 36 pixels, bicubic" in evaluate(
+        *unlike, code=2).stderr  # fmt: skip
+
+
 def test_a_run_that_hides_its_gradient_ends_with_1(place: Path) -> None:
     words = ("honesty", place / "sure", place / "world", "--split", "train", "--device", "cpu")
     said = evaluate(*words, code=1).stdout
@@ -106,7 +157,7 @@ def test_the_matrix_of_three_runs(place: Path) -> None:
         (["honesty", "plain", "world", "--split", "tset"], 3, "tset"),
         (["honesty", "world", "world"], 3, "world"),
         (["honesty", "plain", "world", "--images", "0"], 2, "0 images"),
-        (["transfer", "plain", "world"], 2, "two runs or more"),
+        (["transfer", "plain", "world"], 2, "two models or more"),
         (["transfer", "plain", "plain", "world"], 2, "named twice"),
     ],
 )

@@ -56,7 +56,10 @@ def test_cues_are_counted(kind: str, run: Path, tmp_path: Path) -> None:
     result = call("ood", run, "--set", f"{kind}={tmp_path / 'set'}", "--out", tmp_path / "out",
                   "--json")  # fmt: skip
     assert result.exit_code == 0, told(result)
-    facts = json.loads(result.stdout)["evaluations"][0]["sets"][kind]
+    found = json.loads(result.stdout)["evaluations"][0]["sets"]
+    names = [kind] if kind == "texture" else ["spurious/test", "spurious/val"]
+    assert sorted(found) == names
+    facts = {key: sum(found[name][key] for name in names) for key in ("right", "other_cue")}
     rows = {row["image"]: row for row in
             read_evaluation(tmp_path / "out" / "mpm").outcomes.to_pylist()}  # fmt: skip
     second = {"spurious": "background", "texture": "texture"}[kind]
@@ -65,14 +68,28 @@ def test_cues_are_counted(kind: str, run: Path, tmp_path: Path) -> None:
     said = [(rows[each["file"]]["prediction"], each) for each in pictures]
     assert facts["right"] == sum(answer == each["label"] for answer, each in said)
     assert facts["other_cue"] == sum(answer == each[second] for answer, each in said)
-    decided = facts["right"] + facts["other_cue"]
-    assert facts["share_of_own_cue"] == pytest.approx(facts["right"] / decided)
+    for name in names:
+        decided = found[name]["right"] + found[name]["other_cue"]
+        share = found[name]["right"] / decided if decided else None
+        assert found[name]["share_of_own_cue"] == pytest.approx(share)
+        if kind == "spurious":
+            assert {rows[each["file"]]["threat"] for each in pictures
+                    if f"spurious/{each['half']}" == name} == {f"ood:{name}"}  # fmt: skip
     words = call("ood", run, "--set", f"{kind}={tmp_path / 'set'}", "--out", tmp_path / "out")
     cue = "shape / (shape + texture)" if kind == "texture" else "object / (object + background)"
-    assert f"{cue} = {facts['right']} / ({facts['right']} + {facts['other_cue']})" in words.stdout
+    for name in names:
+        right, other = found[name]["right"], found[name]["other_cue"]
+        assert f"{cue} = {right} / ({right} + {other})" in words.stdout
     dry = call("ood", run, "--set", f"{kind}={tmp_path / 'set'}", "--out", tmp_path / "dry",
                "--dry-run")  # fmt: skip
-    assert dry.stdout.strip() == f"mpm: {kind} {len(pictures)}"
+    told_sets = ", ".join(f"{name} {found[name]['images']}" for name in reversed(names))
+    assert dry.stdout.splitlines()[0].startswith("mpm: 6 pictures, 6 verdicts: at most 6 forward")
+    assert sorted(dry.stdout.splitlines()[1].removeprefix("mpm: ").split(", ")) == sorted(
+        told_sets.split(", ")
+    )
+    long = call("ood", run, "--set", f"{kind}={tmp_path / 'set'}", "--out", tmp_path / "dry",
+                "--max-hours", 1e-12)  # fmt: skip
+    assert (long.exit_code, "more than --max-hours" in told(long)) == (2, True)
     assert not (tmp_path / "dry").exists()
     other = {"spurious": "texture", "texture": "spurious"}[kind]
     wrong = call("ood", run, "--set", f"{other}={tmp_path / 'set'}", "--out", tmp_path / "x")

@@ -78,7 +78,7 @@ def call(model: Path, out: Path, *words: Any) -> Any:
 
 def logits(model: Path, file: Path, squashed: bool = False) -> torch.Tensor:
     """By torchvision and the network alone."""
-    short, bicubic = round(SIDE / 0.875), transforms.InterpolationMode.BICUBIC
+    short, bicubic = int(SIDE / 0.875), transforms.InterpolationMode.BICUBIC
     first = (transforms.Resize((short, short), transforms.InterpolationMode.BILINEAR) if squashed
              else transforms.Resize(short, bicubic))  # fmt: skip
     steps = transforms.Compose([first, transforms.CenterCrop(SIDE), transforms.ToTensor()])
@@ -154,12 +154,15 @@ def din(folder: Path, sets: list[str]) -> Path:
 def test_din_is_sixteen_way_and_its_mean_needs_all_seventeen(model: Path, tmp_path: Path) -> None:
     folder = din(tmp_path / "din", list(EXCLUDED))
     picture(folder / "contrast" / "dnn" / "session-1" / "0001_x_dnn_c05_cow_00.png", 5)
+    picture(folder / "contrast" / "dog" / "dog1.png", 6)  # of which condition?
     result = call(model, tmp_path / "out", "--set", f"din={folder}", "--json")
     assert result.exit_code == 0, told(result)
     (facts,) = json.loads(result.stdout)["evaluations"]
     assert (facts["din"]["present"], facts["four"]["present"]) == (17, ["din"])
     assert facts["four"]["mean"] is None
-    assert facts["sets"]["din/contrast"]["left_out"] == {"whose category is none of the 16": 1}
+    assert facts["sets"]["din/contrast"]["left_out"] == {
+        "whose name tells no category of the 16, or no condition": 2
+    }
     rows = rows_of(tmp_path / "out" / "thousand", "ood:din/contrast")
     for key, row in rows.items():
         assert row["prediction"] == choose(logits(model, folder / key)[None])[0]
@@ -212,7 +215,8 @@ def test_each_set_keeps_its_own_list_and_is_never_ranked(model: Path, tmp_path: 
     facts = report(read_measured([out / "thousand"]))
     (group,) = facts["groups"]
     assert {column["threat"] for column in group["columns"]} == {"clean", "linf-1/255"}
-    assert [each["threat"] for each in facts["models"][0]["other"]] == ["ood:imagenet-r"]
+    (other,) = facts["models"][0]["other"]
+    assert (other["threat"], other["list"]) == ("ood:imagenet-r", kept.pictures.sha256)
     again = call(model, out, "--set", f"imagenet-r={folder}")
     assert again.exit_code == 0
     assert len(rows_of(out / "thousand", "ood:imagenet-r")) == 8

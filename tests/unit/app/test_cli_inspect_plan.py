@@ -233,7 +233,7 @@ def test_audit_with_a_segmenters_run(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "plugins"))
     from colour_segmenter import COLOURS, write_colour_run
 
-    from app.audit import found_by
+    from app.prelabel import found_by
 
     names = ("car:wheel", "car:body")
     segmenter = write_colour_run(tmp_path / "seg", names, COLOURS[:2])

@@ -50,7 +50,7 @@ def kept(tmp_path: Path) -> Any:
     targets = right.clone()
     targets[3] = (right[3] + 1) % 4
     names = [f"{NAMES[n]}/{k}.png" for k, n in enumerate(targets.tolist())]
-    chunk = Chunk(0, names, [NAMES[n] for n in targets.tolist()], images, targets)
+    chunk = Chunk(range(4), names, [NAMES[n] for n in targets.tolist()], images, targets)
     album = Album(tmp_path / "pictures", (1, 3))
     album.keep(victim, chunk, images, "clean")
     found = attacked_outcomes(victim, chunk, Threat("linf", 8 / 255), ATTACK, Manner(4, 0))

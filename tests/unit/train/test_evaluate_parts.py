@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from partlab.errors import ConfigError, NotFoundError, PartlabError, SchemaError, UnknownNameError
+from train.evaluate.average import FOUR, four
 from train.evaluate.outcomes import (
     SCHEMA,
     Evaluation,
@@ -22,7 +23,7 @@ from train.evaluate.outcomes import (
     with_rows,
     write_evaluation,
 )
-from train.evaluate.threats import STANDARD, Threat, four_way_average, parse_threats
+from train.evaluate.threats import STANDARD, Threat, parse_threats
 from train.evaluate.victim import Victim
 from train.models.base import Outputs
 
@@ -58,9 +59,11 @@ def test_four_stands_for_four_levels_only_when_said_so() -> None:  # RK-13
 
 def test_the_standard_four_and_their_average() -> None:
     assert parse_threats(["standard"]) == STANDARD
-    shares = dict(zip([t.name for t in STANDARD], (0.4, 0.2, 0.1, 0.3), strict=True))
-    assert four_way_average(shares) == pytest.approx(0.25)
-    assert four_way_average({"linf-4/255": 0.4}) is None
+    names = ("linf-4/255", "linf-8/255", "l1-75", "l2-2")
+    assert tuple(t.name for t in STANDARD) == FOUR == names
+    shares = dict(zip(names, (0.4, 0.2, 0.1, 0.3), strict=True))
+    assert four(shares | {"linf-2/255": 0.9}) == [0.4, 0.2, 0.1, 0.3]
+    assert four({"linf-4/255": 0.4}) is None
     assert len(parse_threats(["linf:4/255,l2:2", "l1:75"])) == 3
     for bad in ([], ["l2:2", "l2:2"]):
         with pytest.raises(ConfigError):

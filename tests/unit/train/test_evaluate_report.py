@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from train.evaluate_report import read_measured, report
+from train.evaluate_report.drawings import drawings
 
 RUNNER = CliRunner()
 
@@ -56,6 +57,38 @@ def test_other_lists_and_data_are_never_ranked_together(tmp_path: Path, other: A
     assert len(facts["groups"]) == 2
     assert facts["apart"]
     assert all(group["ranked_by"] is None for group in facts["groups"])
+
+
+def test_what_does_not_compare_is_drawn_apart(tmp_path: Path) -> None:  # X-05
+    """Two of one list, one of another, and one of the first with other corrupted pictures."""
+    fog = {(f"corruption:fog:{s}", "clean"): 0.7 for s in range(1, 6)}
+    shares = FOUR | fog | {("ood:imagenet-r", "clean"): 0.4}
+    folders = [
+        write_folder(
+            tmp_path / name, nested(40, shares), name=name, listed=listed,
+            settings={"corruptions": {"protocol": protocol, "made_by": "partlab"}},
+        )
+        for name, listed, protocol in (
+            ("one", {}, "p"), ("two", {}, "p"), ("other", {"sha256": "cd" * 32}, "p"),
+            ("crop", {}, "q"),
+        )
+    ]  # fmt: skip
+    facts = report(read_measured(folders))
+    drawn = drawings(facts)
+    for chapter in ("curve", "waterfall"):
+        assert [panel.models for panel in drawn[chapter]] == [(0, 1, 3), (2,)]
+    assert [panel.models for panel in drawn["radar"]] == [(0, 1), (3,), (2,)]
+    assert len({panel.words for panel in drawn["radar"]}) == 3
+    words = [panel.words for panel in drawn["waterfall"]]
+    assert all(sha[:12] in told for sha, told in zip(("ab" * 32, "cd" * 32), words, strict=True))
+    assert call("report", *folders, "--out", tmp_path / "page").exit_code == 0
+    page = (tmp_path / "page" / "report.html").read_text("utf-8")
+    for panel in (each for panels in drawn.values() for each in panels):
+        assert f"<h3>{panel.words}</h3>" in page
+        assert all(each.uri in page for each in panel.drawings)
+    assert page.count('<td class="words">imagenet-r</td>') == 4
+    alone = drawings(report(read_measured(folders[:2])))
+    assert all(len(panels) == 1 for panels in alone.values())
 
 
 def test_a_lead_of_one_image_is_a_tie(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def chunk(model: Victim, count: int = 6) -> Chunk:
     with torch.no_grad():
         targets = model(images).argmax(1)
     names = [f"{n}.png" for n in range(count)]
-    return Chunk(0, names, [NAMES[n] for n in targets.tolist()], images, targets)
+    return Chunk(range(count), names, [NAMES[n] for n in targets.tolist()], images, targets)
 
 
 def outcomes(model: Victim, name: str, eps: float, seed: int = 0) -> Any:
@@ -92,8 +92,8 @@ def test_the_estimate_is_of_all_outputs() -> None:
     model.register_forward_pre_hook(
         lambda _, __, given: asked.append(given.get("parts", False)), with_kwargs=True
     )
-    preflight(model, images, [threat], [parse_attack("pgd-sum-4")], total=6)
+    preflight(model, images, {(threat, parse_attack("pgd-sum-4")): 6}, total=6)
     assert all(asked)
     asked.clear()
-    preflight(model, images, [threat], [parse_attack("pgd-4")], total=6)
+    preflight(model, images, {(threat, parse_attack("pgd-4")): 6}, total=6)
     assert not any(asked)

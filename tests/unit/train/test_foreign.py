@@ -5,14 +5,18 @@ from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import timm
 import torch
+from PIL import Image
 from safetensors.torch import save_file
+from timm.data import create_transform
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError, DatasetError, PartlabError, UnknownNameError
 from partlab.files import write_json
+from train.evaluate.opened import open_model
 from train.models.foreign import Foreign, load_foreign
 
 State = dict[str, Tensor]
@@ -129,8 +133,38 @@ def test_a_key_map_of_ones_own(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("given", "share", "how"),
+    [
+        ({}, 0.875, "bicubic"),
+        ({"crop_pct": 0.9, "interpolation": "bilinear"}, 0.9, "bilinear"),
+        ({"crop_pct": 1.0, "interpolation": "lanczos"}, 1.0, "lanczos"),
+        ({"keys": "sitawarin"}, 0.875, "bilinear"),
+        ({"keys": "sitawarin", "interpolation": "bicubic"}, 0.875, "bicubic"),
+    ],
+)
+def test_pictures_are_scaled_and_cut_as_timm_does_by_the_card(
+    tmp_path: Path, given: Any, share: float, how: str
+) -> None:  # RK-15
+    """52 / 0.9 is 57.8, of which timm makes 57."""
+    state = _network().state_dict()
+    if given.get("keys"):
+        state = {f"1.{key}": value for key, value in state.items()}
+    opened = open_model(_card(tmp_path, state, size=52, **given), device="cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 121, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    seen = create_transform(52, crop_pct=share, interpolation=how, mean=(0.0,) * 3, std=(1.0,) * 3)
+    wanted = seen(Image.fromarray(pixels))
+    assert torch.equal(opened.pictures([tmp_path / "a.png"])[0], wanted)
+    told = opened.described("m", tmp_path).preprocessing
+    assert (told["shorter_side"], told["interpolation"]) == (int(52 / share), how)
+
+
+@pytest.mark.parametrize(
     ("wrong", "words"),
     [
+        ({"crop_pct": 0}, "'crop_pct'"),
+        ({"crop_pct": 87.5}, "'crop_pct'"),
+        ({"interpolation": "cubic"}, "'interpolation'"),
         ({"mean": [0.5, 0.5]}, "'mean"),
         ({"std": [0.5, 0.5, 0]}, "'std.2'"),
         ({"size": 0}, "'size'"),
@@ -181,8 +215,6 @@ def test_bad_files_are_told(tmp_path: Path) -> None:
 
 def test_another_card_makes_another_model_of_the_same_weights(tmp_path: Path) -> None:
     """RK-17: verdicts made with a wrong card are not taken for those of the mended one."""
-    from train.evaluate.opened import open_model
-
     state = _network().state_dict()
     first, again = (open_model(_card(tmp_path, state), device="cpu").sha256 for _ in range(2))
     noted = open_model(_card(tmp_path, state, training={"data": "x"}), device="cpu").sha256

@@ -73,6 +73,8 @@ def test_no_picture_has_one_class_twice_and_all_say_where_they_are_from(
         assert not {row[first_file], row[second_file]} & training
         assert load_image(tmp_path / "set" / row["file"]).shape == (SIDE, SIDE, 3)
     assert len({row[second] for row in rows}) > 1
+    if kind == "spurious":
+        assert {row["half"] for row in rows} == {"val", "test"}
 
 
 @pytest.mark.parametrize("make", [Spurious, partial(Texture, least=12)])

@@ -9,7 +9,7 @@ from annotate.inspect.export import build
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.todo import todos
 from annotate.work import Work
-from annotate.work.change import REDRAWN
+from annotate.work.complaints import REDRAWN
 from partlab.errors import ConfigError, NotFoundError, StateError, UnknownNameError
 
 INA = "ina@x.org"

@@ -54,6 +54,13 @@ def inspection(work: Work) -> Inspection:
     return Inspection(work)
 
 
+def look(inspection: Inspection, object: str = "ram") -> Desk:
+    """Sample, and draw what there is to look at."""
+    desk = inspection.sample(object, INA)
+    inspection.show_all(desk)
+    return desk
+
+
 def judge(inspection: Inspection, *fails: int, who: str = INA) -> Desk:
     """A verdict on every drawn image; the positions in `fails` do not pass."""
     desk = inspection.cards("ram")
@@ -115,7 +122,7 @@ def test_overlays_show_picture_masks_and_what_is_missing(
     for_real: None, inspection: Inspection
 ) -> None:
     """The left half is the photo alone, the right half has the parts' colours."""
-    desk = inspection.sample("ram", INA)
+    desk = look(inspection)
     both = np.asarray(PillowImage.open(desk.cards[0].overlay).convert("RGB")).astype(int)
     plain, drawn = both[8:428, 8:568], both[8:428, 576:1136]
     assert np.abs(plain - drawn).mean() > 10
@@ -132,7 +139,7 @@ def test_a_card_says_which_part_was_not_drawn(tmp_path: Path) -> None:
             row.masks = [*masks_of("ram", 1)[:1], *masks_of("ram", 3)[:1]]
         pull(work, rows)
         work.record("submitted", who="x", object="ram", data={"manifest_hash": "n"})
-        desk = Inspection(work).sample("ram", INA)
+        desk = look(Inspection(work))
         legend = overlays._legend(rows[0].masks, work.vocabulary.object("ram"))
     assert {(card.drawn, card.missing) for card in desk.cards} == {(("head",), ("horn", "body"))}
     assert [text for text, _ in legend] == [":head x2", ":horn (not drawn)", ":body (not drawn)"]
@@ -163,34 +170,34 @@ def test_the_sheet_says_what_is_missing_and_how_many_objects(
 
 
 def test_a_missing_picture_does_not_stop_an_inspection(for_real: None, work: Work) -> None:
-    desk = Inspection(work).sample("ram", INA)
+    desk = look(Inspection(work))
     for path in desk.sheet.parent.iterdir():
         path.unlink()
     broken = work.folder / "images" / "ram" / f"{desk.cards[0].image_id:06d}.png"
     broken.write_bytes(broken.read_bytes()[:60])
-    again = Inspection(work).sample("ram", INA)
+    again = look(Inspection(work))
     assert again.cards[0].overlay.is_file()
 
 
 def test_a_picture_that_was_repaired_is_drawn_again(for_real: None, work: Work) -> None:
     """Beside its masks, on the sheet and where Label Studio shows it."""
-    desk = Inspection(work).sample("ram", INA)
+    desk = look(Inspection(work))
     for path in desk.sheet.parent.iterdir():
         path.unlink()
     card = desk.cards[0]
     broken = work.folder / "images" / "ram" / f"{card.image_id:06d}.png"
     whole = broken.read_bytes()
     broken.write_bytes(whole[:60])
-    Inspection(work).sample("ram", INA)
+    look(Inspection(work))
     pictures = [card.overlay, desk.sheet, _share(work, card.overlay)]
     grey = [path.read_bytes() for path in pictures]
     broken.write_bytes(whole)
-    Inspection(work).sample("ram", INA)
+    look(Inspection(work))
     _share(work, card.overlay)
     again = [path.read_bytes() for path in pictures]
     assert [a == b for a, b in zip(grey, again, strict=True)] == [False] * 3
     assert again[0] == again[2]
-    Inspection(work).sample("ram", INA)
+    look(Inspection(work))
     assert [path.read_bytes() for path in pictures] == again
 
 
@@ -319,7 +326,7 @@ def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspect
     name = HAMMER
     hand_out(inspection.work, name)
     submit_drawn(inspection.work, name)
-    desk = inspection.sample(name, INA)
+    desk = look(inspection, name)
     assert all(card.overlay.is_file() for card in desk.cards)
     assert len(desk.cards) == 3
     assert desk.rules[0] == "look at 3 random images at once"
@@ -521,3 +528,44 @@ def test_a_round_that_another_process_ended_meanwhile(
     monkeypatch.setattr(Inspection, "cards", slowly)
     with pytest.raises(StateError, match="round 2 is annotating"):
         inspection.being_inspected("ram")
+
+
+def test_a_card_is_drawn_when_it_is_looked_at(for_real: None, inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    assert not desk.sheet.parent.exists()
+    shown = inspection.show(desk, desk.cards[3])
+    assert shown == desk.cards[3].overlay
+    assert list(desk.sheet.parent.iterdir()) == [shown]
+
+
+def test_another_plan_or_an_audit_comes_too_late(inspection: Inspection) -> None:
+    drawn = inspection.sample("ram", INA, plan="sequential")
+    with pytest.raises(ConfigError, match="drawn already, by the plan sequential"):
+        inspection.sample("ram", INA, plan="paper")
+    with pytest.raises(ConfigError, match="too late"):
+        inspection.sample("ram", INA, suspicion={1: 0.5})
+    assert inspection.sample("ram", INA, plan="sequential") == drawn
+
+
+def test_all_that_are_ready_and_not_ones_own(
+    inspection: Inspection, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What was named and cannot be is an error; what was not is left out, and said."""
+    work = inspection.work
+    hand_out(work, HAMMER, "ina@x.org")
+    submit_drawn(work, HAMMER)
+    assert [desk.object for desk in inspection.sample_all(INA)] == ["ram"]
+    assert "left out: ina@x.org drew schöner Hammer" in caplog.text
+    with pytest.raises(StateError, match="nobody inspects their own work"):
+        inspection.sample_all(INA, ["ram", HAMMER])
+
+
+def test_the_rest_passes_as_foreseen(inspection: Inspection) -> None:
+    desk = inspection.sample("ram", INA)
+    bad = desk.cards[4].image_id
+    ahead = inspection.foresee("ram", {bad: False}, INA, pass_rest=True)
+    assert (ahead.decision, ahead.seen, ahead.bad) == ("accept", 10, 1)
+    assert inspection.cards("ram").seen == 0
+    inspection.decide("ram", bad, False, INA, reason="outline")
+    told, count = inspection.pass_rest("ram", INA)
+    assert (told.state, told.seen, told.bad, count) == ("accepted", 10, 1, 9)

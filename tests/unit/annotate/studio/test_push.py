@@ -65,8 +65,8 @@ def work(tmp_path: Path) -> Iterator[Work]:
 
 
 @pytest.fixture
-def server() -> FakeStudio:
-    return FakeStudio(RAM, IDS)
+def server(work: Work) -> FakeStudio:
+    return FakeStudio(work, RAM, IDS)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_crash_at_any_request_loses_and_doubles_nothing(
     """Before and after every single request of a push, as `kill -9` would."""
     with farm.start(tmp_path / "plain") as work:
         farm.hand_out(work)
-        server = FakeStudio(RAM, IDS)
+        server = FakeStudio(work, RAM, IDS)
         pushed(work, server)
         requests = len(server.requests)
     assert requests > 7
@@ -186,7 +186,7 @@ def crash_and_resume(folder: Path, moment: int, when: str) -> None:
 
     with farm.start(folder) as work:
         farm.hand_out(work)
-        server = FakeStudio(RAM, IDS)
+        server = FakeStudio(work, RAM, IDS)
         setattr(server, when, die)
         with pytest.raises(Killed):
             pushed(work, server)

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from farm import answer, hand_out, pull, start, submit
 
+from annotate.vocabulary.edit import rename_part
 from annotate.work import Answer, Event, Flag, Work, rebuild_work
 from annotate.work.database import DATABASE_FILES
 from partlab.errors import (
@@ -26,6 +27,7 @@ from partlab.errors import (
     OutputExistsError,
     PartlabError,
     SchemaError,
+    StateError,
 )
 
 COUNT = """
@@ -307,19 +309,52 @@ def test_a_rebuild_that_is_killed_leaves_a_whole_database(
         assert len(again.events()) == count
 
 
-def test_a_database_of_an_older_partlab_says_so(work: Work) -> None:
-    with work._engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE flags DROP COLUMN settled")
-    with pytest.raises(DatasetError, match=r"another version of partlab: .*settled"):
-        work.flags()
+def test_a_database_of_another_version_says_so(work: Work) -> None:
+    """Versions before noted no form at all."""
+    for change in ("UPDATE about SET value = 'x' WHERE key = 'form'", "DELETE FROM about"):
+        with work._engine.begin() as connection:
+            connection.exec_driver_sql(change)
+        with pytest.raises(DatasetError, match="made by another version of partlab") as caught:
+            Work.open(work.folder)
+        assert "`partlab inspect rebuild WORK`" in (caught.value.hint or "")
+        assert ("name a new database" in (caught.value.hint or "")) == (
+            work.settings.database == "postgresql"
+        )
 
 
-def test_a_database_of_an_older_partlab_is_made_again(tmp_path: Path) -> None:
+def test_a_database_of_another_version_is_made_again(tmp_path: Path) -> None:
     start(tmp_path / "w").close()
     with sqlite3.connect(tmp_path / "w" / "partlab.db") as old:
         old.execute("ALTER TABLE flags DROP COLUMN settled")
-    with Work.open(tmp_path / "w") as work, pytest.raises(DatasetError, match="another version"):
-        work.flags()
+        old.execute("DELETE FROM about WHERE key = 'form'")
+    with pytest.raises(DatasetError, match="another version"):
+        Work.open(tmp_path / "w")
     rebuild_work(tmp_path / "w", lambda *_: NOTHING)
     with Work.open(tmp_path / "w") as again:
         assert again.flags() == []
+
+
+def test_who_has_the_work_open_sees_what_others_change(tmp_path: Path) -> None:
+    """Events, the vocabulary, and a database that was made again."""
+    start(tmp_path / "w").close()
+    with Work.open(tmp_path / "w") as live:
+        assert live.vocabulary.version == 1
+        with Work.open(live.folder) as other:
+            hand_out(other)
+            renamed = rename_part(other.vocabulary, "ram", "horn", "antler")
+            other.replace_vocabulary(renamed, "lead")
+        assert live.batch("ram").state == "annotating"
+        assert live.vocabulary.object("ram").part("horn").name == "antler"
+        rebuild_work(live.folder, lambda *_: NOTHING)
+        with Work.open(live.folder) as other:
+            other.record("logged", who="bea")
+        assert live.events()[-1].who == "bea"
+
+
+def test_who_has_the_work_open_takes_no_vocabulary_changed_by_hand(tmp_path: Path) -> None:
+    with start(tmp_path / "w") as live:
+        path = live.folder / "vocabulary.yaml"
+        path.write_text(path.read_text(encoding="utf-8").replace("horn", "antler"), "utf-8")
+        for _ in range(2):
+            with pytest.raises(StateError, match="was changed by hand"):
+                _ = live.vocabulary
