@@ -1,12 +1,13 @@
 """`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
 
+import os
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
 from app.cli._told import tell_annotators
-from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
+from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
 from app.cli.inspect_sample import pass_on
 from partlab.errors import ConfigError, PartlabError
 
@@ -68,6 +69,7 @@ def discards(
                 return _in_studio(inspection, object, ui, read=from_studio)
             if image is None and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui)
+            by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image, uphold), by, note, ui)
 
