@@ -29,7 +29,9 @@ DryRunOpt = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
 ]
 WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
-ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
+ME = "PARTLAB_ME"
+"""Who inspects at this machine, where --by does not say."""
+ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", envvar=ME, help="Your email or name.")]
 NewOpt = Annotated[
     bool, typer.Option("--new-inspector", help="Another person, though the name looks known.")
 ]

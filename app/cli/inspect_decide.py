@@ -1,5 +1,6 @@
 """`partlab inspect decide | send-back | reopen`: verdicts, what they cause, and the way back."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from app.cli._told import tell_annotators
-from app.cli._ui import ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
+from app.cli._ui import ME, ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,8 +78,8 @@ def decide(
             if from_studio:
                 _no_name(by)
                 ways = _studio_ways(inspection, object)
-            elif by is None:
-                raise ConfigError("nobody is named", hint="say who you are with --by")
+            elif (by := by or os.environ.get(ME)) is None:
+                raise ConfigError("nobody is named", hint=f"say who you are with --by, or in {ME}")
             elif verdicts is not None:
                 ways = _table_ways(inspection, object, verdicts, named(work, by, new=new))
             else:

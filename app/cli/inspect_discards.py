@@ -1,11 +1,12 @@
 """`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from app.cli._told import tell_annotators
-from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
+from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ def discards(
                 return _in_studio(inspection, object, ui, read=from_studio)
             if image is None and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui)
+            by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image, uphold), by, note, ui)
 

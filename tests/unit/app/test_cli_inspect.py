@@ -404,3 +404,14 @@ def test_a_rebuild_without_the_raw_exports_says_so(run: Run) -> None:
     before = run("status")
     run("rebuild", code=3)
     assert run("status") == before
+
+
+def test_who_inspects_is_remembered_by_the_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_ME", "ina@x.org")
+    image = run("sample", "ram")[0]["cards"][0]["image_id"]
+    told = run("decide", "ram", "--image", image, "--pass")
+    assert told["cards"][0]["inspector"] == "ina@x.org"
+    run("decide", "ram", "--image", image, "--pass", "--by", "ivo@y.org", code=1)  # --by goes first
+    assert "lacks" in run("discards", "ram", "--image", image, code=2)

@@ -275,7 +275,13 @@ def test_what_happened_in_the_round_before_is_shown_too(work: Work, server: Fake
     sample = {"seed": 1, "plan": "paper", "images": [1, 2, 3]}
     work.record("sampled", who="ina@x.org", object="ram", data=sample)
     work.record("decided", who="ina@x.org", object="ram", data={"accepted": False})
-    hand_out(work, round=2)
+    ids = [image.id for image in work.images("ram")]
+    about: dict[str, Any] = {"who": "lead", "object": "ram", "round": 2}
+    planned = {"images": ids, "assignee": "ann@x.org", "vocabulary_version": 1}
+    work.record("planned", data=planned, **about)
+    work.record("opened", data={"project_id": 72, "config_hash": "c"}, **about)
+    tasks = {str(id): 2000 + id for id in ids}
+    work.record("tasks", data={"project_id": 72, "tasks": tasks}, **about)
     server.add_round(work, "ram", 2)
     server.change(made[2])
     with server.client() as studio:
