@@ -116,7 +116,7 @@ def test_a_list_is_drawn_and_named_by_its_hash(tmp_path: Path, world: Path, run:
     assert (found.list.images, found.list.sha256) == (2, facts["sha256"])
     again = evaluate("list", world, "--per-class", 1, "--out", tmp_path / "l.txt")
     assert again.exit_code == 1
-    assert "already there" in told(again)
+    assert "already exists" in told(again)
     (tmp_path / "empty.txt").write_text("")
     empty = under_pgd(run, world, tmp_path / "e", "--list", tmp_path / "empty.txt")
     assert (empty.exit_code, "empty.txt" in told(empty)) == (5, True), told(empty)
