@@ -71,7 +71,7 @@ def _honesty(evaluation: Evaluation) -> str:
     return (
         f"  honesty: only {names} checked, and found nothing; figures under attack are not to be "
         "trusted fully before all checks are run: --honesty, or "
-        f" partlab evaluate honesty {evaluation.model.path} DATA --keep-in "
+        f"partlab evaluate honesty {evaluation.model.path} DATA --keep-in "
         f"{evaluation.folder}"
     )
 
