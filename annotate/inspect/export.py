@@ -15,13 +15,15 @@ from typing import Any
 
 from sqlalchemy import select
 
+from annotate.data.checks.overlaps import OVERLAPS
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
+from annotate.studio.acts.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work
+from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from annotate.work.pictures import original_picture, shown_picture
 from annotate.work.unfinished import need_settled
 from partlab import schema
@@ -59,8 +61,9 @@ class Built:
 
     `waiting` are object categories that are not accepted, by state; `touched` counts images
     left out because a model helped, `failed` images that an inspector failed, `excluded` those of
-    them left out, `undone` images of open rounds without masks, `gone` masks of parts that the
-    vocabulary no longer has.
+    them left out, `correcting` images left out because they were sent back and have not passed
+    since, `undone` images of open rounds without masks, `gone` masks of parts that the vocabulary
+    no longer has.
     """
 
     dataset: Dataset
@@ -69,6 +72,7 @@ class Built:
     touched: int = 0
     failed: int = 0
     excluded: int = 0
+    correcting: int = 0
     undone: int = 0
     gone: int = 0
 
@@ -136,8 +140,9 @@ class _Builder:
         self.categories: list[Category] = []
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
+        self.overlaps: dict[str, list[list[str]]] = {}
         self.gone: Counter[str] = Counter()
-        self.touched = self.failed = self.excluded = self.undone = 0
+        self.touched = self.failed = self.excluded = self.correcting = self.undone = 0
 
     def add(self, parts: ObjectParts, batch: Batch) -> None:
         """One object category in one round."""
@@ -146,9 +151,12 @@ class _Builder:
         handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
         handed_out -= self.work.honeypots(batch.object)
         verdicts, before = self._verdicts(batch), (len(self.images), len(self.annotations))
-        drawn = set()
+        drawn, correcting = set(), set()
         for answer in self.work.answers(batch.object, batch.round):
             image = images[answer.image_id]
+            if in_correction(answer):
+                correcting.add(answer.image_id)
+                continue
             if answer.kind != "masks":
                 continue
             drawn.add(answer.image_id)
@@ -165,7 +173,10 @@ class _Builder:
             self._masks(parts, image, answer, _review(batch, verdict))
         self._discards(parts.name, drawn)
         refused = {case.raw["id"] for case in self.discards}
-        self.undone += len(handed_out - drawn - refused)
+        self.correcting += len(correcting)
+        self.undone += len(handed_out - drawn - refused - correcting)
+        names = [[parts.part(id).name for id in pair] for pair in _known(self.work, parts, batch)]
+        self.overlaps |= {parts.name: names} if names else {}
         self.rounds[parts.name] = {
             **_about(batch),
             "review": _reviews(batch, verdicts),
@@ -230,19 +241,28 @@ class _Builder:
         effort = measure_effort(self.work).as_json()
         objects = {category.object for category in self.categories}
         declared = {o: pairs for o, pairs in vocabulary.inclusions.items() if o in objects}
+        ours: dict[str, Any] = {"work": about, "rounds": self.rounds, "effort": effort}
+        ours |= {OVERLAPS: self.overlaps} if self.overlaps else {}
         dataset = Dataset(
             images=self.images,
             annotations=self.annotations,
             categories=self.categories,
             inclusions=declared,
             discards=self.discards,
-            top={schema.OURS: {"work": about, "rounds": self.rounds, "effort": effort}},
+            top={schema.OURS: ours},
         )
         for part, count in self.gone.items():
             log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
         gone = self.gone.total()
-        counts = {"failed": self.failed, "excluded": self.excluded, "undone": self.undone}
+        counts = {
+            name: getattr(self, name) for name in ("failed", "excluded", "correcting", "undone")
+        }
         return Built(dataset, self.rounds, waiting, self.touched, gone=gone, **counts)
+
+
+def _known(work: Work, parts: ObjectParts, batch: Batch) -> Iterator[tuple[str, str]]:
+    """The overlaps that were accepted, between parts that are still there."""
+    return (pair for pair in accepted_overlaps(work, batch) if {*pair} <= {*parts.ids})
 
 
 def _reviews(batch: Batch, verdicts: Mapping[int, Verdict]) -> str:
@@ -366,6 +386,7 @@ def _write(
         "left_out_model_helped": built.touched,
         "left_out_failed": built.excluded,
         "failed_but_in_it": built.failed - built.excluded,
+        "left_out_being_corrected": built.correcting,
         "left_out_not_drawn": built.undone,
         "left_out_unknown_part": built.gone,
         "missing_pictures": missing,

@@ -9,7 +9,7 @@ from annotate.work import Batch, Event, Work, same_person
 from partlab.errors import ConfigError
 
 _NEAR = 0.7  # of difflib: one wrong letter of four, one more or less of three
-_INSPECTING = ("sampled", "verdict", "discard-review")
+_INSPECTING = ("sampled", "verdict", "discard-review", "sent-back", "corrected")
 
 
 def person(who: str) -> str:

@@ -152,7 +152,7 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
     """The XML of an inspector's page: picture, verdict, the reason of a failure, a note."""
     root = ElementTree.Element("View")
     _add(root, "Header", value="$question", size="4")
-    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "auto"}  # the whole picture
+    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
     _add(root, "Image", name=picture, value=f"${picture}", **look)
     choices = _choices(root, VERDICT, picture, "Say what you think of it.")
     for key, verdict in enumerate(verdicts, 1):

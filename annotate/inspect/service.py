@@ -9,9 +9,10 @@ No terminal, no web: commands and pages are built on this.
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any, TypeVar
 
 from sqlalchemy import select
@@ -19,6 +20,7 @@ from sqlalchemy import select
 from annotate.inspect.desk import Card, Desk, Standing
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.exports import mark_stale
+from annotate.inspect.overlaps import need_no_overlaps
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
 from annotate.inspect.people import person
 from annotate.inspect.plan import Plan, get_plan, in_words
@@ -33,9 +35,10 @@ from annotate.work import (
     Verdict,
     Work,
     honeypots,
+    open_images,
     same_person,
 )
-from annotate.work.change import HINTS
+from annotate.work.change import HINTS, is_drawn
 from annotate.work.inspecting import check_not_own
 from annotate.work.unfinished import need_settled
 from partlab.errors import (
@@ -69,27 +72,32 @@ class Inspection:
         *,
         plan: str | Plan | None = None,
         suspicion: Mapping[int, float] | None = None,
+        overlaps: Collection[str] = (),
     ) -> Desk:
         """Draw the images of a submitted category; asked again, say which they are.
 
         The draw follows from the work's seed, the category and the round, so each round has a
         fresh one. `plan` is the work's unless another is named; it holds for this round.
         `suspicion` is an audit's score by image id, for plans that begin with the likely wrong
-        ones.
+        ones. `overlaps` accepts parts that lie over each other undeclared: names, as
+        "mirror=door" (M-02).
 
         Raises:
             UnknownNameError: there is no such category, or no such plan.
             ConfigError: a file of a plan's settings does not make one, or it was drawn before by
                 another plan, or without this `suspicion`.
             StateError: the category is not submitted, discards wait for review, there is
-                nothing to inspect, `who` drew it, or a change of the vocabulary was cut off.
+                nothing to inspect, parts lie over each other undeclared and not accepted, `who`
+                drew it, or a change of the vocabulary was cut off.
             MovedOnError: an answer came in at the same time; nothing was drawn.
         """
         need_settled(self.work)
         batch = self.work.batch(object)
         chosen = get_plan(plan) if plan else None
         if batch.state == "submitted":
-            self._draw(batch, person(who), chosen or self.plan, suspicion)
+            self._draw(batch, person(who), chosen or self.plan, suspicion, overlaps)
+        elif batch.state in ("planned", "annotating"):
+            raise self._still_drawn(batch)
         elif batch.state == "sampled":
             self._not_too_late(batch, chosen, suspicion)
         else:
@@ -106,6 +114,7 @@ class Inspection:
         *,
         plan: str | Plan | None = None,
         suspicion: Mapping[int, float] | None = None,
+        overlaps: Collection[str] = (),
     ) -> list[Desk]:
         """`sample` of the categories named, else of all that are ready and can be `who`'s.
 
@@ -114,7 +123,7 @@ class Inspection:
         """
 
         def one(name: str) -> Desk:
-            return self.sample(name, who, plan=plan, suspicion=suspicion)
+            return self.sample(name, who, plan=plan, suspicion=suspicion, overlaps=overlaps)
 
         return for_each(objects or self.ready(), one, named=bool(objects))
 
@@ -129,18 +138,38 @@ class Inspection:
                 hint="leave them out to see what was drawn",
             )
 
+    def _still_drawn(self, batch: Batch) -> StateError:
+        with self.work.read() as session:
+            open_, all_ = open_images(session, batch), self.work.tasks(batch.object, batch.round)
+        since = (
+            f"at the last pull, {batch.cursor[:16]}" if batch.cursor else "and nothing was pulled"
+        )
+        folder = quote(str(self.work.folder))
+        return StateError(
+            f"{batch.object} round {batch.round} is still being drawn: {len(open_)} of {len(all_)} "
+            f"pictures were open {since}",
+            hint=f"fetch what was drawn since: partlab studio pull {folder}",
+        )
+
     def _draw(
-        self, batch: Batch, who: str, plan: Plan, suspicion: Mapping[int, float] | None
+        self,
+        batch: Batch,
+        who: str,
+        plan: Plan,
+        suspicion: Mapping[int, float] | None,
+        overlaps: Collection[str],
     ) -> None:
         basis = self.work.hash_of(batch.object)
         seed = round_seed(self.work.settings.seed, batch.object, batch.round)
         images = self._with_masks(batch)
         if not images:
             raise StateError(f"{batch.object} round {batch.round} has no image with masks")
+        accepted = need_no_overlaps(self.work, batch, overlaps)
         sample = Sample.draw(plan, seed, images, suspicion)
         suspects = {str(image): score for image, score in sample.suspects.items()}
         data: dict[str, Any] = {"seed": seed, "plan": plan.name, "images": sample.images}
         data |= {"rules": plan.model_dump(mode="json"), "suspects": suspects}
+        data |= {"overlaps": accepted} if accepted else {}
         key: dict[str, Any] = {"object": batch.object, "round": batch.round}
         try:
             self.work.record("sampled", who=who, **key, data=data, basis=basis)
@@ -149,12 +178,12 @@ class Inspection:
                 raise
 
     def _with_masks(self, batch: Batch) -> list[int]:
-        key = {"object": batch.object, "round": batch.round, "kind": "masks"}
-        query = select(Answer.image_id).filter_by(**key)
+        """Those that were drawn by the time of the draw: one that was sent back since is, too."""
+        query = select(Answer.image_id, Answer.kind, Answer.problems)
+        query = query.filter_by(object=batch.object, round=batch.round)
+        query = query.where(Answer.image_id.not_in(honeypots(batch.object)))
         with self.work.read() as session:
-            return list(
-                session.scalars(query.where(Answer.image_id.not_in(honeypots(batch.object))))
-            )
+            return [row.image_id for row in session.execute(query) if is_drawn(row)]
 
     def show(self, desk: Desk, card: Card) -> Path:
         """The picture of one card beside its masks: `card.overlay`, drawn unless it is there.

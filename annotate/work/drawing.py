@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from annotate.work.change import DONE, HINTS, Change, Rules
+from annotate.work.change import DONE, HINTS, Change, Rules, in_correction
 from annotate.work.tables import About, Answer, Batch, Flag, Image, Task
 from partlab.errors import StateError
 
@@ -121,11 +121,14 @@ def _abandoned(change: Change) -> None:
 def _pulled(change: Change) -> None:
     """{file?, sha256?, cursor?, seen?: {image id: time}} and answers, flags: one ingest.
 
-    A round that is not being drawn any more takes no answers, only flags.
+    A round that is not being drawn any more takes no answers, only flags; but an accepted one
+    those of images that were sent back.
     """
     batch = change.batch("annotating", "submitted", "sampled", "accepted", "rejected")
     for answer in change.answers:
         change.task(answer.image_id)
+        if batch.state == "accepted" and in_correction(change.find(Answer, answer.image_id)):
+            continue
         batch = change.batch("annotating", "submitted")
         batch.state, batch.manifest_hash = "annotating", None
     for row in (*change.answers, *change.flags):
@@ -133,6 +136,12 @@ def _pulled(change: Change) -> None:
     for image_id, time in change.data.get("seen", {}).items():
         change.task(image_id).seen = time
     batch.cursor = change.data.get("cursor") or batch.cursor
+
+
+@rules("told")
+def _told(change: Change) -> None:
+    """{project_id, todo: {image id: words}}: what its tasks say is to be done; a note, no more."""
+    change.batch()
 
 
 @rules("flagged")

@@ -102,10 +102,16 @@ def _effort_rows(effort: Effort) -> list[tuple[str, str, str]]:
         ("  upheld by two", f"{effort.discards_final}", ""),
         ("  restored", f"{effort.discards_restored}", ""),
         ("  waiting for review", f"{effort.discards_waiting}", ""),
-        ("breaches of rules flagged", f"{effort.flags}", ""),
+        ("breaches of rules flagged", _flagged(effort), ""),
     ]
     rows += [(f"fails because: {why}", f"{n}", "") for why, n in effort.fail_reasons.items()]
     return rows + [(f"masks drawn: {how}", f"{n:,}", "") for how, n in effort.regions.items()]
+
+
+def _flagged(effort: Effort) -> str:
+    if effort.flags_seen is None:
+        return f"{effort.flags} open"
+    return f"{effort.flags_seen}, {effort.flags} of them open"
 
 
 def _share(share: float | None) -> str:

@@ -1,5 +1,6 @@
-"""`partlab inspect decide | reopen`: verdicts, what they cause, and the way back."""
+"""`partlab inspect decide | send-back | reopen`: verdicts, what they cause, and the way back."""
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
-from app.cli._ui import ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
+from app.cli._told import tell_annotators
+from app.cli._ui import ME, ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(decide)
+    group.command("send-back")(send_back)
     group.command()(reopen)
 
 
@@ -55,7 +58,8 @@ def decide(
 ) -> None:
     """Say which drawn images pass; the category is accepted or rejected as the plan says.
 
-    Verdicts that decide a category are taken only when you say yes to what they cause.
+    Verdicts that decide a category are taken only when you say yes to what they cause. An image
+    that was sent back alone gets its verdict by --image.
 
     Example: partlab inspect decide ram-work ram --by ina@example.org --image 12 --fail
     --reason outline --pass-rest
@@ -74,13 +78,16 @@ def decide(
             if from_studio:
                 _no_name(by)
                 ways = _studio_ways(inspection, object)
-            elif by is None:
-                raise ConfigError("nobody is named", hint="say who you are with --by")
+            elif (by := by or os.environ.get(ME)) is None:
+                raise ConfigError("nobody is named", hint=f"say who you are with --by, or in {ME}")
             elif verdicts is not None:
                 ways = _table_ways(inspection, object, verdicts, named(work, by, new=new))
             else:
                 given = _Given(image, passed, reason, note, pass_rest)
-                ways = _hand_ways(inspection, object, given, named(work, by, new=new))
+                by = named(work, by, new=new)
+                if image is not None and _is_corrected(inspection, object, image):
+                    return _look_again(inspection, object, given, by, ui, dry_run=dry_run)
+                ways = _hand_ways(inspection, object, given, by)
             ahead = ways.foresee()
             if dry_run:
                 return _tell_ahead(ahead, ui)
@@ -212,6 +219,37 @@ def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) ->
     return _Ways(foresee, take)
 
 
+def _is_corrected(inspection: "Inspection", object: str, image: str) -> bool:
+    """Whether this is an image of an accepted category that was sent back alone."""
+    from annotate.inspect.corrections import find_correction
+    from partlab.errors import NotFoundError
+
+    try:
+        return bool(find_correction(inspection.work, object, image))
+    except NotFoundError:
+        return False
+
+
+def _look_again(
+    inspection: "Inspection", object: str, given: _Given, by: str, ui: Ui, *, dry_run: bool
+) -> None:
+    from annotate.inspect.corrections import find_correction, look_again
+
+    image, passed, reason, note, _ = given
+    if image is None or passed is None:
+        raise ConfigError("no verdict is given", hint="--image with --pass, or --fail and a reason")
+    one = find_correction(inspection.work, object, image)
+    words = "passes" if passed else f"goes back to {one.annotator} once more"
+    if dry_run:
+        inspection.check_reason(passed, reason)
+        said = f"nothing is recorded; image {one.image_id} of {object} {words}"
+        return ui.emit({"dry_run": True, "image_id": one.image_id, "passed": passed}, said)
+    look_again(inspection.work, object, image, passed, by, reason=reason, note=note)
+    told = tell_annotators(inspection.work, [object])
+    result = {"object": object, "image_id": one.image_id, "passed": passed}
+    return ui.emit(result, "\n".join([f"image {one.image_id} of {object} {words}", *told]))
+
+
 def _studio_ways(inspection: "Inspection", object: str) -> _Ways:
     from annotate.inspect.readback import foresee_inspection, read_inspection
     from annotate.studio.api.client import Studio
@@ -250,9 +288,52 @@ def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None
         command = f"partlab studio create {quote(str(folder))}"
         lines.append(f"next: {command}  (the whole category, a new round)")
     elif desk.state == "accepted":
+        command = f"partlab inspect send-back {quote(str(folder))} {quote(desk.object)} --by WHO"
+        lines += [
+            f"  image {card.image_id} failed ({card.reason}); to have it alone drawn again: "
+            f"{command} --image {card.image_id}"
+            for card in desk.cards
+            if card.passed is False
+        ]
         command = f"partlab inspect export {quote(str(folder))} --out DATA"
         lines.append(f"next: {command}  (all that is accepted)")
     ui.emit({**desk_json(desk), **told}, "\n".join(lines))
+
+
+def send_back(
+    folder: WorkArg,
+    object: ObjectArg,
+    *,
+    image: Annotated[str, typer.Option(help="Image id, file name, or the end of one.")],
+    by: ByOpt,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; else that of the verdict that failed it.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="What the annotator is to mend.")] = None,
+    new: NewOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Have a single image of an accepted category drawn again; all others stay accepted.
+
+    Its annotator reads the reason and the note in Label Studio. Drawn again, the image waits for
+    an inspector; until it passes it is in no export.
+
+    Example: partlab inspect send-back ram-work ram --image 8 --by ina@example.org --reason outline
+    """
+    with reported(json) as ui:
+        from dataclasses import asdict
+
+        from annotate.inspect.corrections import send_back as back
+        from annotate.inspect.people import named
+        from annotate.work import Work
+
+        with Work.open(folder) as work:
+            by = named(work, by, new=new)
+            one = back(work, object, image, by, reason=reason, note=note)
+            told = tell_annotators(work, [object])
+        words = f"image {one.image_id} of {object} goes back to {one.annotator}: {one.reason}"
+        words += f" ({one.note})" if one.note else ""
+        ui.emit(asdict(one), "\n".join([words, *told]))
 
 
 def reopen(

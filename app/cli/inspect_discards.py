@@ -1,10 +1,12 @@
 """`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
+from app.cli._told import tell_annotators
+from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -61,8 +63,9 @@ def discards(
             if studio or from_studio:
                 _only_there(image, uphold, note, by)
                 return _in_studio(inspection, object, ui, read=from_studio)
-            if image is None and uphold is None:
+            if image is None and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui)
+            by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image, uphold), by, note, ui)
 
@@ -103,10 +106,17 @@ def _review(
     from dataclasses import asdict
 
     object, image, uphold = what
+    missing = {
+        "the object category after the work": object,
+        "--image ID": image,
+        "--uphold or --restore": uphold,
+        "--by WHO": by,
+    }
+    lacks = [words for words, value in missing.items() if value is None]
     if object is None or image is None or uphold is None or by is None:
         raise ConfigError(
-            "a review needs an object category, an image, a verdict and a name",
-            hint="WORK OBJECT --image ID --uphold (or --restore) --by WHO",
+            f"a review of a discarded image lacks {', '.join(lacks)}",
+            hint="without --image, --uphold and --restore the command lists what waits",
         )
     case = inspection.review_discard(object, image, uphold, by, note=note)
     words = f"{object} image {case.image_id}: {case.state}"
@@ -116,7 +126,8 @@ def _review(
         words += "; another inspector reviews it"
     elif case.state == "restored":
         words += f"; {case.annotator} is to draw it: {_where(inspection, case)}"
-    ui.emit(asdict(case), words)
+    told = tell_annotators(inspection.work, [object]) if case.state == "restored" else []
+    ui.emit(asdict(case), "\n".join([words, *told]))
 
 
 def _where(inspection: "Inspection", case: "DiscardCase") -> str:
@@ -141,8 +152,9 @@ def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bo
     with Studio.from_env() as studio:
         if read:
             found = for_each(names, lambda name: read_discards(inspection, studio, name))
+            told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
             lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
-            lines += [why for one in found for why in one.refused]
+            lines += [*(why for one in found for why in one.refused), *told]
             return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
         every = for_each(names, lambda name: open_discards(inspection, studio, name))
     opened = [one for some in every for one in some]

@@ -72,6 +72,9 @@ def _exported(out: Path, n: dict[str, Any]) -> str:
         f"{len(n['waiting'])} object categories that are not accepted": len(n["waiting"]),
         f"{n['left_out_model_helped']} images that a model helped with": n["left_out_model_helped"],
         f"{n['left_out_failed']} images that failed inspection": n["left_out_failed"],
+        f"{n['left_out_being_corrected']} images that were sent back and have not passed since": n[
+            "left_out_being_corrected"
+        ],
         f"{n['left_out_not_drawn']} images not drawn yet": n["left_out_not_drawn"],
         f"{n['left_out_unknown_part']} masks of parts that the vocabulary no longer has": n[
             "left_out_unknown_part"

@@ -1,4 +1,4 @@
-"""`partlab inspect sample | status | history | rebuild`: rounds of categories."""
+"""`partlab inspect sample | history | rebuild`: rounds of categories."""
 
 from pathlib import Path
 from shlex import quote
@@ -9,14 +9,15 @@ import typer
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 
 if TYPE_CHECKING:
+    from annotate.inspect.corrections import Correction
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
+    from annotate.work import Work
 
 
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(sample)
-    group.command()(status)
     group.command()(history)
     group.command()(rebuild)
 
@@ -34,12 +35,21 @@ def sample(
     audit: Annotated[
         Path | None, typer.Option(help="An audit's JSON: ranked plans begin with its suspects.")
     ] = None,
+    accept_overlap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INNER=OUTER", help="Accept that this part lies over that one; repeatable."
+        ),
+    ] = None,
     studio: Annotated[
         bool, typer.Option("--studio", help="Also make an inspection project in Label Studio.")
     ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Draw the images of submitted categories to inspect, and render their masks.
+
+    Parts that lie over each other stop it until that is declared, mended or accepted by name.
+    Also shown are single images of accepted categories that were sent back and drawn again.
 
     Example: partlab inspect sample ram-work ram --by ina@example.org
     """
@@ -51,11 +61,16 @@ def sample(
 
         with Work.open(folder) as work:
             inspection, by = Inspection(work), named(work, by, new=new)
-            desks = _sampled(inspection, objects or [], by, plan, audit)
+            fine = accept_overlap or []
+            desks = _sampled(inspection, objects or [], by, plan, audit, fine)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
+            nothing = _nothing_waits(work)
+            again = [
+                _to_look_at_again(work, one, folder) for one in _drawn_again(work, objects or [])
+            ]
         told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
         lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
-        ui.emit(told, "\n".join(lines) or "no object category waits for inspection")
+        ui.emit(told, "\n".join([*lines, *again]) or nothing)
 
 
 def _sampled(
@@ -64,17 +79,55 @@ def _sampled(
     by: str,
     plan: str | None,
     audit: Path | None,
+    overlaps: list[str],
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
     from annotate.inspect.suspicion import read_suspicion
     from annotate.inspect.verdicts import write_table
 
+    wanted = [one for one in objects if not _drawn_again(inspection.work, [one])]
+    if objects and not wanted:
+        return []
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
-    desks = inspection.sample_all(by, objects, plan=plan, suspicion=scores)
+    desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
         inspection.show_all(desk)
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
     return desks
+
+
+def _nothing_waits(work: "Work") -> str:
+    """Why there is nothing to inspect, and what brings something."""
+    words = "no object category waits for inspection"
+    drawn = [b.object for b in work.batches() if b.state in ("planned", "annotating")]
+    if not drawn:
+        return words
+    more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
+    are = "is" if len(drawn) == 1 else "are"
+    return (
+        f"{words}: {', '.join(drawn[:5])}{more} {are} still being drawn, as far as was pulled\n"
+        f"fetch what was drawn since: partlab studio pull {quote(str(work.folder))}"
+    )
+
+
+def _drawn_again(work: "Work", objects: list[str]) -> "list[Correction]":
+    """The images of these categories, or of all, that were sent back and wait for a look."""
+    from annotate.inspect.corrections import corrections
+
+    names = objects or [batch.object for batch in work.batches()]
+    found = [one for name in names for one in corrections(work, name)]
+    return [one for one in found if one.drawn]
+
+
+def _to_look_at_again(work: "Work", one: "Correction", folder: Path) -> str:
+    from annotate.inspect.corrections import picture_of
+
+    command = f"partlab inspect decide {quote(str(folder))} {quote(one.object)}"
+    return (
+        f"{one.object} r{one.round}: image {one.image_id} was sent back ({one.reason}) and drawn "
+        f"again\n  look at {picture_of(work, one)}\n  then: {command} --image {one.image_id} "
+        "--pass --by WHO  (or --fail --reason …)"
+    )
 
 
 def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
@@ -104,26 +157,6 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     table = desk.sheet.with_name("verdicts.csv")
     lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
     return "\n".join(lines)
-
-
-def status(folder: WorkArg, objects: ObjectsArg = None, json: JsonOpt = False) -> None:
-    """Where each object category stands: round, state, verdicts, discards that wait.
-
-    Example: partlab inspect status ram-work
-    """
-    with reported(json) as ui:
-        from dataclasses import asdict
-
-        from annotate.inspect.service import Inspection
-        from annotate.work import Work
-
-        with Work.open(folder) as work:
-            found = Inspection(work).status(objects or [])
-        if json:
-            return ui.emit([asdict(row) for row in found])
-        from app.cli._inspect_rounds import show, standings
-
-        return show(standings(found))
 
 
 def history(

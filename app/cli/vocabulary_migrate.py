@@ -53,9 +53,9 @@ def migrate(
                 hint="name a changed copy of it; if it was changed itself, move it away for "
                 f"that, and put the last {work / 'exports'}/vocabulary-v*.yaml in its place",
             )
-        new = read_vocabulary(vocabulary)
         with ExitStack() as stack:
             opened = stack.enter_context(Work.open(work))
+            new = read_vocabulary(vocabulary)
             old = opened.vocabulary
             handed_out = any(batch.project_id for batch in opened.batches())
             studio = stack.enter_context(Studio.from_env()) if handed_out else None

@@ -108,6 +108,10 @@ def test_a_stroke_in_the_page_comes_back_as_a_mask(
         assert page.get_by_text(name, exact=True).count() >= 2  # brush and polygon
     page.wait_for_timeout(1500)  # the picture comes after the page
     look(page, "1-the-page")
+    boxes = [image.bounding_box() for image in page.locator("img").all()]
+    pane = page.locator(".konvajs-content").first.bounding_box()
+    assert pane is not None
+    assert max(box["width"] for box in boxes if box) >= pane["width"]  # small, it fills the pane
     page.keyboard.press("2")  # the key of the second part
     stroke(page, (0.3, 0.4), (0.6, 0.4))
     page.wait_for_timeout(500)

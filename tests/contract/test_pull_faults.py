@@ -75,7 +75,7 @@ def task_with(number: int, work: Work, annotator: int) -> dict[str, Any]:
     result = drawn(RAM, head=(4 + shift, 4, 20, 20), body=(30, 4 + shift, 20, 30))
     made = {"result": [refused()] if number % 10 == 0 else result, "lead_time": 60.0}
     made |= {"completed_by": annotator, "ground_truth": False}
-    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.id}
+    data = {"image": "x.jpg", "image_id": number, "partlab": work.settings.id, "todo": ""}
     return {"data": data, "annotations": [made] if number <= TASKS - 2 else []}
 
 

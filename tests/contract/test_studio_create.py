@@ -197,7 +197,7 @@ class Counting(httpx.BaseTransport):
 def test_killed_at_any_request_it_goes_on_without_doubles(
     make_work: MakeWork, studio_server: Running, lost: bool
 ) -> None:
-    for stop in range(1, 30, 1 if lost else 2):
+    for stop in range(1, 30, 1 if lost else 4):
         work, writes = make_work(name=f"w{stop}{'l' if lost else ''}"), []
         transport = Counting(writes, stop, lost=lost)
         cut = Studio(studio_server.url, studio_server.token, transport=transport)
@@ -219,7 +219,7 @@ def test_killed_at_any_request_it_goes_on_without_doubles(
                 assert sorted(ids) == [image.id for image in work.images(one.object)]
                 assert all(task.task_id for task in work.tasks(one.object, 1))
                 assert "Ctrl+Enter" in project_of(studio, one)["expert_instruction"]
-    assert stop == 9  # two projects of four requests each: project, storage, instructions, tasks
+    assert stop == 13  # two projects of six: project, storage, instructions, two tabs, tasks
 
 
 def test_a_deleted_project_is_made_afresh_with_what_is_left(

@@ -19,11 +19,14 @@ from partlab.masks import (
     iou,
     union,
 )
-from partlab.parts import related
+from partlab.parts import join_name, related
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding, Image
 
 _WHOLE = frozenset({"object", "whole", "whole object"})
+OVERLAPS = "overlaps"
+"""In a data set's own values: per object the pairs of parts whose overlap was accepted."""
 Drawn = Sequence[tuple[Annotation, Rle]]
+Pair = tuple[int, int]
 
 
 def overlap_findings(
@@ -34,14 +37,16 @@ def overlap_findings(
     Of each pair of categories the first offending annotation is named, with how many more.
     """
     hits: dict[tuple[int, int, str], list[tuple[Annotation, Annotation, float]]] = {}
+    accepted = accepted_pairs(dataset)
     for a, b, shared in _overlapping(drawn):
         if a[0].category_id == b[0].category_id:
             if a[1] == b[1]:
                 yield _copy(image, a[0], b[0])
         elif not _allowed(dataset, a[0], b[0]) and not _edge_only(a[1], b[1], shared, settings):
             small, large = (a, b) if area(a[1]) <= area(b[1]) else (b, a)
-            pair = small[0].category_id, large[0].category_id, _kind_of(a[0], b[0])
-            hits.setdefault(pair, []).append((small[0], large[0], shared))
+            pair = small[0].category_id, large[0].category_id
+            kind = "accepted_overlap" if frozenset(pair) in accepted else _kind_of(a[0], b[0])
+            hits.setdefault((*pair, kind), []).append((small[0], large[0], shared))
     for (inner, outer, kind), found in hits.items():
         small, large, shared = found[0]
         names = dataset.category_by_id[inner].name, dataset.category_by_id[outer].name
@@ -50,7 +55,27 @@ def overlap_findings(
         yield KINDS[kind].at(what, image=image, annotation=small)
 
 
-def _overlapping(drawn: Drawn) -> Iterator[tuple[Any, Any, float]]:
+def accepted_pairs(dataset: Dataset) -> set[frozenset[int]]:
+    """Category ids of the pairs of parts whose overlap an inspection accepted by name."""
+    stated = dataset.top.get(OURS, {})
+    pairs = stated.get(OVERLAPS, {}) if isinstance(stated, dict) else {}
+    ids = {category.name: category.id for category in dataset.categories}
+    named = [
+        [join_name(o, part) for part in pair] for o, listed in pairs.items() for pair in listed
+    ]
+    return {frozenset(ids[name] for name in pair) for pair in named if ids.keys() >= set(pair)}
+
+
+def overlaps_of(rles: Sequence[Rle], settings: CheckSettings | None = None) -> Iterator[Pair]:
+    """Positions of masks that share more than the border of two neighbours, the smaller first."""
+    settings = settings or CheckSettings()
+    for a, b, shared in _overlapping([(at, rle) for at, rle in enumerate(rles)]):
+        if not _edge_only(a[1], b[1], shared, settings):
+            small, large = (a, b) if area(a[1]) <= area(b[1]) else (b, a)
+            yield small[0], large[0]
+
+
+def _overlapping(drawn: Sequence[tuple[Any, Rle]]) -> Iterator[tuple[Any, Any, float]]:
     """Pairs of masks with a pixel in common, and how many pixels."""
     if len(drawn) < 2:
         return

@@ -10,7 +10,7 @@ from annotate.studio.api.raw import RawAnnotation
 from annotate.studio.spelling.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
-from annotate.work.complaints import ERROR, PART_GONE, Problem, problem
+from annotate.work.complaints import ERROR, PART_GONE, SENT_BACK, Problem, problem
 from partlab.masks import Rle, area, iou, union
 from partlab.parts import related
 
@@ -78,7 +78,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
     errors = {one["kind"] for one in stored.problems if one.get("severity") == ERROR}
-    if _lost(reading) or errors - {PART_GONE} or reading.discard != stored.reason:
+    if _lost(reading) or errors - {PART_GONE, SENT_BACK} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
     return reading.discard is not None or drawn == _united(stored.masks)

@@ -14,11 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import select
-
 from annotate.studio.acts.annotators import Annotators
 from annotate.studio.acts.begin import handing_out
-from annotate.studio.acts.instructions import example_pictures, instructions
+from annotate.studio.acts.carried import carried
+from annotate.studio.acts.instructions import Rejected, example_pictures, instructions
 from annotate.studio.acts.refill import refill as refill_rounds
 from annotate.studio.acts.rounds import (
     BEING_DRAWN,
@@ -29,6 +28,8 @@ from annotate.studio.acts.rounds import (
     plan_rounds,
     with_note,
 )
+from annotate.studio.acts.tabs import make_tabs
+from annotate.studio.acts.todo import last_rejection, tell, todos
 from annotate.studio.api.access import Access, ensure_access, find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
@@ -46,8 +47,8 @@ from annotate.studio.api.projects import (
 )
 from annotate.studio.api.users import need_users
 from annotate.studio.spelling.labelconfig import check_config, config_hash, label_config
-from annotate.studio.spelling.regions import PartMask, regions_of
-from annotate.work import Answer, Batch, Image, Task, Work, open_images, safe_name
+from annotate.studio.spelling.regions import TODO
+from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.pictures import EXAMPLES, FOLDER, save_examples, shown_picture
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
@@ -105,6 +106,9 @@ def create(
         need_users(studio, sorted({batch.assignee for batch in new}))
         builder = _Builder(work, studio, who, found, examples)
         told = [builder.build(batch) for batch in track(batches, "projects", len(batches))]
+        for batch in (work.batch(one.object, one.round) for one in told):
+            if batch.state in BEING_DRAWN and batch.project_id is not None:
+                tell(work, studio, batch, who)
         return [with_note(one, annotators, short.get(one.object, "")) for one in told]
 
 
@@ -179,6 +183,7 @@ class _Builder:
         if not known or self.examples is not None:
             self._instruct(batch, project_id, access)
         if not known:
+            make_tabs(self.studio, project_id)
             data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
             self._record("opened", batch, data)
         added = self._add(batch, project_id, waiting, access, look=not made)
@@ -247,9 +252,17 @@ class _Builder:
             drawn = example_pictures(self.examples, parts)
             save_examples(self.work.folder, batch.object, drawn)
         urls = [access.url(path) for path in self._example_paths(batch.object)]
-        html = instructions(parts, self._config(batch), urls)
+        html = instructions(parts, self._config(batch), urls, self._rejection(batch))
         fields = {"expert_instruction": html, "show_instruction": True}
         self.studio.patch(f"/api/projects/{project_id}/", fields)
+
+    def _rejection(self, batch: Batch) -> Rejected | None:
+        """Why the category is drawn again, with the names that the pictures have in the studio."""
+        found = last_rejection(self.work, batch)
+        if found is None:
+            return None
+        images = {image.id: self._name(image) for image in self.work.images(batch.object)}
+        return found.round, [(images[id], why) for id, why in found.reasons.items()]
 
     def _example_paths(self, owner: str) -> list[str]:
         folder = self.work.folder / FOLDER / EXAMPLES / safe_name(owner)
@@ -275,12 +288,18 @@ class _Builder:
         self, batch: Batch, image_ids: Sequence[int], access: Access
     ) -> Iterator[dict[str, Any]]:
         images = {i.id: i for i in self.work.images(batch.object, with_honeypots=True)}
+        to_do = todos(self.work, batch)
         for some in chunks(image_ids, BATCH):
-            before = self._masks_before(batch, some)
+            before = dict[int, list[dict[str, Any]]]()
+            if batch.start_from:
+                chosen = [images[id] for id in some]
+                before = carried(self.work, batch.object, batch.round - 1, chosen)
             for id in some:
-                task: dict[str, Any] = {"data": self._data(images[id], access)}
+                about = self._data(images[id], access) | {TODO: to_do.get(id, "")}
+                task: dict[str, Any] = {"data": about}
                 if id in before:
-                    task["predictions"] = [self._prediction(batch, images[id], before[id])]
+                    made = {"model_version": batch.start_from, "result": before[id]}
+                    task["predictions"] = [made]
                 yield task
 
     def _data(self, image: Image, access: Access) -> dict[str, Any]:
@@ -289,38 +308,23 @@ class _Builder:
             "image": access.url(path),
             "image_id": image.id,
             "object": image.object,
-            "file_name": path.as_posix() if self.mixed else image.file_name,
+            "file_name": self._name(image),
             "width": image.shown[0],
             "height": image.shown[1],
             "partlab": self.work.settings.id,
         }
 
+    def _name(self, image: Image) -> str:
+        """What a picture is called in the studio."""
+        if not self.mixed:
+            return image.file_name
+        path = shown_picture(self.work.folder, image)
+        return path.relative_to(self.work.folder / FOLDER).as_posix()
+
     @cached_property
     def mixed(self) -> bool:
         """Whether honeypots are among the pictures: then no file name may give one away."""
         return bool(self.work.honeypots())
-
-    def _masks_before(self, batch: Batch, image_ids: Sequence[int]) -> dict[int, list[PartMask]]:
-        """The masks of the round before for some images, if the round starts from them."""
-        if not batch.start_from:
-            return {}
-        ids = self.work.vocabulary.object(batch.object).ids
-        key = {"object": batch.object, "round": batch.round - 1, "kind": "masks"}
-        query = select(Answer).filter_by(**key).where(Answer.image_id.in_(image_ids))
-        with self.work.read() as session:
-            return {
-                answer.image_id: [
-                    PartMask(mask["part"], mask["object"], mask["rle"])
-                    for mask in answer.masks
-                    if mask["part"] in ids
-                ]
-                for answer in session.scalars(query)
-            }
-
-    def _prediction(self, batch: Batch, image: Image, masks: Sequence[PartMask]) -> dict[str, Any]:
-        parts = self.work.vocabulary.object(batch.object)
-        shown = (image.shown[0], image.shown[1])
-        return {"model_version": batch.start_from, "result": regions_of(masks, parts, shown)}
 
     def _record(self, what: str, batch: Batch, data: dict[str, Any]) -> None:
         self.work.record(what, who=self.who, object=batch.object, round=batch.round, data=data)

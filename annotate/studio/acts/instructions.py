@@ -22,24 +22,48 @@ from partlab.schema import Dataset, Image
 _LOOK = Style(side=360, legend=True)
 
 
-def instructions(parts: ObjectParts, config: str, examples: Sequence[str] = ()) -> str:
+Rejected = tuple[int, Sequence[tuple[str, str]]]
+"""The round that was rejected, and each picture that failed with what inspectors said of it."""
+
+
+def instructions(
+    parts: ObjectParts,
+    config: str,
+    examples: Sequence[str] = (),
+    rejected: Rejected | None = None,
+) -> str:
     """The instructions of one object category, as HTML.
 
     Args:
         parts: the object category.
         config: its labelling interface; the keys are read from it.
         examples: addresses of example pictures.
+        rejected: what was wrong with the round before; it stands first.
     """
     name = escape(parts.name)
     return "\n".join(
         [
             f"<h2>Drawing the parts of: {name}</h2>",
+            _why_again(*rejected) if rejected is not None else "",
             _rules(parts),
             f"<br><h3>Parts of: {name}</h3>",
             _table(parts, config),
             _pictures(examples),
             _KEYS,
         ]
+    )
+
+
+def _why_again(round: int, failed: Sequence[tuple[str, str]]) -> str:
+    """What inspectors found wrong: of the whole category they saw a sample only."""
+    rows = [
+        f"<tr><td>{escape(picture)}</td><td>&nbsp;<b>{escape(why)}</b></td></tr>"
+        for picture, why in failed
+    ]
+    return (
+        f"<h3>Why it is drawn again</h3>\n<p>Inspectors looked at some pictures of round {round}, "
+        "and these failed. The same may be wrong in pictures that they did not see: draw all of "
+        f'them with that in mind.</p>\n<table cellpadding="4">{"".join(rows)}</table><br>'
     )
 
 

@@ -173,10 +173,14 @@ def task_ids(
         "/api/tasks/", key="tasks", size=500, project=project_id, include="id,data"
     ):
         data = task.get("data") or {}
-        own = names_work(data, work, by_name=by_name)
-        if own and isinstance(data.get("image_id"), int):
+        if is_ours(work, data, by_name=by_name):
             found.setdefault(data["image_id"], task["id"])
     return found
+
+
+def is_ours(work: Work, data: Mapping[str, Any], *, by_name: bool = True) -> bool:
+    """Whether the data of a task say that it shows an image of this work, as `names_work`."""
+    return names_work(data, work, by_name=by_name) and isinstance(data.get("image_id"), int)
 
 
 def add_tasks(

@@ -12,7 +12,7 @@ from itertools import chain
 from xml.etree import ElementTree
 
 from annotate.draw import palette
-from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, POLYGON
+from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, POLYGON, TODO
 from annotate.vocabulary.model import ObjectParts
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
@@ -32,6 +32,7 @@ _LABELS = ("Label", "Choice")
 _MANY_PARTS = 12  # above this a search box helps
 # Beside the picture, so that the palette is in sight however tall the picture is.
 _SIDE = "flex: 0 0 220px; max-height: 85vh; overflow-y: auto"
+_LOUD = "color: #b3261e"
 
 Colour = tuple[int, int, int]
 
@@ -69,7 +70,9 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
     _palette(side, "PolygonLabels", POLYGON, parts, polygon)
     _discard(side, reasons)
     _object_number(side)  # last, since it comes and goes
-    _picture(_add(root, "View", style="flex: 1 1 auto; min-width: 0"))
+    middle = _add(root, "View", style="flex: 1 1 auto; min-width: 0")
+    _add(_add(middle, "View", style=_LOUD), "Header", value=f"${TODO}", size="5")
+    _picture(middle)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 
@@ -143,8 +146,8 @@ def _add(parent: ElementTree.Element, tag: str, **attributes: str) -> ElementTre
 
 
 def _picture(root: ElementTree.Element) -> None:
-    # Masks of a turned picture would not fit, so it cannot be turned. Not zoom "fit": it makes
-    # small pictures wider than their pane, and the edges start out of sight.
+    # Masks of a turned picture would not fit, so it cannot be turned. Small pictures fill their
+    # pane: nobody draws well in a stamp.
     _add(
         root,
         "Image",
@@ -155,7 +158,7 @@ def _picture(root: ElementTree.Element) -> None:
         brightnessControl="true",
         contrastControl="true",
         rotateControl="false",
-        defaultZoom="auto",
+        defaultZoom="fit",
     )
 
 

@@ -6,6 +6,7 @@ sentence, never an exception and never a guess, and the raw result stays with th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -21,6 +22,9 @@ from partlab.masks import BoolMask, Rle, decode, encode
 
 BRUSH, POLYGON, OBJECT, DISCARD, IMAGE = "brush", "polygon", "object", "discard", "image"
 """Names of the controls and of the picture in the labelling interface."""
+
+TODO = "todo"
+"""In the data of every task: what is to be done that nobody would see otherwise."""
 
 MIN_PIXELS = 4
 """Blobs with fewer pixels of the shown picture are slips of the mouse."""
@@ -131,6 +135,18 @@ def read_result(
         else:
             problems.append(_unknown(item))
     return Reading(masks, discard, tuple(problems), tuple(notes), tuple(specks))
+
+
+def spelled(
+    result: Any, parts: ObjectParts, shown: Size
+) -> dict[tuple[str, int], list[list[_Item]]]:
+    """The regions of each part id and object as they came; those not understood are left out."""
+    found: dict[tuple[str, int], list[list[_Item]]] = {}
+    for id, items in _grouped(result if isinstance(result, list) else [])[0].items():
+        with suppress(_RefusedError):
+            region = _region(id, items, parts, shown, "manual")
+            found.setdefault((region.part, region.object), []).append(items)
+    return found
 
 
 def _grouped(result: list[Any]) -> tuple[dict[str, list[_Item]], list[_Item]]:

@@ -33,12 +33,14 @@ def run(folder: Path) -> Run:
 
     def call(command: str, *words: object, code: int = 0, json_: bool = True) -> Any:
         words += ("--yes",) if command == "decide" and not code else ()
-        args = ["inspect", command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
+        group = [] if command == "status" else ["inspect"]
+        args = [*group, command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
         told = CliRunner().invoke(app, args)
         assert told.exit_code == code, told.output
         if code:
             return told.stderr
-        return json.loads(told.stdout) if json_ else told.stdout
+        found = json.loads(told.stdout) if json_ else told.stdout
+        return found["rounds"] if json_ and command == "status" else found
 
     return call
 
@@ -189,7 +191,7 @@ def test_unknown_names_and_places(run: Run, tmp_path: Path) -> None:
     assert "unknown inspection plan" in run("sample", "ram", "--plan", "papier", *INA, code=3)
     assert "unknown object category" in run("history", "rma", code=3)
     assert "is submitted, so nothing is" in run("decide", "ram", "--pass-rest", *INA, code=1)
-    told = CliRunner().invoke(app, ["inspect", "status", str(tmp_path / "none")])
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "none")])
     assert told.exit_code == 3
     assert "holds no work" in told.stderr
 
@@ -213,7 +215,7 @@ def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> No
         "--yes",
     ]
     assert "10 verdicts taken" in CliRunner().invoke(app, decide).stdout
-    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["inspect", "status", words[2]]).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["status", words[2]]).stdout
     assert "no object category waits" in CliRunner().invoke(app, words).stdout
     assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2]]).stdout
 
@@ -402,3 +404,14 @@ def test_a_rebuild_without_the_raw_exports_says_so(run: Run) -> None:
     before = run("status")
     run("rebuild", code=3)
     assert run("status") == before
+
+
+def test_who_inspects_is_remembered_by_the_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_ME", "ina@x.org")
+    image = run("sample", "ram")[0]["cards"][0]["image_id"]
+    told = run("decide", "ram", "--image", image, "--pass")
+    assert told["cards"][0]["inspector"] == "ina@x.org"
+    run("decide", "ram", "--image", image, "--pass", "--by", "ivo@y.org", code=1)  # --by goes first
+    assert "lacks" in run("discards", "ram", "--image", image, code=2)

@@ -126,3 +126,4 @@ def test_flags_are_those_that_are_still_open(work: Work) -> None:
     again = {"project_id": 71, "tasks": {"3": 2003}}
     work.record("tasks", who="x", object="ram", data=again)
     assert measure_effort(work).flags == len(standings(work)[0].flags) == 1
+    assert measure_effort(work).flags_seen == 2  # settled ones were breaches, too

@@ -266,7 +266,7 @@ def test_images_go_by_id_or_file_name(inspection: Inspection) -> None:
 
 def test_only_a_submitted_category_is_sampled(inspection: Inspection) -> None:
     hand_out(inspection.work, "schöner Hammer")
-    with pytest.raises(StateError, match="is annotating, not submitted"):
+    with pytest.raises(StateError, match="is still being drawn: 3 of 3 pictures were open"):
         inspection.sample("schöner Hammer", INA)
     with pytest.raises(UnknownNameError, match="object category"):
         inspection.sample("rams", INA)
@@ -335,10 +335,14 @@ def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspect
 
 def test_hints_follow_the_state(inspection: Inspection) -> None:
     hand_out(inspection.work, HAMMER)
-    for look in (inspection.being_inspected, lambda name: inspection.sample(name, INA)):
+    looks = {
+        "`partlab status` shows what is missing": inspection.being_inspected,
+        "fetch what was drawn since: partlab studio pull": lambda o: inspection.sample(o, INA),
+    }
+    for hint, look in looks.items():
         with pytest.raises(StateError) as refused:
             look(HAMMER)
-        assert "`partlab studio status` shows what is missing" in str(refused.value.hint)
+        assert hint in str(refused.value.hint)
 
 
 # --- the table an inspector fills in -------------------------------------------------------

@@ -426,7 +426,7 @@ def test_the_command(work: Work, truth: dict[str, Dataset]) -> None:
     assert "mug:handle" in out
     assert run("inspect", "honeypots", work.folder, "rat")[0] == 3
     assert run("inspect", "honeypots", work.folder / "none")[0] == 3
-    code, out, _ = run("studio", "status", work.folder)
+    code, out, _ = run("status", work.folder)
     assert code == 0
     assert f"ram r1: besides, {KNOWN} of {KNOWN} honeypots are done" in out
     assert f"{IMAGES}/{IMAGES}" in out

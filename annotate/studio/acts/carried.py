@@ -1,0 +1,95 @@
+"""What was drawn in the round before, to begin the next one with: polygons stay polygons.
+
+The state knows masks; how they were drawn stands in the raw exports. What is no polygon, or was
+changed since by the vocabulary, is shown as brush.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import select
+
+from annotate.studio.api.raw import open_export
+from annotate.studio.spelling.regions import IMAGE, OBJECT, POLYGON, PartMask, regions_of, spelled
+from annotate.vocabulary import ObjectParts
+from annotate.work import Answer, Image, Work
+from partlab.errors import NotFoundError
+
+_Region = dict[str, Any]
+_Shapes = Mapping[tuple[str, int], Sequence[Sequence[_Region]]]
+
+
+def carried(
+    work: Work, object: str, round: int, images: Sequence[Image]
+) -> dict[int, list[_Region]]:
+    """The regions of what was drawn of some images in one round, by image id.
+
+    They bear the names that parts have now; parts that are gone are left out.
+    """
+    parts = work.vocabulary.object(object)
+    about = {image.id: image for image in images}
+    query = select(Answer).filter_by(object=object, round=round, kind="masks")
+    with work.read() as session:
+        answers = session.scalars(query.where(Answer.image_id.in_(about))).all()
+    drawn: dict[int, _Shapes] = {}
+    for file in sorted({answer.raw for answer in answers if answer.raw}):
+        drawn |= _drawn(work, file, [a for a in answers if a.raw == file], about)
+    return {
+        answer.image_id: _regions(answer, drawn.get(answer.image_id, {}), parts, about)
+        for answer in answers
+    }
+
+
+def _drawn(
+    work: Work, file: str, answers: Sequence[Answer], images: Mapping[int, Image]
+) -> Iterator[tuple[int, _Shapes]]:
+    """How the answers of one raw export were drawn; nothing where that is not there any more."""
+    wanted = {answer.annotation_id: answer.image_id for answer in answers}
+    try:
+        with open_export(work.folder / file) as export:
+            for task in export.tasks:
+                for one in task.annotations:
+                    if (id := wanted.get(one.id)) is not None:
+                        shown = (images[id].shown[0], images[id].shown[1])
+                        yield id, spelled(one.result, export.header.vocabulary, shown)
+    except NotFoundError:
+        return
+
+
+def _regions(
+    answer: Answer, drawn: _Shapes, parts: ObjectParts, images: Mapping[int, Image]
+) -> list[_Region]:
+    image = images[answer.image_id]
+    shown = (image.shown[0], image.shown[1])
+    made = list[Sequence[_Region]]()
+    for mask in answer.masks:
+        if mask["part"] not in parts.ids:
+            continue
+        shapes = drawn.get((mask["part"], mask["object"]), ())
+        if shapes and all(map(_is_polygon, shapes)):
+            made += [list(_polygon(shape, parts, mask)) for shape in shapes]
+        else:
+            made.append(
+                regions_of([PartMask(mask["part"], mask["object"], mask["rle"])], parts, shown)
+            )
+    return [{**item, "id": f"r{n}"} for n, region in enumerate(made) for item in region]
+
+
+def _is_polygon(items: Sequence[_Region]) -> bool:
+    return any(item["type"] == "polygonlabels" for item in items)
+
+
+def _polygon(
+    items: Sequence[_Region], parts: ObjectParts, mask: Mapping[str, Any]
+) -> Iterator[_Region]:
+    """One polygon, and its object's number, as a suggestion: without the traces of its drawing."""
+    for item in items:
+        if item["type"] not in ("polygonlabels", "number"):
+            continue
+        head = {key: item[key] for key in ("type", "original_width", "original_height")}
+        head |= {"to_name": IMAGE, "image_rotation": 0}
+        if item["type"] == "number":
+            yield {**head, "from_name": OBJECT, "value": {"number": mask["object"]}}
+        else:
+            value = {**item["value"], "polygonlabels": [parts.part(mask["part"]).name]}
+            yield {**head, "from_name": POLYGON, "value": value}
