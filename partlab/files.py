@@ -283,16 +283,18 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(folder: str | Path) -> Iterator[None]:
+def exclusive(folder: str | Path, patience: float = 0) -> Iterator[None]:
     """Hold a folder for this process alone; the lock dies with the process, even by `kill -9`.
+
+    `patience` is for how many seconds another process that holds it is waited for.
 
     Raises:
         BusyError: another process holds it.
     """
     folder = make_folder(Path(folder))
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire()
+        lock.acquire(timeout=patience)
     except Timeout:
         raise BusyError(
             f"another partlab process is writing to {folder}",

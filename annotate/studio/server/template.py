@@ -14,25 +14,29 @@ from partlab.files import copy_file, exclusive
 log = logging.getLogger(__name__)
 
 DATABASE = "label_studio.sqlite3"
+PATIENCE = 900.0  # seconds that a slow machine may take
 
 
 def default_template(env: Path) -> Path:
-    """A folder with a migrated database without users, made once for each version (1 minute)."""
+    """A folder with a migrated database without users, made once for each version (1 minute).
+
+    Where another process makes it, that one is waited for.
+    """
     folder = cache_folder() / f"label-studio-{VERSION}-template"
     if not (folder / DATABASE).is_file():
-        with exclusive(folder.with_name(f"{folder.name}.making")):
+        log.info("this takes an empty database of Label Studio, made once (about a minute)")
+        with exclusive(folder.with_name(f"{folder.name}.making"), PATIENCE):
             if not (folder / DATABASE).is_file():
                 make_template(env, folder)
     return folder
 
 
-def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
+def make_template(env: Path, folder: Path, patience: float = PATIENCE) -> None:
     """Make a migrated database in `folder`, which appears only when it is whole.
 
     Raises:
         StudioError: Label Studio could not make it; the message has its last line.
     """
-    log.info("making an empty database of Label Studio, once (about a minute)")
     scratch = folder.with_name(f"{folder.name}.making") / "data"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
