@@ -25,7 +25,8 @@ from partlab.errors import ConfigError, NotFoundError, StateError
 class Correction:
     """An image that was sent back; `drawn` says that it waits for an inspector, not its annotator.
 
-    `reason`, `note` and `inspector` are of whoever sent it back last.
+    `reason`, `note` and `inspector` are of whoever sent it back last, `at` is when its masks were
+    drawn.
     """
 
     object: str
@@ -37,6 +38,7 @@ class Correction:
     reason: str | None
     note: str | None
     inspector: str
+    at: str
 
 
 def corrections(work: Work, object: str | None = None) -> list[Correction]:
@@ -51,14 +53,15 @@ def corrections(work: Work, object: str | None = None) -> list[Correction]:
 
 def _of(work: Work, batch: Batch) -> list[Correction]:
     key = {"object": batch.object, "round": batch.round}
-    columns = select(Answer.image_id, Answer.kind, Answer.problems).filter_by(**key)
+    columns = select(Answer.image_id, Answer.kind, Answer.problems, Answer.updated_at)
+    columns = columns.filter_by(**key)
     with work.read() as session:
         rows = session.execute(columns.order_by(Answer.image_id)).all()
         verdicts = {one.image_id: one for one in session.scalars(select(Verdict).filter_by(**key))}
     found = []
     for row in filter(in_correction, rows):
         said = verdicts[row.image_id]
-        words = (said.reason, said.note, said.inspector)
+        words = (said.reason, said.note, said.inspector, row.updated_at)
         name = work.image(row.image_id).file_name
         about = (batch.object, batch.round, row.image_id, name, batch.assignee)
         found.append(Correction(*about, waits_for_a_look(row), *words))
@@ -145,7 +148,7 @@ def picture_of(work: Work, one: Correction) -> Path:
     """The image beside its masks as they are now, rendered afresh for each drawing."""
     with work.read() as session:
         answer = session.get_one(Answer, (one.object, one.round, one.image_id))
-    at = "".join(filter(str.isdigit, answer.updated_at))
+    at = "".join(filter(str.isdigit, one.at))
     folder = overlay_folder(work, one.object, one.round)
     path = folder / f"again-{one.image_id:06d}-{at}.png"
     render(work, work.image(one.image_id), answer, path)

@@ -459,6 +459,20 @@ class Inspection:
         """Object categories that can be sampled, or are being inspected."""
         return [b.object for b in self.work.batches() if b.state in ("submitted", "sampled")]
 
+    def sampled_by(self, who: str) -> tuple[list[str], dict[str, str]]:
+        """Categories being inspected whose draw `who` asked for, and whose the others are."""
+        mine, others = list[str](), dict[str, str]()
+        for batch in self.work.batches():
+            if batch.state == "sampled":
+                about = {"object": batch.object, "round": batch.round, "what": "sampled"}
+                with self.work.read() as session:
+                    asked = session.scalars(select(Event.who).filter_by(**about)).all()[-1]
+                if same_person(asked, person(who)):
+                    mine.append(batch.object)
+                else:
+                    others[batch.object] = asked
+        return mine, others
+
     def status(self, objects: Sequence[str] = ()) -> list[Standing]:
         """Where each object category stands, by name; all that were handed out if none is named.
 
