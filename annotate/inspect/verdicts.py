@@ -2,13 +2,14 @@
 
 import csv
 import io
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.desk import Card, Desk
 from annotate.inspect.service import Inspection
+from annotate.inspect.suspicion import Doubt
 from partlab.errors import (
     ConfigError,
     PartlabError,
@@ -65,14 +66,23 @@ class Ruling:
             raise
 
 
-def write_table(desk: Desk, path: Path) -> None:
-    """A CSV with a line for each drawn image and an empty verdict; one that is there is left."""
+def write_table(desk: Desk, path: Path, doubts: Sequence[Doubt] = ()) -> None:
+    """A CSV with a line for each drawn image and an empty verdict; one that is there is left.
+
+    The likely wrong ones come first, with what speaks against them in a column of its own; a
+    plan takes verdicts in the order of its draw, whatever the order of the lines.
+    """
     if path.exists():
         return
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows([card.image_id, card.file_name, "", "", ""] for card in desk.cards)
+    why = {one.image_id: one.why for one in doubts}
+    first = {image: place for place, image in enumerate(why)}
+    cards = sorted(desk.cards, key=lambda card: first.get(card.image_id, len(first)))
+    table.writerow([*COLUMNS, *(["likely wrong"] if why else [])])
+    for card in cards:
+        told = [why.get(card.image_id, "")] if why else []
+        table.writerow([card.image_id, card.file_name, "", "", "", *told])
     write_text(path, buffer.getvalue())
 
 
