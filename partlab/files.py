@@ -315,7 +315,8 @@ def _acquire(lock: FileLock, patience: float, told: str) -> None:
     except Timeout:
         if not patience:
             raise
-        log.info("%s", told)
+        if told:
+            log.info("%s", told)
         lock.acquire(timeout=patience)
 
 

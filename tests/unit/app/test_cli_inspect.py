@@ -316,7 +316,7 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     assert "two others must review" in run(
         "discards", "ram", "--image", "3", "--uphold", "--by", "ann@x.org", code=1
     )
-    assert "a review needs" in run("discards", "ram", "--uphold", code=2)
+    assert "lacks --image ID, --by WHO" in run("discards", "ram", "--uphold", code=2)
     assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
     assert "given in Label Studio" in run("discards", "--from-studio", "--uphold", code=2)
     assert "disputed" not in run("discards", json_=False)
