@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 from annotate.inspect.desk import Card, Desk
 from annotate.inspect.discards import DiscardCase
 from annotate.inspect.service import Inspection
+from annotate.inspect.suspicion import likely_wrong
 from annotate.studio.api.access import find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
@@ -58,18 +59,31 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
+    why = {one.image_id: one.why for one in likely_wrong(work, desk)}
     rows = [
-        {"image_id": card.image_id, "file_name": card.file_name, "question": _question(desk, card)}
-        for card in desk.cards
+        {
+            "image_id": card.image_id,
+            "file_name": card.file_name,
+            "question": _question(desk, card, why.get(card.image_id)),
+        }
+        for card in _in_order(desk, list(why))
     ]
     pictures = {card.image_id: _share(work, inspection.show(desk, card)) for card in desk.cards}
     return _open(work, studio, batch, INSPECT, xml, rows, pictures)
 
 
-def _question(desk: Desk, card: Card) -> str:
+def _in_order(desk: Desk, doubts: Sequence[int]) -> list[Card]:
+    """Likely wrong ones first where all are looked at anyway; else in the order of the draw."""
+    if len(desk.due) < len(desk.cards):
+        return list(desk.cards)
+    return sorted(desk.cards, key=lambda card: (*doubts, card.image_id).index(card.image_id))
+
+
+def _question(desk: Desk, card: Card, doubt: str | None) -> str:
     missing = f"; not drawn: {', '.join(card.missing)}" if card.missing else ""
     hidden = "".join(f"; mind: {problem}" for problem in card.problems)
-    return f"{desk.object}: {', '.join(card.drawn)}{missing}{hidden}"
+    likely = f"; likely wrong: {doubt}" if doubt else ""
+    return f"{desk.object}: {', '.join(card.drawn)}{missing}{hidden}{likely}"
 
 
 def open_discards(inspection: Inspection, studio: Studio, object: str) -> list[Opened]:

@@ -135,8 +135,12 @@ def _take_verdict(inspection: Inspection, desk: Desk, word: _Word, told: ReadBac
         )
 
 
-def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBack:
+def read_discards(
+    inspection: Inspection, studio: Studio, object: str, *, anyone: bool = False
+) -> ReadBack:
     """Take the reviews of refused images given in Label Studio; nothing is taken twice.
+
+    Words of those who draw another category count with `anyone` alone.
 
     Raises:
         NotFoundError: the round has no project for them.
@@ -145,12 +149,18 @@ def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBa
     told = ReadBack(object)
     for project in _projects(work, studio, (DISCARDS, THIRD), object, batch.round):
         for word in _words(studio, project):
-            _take_review(inspection, object, batch, word, told)
+            _take_review(inspection, object, batch, word, told, anyone=anyone)
     return told
 
 
 def _take_review(
-    inspection: Inspection, object: str, batch: Batch, word: _Word, told: ReadBack
+    inspection: Inspection,
+    object: str,
+    batch: Batch,
+    word: _Word,
+    told: ReadBack,
+    *,
+    anyone: bool,
 ) -> None:
     cases = [c for c in inspection.discards(object) if c.round == batch.round]
     case = next((c for c in cases if c.image_id == word.image_id), None)
@@ -175,6 +185,7 @@ def _take_review(
                 word.who,
                 note=word.note,
                 minutes=word.minutes,
+                anyone=anyone,
             ),
             word,
             told,

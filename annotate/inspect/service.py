@@ -22,7 +22,7 @@ from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.exports import mark_stale
 from annotate.inspect.overlaps import need_no_overlaps
 from annotate.inspect.overlays import overlay_folder, overlay_path, render, render_sheet
-from annotate.inspect.people import person
+from annotate.inspect.people import need_no_annotator, person
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample, round_seed
 from annotate.work import (
@@ -517,16 +517,21 @@ class Inspection:
         *,
         note: str | None = None,
         minutes: float | None = None,
+        anyone: bool = False,
     ) -> DiscardCase:
         """One inspector's word on a discarded image: uphold it, or have it drawn after all.
 
-        Two different inspectors settle it, a third when they disagree (Q-04).
+        Two different inspectors settle it, a third when they disagree (Q-04). With `anyone` they
+        may draw other categories of the work.
 
         Raises:
             NotFoundError: no such image is discarded.
-            StateError: `who` discarded it or has spoken already, or the case is settled.
+            StateError: `who` discarded it, draws another category or has spoken already, or the
+                case is settled.
         """
         case = find_case(self.discards(object), object, image)
+        if not anyone and not same_person(who, case.annotator):
+            need_no_annotator(self.work, person(who))
         data: dict[str, Any] = {"image_id": case.image_id, "uphold": uphold, "note": note}
         data |= {"reason": case.reason, "annotator": case.annotator, "minutes": minutes}
         self.work.record(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotate.inspect.desk import Card, Desk
 from annotate.inspect.service import Inspection
+from annotate.inspect.suspicion import Doubt
 from partlab.errors import (
     ConfigError,
     PartlabError,
@@ -77,11 +78,23 @@ def table_of(desk: Desk) -> Path:
     return desk.sheet.with_name("verdicts.csv")
 
 
-def write_table(desk: Desk, path: Path) -> None:
-    """A CSV with a line for each drawn image and an empty verdict; one that is there is left."""
-    if not path.exists():
-        rows = [[card.image_id, card.file_name, "", "", ""] for card in desk.cards]
-        write_rows(path, COLUMNS, rows)
+def write_table(desk: Desk, path: Path, doubts: Sequence[Doubt] = ()) -> None:
+    """A CSV with a line for each drawn image and an empty verdict; one that is there is left.
+
+    The likely wrong ones come first, with what speaks against them in a column of its own; a
+    plan takes verdicts in the order of its draw, whatever the order of the lines.
+    """
+    if path.exists():
+        return
+    why = {one.image_id: one.why for one in doubts}
+    first = {image: place for place, image in enumerate(why)}
+    cards = sorted(desk.cards, key=lambda card: first.get(card.image_id, len(first)))
+    told = [[why.get(card.image_id, "")] if why else [] for card in cards]
+    rows = [
+        [card.image_id, card.file_name, "", "", "", *words]
+        for card, words in zip(cards, told, strict=True)
+    ]
+    write_rows(path, [*COLUMNS, *(["likely wrong"] if why else [])], rows)
 
 
 def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

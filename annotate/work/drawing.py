@@ -58,7 +58,7 @@ def _extended(change: Change) -> None:
 
 @rules("opened")
 def _opened(change: Change) -> None:
-    """{project_id, config_hash}: the project is in Label Studio."""
+    """{project_id, config_hash, labels?: "ids"}: the project is in Label Studio."""
     batch = change.batch("planned", "annotating")
     if batch.project_id not in (None, change.data["project_id"]):
         _settle(change)  # nobody can do anything about tasks of a project that is gone

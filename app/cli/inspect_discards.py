@@ -43,11 +43,19 @@ def discards(
     from_studio: Annotated[
         bool, typer.Option("--from-studio", help="Read back what they said there.")
     ] = False,
+    anyone: Annotated[
+        bool,
+        typer.Option("--anyone", help="Also take the word of who draws another category."),
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Add the published figures, marked as such.")
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """List refused images and how often they are refused, or review one of them.
 
-    Two inspectors who did not draw the category review each image, a third when they disagree.
+    Two inspectors review each image, a third when they disagree: people who draw nothing in this
+    work, unless --anyone is given. Nobody reviews what they gave up themselves.
 
     Example: partlab inspect discards ram-work ram --image 12 --uphold --by ina@example.org
     """
@@ -62,12 +70,12 @@ def discards(
             inspection = Inspection(work)
             if studio or from_studio:
                 _only_there(image, uphold, note, by)
-                return _in_studio(inspection, object, ui, read=from_studio)
+                return _in_studio(inspection, object, ui, read=from_studio, anyone=anyone)
             if image is None and uphold is None and by is None and note is None:
-                return _report(inspection, object, ui)
+                return _report(inspection, object, ui, reference=reference)
             by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
-            return _review(inspection, (object, image, uphold), by, note, ui)
+            return _review(inspection, (object, image, uphold), by, note, ui, anyone=anyone)
 
 
 def _only_there(*words: object) -> None:
@@ -78,7 +86,7 @@ def _only_there(*words: object) -> None:
         )
 
 
-def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
+def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: bool) -> None:
     from dataclasses import asdict
 
     from annotate.inspect.discards import PUBLISHED, refusals, total, worries
@@ -89,10 +97,12 @@ def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
     if ui.json:
         counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
         told: dict[str, Any] = {"cases": [asdict(c) for c in cases], "refusals": counted}
-        return ui.emit({**told, "rate": every.rate, "worries": signs, "published": PUBLISHED})
+        told |= {"rate": every.rate, "worries": signs}
+        return ui.emit(told | {"published": PUBLISHED} if reference else told)
     show(refusal_table([*rows, every]))
-    published = f"published: {PUBLISHED['discarded']:,} refused, {PUBLISHED['rate']:.0%}"
-    lines = [*case_lines(cases), *(f"look into this: {sign}" for sign in signs), published]
+    lines = [*case_lines(cases), *(f"look into this: {sign}" for sign in signs)]
+    if reference:
+        lines.append(f"published: {PUBLISHED['discarded']:,} refused, {PUBLISHED['rate']:.0%}")
     return ui.emit(None, "\n".join(lines))
 
 
@@ -102,6 +112,8 @@ def _review(
     by: str | None,
     note: str | None,
     ui: Ui,
+    *,
+    anyone: bool,
 ) -> None:
     from dataclasses import asdict
 
@@ -118,7 +130,7 @@ def _review(
             f"a review of a discarded image lacks {', '.join(lacks)}",
             hint="without --image, --uphold and --restore the command lists what waits",
         )
-    case = inspection.review_discard(object, image, uphold, by, note=note)
+    case = inspection.review_discard(object, image, uphold, by, note=note, anyone=anyone)
     words = f"{object} image {case.image_id}: {case.state}"
     if case.disputed:
         words += "; two inspectors disagree, a third decides"
@@ -139,7 +151,9 @@ def _where(inspection: "Inspection", case: "DiscardCase") -> str:
     return f"{where}, take back the refusal, draw, update"
 
 
-def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bool) -> None:
+def _in_studio(
+    inspection: "Inspection", object: str | None, ui: Ui, *, read: bool, anyone: bool
+) -> None:
     from dataclasses import asdict
 
     from annotate.inspect.project import open_discards
@@ -151,7 +165,9 @@ def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bo
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:
-            found = for_each(names, lambda name: read_discards(inspection, studio, name))
+            found = for_each(
+                names, lambda name: read_discards(inspection, studio, name, anyone=anyone)
+            )
             told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
             lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
             lines += [*(why for one in found for why in one.refused), *told]

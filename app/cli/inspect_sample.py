@@ -48,6 +48,8 @@ def sample(
     """Draw the images of submitted categories to inspect, and render their masks.
 
     Parts that lie over each other stop it until that is declared, mended or accepted by name.
+    Where the work was audited, the likely wrong images are told first, with why; which images are
+    drawn stays random, as the plan's error rates need it.
     Also shown are single images of accepted categories that were sent back and drawn again.
 
     Example: partlab inspect sample ram-work ram --by ina@example.org
@@ -65,8 +67,12 @@ def sample(
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
             nothing = _nothing_waits(work)
             again = _to_look_at_again(work, objects or [], by)
-        told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
-        lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
+            doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
+        told = [
+            {**desk_json(d), "project": projects.get(d.object), "likely_wrong": doubts[d.object]}
+            for d in desks
+        ]
+        lines = [_to_look_at(d, folder, projects.get(d.object), doubts[d.object]) for d in desks]
         ui.emit(told, "\n".join([*lines, *again]) or nothing)
 
 
@@ -80,7 +86,7 @@ def _sampled(
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
     from annotate.inspect.again import drawn_again
-    from annotate.inspect.suspicion import read_suspicion
+    from annotate.inspect.suspicion import likely_wrong, read_suspicion
     from annotate.inspect.verdicts import table_of, write_table
 
     wanted = [one for one in objects if not drawn_again(inspection.work, [one])]
@@ -90,8 +96,23 @@ def _sampled(
     desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
         inspection.show_all(desk)
-        write_table(desk, table_of(desk))
+        write_table(desk, table_of(desk), likely_wrong(inspection.work, desk))
     return desks
+
+
+def _doubts(inspection: "Inspection", desk: "Desk") -> list[dict[str, Any]]:
+    """The likely wrong images of a category that is being inspected, drawn on a sheet."""
+    from dataclasses import asdict
+
+    from annotate.inspect.suspicion import MANY, likely_wrong, show_doubts
+
+    found = likely_wrong(inspection.work, desk) if desk.state == "sampled" else []
+    drawn = [one for one in found if one.drawn]
+    others = [one for one in found if not one.drawn]
+    told = [*drawn, *others[: max(MANY - len(drawn), 0)]]
+    if told:
+        show_doubts(inspection.work, desk, told)
+    return [asdict(one) for one in told]
 
 
 def _nothing_waits(work: "Work") -> str:
@@ -136,7 +157,9 @@ def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
         return {name: asdict(open_inspection(inspection, studio, name)) for name in open_}
 
 
-def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> str:
+def _to_look_at(
+    desk: "Desk", folder: Path, project: dict[str, Any] | None, doubts: list[dict[str, Any]]
+) -> str:
     from app.cli._inspect_rounds import decision_line
 
     if desk.state != "sampled":
@@ -146,11 +169,29 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     lines += [f"  look at {desk.sheet.parent} (sheet.png shows all {len(desk.cards)})"]
     seen = [(card.image_id, words) for card in desk.cards for words in card.problems]
     lines += [f"  mind image {image}: {words}" for image, words in seen]
+    lines += _in_doubt(desk, folder, doubts)
     if project:
         lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
     command = f"partlab inspect decide {quote(str(folder))} --by WHO"
     lines.append(f"  fill in verdicts.csv there, then: {command}")
     return "\n".join(lines)
+
+
+def _in_doubt(desk: "Desk", folder: Path, doubts: list[dict[str, Any]]) -> list[str]:
+    """Likely wrong images first, with why; those that were not drawn count for nothing."""
+    if not doubts:
+        return []
+    lines = [
+        f"  likely wrong first, by the audit ({desk.sheet.with_name('doubts.png')} shows them):"
+    ]
+    lines += [f"    image {one['image_id']}: {one['why']}" for one in doubts if one["drawn"]]
+    others = [one for one in doubts if not one["drawn"]]
+    if others:
+        lines.append(
+            "  likely wrong, but not drawn, so that they count for nothing here; once the category "
+            "is accepted,\n  one that is bad goes back alone with `partlab inspect send-back`:"
+        )
+    return lines + [f"    image {one['image_id']}: {one['why']}" for one in others]
 
 
 def history(

@@ -245,6 +245,24 @@ def test_refused_images_go_to_two_people_and_a_third(
     assert read_discards(inspection, studio, "ram").taken == 0
 
 
+def test_the_word_of_another_annotator_on_refused_images_counts_only_where_that_is_said(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    submit_drawn(work, discards=(3,))
+    hand_out(work, HAMMER, BEN)
+    inspection = Inspection(work)
+    (opened,) = open_discards(inspection, studio, "ram")
+    at = tasks(studio, opened)
+    for who in (INA, BEN):
+        team[who].submit(at[3], said(verdict="rightly refused"))
+    told = read_discards(inspection, studio, "ram")
+    assert (told.taken, len(told.refused)) == (1, 1)
+    assert f"{BEN} draws {HAMMER} in this work" in told.refused[0]
+    assert inspection.discards("ram")[0].open
+    assert read_discards(inspection, studio, "ram", anyone=True).taken == 1
+    assert inspection.discards("ram")[0].state == "final"
+
+
 def test_a_third_review_needs_no_project_of_the_first_two(
     studio: Studio, work: Work, team: dict[str, Person], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +15,15 @@ from PIL import Image as PillowImage
 from playwright.sync_api import Page, Route, sync_playwright
 from typer.testing import CliRunner
 
+from annotate.studio.acts.push import Suggestion, push
+from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
+from annotate.studio.spelling.labelconfig import colours
+from annotate.studio.spelling.regions import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.work import Work
 from app.cli.main import app
-from partlab.masks import area, decode
+from partlab.masks import area, decode, encode
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
@@ -79,30 +84,55 @@ def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
     page.mouse.up()
 
 
-def test_a_stroke_in_the_page_comes_back_as_a_mask(
-    studio_server: Running, page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def server(studio_server: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
+    """The server that the commands speak with."""
     monkeypatch.setenv("PARTLAB_STUDIO_URL", studio_server.url)
     monkeypatch.setenv("PARTLAB_STUDIO_TOKEN", studio_server.token)
+    return studio_server
+
+
+def begin(folder: Path, email: str, ram: ObjectParts) -> tuple[Path, str]:
+    """One picture of a ram, handed out; the work's folder and the annotator's password."""
+    write_vocabulary(folder / "vocabulary.yaml", Vocabulary(name="farm", objects=(ram,)))
+    (folder / "photos" / "ram").mkdir(parents=True)
+    picture = PillowImage.effect_mandelbrot(SIZE, (-2, -1.5, 1, 1.5), 100).convert("RGB")
+    picture.save(folder / "photos" / "ram" / "größe & 1.png")
+    (account,) = partlab("studio", "user", email)["users"]
+    given = ["--vocabulary", folder / "vocabulary.yaml", "--images", folder / "photos"]
+    partlab("studio", "create", folder / "work", *given, "--annotators", email, "--per-object", 1)
+    return folder / "work", account["password"]
+
+
+def show_task(page: Page, server: Running, folder: Path) -> None:
+    """The one task of the work, in the page."""
+    with Work.open(folder) as work:
+        project = work.batch("ram").project_id
+        (task,) = work.tasks("ram", work.batch("ram").round)
+    page.goto(f"{server.url}/projects/{project}/data?task={task.task_id}")
+    page.wait_for_selector(".konvajs-content")
+
+
+def save(page: Page, button: str) -> Any:
+    """Press Submit or Update; the annotation that the page sent."""
+    with page.expect_response(lambda a: a.request.method in ("POST", "PATCH")) as saved:
+        page.get_by_role("button", name=button).first.click()
+    assert saved.value.ok
+    assert "/annotations" in saved.value.url
+    return saved.value.json()
+
+
+def test_a_stroke_in_the_page_comes_back_as_a_mask(
+    server: Running, page: Page, tmp_path: Path
+) -> None:
     names = ("head", "horn", "body", "left foot")
     ram = ObjectParts(
         name="ram", parts=tuple(Part(name=n) for n in names), inclusions={"horn": "head"}
     )
-    write_vocabulary(tmp_path / "vocabulary.yaml", Vocabulary(name="farm", objects=(ram,)))
-    (tmp_path / "photos" / "ram").mkdir(parents=True)
-    picture = PillowImage.effect_mandelbrot(SIZE, (-2, -1.5, 1, 1.5), 100).convert("RGB")
-    picture.save(tmp_path / "photos" / "ram" / "größe & 1.png")
-    folder, email = tmp_path / "work", "kim@x.org"
-    (account,) = partlab("studio", "user", email)["users"]
-    begin = ["--vocabulary", tmp_path / "vocabulary.yaml", "--images", tmp_path / "photos"]
-    partlab("studio", "create", folder, *begin, "--annotators", email, "--per-object", 1)
-    with Work.open(folder) as work:
-        project = work.batch("ram").project_id
-        (task,) = work.tasks("ram", 1)
-
-    log_in(page, studio_server, email, account["password"])
-    page.goto(f"{studio_server.url}/projects/{project}/data?task={task.task_id}")
-    page.wait_for_selector(".konvajs-content")
+    email = "kim@x.org"
+    folder, password = begin(tmp_path, email, ram)
+    log_in(page, server, email, password)
+    show_task(page, server, folder)
     page.get_by_text("left foot").first.wait_for()
     for name in names:
         assert page.get_by_text(name, exact=True).count() >= 2  # brush and polygon
@@ -116,10 +146,7 @@ def test_a_stroke_in_the_page_comes_back_as_a_mask(
     stroke(page, (0.3, 0.4), (0.6, 0.4))
     page.wait_for_timeout(500)
     look(page, "2-a-stroke")
-    with page.expect_response(lambda answer: answer.request.method == "POST") as saved:
-        page.get_by_role("button", name="Submit").first.click()
-    assert saved.value.status == 201
-    assert "/annotations" in saved.value.url
+    save(page, "Submit")
     page.wait_for_timeout(500)
     look(page, "3-submitted")
 
@@ -140,3 +167,47 @@ def test_a_stroke_in_the_page_comes_back_as_a_mask(
     assert abs(columns.max() - 0.6 * SIZE[0]) < 15
     assert abs(rows.mean() - 0.4 * SIZE[1]) < 6
     assert 200 < area(mask["rle"]) < 6000
+
+
+def read_as(page: Page, name: str) -> tuple[int, set[str]]:
+    """How often a name stands in the page (signs that nobody sees aside), and its colours."""
+    found = page.get_by_text(re.compile(f"^{name}\u2060?$")).all()
+    return len(found), {one.evaluate("e => getComputedStyle(e).color") for one in found}
+
+
+def test_what_is_drawn_bears_ids_and_people_read_names(
+    server: Running, page: Page, tmp_path: Path
+) -> None:
+    """Two names changed places, so that each is the id of the other part."""
+    parts = (Part(id="head", name="horn"), Part(id="horn", name="head"), Part(id="f", name="foot"))
+    ram = ObjectParts(name="ram", parts=parts)
+    email = "lou@x.org"
+    folder, password = begin(tmp_path, email, ram)
+    top = np.zeros(SIZE[::-1], bool)
+    top[20:80, 40:360] = True
+    with Work.open(folder) as work, Studio.from_env() as studio:
+        suggestion = Suggestion(1, (PartMask("head", 1, encode(top)),))
+        push(work, studio, lambda images: [suggestion], model="seg@1")
+    log_in(page, server, email, password)
+    show_task(page, server, folder)
+    page.get_by_text("foot").first.wait_for()
+    page.wait_for_timeout(1500)
+    look(page, "4-a-suggestion")
+    tint = str(tuple(int(colours(ram)[0][place : place + 2], 16) for place in (1, 3, 5)))
+    count, tints = read_as(page, "horn")
+    assert (count, f"rgb{tint}" in tints) == (3, True)  # two palettes and the region
+    assert read_as(page, "head")[0] == 2
+    for key, height in (("2", 0.5), ("3", 0.8)):
+        page.keyboard.press("u")
+        page.keyboard.press(key)
+        stroke(page, (0.3, height), (0.6, height))
+        page.wait_for_timeout(500)
+    look(page, "5-three-parts")
+    counts = [read_as(page, name)[0] for name in ("horn", "head", "foot")]
+    assert counts == [3, 3, 4]  # what was drawn last is selected, and told once more
+    sent = [item["value"]["brushlabels"] for item in save(page, "Submit")["result"]]
+    assert sent == [["head"], ["horn"], ["f"]]
+    partlab("studio", "pull", folder)
+    with Work.open(folder) as work:
+        (answer,) = work.answers("ram", 1)
+    assert [mask["part"] for mask in answer.masks] == ["head", "horn", "f"]

@@ -341,7 +341,7 @@ def test_a_label_renamed_by_hand(
         ann.submit(ids[0], drawn(RAM, head=HEAD))
         path = f"/api/projects/{project}/"
         config = studio.get(path)["label_config"]
-        studio.patch(path, {"label_config": config.replace('value="head"', 'value="skull"')})
+        studio.patch(path, {"label_config": config.replace('alias="head"', 'alias="skull"')})
         result = drawn(RAM, head=HEAD)
         result[0]["value"]["brushlabels"] = ["skull"]
         made = ann.submit(ids[1], result)

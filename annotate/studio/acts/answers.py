@@ -22,14 +22,16 @@ UNKNOWN_MODEL = "unknown"
 class Context:
     """What an answer depends on besides the annotation.
 
-    `models` names what made each prediction, by its id. A round that starts from the round
-    before has those masks as predictions of a model called `start_from`.
+    `models` names what made each prediction, by its id; where it is `named`, labels are names. A
+    round that starts from the round before has those masks as predictions of a model called
+    `start_from`.
     """
 
     parts: ObjectParts
     min_pixels: int
     model_help: bool
     models: Mapping[int, str]
+    named: bool = False
     start_from: str | None = None
 
 
@@ -47,6 +49,7 @@ def read_annotation(annotation: RawAnnotation, image: Image, context: Context) -
         shown,
         min_pixels=context.min_pixels,
         unsaid="manual" if annotation.parent_prediction is None else "prediction",
+        named=context.named,
     )
 
 

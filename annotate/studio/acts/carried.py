@@ -9,33 +9,43 @@ from typing import Any
 
 from sqlalchemy import select
 
+from annotate.studio.api.projects import labels_are_names
 from annotate.studio.api.raw import open_export
-from annotate.studio.spelling.regions import IMAGE, OBJECT, POLYGON, PartMask, regions_of, spelled
+from annotate.studio.spelling.regions import (
+    IMAGE,
+    OBJECT,
+    POLYGON,
+    PartMask,
+    label_of,
+    regions_of,
+    spelled,
+)
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Image, Work
+from annotate.work import Answer, Batch, Image, Work
 from partlab.errors import NotFoundError
 
 _Region = dict[str, Any]
 _Shapes = Mapping[tuple[str, int], Sequence[Sequence[_Region]]]
 
 
-def carried(
-    work: Work, object: str, round: int, images: Sequence[Image]
-) -> dict[int, list[_Region]]:
-    """The regions of what was drawn of some images in one round, by image id.
+def carried(work: Work, batch: Batch, images: Sequence[Image]) -> dict[int, list[_Region]]:
+    """The regions that a round begins with, as they were drawn in the one before, by image id.
 
-    They bear the names that parts have now; parts that are gone are left out.
+    Parts that are gone are left out.
     """
-    parts = work.vocabulary.object(object)
+    parts = work.vocabulary.object(batch.object)
+    named = labels_are_names(work, batch)
     about = {image.id: image for image in images}
-    query = select(Answer).filter_by(object=object, round=round, kind="masks")
+    query = select(Answer).filter_by(object=batch.object, round=batch.round - 1, kind="masks")
     with work.read() as session:
         answers = session.scalars(query.where(Answer.image_id.in_(about))).all()
     drawn: dict[int, _Shapes] = {}
     for file in sorted({answer.raw for answer in answers if answer.raw}):
         drawn |= _drawn(work, file, [a for a in answers if a.raw == file], about)
     return {
-        answer.image_id: _regions(answer, drawn.get(answer.image_id, {}), parts, about)
+        answer.image_id: _regions(
+            answer, drawn.get(answer.image_id, {}), parts, about[answer.image_id], named=named
+        )
         for answer in answers
     }
 
@@ -51,15 +61,15 @@ def _drawn(
                 for one in task.annotations:
                     if (id := wanted.get(one.id)) is not None:
                         shown = (images[id].shown[0], images[id].shown[1])
-                        yield id, spelled(one.result, export.header.vocabulary, shown)
+                        parts, named = export.header.vocabulary, export.header.named
+                        yield id, spelled(one.result, parts, shown, named=named)
     except NotFoundError:
         return
 
 
 def _regions(
-    answer: Answer, drawn: _Shapes, parts: ObjectParts, images: Mapping[int, Image]
+    answer: Answer, drawn: _Shapes, parts: ObjectParts, image: Image, *, named: bool
 ) -> list[_Region]:
-    image = images[answer.image_id]
     shown = (image.shown[0], image.shown[1])
     made = list[Sequence[_Region]]()
     for mask in answer.masks:
@@ -67,11 +77,11 @@ def _regions(
             continue
         shapes = drawn.get((mask["part"], mask["object"]), ())
         if shapes and all(map(_is_polygon, shapes)):
-            made += [list(_polygon(shape, parts, mask)) for shape in shapes]
+            label = label_of(mask["part"], parts, named=named)
+            made += [list(_polygon(shape, label, mask["object"])) for shape in shapes]
         else:
-            made.append(
-                regions_of([PartMask(mask["part"], mask["object"], mask["rle"])], parts, shown)
-            )
+            brush = [PartMask(mask["part"], mask["object"], mask["rle"])]
+            made.append(regions_of(brush, parts, shown, named=named))
     return [{**item, "id": f"r{n}"} for n, region in enumerate(made) for item in region]
 
 
@@ -79,9 +89,7 @@ def _is_polygon(items: Sequence[_Region]) -> bool:
     return any(item["type"] == "polygonlabels" for item in items)
 
 
-def _polygon(
-    items: Sequence[_Region], parts: ObjectParts, mask: Mapping[str, Any]
-) -> Iterator[_Region]:
+def _polygon(items: Sequence[_Region], label: str, object: int) -> Iterator[_Region]:
     """One polygon, and its object's number, as a suggestion: without the traces of its drawing."""
     for item in items:
         if item["type"] not in ("polygonlabels", "number"):
@@ -89,7 +97,7 @@ def _polygon(
         head = {key: item[key] for key in ("type", "original_width", "original_height")}
         head |= {"to_name": IMAGE, "image_rotation": 0}
         if item["type"] == "number":
-            yield {**head, "from_name": OBJECT, "value": {"number": mask["object"]}}
+            yield {**head, "from_name": OBJECT, "value": {"number": object}}
         else:
-            value = {**item["value"], "polygonlabels": [parts.part(mask["part"]).name]}
+            value = {**item["value"], "polygonlabels": [label]}
             yield {**head, "from_name": POLYGON, "value": value}

@@ -34,6 +34,7 @@ from annotate.studio.api.access import Access, ensure_access, find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
     BATCH,
+    IDS,
     Fields,
     Key,
     add_tasks,
@@ -184,8 +185,9 @@ class _Builder:
             self._instruct(batch, project_id, access)
         if not known:
             make_tabs(self.studio, project_id)
-            data = {"project_id": project_id, "config_hash": config_hash(self._config(batch))}
-            self._record("opened", batch, data)
+            hash = config_hash(self._config(batch))
+            about = {"project_id": project_id, "config_hash": hash, "labels": IDS}
+            self._record("opened", batch, about)
         added = self._add(batch, project_id, waiting, access, look=not made)
         return self._told(self.work.batch(batch.object, batch.round), tasks, made, added)
 
@@ -293,7 +295,7 @@ class _Builder:
             before = dict[int, list[dict[str, Any]]]()
             if batch.start_from:
                 chosen = [images[id] for id in some]
-                before = carried(self.work, batch.object, batch.round - 1, chosen)
+                before = carried(self.work, batch, chosen)
             for id in some:
                 about = self._data(images[id], access) | {TODO: to_do.get(id, "")}
                 task: dict[str, Any] = {"data": about}

@@ -129,6 +129,7 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
                 min_pixels=work.settings.min_pixels,
                 model_help=work.settings.model_help,
                 models=header.models,
+                named=header.named,
                 start_from=batch.start_from,
             ),
             work=work,

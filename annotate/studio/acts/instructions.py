@@ -121,7 +121,7 @@ def _table(parts: ObjectParts, config: str) -> str:
     head = "<tr><th></th><th>part</th><th>key, brush</th><th>key, polygon</th></tr>"
     rows = [
         f'<tr><td bgcolor="{colour}" width="28">&nbsp;</td><td>&nbsp;{escape(part.name)}&nbsp;</td>'
-        + "".join(f"<td>{escape(key)}</td>" for key in keys.get(part.name, ()))
+        + "".join(f"<td>{escape(key)}</td>" for key in keys.get(part.id, ()))
         + "</tr>"
         for part, colour in zip(parts.parts, colours(parts), strict=True)
     ]
@@ -129,9 +129,10 @@ def _table(parts: ObjectParts, config: str) -> str:
 
 
 def _keys(config: str) -> Mapping[str, list[str]]:
+    """By part id: what a label is called in results."""
     found: dict[str, list[str]] = {}
     for label in ElementTree.fromstring(config).iter("Label"):
-        found.setdefault(label.get("value", ""), []).append(label.get("hotkey", ""))
+        found.setdefault(label.get("alias", ""), []).append(label.get("hotkey", ""))
     return found
 
 

@@ -36,8 +36,11 @@ class Predictions:
     everything is checked before it is sent, counted after, and one is read back.
     """
 
-    def __init__(self, studio: Studio, project_id: int, model: str, parts: ObjectParts) -> None:
+    def __init__(
+        self, studio: Studio, project_id: int, model: str, parts: ObjectParts, *, named: bool
+    ) -> None:
         self.project_id, self.model, self.parts = project_id, model, parts
+        self._named = named  # whether labels are names, as in projects of earlier versions
         self.some_held = False  # whether tasks are known to hold predictions of this model
         self._studio, self._checked = studio, False
 
@@ -138,7 +141,7 @@ class Predictions:
     def _palette(self) -> set[str]:
         config = ElementTree.fromstring(self.project["label_config"])
         palettes = (tag for tag in config.iter("BrushLabels") if tag.get("name") == BRUSH)
-        return {label.get("value", "") for tag in palettes for label in tag}
+        return {x.get("alias") or x.get("value", "") for tag in palettes for x in tag}
 
     def _check_labels(self, prediction: Prediction) -> None:
         used = {x for r in prediction.regions for x in r["value"].get("brushlabels", ())}
@@ -175,7 +178,7 @@ class Predictions:
     def _masks(self, result: Any, sent: Prediction) -> bool:
         """Whether both results are the same masks, bit for bit."""
         there, here = (
-            read_result(each, self.parts, sent.size, sent.size, min_pixels=1)
+            read_result(each, self.parts, sent.size, sent.size, min_pixels=1, named=self._named)
             for each in (result, sent.regions)
         )
         return bool(here.masks) and there == here

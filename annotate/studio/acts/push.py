@@ -20,7 +20,7 @@ from sqlalchemy import and_, func, select
 from annotate.facts import Facts
 from annotate.studio.acts.predictions import Prediction, Predictions
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import chunks, need_own
+from annotate.studio.api.projects import chunks, labels_are_names, need_own
 from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
@@ -216,7 +216,8 @@ class _Round:
         self._work, self._studio, self._batch = work, studio, batch
         self._model, self._who = model, who
         self._parts = work.vocabulary.object(batch.object)
-        self._there = Predictions(studio, batch.project_id, model, self._parts)
+        self._named = labels_are_names(work, batch)
+        self._there = Predictions(studio, batch.project_id, model, self._parts, named=self._named)
         self._told = Pushed(batch.object, batch.round, batch.project_id)
         self._portion: list[_Wanted] = []
         self._numbers, self._sent_at = 0, monotonic()
@@ -255,7 +256,7 @@ class _Round:
 
     def _content(self, image: Image) -> str:
         """What a suggestion depends on, besides the model."""
-        parts = [(part.id, part.name) for part in self._parts.parts]
+        parts = list(self._parts.ids)
         about = [image.file_name, image.sha256, image.width, image.height, image.shown, parts]
         return sha256_json(about)[:16]
 
@@ -280,7 +281,7 @@ class _Round:
     def _wanted(self, row: _Row, suggestion: Suggestion) -> _Wanted:
         task, image = row.task, row.image
         shown: Size = (image.shown[0], image.shown[1])
-        regions = regions_of(suggestion.masks, self._parts, shown)
+        regions = regions_of(suggestion.masks, self._parts, shown, named=self._named)
         content = self._content(image) + ("" if regions else _BLANK)
         assert task.task_id is not None  # see _needs_one
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)

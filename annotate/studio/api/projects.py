@@ -14,10 +14,11 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from annotate.studio.api.client import RefusedError, Studio
-from annotate.work import Batch, Work
+from annotate.work import Batch, Event, Work
 from partlab.errors import StudioError
 
 BATCH = 250  # tasks in one request
+IDS = "ids"  # in the event "opened": what its labels are
 RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
 _TITLE = 50  # characters Label Studio allows
 Key = tuple[str, int]
@@ -147,6 +148,14 @@ def facts_of(description: Any) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError):
         return {}
     return facts if isinstance(facts, dict) and {"object", "round"} <= set(facts) else {}
+
+
+def labels_are_names(work: Work, batch: Batch) -> bool:
+    """Whether a round's project was made by an earlier version: its labels are names, not ids."""
+    query = select(Event.data).filter_by(what="opened", object=batch.object, round=batch.round)
+    with work.read() as session:
+        opened = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
+    return opened.get("labels") != IDS
 
 
 def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:

@@ -70,7 +70,8 @@ class Header(Config):
 
     `tasks` holds when each task was last changed, `people` the emails of everybody who touched
     one, `models` what made each prediction that an annotation began with, `parts` ids and names
-    of the vocabulary of that time. `cursor` is set when the server had nothing further.
+    of the vocabulary of that time. Labels are ids, or names where it is `named`, as in projects of
+    earlier versions. `cursor` is set when the server had nothing further.
     """
 
     format: int = 1
@@ -83,6 +84,7 @@ class Header(Config):
     models: dict[int, str]
     parts: tuple[tuple[str, str], ...]
     inclusions: dict[str, str]
+    named: bool = True
     cursor: str | None = None
 
     @property

@@ -14,18 +14,27 @@ from partlab.files import copy_file, exclusive
 log = logging.getLogger(__name__)
 
 DATABASE = "label_studio.sqlite3"
-PATIENCE = 900.0  # seconds that a slow machine may take
+
+
+PATIENCE = 900.0
+"""Seconds that making it may take, on a slow disk; as long another run is waited for."""
+
+_WAITING = "another run makes Label Studio's first database: waiting for it (about a minute)"
 
 
 def default_template(env: Path) -> Path:
     """A folder with a migrated database without users, made once for each version (1 minute).
 
     Where another process makes it, that one is waited for.
+
+    Raises:
+        BusyError: the other one takes longer than a quarter of an hour.
+        StudioError: Label Studio could not make it.
     """
     folder = cache_folder() / f"label-studio-{VERSION}-template"
     if not (folder / DATABASE).is_file():
-        log.info("this takes an empty database of Label Studio, made once (about a minute)")
-        with exclusive(folder.with_name(f"{folder.name}.making"), PATIENCE):
+        making = folder.with_name(f"{folder.name}.making")
+        with exclusive(making, patience=PATIENCE, told=_WAITING):
             if not (folder / DATABASE).is_file():
                 make_template(env, folder)
     return folder
@@ -37,6 +46,7 @@ def make_template(env: Path, folder: Path, patience: float = PATIENCE) -> None:
     Raises:
         StudioError: Label Studio could not make it; the message has its last line.
     """
+    log.info("making an empty database of Label Studio, once (about a minute)")
     scratch = folder.with_name(f"{folder.name}.making") / "data"
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)

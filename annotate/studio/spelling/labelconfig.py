@@ -3,7 +3,8 @@
     xml = label_config(vocabulary.object("ram"))
 
 One palette draws with the brush, one with polygons; a key chooses a part in each. Every key is
-given, since Label Studio would else hand out keys that its own tools use.
+given, since Label Studio would else hand out keys that its own tools use. People read the names
+of parts; what they draw bears the ids (`alias`), so that another name changes nothing drawn.
 """
 
 import string
@@ -13,7 +14,7 @@ from xml.etree import ElementTree
 
 from annotate.draw import palette
 from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, POLYGON, TODO
-from annotate.vocabulary.model import ObjectParts
+from annotate.vocabulary.model import ObjectParts, Part
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
 from partlab.files import sha256_json
@@ -33,6 +34,7 @@ _MANY_PARTS = 12  # above this a search box helps
 # Beside the picture, so that the palette is in sight however tall the picture is.
 _SIDE = "flex: 0 0 220px; max-height: 85vh; overflow-y: auto"
 _LOUD = "color: #b3261e"
+_UNSEEN = "\u2060"
 
 Colour = tuple[int, int, int]
 
@@ -51,13 +53,14 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
     Raises:
         ConfigError: the object has no parts, or a name cannot be a label.
     """
-    names = [part.name for part in parts.parts]
+    names = list(parts.names)
     if not names:
         raise ConfigError(
             f"object {parts.name!r} has no parts",
             hint="give it some, or its whole outline as the only part (source whole-object)",
         )
-    for what, given in (("part", names), ("discard reason", list(reasons))):
+    ids = ("part id", parts.ids)
+    for what, given in (("part", names), ids, ("discard reason", list(reasons))):
         _need_labels(what, given, parts.name)
     root = ElementTree.Element("View", style="display: flex; gap: 12px")
     side = _add(root, "View", style=_SIDE)
@@ -107,7 +110,8 @@ def check_config(xml: str) -> None:
     from label_studio_sdk.label_interface import LabelInterface
 
     for palette_tag in ElementTree.fromstring(xml).iter():
-        values = [child.get("value", "") for child in palette_tag if child.tag in _LABELS]
+        labels = [child for child in palette_tag if child.tag in _LABELS]
+        values = [label.get("alias") or label.get("value", "") for label in labels]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise SchemaError(f"the label {twice[0]!r} stands in the interface twice")
     try:
@@ -170,11 +174,19 @@ def _palette(
     extra = {} if tag == "BrushLabels" else {"strokeWidth": "2", "pointSize": "small"}
     control = _add(root, tag, name=name, toName=IMAGE, opacity="0.5", showInline="false", **extra)
     for part, colour, key in zip(parts.parts, colours(parts), keys, strict=True):
-        label = _add(control, "Label", value=part.name, background=colour)
+        label = _add(control, "Label", value=_read(part, parts), alias=part.id, background=colour)
         if key:
             label.set("hotkey", key)
         if outer := parts.inclusions.get(part.id):
             label.set("hint", f"lies in {parts.part(outer).name}: draw both")
+
+
+def _read(part: Part, parts: ObjectParts) -> str:
+    """What people read. Label Studio takes a name for a label as well as an id, so a name that is
+    the id of another part gets a sign that nobody sees.
+    """
+    taken = part.name in parts.ids and part.name != part.id
+    return part.name + _UNSEEN if taken else part.name
 
 
 def _object_number(root: ElementTree.Element) -> None:

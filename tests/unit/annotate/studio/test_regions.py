@@ -397,9 +397,18 @@ def test_an_unknown_label_is_a_problem_with_near_names() -> None:
     assert "goat has no part 'hed'; did you mean head" in message
 
 
-def test_a_label_is_the_name_of_a_part_and_an_old_id_still_counts() -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_label_is_the_id_of_a_part_and_a_name_counts_too(named: bool) -> None:
     for label in ("hoof", "foot"):
-        assert read(brush(box(0, 0, 9, 9), label), parts=RENAMED).masks[0].part == "foot"
+        region = brush(box(0, 0, 9, 9), label)
+        assert read(region, parts=RENAMED, named=named).masks[0].part == "foot"
+
+
+def test_a_name_that_is_the_id_of_another_part_goes_by_the_interface() -> None:
+    swapped = (Part(id="head", name="tail"), Part(id="tail", name="head"))
+    goat, region = ObjectParts(name="goat", parts=swapped), brush(box(0, 0, 9, 9), "head")
+    assert read(region, parts=goat).masks[0].part == "head"
+    assert read(region, parts=goat, named=True).masks[0].part == "tail"
 
 
 @pytest.mark.parametrize(
@@ -481,11 +490,19 @@ def part_masks(draw: st.DrawFn) -> list[PartMask]:
     return masks
 
 
-@given(part_masks())
+SWAPPED = ObjectParts(
+    name="goat",
+    parts=tuple(Part(id=id, name=name) for id, name in zip(GOAT.ids, GOAT.ids[::-1], strict=True)),
+)
+
+
+@given(part_masks(), st.sampled_from([GOAT, SWAPPED]), st.booleans())
 @settings(deadline=None, max_examples=100)
-def test_regions_are_read_back_as_the_same_masks(masks: list[PartMask]) -> None:
-    regions = json.loads(json.dumps(regions_of(masks, GOAT, SIZE)))
-    reading = read_result(regions, GOAT, SIZE, SIZE, min_pixels=1)
+def test_regions_are_read_back_as_the_same_masks(
+    masks: list[PartMask], goat: ObjectParts, named: bool
+) -> None:
+    regions = json.loads(json.dumps(regions_of(masks, goat, SIZE, named=named)))
+    reading = read_result(regions, goat, SIZE, SIZE, min_pixels=1, named=named)
     assert reading == Reading(tuple(masks))
 
 
@@ -513,6 +530,10 @@ def test_masks_without_a_pixel_are_left_out_and_unknown_parts_refused() -> None:
         regions_of([PartMask("tail", 1, encode(box(0, 0, 9, 9)))], GOAT, SIZE)
 
 
-def test_regions_carry_the_name_that_annotators_see() -> None:
-    (region,) = regions_of([PartMask("foot", 1, encode(box(0, 0, 9, 9)))], RENAMED, SIZE)
-    assert region["value"]["brushlabels"] == ["hoof"]
+@pytest.mark.parametrize(("named", "label"), [(False, "foot"), (True, "hoof")])
+def test_regions_carry_ids_and_names_only_in_projects_of_earlier_versions(
+    named: bool, label: str
+) -> None:
+    foot = PartMask("foot", 1, encode(box(0, 0, 9, 9)))
+    (region,) = regions_of([foot], RENAMED, SIZE, named=named)
+    assert region["value"]["brushlabels"] == [label]

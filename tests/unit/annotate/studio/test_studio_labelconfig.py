@@ -53,6 +53,7 @@ def test_both_palettes_hold_the_parts_in_their_colours() -> None:
     xml = label_config(RAM)
     for name in ("brush", "polygon"):
         assert [label.get("value") for label in labels(xml, name)] == list(RAM.names)
+        assert [label.get("alias") for label in labels(xml, name)] == list(RAM.ids)
         assert [label.get("background") for label in labels(xml, name)] == colours(RAM)
     red, green, blue = palette(["ram:head"])[0]
     assert colours(RAM)[0] == f"#{red:02x}{green:02x}{blue:02x}"
@@ -109,7 +110,7 @@ def test_a_name_is_refused_or_survives(name: str) -> None:
     assert labels(xml, "brush")[0].get("value") == name
 
 
-@pytest.mark.parametrize("name", ["two  blanks", " head", "a\nb", "$head", "a\u200b"])
+@pytest.mark.parametrize("name", ["two  blanks", " head", "a\nb", "$head", "a\u2060"])
 def test_names_that_cannot_be_labels_are_refused(name: str) -> None:
     with pytest.raises(ConfigError, match=r"of '?ram"):
         label_config(parts_of(name))
@@ -121,9 +122,21 @@ def test_an_object_without_parts_is_refused() -> None:
     assert "whole-object" in str(caught.value.hint)
 
 
+@settings(max_examples=60)
+@given(st.lists(st.sampled_from(["head", "horn", "tail"]), min_size=2, max_size=3, unique=True))
+def test_a_label_is_one_part_whatever_parts_are_called(names: list[str]) -> None:
+    """Label Studio looks for the first label whose value or alias it is."""
+    ids = sorted(names)
+    parts = [Part(id=id, name=name) for id, name in zip(ids, names, strict=True)]
+    found = labels(label_config(ObjectParts(name="ram", parts=tuple(parts))), "brush")
+    assert [label.get("value", "").rstrip("\u2060") for label in found] == names
+    for id in ids:
+        assert [x.get("alias") for x in found if id in (x.get("alias"), x.get("value"))] == [id]
+
+
 def test_label_studios_own_library_accepts_it_and_doubles_are_found() -> None:
     check_config(label_config(RAM))
-    double = label_config(RAM).replace('value="tail"', 'value="head"')
+    double = label_config(RAM).replace('alias="tail"', 'alias="head"')
     with pytest.raises(SchemaError, match="'head' stands in the interface twice"):
         check_config(double)
     with pytest.raises(SchemaError, match="would refuse"):
