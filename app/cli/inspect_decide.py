@@ -192,6 +192,8 @@ def _table_ways(inspection: "Inspection", object: str, table: Path, by: str) -> 
 
 
 def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) -> _Ways:
+    from annotate.inspect.rules import check_reason
+
     image, passed, reason, note, rest = given
     if (image is None) != (passed is None) or (image is None and not rest):
         raise ConfigError(
@@ -202,7 +204,7 @@ def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) ->
     def foresee() -> "Desk":
         words: dict[int, bool] = {}
         if image is not None and passed is not None:
-            inspection.check_reason(passed, reason)
+            check_reason(inspection.work, passed, reason)
             words[inspection.being_inspected(object).card(image).image_id] = passed
         return inspection.foresee(object, words, by, pass_rest=rest)
 
@@ -234,6 +236,7 @@ def _look_again(
     inspection: "Inspection", object: str, given: _Given, by: str, ui: Ui, *, dry_run: bool
 ) -> None:
     from annotate.inspect.corrections import find_correction, look_again
+    from annotate.inspect.rules import check_reason
 
     image, passed, reason, note, _ = given
     if image is None or passed is None:
@@ -241,7 +244,7 @@ def _look_again(
     one = find_correction(inspection.work, object, image)
     words = "passes" if passed else f"goes back to {one.annotator} once more"
     if dry_run:
-        inspection.check_reason(passed, reason)
+        check_reason(inspection.work, passed, reason)
         said = f"nothing is recorded; image {one.image_id} of {object} {words}"
         return ui.emit({"dry_run": True, "image_id": one.image_id, "passed": passed}, said)
     look_again(inspection.work, object, image, passed, by, reason=reason, note=note)

@@ -81,10 +81,11 @@ def _only_there(*words: object) -> None:
 def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
     from dataclasses import asdict
 
-    from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+    from annotate.inspect.discards import find_cases
+    from annotate.inspect.refusals import PUBLISHED, refusals, total, worries
     from app.cli._inspect_rounds import case_lines, refusal_table, show
 
-    rows, cases = refusals(inspection.work, object), inspection.discards(object)
+    rows, cases = refusals(inspection.work, object), find_cases(inspection.work, object)
     every, signs = total(rows), worries(rows)
     if ui.json:
         counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
@@ -105,6 +106,8 @@ def _review(
 ) -> None:
     from dataclasses import asdict
 
+    from annotate.inspect.discards import review_discard
+
     object, image, uphold = what
     missing = {
         "the object category after the work": object,
@@ -118,7 +121,7 @@ def _review(
             f"a review of a discarded image lacks {', '.join(lacks)}",
             hint="without --image, --uphold and --restore the command lists what waits",
         )
-    case = inspection.review_discard(object, image, uphold, by, note=note)
+    case = review_discard(inspection.work, object, image, uphold, by, note=note)
     words = f"{object} image {case.image_id}: {case.state}"
     if case.disputed:
         words += "; two inspectors disagree, a third decides"
@@ -142,12 +145,13 @@ def _where(inspection: "Inspection", case: "DiscardCase") -> str:
 def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bool) -> None:
     from dataclasses import asdict
 
+    from annotate.inspect.discards import find_cases
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
     from annotate.inspect.service import for_each
     from annotate.studio.api.client import Studio
 
-    waiting = {case.object for case in inspection.discards(object) if case.open}
+    waiting = {case.object for case in find_cases(inspection.work, object) if case.open}
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:

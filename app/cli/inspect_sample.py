@@ -82,6 +82,7 @@ def _sampled(
     overlaps: list[str],
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
+    from annotate.inspect.showing import show_all
     from annotate.inspect.suspicion import read_suspicion
     from annotate.inspect.verdicts import write_table
 
@@ -91,7 +92,7 @@ def _sampled(
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
     desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
-        inspection.show_all(desk)
+        show_all(inspection.work, desk)
         write_table(desk, desk.sheet.with_name("verdicts.csv"))
     return desks
 
