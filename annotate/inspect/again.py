@@ -11,7 +11,7 @@ from pathlib import Path
 from annotate.inspect.corrections import Correction, corrections, look_again
 from annotate.inspect.overlays import overlay_folder
 from annotate.inspect.people import person
-from annotate.inspect.service import Inspection
+from annotate.inspect.rules import check_reason
 from annotate.inspect.verdicts import ABOUT, COLUMNS, Ruling, read_rulings, write_rows
 from annotate.work import Work, same_person
 from annotate.work.inspecting import check_not_own
@@ -71,12 +71,11 @@ def check_again(work: Work, object: str, rulings: Iterable[Ruling], who: str) ->
         UnknownNameError: the work has no such reason.
         StateError: `who` drew the category.
     """
-    inspection = Inspection(work)
     with work.read() as session:
         check_not_own(session, work.batch(object), person(who))
     for one in rulings:
         with one.in_words():
-            inspection.check_reason(one.passed, one.reason)
+            check_reason(work, one.passed, one.reason)
 
 
 def decide_again(work: Work, object: str, rulings: Iterable[Ruling], who: str) -> list[str]:

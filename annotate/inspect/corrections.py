@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from annotate.inspect.overlays import overlay_folder, render
 from annotate.inspect.people import person
-from annotate.inspect.service import Inspection
+from annotate.inspect.rules import check_reason
 from annotate.work import Answer, Batch, Image, Verdict, Work, in_correction, waits_for_a_look
 from annotate.work.change import HINTS
 from annotate.work.unfinished import need_settled
@@ -99,7 +99,7 @@ def send_back(
         said = session.get(Verdict, (object, batch.round, one.id))
     if reason is None and said is not None and not said.passed:
         reason, note = said.reason, note or said.note
-    reason = Inspection(work).check_reason(False, reason)
+    reason = check_reason(work, False, reason)
     data = {"image_id": one.id, "reason": reason, "note": note}
     work.record("sent-back", who=person(who), object=object, round=batch.round, data=data)
     return find_correction(work, object, one.id)
@@ -125,7 +125,7 @@ def look_again(
         ConfigError: a failure without a reason, or a reason without a failure.
     """
     found = find_correction(work, object, image)
-    reason = Inspection(work).check_reason(passed, reason)
+    reason = check_reason(work, passed, reason)
     data = {"image_id": found.image_id, "reason": reason, "note": note}
     what = "corrected" if passed else "sent-back"
     work.record(what, who=person(who), object=object, round=found.round, data=data)

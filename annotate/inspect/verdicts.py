@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.desk import Card, Desk
+from annotate.inspect.rules import check_inspector, check_reason
 from annotate.inspect.service import Inspection
 from annotate.inspect.suspicion import Doubt
 from partlab.errors import (
@@ -197,8 +198,8 @@ def _checked(
     for ruling in rulings:
         with ruling.in_words():
             cards.append((ruling.card(desk), ruling))
-            inspection.check_reason(ruling.passed, ruling.reason)
-            inspection.check_inspector(cards[-1][0], who)
+            check_reason(inspection.work, ruling.passed, ruling.reason)
+            check_inspector(cards[-1][0], who)
     if len({card.image_id for card, _ in cards}) < len(cards):
         raise ConfigError("an image has two verdicts, once by its id and once by its name")
     return desk, {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}

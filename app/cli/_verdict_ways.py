@@ -50,6 +50,8 @@ def table_ways(inspection: "Inspection", object: str, table: Path, by: str) -> W
 
 def hand_ways(inspection: "Inspection", object: str, given: Given, by: str) -> Ways:
     """One verdict of the command line, or a pass for all that are due, or both."""
+    from annotate.inspect.rules import check_reason
+
     image, passed, reason, note, rest = given
     if (image is None) != (passed is None) or (image is None and not rest):
         raise ConfigError(
@@ -60,7 +62,7 @@ def hand_ways(inspection: "Inspection", object: str, given: Given, by: str) -> W
     def foresee() -> "Desk":
         words: dict[int, bool] = {}
         if image is not None and passed is not None:
-            inspection.check_reason(passed, reason)
+            check_reason(inspection.work, passed, reason)
             words[inspection.being_inspected(object).card(image).image_id] = passed
         return inspection.foresee(object, words, by, pass_rest=rest)
 

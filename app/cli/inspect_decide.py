@@ -171,10 +171,11 @@ def _decide_all(
 
 def _filled_in(inspection: "Inspection", by: str) -> dict[str, Ways]:
     """Categories whose draw `by` asked for, and whose table has verdicts; the others are said."""
+    from annotate.inspect.standing import sampled_by
     from annotate.inspect.verdicts import read_rulings, table_of
 
     ways = {}
-    mine, others = inspection.sampled_by(by)
+    mine, others = sampled_by(inspection.work, by)
     for name in mine:
         table = table_of(inspection.cards(name))
         if table.exists() and read_rulings(table):
@@ -302,6 +303,7 @@ def _look_again(
     inspection: "Inspection", object: str, given: Given, by: str, ui: Ui, *, dry_run: bool
 ) -> None:
     from annotate.inspect.corrections import find_correction, look_again
+    from annotate.inspect.rules import check_reason
 
     image, passed, reason, note, _ = given
     if image is None or passed is None:
@@ -309,7 +311,7 @@ def _look_again(
     one = find_correction(inspection.work, object, image)
     words = "passes" if passed else f"goes back to {one.annotator} once more"
     if dry_run:
-        inspection.check_reason(passed, reason)
+        check_reason(inspection.work, passed, reason)
         said = f"nothing is recorded; image {one.image_id} of {object} {words}"
         return ui.emit({"dry_run": True, "image_id": one.image_id, "passed": passed}, said)
     look_again(inspection.work, object, image, passed, by, reason=reason, note=note)

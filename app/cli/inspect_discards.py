@@ -90,10 +90,11 @@ def _only_there(*words: object) -> None:
 def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: bool) -> None:
     from dataclasses import asdict
 
-    from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+    from annotate.inspect.discards import find_cases
+    from annotate.inspect.refusals import PUBLISHED, refusals, total, worries
     from app.cli._inspect_rounds import case_lines, refusal_table, show
 
-    rows, cases = refusals(inspection.work, object), inspection.discards(object)
+    rows, cases = refusals(inspection.work, object), find_cases(inspection.work, object)
     every, signs = total(rows), worries(rows)
     if ui.json:
         counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
@@ -118,7 +119,7 @@ def _review(
 ) -> None:
     from dataclasses import asdict
 
-    from annotate.inspect.service import find_case
+    from annotate.inspect.discards import find_case, find_cases, review_discard
 
     object, images, uphold = what
     missing = {
@@ -133,11 +134,11 @@ def _review(
             f"a review of a discarded image lacks {', '.join(lacks)}",
             hint="without --image, --uphold and --restore the command lists what waits",
         )
-    known = inspection.discards(object)
+    work = inspection.work
+    known = find_cases(work, object)
     names = dict.fromkeys(find_case(known, object, image).image_id for image in images)
     cases = [
-        inspection.review_discard(object, image, uphold, by, note=note, anyone=anyone)
-        for image in names
+        review_discard(work, object, image, uphold, by, note=note, anyone=anyone) for image in names
     ]
     lines = [_came_of(inspection, case) for case in cases]
     if any(case.state == "restored" for case in cases):
@@ -171,12 +172,13 @@ def _in_studio(
 ) -> None:
     from dataclasses import asdict
 
+    from annotate.inspect.discards import find_cases
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
     from annotate.inspect.service import for_each
     from annotate.studio.api.client import Studio
 
-    waiting = {case.object for case in inspection.discards(object) if case.open}
+    waiting = {case.object for case in find_cases(inspection.work, object) if case.open}
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:

@@ -86,6 +86,7 @@ def _sampled(
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
     from annotate.inspect.again import drawn_again
+    from annotate.inspect.showing import show_all
     from annotate.inspect.suspicion import likely_wrong, read_suspicion
     from annotate.inspect.verdicts import table_of, write_table
 
@@ -95,7 +96,7 @@ def _sampled(
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
     desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
-        inspection.show_all(desk)
+        show_all(inspection.work, desk)
         write_table(desk, table_of(desk), likely_wrong(inspection.work, desk))
     return desks
 

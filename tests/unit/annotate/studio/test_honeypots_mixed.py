@@ -14,9 +14,10 @@ from sqlalchemy import event
 from typer.testing import CliRunner
 
 from annotate.inspect.checked import check_annotators
-from annotate.inspect.discards import find_cases, refusals
+from annotate.inspect.discards import find_cases
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.export import Wanted, build
+from annotate.inspect.refusals import refusals
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.create import _Builder

@@ -11,7 +11,7 @@ import pytest
 from annotator import Person
 from colour_segmenter import draw_folder
 
-from annotate.inspect.service import Inspection
+from annotate.inspect.discards import find_cases, review_discard
 from annotate.studio.acts import migrate as module
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.create import create
@@ -373,11 +373,11 @@ def test_a_reviewed_refusal_stays_reviewed(tmp_path: Path, studio: Studio, uphol
         studio.post(f"/api/tasks/{task.task_id}/annotations/", {"result": result})
         pull(work, studio)
         for who in ("ina@example.org", "ivo@example.org"):
-            Inspection(work).review_discard("cat", image.id, uphold, who)
+            review_discard(work, "cat", image.id, uphold, who)
         migrate(work, studio, rename_part(OLD, "cat", "head", "face"), by=BY)
-        (case,) = Inspection(work).discards("cat")
+        (case,) = find_cases(work, "cat")
         check_quiet(work, studio)
-        assert Inspection(work).discards("cat") == [case]
+        assert find_cases(work, "cat") == [case]
         assert (case.state, len(case.reviews)) == ("final" if uphold else "restored", 2)
 
 
