@@ -59,13 +59,13 @@ def test_who_draws_another_category_reviews_only_where_that_is_said(
 ) -> None:
     hand_out(work, "schöner Hammer", "ben@x.org")
     with pytest.raises(StateError, match="draws schöner Hammer in this work") as caught:
-        inspection.review_discard("ram", 2, True, " Ben@X.org")
+        review_discard(work, "ram", 2, True, " Ben@X.org")
     assert "--anyone" in (caught.value.hint or "")
-    assert inspection.discards("ram")[0].reviews == ()
-    inspection.review_discard("ram", 2, True, INA)
-    assert inspection.review_discard("ram", 2, True, BEN, anyone=True).state == "final"
+    assert find_cases(work, "ram")[0].reviews == ()
+    review_discard(work, "ram", 2, True, INA)
+    assert review_discard(work, "ram", 2, True, BEN, anyone=True).state == "final"
     with pytest.raises(StateError, match="two others must review it"):
-        inspection.review_discard("ram", 3, True, "ann@x.org", anyone=True)
+        review_discard(work, "ram", 3, True, "ann@x.org", anyone=True)
 
 
 def test_a_third_decides_a_dispute(inspection: Inspection) -> None:
