@@ -86,7 +86,7 @@ def test_from_a_list_of_names_to_an_inspected_data_set(
     begin = ["--vocabulary", vocabulary, "--images", world.path, "--annotators", who]
     partlab("studio", "create", folder, *begin, "--per-object", IMAGES, "--seed", 3)
     with Work.open(folder) as work:
-        projects = {batch.object: batch.project_id for batch in work.batches()}
+        projects = {batch.object: batch.project_id or 0 for batch in work.batches()}
         parts = {name: work.vocabulary.object(name) for name in OBJECTS}
     assert len(set(projects.values())) == 3
 
