@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from pseudolabel.engine import Labeller
     from pseudolabel.settings import Settings
     from pseudolabel.store import Row
+    from segmenter.origin import Origin
 
 log = logging.getLogger(__name__)
 LOWEST_SCORE = 0.05  # of what an audit looks at
@@ -96,13 +97,15 @@ def _part_ids(ours: ObjectParts, theirs: Sequence[str], whose: str) -> dict[str,
 
 def from_segmenter(
     work: Work,
-    run: Path,
+    run: "Path | Origin",
     settings: "Settings",
     *,
     objects: Sequence[str] = (),
     device: str | None = None,
 ) -> Source:
     """Suggestions of a trained segmenter, which sees the pictures as annotators do.
+
+    `run` is its folder, or a served model (`segmenter.remote.connect`).
 
     The object category is known, so the category filter keeps foreign parts away (P-02). The
     network is loaded when the first suggestion is asked for.
@@ -112,29 +115,27 @@ def from_segmenter(
         NotFoundError: there is no such run, or it has no checkpoint.
         UnknownNameError: it does not know the object categories, or a threshold names no part.
     """
-    from pseudolabel.job import checkpoint_path
-    from segmenter.runs import read_run
+    from segmenter.origin import origin_of
 
     need_model_help(work)
-    description = read_run(run)
+    origin = origin_of(run)
+    description = origin.description()
     names = tuple(description["names"])
     settings.thresholds.of(names)
-    weights = checkpoint_path(run, settings)
-    if not weights.is_file():
-        raise NotFoundError(f"no checkpoint {weights}", hint="is the training finished?")
+    weights = origin.weights_sha256(settings.checkpoint)
     theirs: dict[str, list[str]] = defaultdict(list)
     for owner, part in map(split_name, names):
         theirs[owner].append(part)
     known = _matched(work, objects, theirs, "the segmenter")
-    about = [sha256_file(weights), description["config"], settings.model_dump(mode="json")]
-    model = f"{run.resolve().name}@{sha256_json(about)[:_HASH]}"
-    return Source(model, _Segmenter(work, run, settings, known, names, device))
+    about = [weights, description["config"], settings.model_dump(mode="json")]
+    model = f"{origin.name}@{sha256_json(about)[:_HASH]}"
+    return Source(model, _Segmenter(work, origin, settings, known, names, device))
 
 
 @dataclass(slots=True)
 class _Segmenter:
     work: Work
-    run: Path
+    origin: "Origin"
     settings: "Settings"
     known: dict[str, _Known]
     names: tuple[str, ...]
@@ -147,7 +148,7 @@ class _Segmenter:
         from pseudolabel.loading import batches, plan
 
         if self.labeller is None:
-            self.labeller = Labeller.load(self.run, self.settings, self.device)
+            self.labeller = Labeller.load(self.origin, self.settings, self.device)
         root = self.work.folder
         entries = [
             Entry(image.id, self._path(image), self.known[image.object].name, "dataset")
@@ -176,8 +177,8 @@ class _Segmenter:
 # -- beside drawn masks -----------------------------------------------------------------------
 
 
-def found_by(run: str | Path, data: str | Path, split: str | None = None) -> Dataset:
-    """Every mask the run's network finds, instances apart, down to a low score.
+def found_by(run: "str | Path | Origin", data: str | Path, split: str | None = None) -> Dataset:
+    """Every mask that a run's network or a served one finds, instances apart, down to a low score.
 
     Raises:
         NotFoundError: no such run or data set.

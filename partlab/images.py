@@ -6,6 +6,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,14 @@ class TooLargeError(DatasetError):
     """A picture has more pixels than is safe to read; the message says how many."""
 
 
-def load_image(path: str | Path) -> NDArray[np.uint8]:
+Source = str | Path | bytes
+"""A picture's file, or its bytes as they came from elsewhere."""
+
+# Of bytes from elsewhere nothing else is opened: Pillow would hand some kinds to other programs.
+_FORMATS = ("BMP", "JPEG", "PNG", "TIFF", "WEBP")
+
+
+def load_image(path: Source) -> NDArray[np.uint8]:
     """Decode to RGB, shape (height, width, 3), EXIF orientation applied.
 
     Browsers and Label Studio show the rotated picture, so masks are drawn on it. Transparent
@@ -58,19 +66,26 @@ def load_image(path: str | Path) -> NDArray[np.uint8]:
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[PillowImage.Image]:
+def _opened(source: Source) -> Iterator[PillowImage.Image]:
+    name = "image" if isinstance(source, bytes) else f"image {source}"
     try:
-        with PillowImage.open(path) as picture:
+        with _open(source) as picture:
             yield picture
     except FileNotFoundError:
-        raise NotFoundError(f"no image {path}") from None
+        raise NotFoundError(f"no {name}") from None
     except PillowImage.DecompressionBombError as error:
         raise TooLargeError(
-            f"cannot read image {path}: {_how_large(error)}",
+            f"cannot read {name}: {_how_large(error)}",
             hint="make it smaller, or cut it into tiles, and its masks with it",
         ) from error
     except _DAMAGE as error:
-        raise DatasetError(f"cannot read image {path}: {_reason(error)}") from error
+        raise DatasetError(f"cannot read {name}: {_reason(error)}") from error
+
+
+def _open(source: Source) -> PillowImage.Image:
+    if isinstance(source, bytes):
+        return PillowImage.open(BytesIO(source), formats=_FORMATS)
+    return PillowImage.open(source)
 
 
 def _how_large(error: Exception) -> str:
@@ -114,7 +129,7 @@ def _grey(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
     )
 
 
-def image_size(path: str | Path) -> tuple[int, int]:
+def image_size(path: Source) -> tuple[int, int]:
     """(width, height) as shown, that is after EXIF orientation; reads the header only."""
     with _opened(path) as picture:
         turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)

@@ -22,9 +22,9 @@ from pseudolabel.loading import Sample, batches, plan
 from pseudolabel.settings import Settings
 from pseudolabel.store import Row, Store, StoredMask, write_shard
 from segmenter.objects import Objects
+from segmenter.origin import Origin, origin_of
 from segmenter.predictor import Prediction, Predictor
 from segmenter.protocol import Pixels, Segmenter
-from segmenter.runs import read_run
 
 logger = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ class Outcome:
 
 def label_images(
     images: str | Path,
-    run: str | Path,
+    run: str | Path | Origin,
     out: str | Path,
     settings: Settings | None = None,
     *,
@@ -152,8 +152,9 @@ def label_images(
 ) -> Outcome | None:
     """Label every image into the store `out`; the same call again goes on where it stopped.
 
-    Everything is checked before anything is written. Under `torchrun` the processes share the
-    shards; only the first one returns an outcome, the others None.
+    `run` is a segmenter's folder, or a served one (`segmenter.remote.connect`). Everything is
+    checked before anything is written. Under `torchrun` the processes share the shards; only
+    the first one returns an outcome, the others None.
 
     Raises:
         NotFoundError: no images, no run, or an object category the segmenter does not know.
@@ -162,16 +163,16 @@ def label_images(
         OutputExistsError: `out` holds something else, or labels made in another way.
         BusyError: another run is writing to `out`.
     """
-    settings, run, process = settings or Settings(), Path(run), Process.current()
-    objects = Parts.of(read_run(run)["names"]).objects
+    settings, origin, process = settings or Settings(), origin_of(run), Process.current()
+    objects = Parts.of(origin.description()["names"]).objects
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None
     found = survey(inputs, objects, need_class=need_class)
     refuse_unreadable(inputs)
-    manifest = describe(run, settings, found, inputs.root)
+    manifest = describe(origin, settings, found, inputs.root)
     labeller = None
     if force or not complete(Path(out), manifest):
-        labeller = Labeller.load(run, settings, device or process.device())
+        labeller = Labeller.load(origin, settings, device or process.device())
     with claimed(Path(out), manifest, inputs, process, force=force) as job:
         start, todo = time.monotonic(), job.todo()
         if todo and labeller:
@@ -209,7 +210,9 @@ class Labeller:
             ) from error
 
     @classmethod
-    def load(cls, run: Path, settings: Settings, device: str | None = None) -> "Labeller":
+    def load(
+        cls, run: str | Path | Origin, settings: Settings, device: str | None = None
+    ) -> "Labeller":
         """Load the segmenter of a run, and the classifier if the settings name one.
 
         Raises:

@@ -21,7 +21,7 @@ from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
 from pseudolabel.store import Manifest, Store, is_store, read_manifest, shard_path, write_manifest
-from segmenter.runs import read_run
+from segmenter.origin import Origin
 
 logger = logging.getLogger(__name__)
 
@@ -29,14 +29,14 @@ PATIENCE = 60.0  # seconds without a sign of life before another process counts 
 _OURS = {".lock", ".processes", "inputs.parquet", "shards"}
 
 
-def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manifest:
+def describe(run: Origin, settings: Settings, found: Survey, root: Path) -> Manifest:
     """The manifest of a store that this run would write.
 
     Raises:
         NotFoundError: the run, its checkpoint or a classifier file does not exist.
         UnknownNameError: a threshold names a part that the segmenter does not have.
     """
-    description = read_run(run)
+    description = run.description()
     names = tuple(description["names"])
     settings.thresholds.of(names)
     config = settings.model_dump(mode="json", exclude={"checkpoint"})
@@ -44,9 +44,9 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
     content = {key: value for key, value in config.items() if key not in _speed()}
     return Manifest(
         partlab=version("partlab"),
-        run=str(run),
+        run=run.place,
         backend=description["backend"],
-        model_sha256=_sha256(checkpoint_path(run, settings), "checkpoint"),
+        model_sha256=run.weights_sha256(settings.checkpoint),
         config=config,
         config_sha256=sha256_json(content),
         names=names,
@@ -61,11 +61,6 @@ def describe(run: Path, settings: Settings, found: Survey, root: Path) -> Manife
 def _speed() -> set[str]:
     """Settings with which a run may go on otherwise."""
     return Settings.model_fields.keys() - deciding(Settings()).keys()
-
-
-def checkpoint_path(run: Path, settings: Settings) -> Path:
-    """The file that holds the segmenter's weights."""
-    return run / f"{settings.checkpoint}.safetensors"
 
 
 def _classifier(settings: Settings) -> dict[str, Any]:

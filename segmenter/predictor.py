@@ -19,13 +19,13 @@ from pydantic import Field
 from annotate.draw.display import show
 from partlab.composite import Layer
 from partlab.config import Config, validate
-from partlab.errors import ConfigError, SchemaError, UnknownNameError
+from partlab.errors import ConfigError, UnknownNameError
 from partlab.images import load_image
 from partlab.masks import Rle, area, bbox, union
 from partlab.parts import Parts
 from segmenter.objects import Objects, allowed_each
+from segmenter.origin import Origin, origin_of
 from segmenter.protocol import Detections, Pixels, Segmenter
-from segmenter.runs import load_segmenter
 
 Share = float  # between 0 and 1
 Picture = str | Path | Pixels | PillowImage.Image
@@ -137,13 +137,13 @@ class Predictor:
     @classmethod
     def load(
         cls,
-        run: str | Path,
+        run: str | Path | Origin,
         settings: PredictionSettings | None = None,
         *,
         checkpoint: str = "best",
         device: str | None = None,
     ) -> Self:
-        """The predictor of a run folder.
+        """The predictor of a run folder, or of a served model.
 
         Raises:
             NotFoundError: the folder is no run, or has no checkpoint yet.
@@ -152,13 +152,7 @@ class Predictor:
             BackendUnavailableError: its backend is not installed here.
         """
         settings = settings or PredictionSettings()
-        try:
-            segmenter = load_segmenter(run, checkpoint=checkpoint, device=device)
-        except (RuntimeError, ValueError, KeyError, OSError) as error:
-            raise SchemaError(
-                f"the checkpoint {checkpoint!r} of {run} cannot be loaded: {error}",
-                hint="copy the run again, or train it again",
-            ) from error
+        segmenter = origin_of(run).load(checkpoint, device)
         settings.thresholds.of(segmenter.names)
         return cls(segmenter, settings)
 
@@ -221,8 +215,8 @@ class Predictor:
         alternatives: int = 0,
     ) -> list[list[Prediction]]:
         """`predict` at several thresholds, for which the network runs once."""
-        floors = [self._floor(each) for each in thresholds]
-        lowest = min((float(floor.min(initial=1.0)) for floor in floors), default=1.0)
+        floors = [self.floor(each) for each in thresholds]
+        lowest = lowest_of(floors)
         if isinstance(pictures, str | Path | np.ndarray | PillowImage.Image):
             raise ConfigError(
                 "one picture was given where several are asked for",
@@ -231,11 +225,12 @@ class Predictor:
         pixels = [pixels_of(picture) for picture in pictures]
         found = self._detections(pixels, objects, lowest)
         return [
-            [self._kept(*pair, floor, alternatives) for pair in zip(pixels, found, strict=True)]
+            [self.kept(*pair, floor, alternatives) for pair in zip(pixels, found, strict=True)]
             for floor in floors
         ]
 
-    def _floor(self, wanted: "Wanted") -> NDArray[np.float32]:
+    def floor(self, wanted: "Wanted") -> NDArray[np.float32]:
+        """(K,) lowest score by label; errors are those of `predict`."""
         if wanted is None:
             return self.settings.thresholds.of(self.names)
         if isinstance(wanted, Thresholds):
@@ -267,13 +262,14 @@ class Predictor:
         )
         return [None if own == () else next(found) for own in allowed]
 
-    def _kept(
+    def kept(
         self,
         pixels: Pixels,
         found: Detections | None,
         floor: NDArray[np.float32],
-        alternatives: int,
+        alternatives: int = 0,
     ) -> Prediction:
+        """The answer of what the network found; None: the filter left nothing to look for."""
         if found is None:
             reason = "the category filter leaves no part to look for"
             return Prediction("blank", (), self.parts, pixels, reason)
@@ -283,6 +279,11 @@ class Predictor:
 
 
 Wanted = float | Mapping[str, float] | Thresholds | None
+
+
+def lowest_of(floors: Sequence[NDArray[np.float32]]) -> float:
+    """What the network is asked for, where several thresholds are wanted of one look."""
+    return min((float(floor.min(initial=1.0)) for floor in floors), default=1.0)
 
 
 def pixels_of(picture: Picture) -> Pixels:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported, stdout
 from partlab.errors import ConfigError
 
@@ -105,6 +106,8 @@ def audit(
     segmenter: Annotated[
         Path | None, typer.Option(help="Or a segmenter's run, which looks at the images now.")
     ] = None,
+    server: ServerOpt = None,
+    model: ModelOpt = None,
     split: SplitOpt = None,
     out: Annotated[Path | None, typer.Option(help="Write every image's score, as JSON.")] = None,
     top: Annotated[int, typer.Option(min=1, help="How many images to show.")] = 20,
@@ -121,8 +124,8 @@ def audit(
     """Rank the images by how likely their annotations are wrong.
 
     Of a work its newest rounds, accepted or not; it is kept there, and `inspect sample` shows the
-    likely wrong images first. With neither --predictions nor --segmenter only the sizes of parts
-    are judged.
+    likely wrong images first. With none of --predictions, --segmenter and --server only the sizes
+    of parts are judged.
 
     Example: partlab inspect audit world --split val --segmenter runs/seg --sheet suspects.png
     """
@@ -134,8 +137,9 @@ def audit(
         _must_be_free(out, sheet, force=force)
         if split is not None and (data / "work.json").is_file():
             raise ConfigError(f"{data} is a work, which has no splits", hint="leave --split out")
-        with as_folder(data, pictures=bool(segmenter or sheet)) as folder:
-            drawn, found = _both(ui, folder, split, predictions, segmenter)
+        asked = (segmenter, server, model)
+        with as_folder(data, pictures=any((*asked, sheet))) as folder:
+            drawn, found = _both(folder, split, predictions, asked)
             if plant is not None:
                 return _plant(ui, drawn, found, plant)
             told = rank(drawn, found)
@@ -167,16 +171,23 @@ def _must_be_free(*paths: Path | None, force: bool) -> None:
 
 
 def _both(
-    ui: Ui, data: Path, split: str | None, predictions: Path | None, segmenter: Path | None
+    data: Path,
+    split: str | None,
+    predictions: Path | None,
+    asked: tuple[Path | None, str | None, str | None],
 ) -> "tuple[Dataset, Dataset | None]":
+    """What was drawn, and what a network found; `asked` is what `chosen` takes."""
     from app.prelabel import found_by
     from partlab.coco import read_dataset
 
-    if predictions and segmenter:
-        raise ConfigError("--predictions and --segmenter exclude each other", hint="give one")
+    by_network = any(asked)
+    if predictions and by_network:
+        raise ConfigError(
+            "--predictions, --segmenter and --server exclude each other", hint="give one"
+        )
     drawn = read_dataset(data, split)
-    if segmenter:
-        return drawn, found_by(segmenter, data, split)
+    if by_network:
+        return drawn, found_by(chosen(*asked), data, split)
     return drawn, _other(predictions, split, "--predictions ") if predictions else None
 
 

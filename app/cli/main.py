@@ -25,6 +25,7 @@ from app.cli import (
     inspect_sample,
     pseudolabel_reports,
     segmenter_evaluate,
+    serve,
     studio,
     studio_create,
     studio_pull,
@@ -90,6 +91,7 @@ app.add_typer(segmenter_evaluate.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")
+app.add_typer(serve.group, name="serve")
 
 
 @app.callback(invoke_without_command=True)

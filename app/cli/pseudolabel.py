@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli._group import DefaultGroup
+from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 
 if TYPE_CHECKING:
@@ -37,8 +38,12 @@ ImagesArg = Annotated[Path, typer.Argument(metavar="IMAGES", help=_IMAGES)]
 @group.command(hidden=True)
 def run(
     images: ImagesArg,
-    segmenter: Annotated[Path, typer.Option(help="Run folder of the trained segmenter.")],
     out: Annotated[Path, typer.Option(help="The store: new, or unfinished and then continued.")],
+    segmenter: Annotated[
+        Path | None, typer.Option(help="Run folder of the trained segmenter.")
+    ] = None,
+    server: ServerOpt = None,
+    model: ModelOpt = None,
     split: Annotated[str | None, typer.Option(help="Which split of a part data set.")] = None,
     classes: Annotated[
         Path | None, typer.Option(help="Label file (path,object); it goes before the folder.")
@@ -71,7 +76,8 @@ def run(
 ) -> None:
     """Find the parts in every image and keep them as layers in a store.
 
-    The same command again goes on where it was stopped, whatever stopped it.
+    The segmenter runs here (--segmenter) or where it is served (--server). The same command
+    again goes on where it was stopped, whatever stopped it.
 
     Shared by two processes: torchrun --nproc-per-node 2 --no-python partlab pseudolabel …
 
@@ -92,7 +98,7 @@ def run(
         )
         done = label_images(
             images,
-            segmenter,
+            chosen(segmenter, server, model),
             out,
             settings,
             split=split,

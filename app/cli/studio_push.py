@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, WorkArg, reported
 from partlab.errors import ConfigError
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from annotate.studio.acts.push import Pushed
     from annotate.work import Work
     from app.prelabel import Source
+    from segmenter.origin import Origin
 
 
 def register(group: typer.Typer) -> None:
@@ -26,6 +28,8 @@ def push(
     segmenter: Annotated[
         Path | None, typer.Option(help="Run folder of a trained segmenter that suggests masks.")
     ] = None,
+    server: ServerOpt = None,
+    model: ModelOpt = None,
     predictions: Annotated[
         Path | None,
         typer.Option(help="Part data set with masks to suggest, matched by file name."),
@@ -54,10 +58,12 @@ def push(
         from annotate.work import Work
 
         with Work.open(work) as opened, Studio.from_env() as studio:
-            if segmenter is not None and predictions is None:
-                source = _segmenter(opened, segmenter, objects, threshold, thresholds, device)
+            by_network = segmenter is not None or server is not None
+            if by_network and predictions is None:
+                run = chosen(segmenter, server, model)
+                source = _segmenter(opened, run, objects, threshold, thresholds, device)
             else:
-                source = _dataset(opened, predictions, split, objects, twice=segmenter is not None)
+                source = _dataset(opened, predictions, split, objects, twice=by_network)
             told = send(
                 opened,
                 studio,
@@ -72,7 +78,7 @@ def push(
 
 def _segmenter(
     work: "Work",
-    run: Path,
+    run: "Path | Origin",
     objects: list[str] | None,
     threshold: float | None,
     thresholds: Path | None,
@@ -98,8 +104,8 @@ def _dataset(
 
     if path is None or twice:
         raise ConfigError(
-            "suggestions come either from --segmenter RUN or from --predictions DATA",
-            hint="name one of the two",
+            "suggestions come from --segmenter RUN, --server URL or --predictions DATA",
+            hint="name one of the three",
         )
     return from_dataset(work, path, split=split, objects=objects or ())
 

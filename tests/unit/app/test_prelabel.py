@@ -245,7 +245,7 @@ def test_the_command_says_what_is_missing(work: Work, run: Path, tmp_path: Path)
     for given in ((), ("--segmenter", run, "--predictions", run)):
         code, text = invoke(work.folder, *given, env=LOGIN)
         assert code == 2
-        assert "either from --segmenter RUN or from --predictions DATA" in text
+        assert "from --segmenter RUN, --server URL or --predictions DATA" in text
     code, text = invoke(work.folder, "ct", "--segmenter", run, env=LOGIN)
     assert code == 3
     assert "did you mean cat" in text

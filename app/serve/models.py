@@ -1,0 +1,287 @@
+"""What is served: models by name and version, loaded beside the server's own thread."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from time import sleep
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from app.serve.batcher import Batcher, QueueFullError
+from app.serve.settings import BatchLimits, ServeSettings
+from partlab.config import Config
+from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
+from partlab.files import sha256_json
+from partlab.training.runs import read_config
+from segmenter.objects import Objects
+from segmenter.origin import RunFolder
+from segmenter.predictor import PredictionSettings, Predictor
+from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
+
+log = logging.getLogger(__name__)
+
+Kind = Literal["segmenter", "recognition"]
+Told = Callable[[str, int, float], None]
+"""Model, images of a batch, seconds it took."""
+_HASH = 12  # hex digits of a version
+
+
+class Served(Protocol):
+    """A model that is loaded and answers; its batchers are where its threads are."""
+
+    name: str
+    version: str
+    kind: Kind
+    batchers: tuple[Batcher, ...]
+
+    def about(self) -> dict[str, Any]:
+        """What `/v1/models` tells of it."""
+        ...
+
+    def warm_up(self) -> None:
+        """One real prediction, which raises what any prediction would."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A model that is to be served: its name, and what loads it."""
+
+    name: str
+    load: Callable[[str, ServeSettings, Told], Served]
+
+    @classmethod
+    def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
+        """A run folder, an exported recognition model, or NAME=FOLDER to call it otherwise.
+
+        Raises:
+            ConfigError: a name that could not stand in an address.
+        """
+        name, equals, folder = run.partition("=")
+        if not equals or Path(run).exists():
+            name, folder = Path(run).resolve().name, run
+        if not name or set(name) & set("/@?#%:") or name != name.strip():
+            raise ConfigError(
+                f"{name!r} cannot be a model's name", hint="name it without / @ ? # % and colons"
+            )
+        return cls(name, _Run(Path(folder), checkpoint, device))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """A run folder of either kind, or an exported recognition model."""
+
+    folder: Path
+    checkpoint: str
+    device: str | None
+
+    def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
+        described = read_config(self.folder)
+        kind = "recognition" if described is None else described.get("kind", "segmenter")
+        if kind == "segmenter":
+            return self._segmenter(name, settings, told)
+        if kind != "recognition":
+            raise SchemaError(f"{self.folder} is a run of kind {kind}, which cannot be served")
+        from app.serve.recognition import RecognitionModel
+        from train.evaluate.opened import open_model
+
+        opened = open_model(self.folder, checkpoint=self.checkpoint, device=self.device)
+        return RecognitionModel(name, opened, settings, told)
+
+    def _segmenter(self, name: str, settings: ServeSettings, told: Told) -> "SegmenterModel":
+        origin = RunFolder(self.folder)
+        whole = origin.description()
+        facts = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
+        loaded = origin.load(self.checkpoint, self.device)
+        weights = origin.weights_sha256(self.checkpoint)
+        return SegmenterModel(name, loaded, facts, settings.batch, told, self.checkpoint, weights)
+
+
+def version_of(weights: str, config: Any) -> str:
+    """12 hex digits that change with the weights and with the settings."""
+    return sha256_json([weights, config])[:_HASH]
+
+
+class SegmenterModel:
+    """A segmenter behind a batcher."""
+
+    kind: Kind = "segmenter"
+
+    def __init__(
+        self,
+        name: str,
+        segmenter: Segmenter,
+        description: dict[str, Any],
+        limits: BatchLimits,
+        told: Told,
+        checkpoint: str = "best",
+        weights_sha256: str = "",
+    ) -> None:
+        self.name, self.segmenter = name, segmenter
+        self.description, self.checkpoint = description, checkpoint
+        self.weights_sha256 = weights_sha256
+        self.version = version_of(weights_sha256, description)
+        self.batcher = Batcher(name, self._look, limits, partial(told, name))
+        self.batchers = (self.batcher,)
+
+    def about(self) -> dict[str, Any]:
+        """What it is and knows."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "kind": self.kind,
+            "objects": list(self.segmenter.objects),
+            "parts": list(self.segmenter.names),
+            "checkpoint": self.checkpoint,
+            "weights_sha256": self.weights_sha256,
+            "description": self.description,
+        }
+
+    def predictor(self, *, unite: bool = True) -> Predictor:
+        """What turns detections into answers."""
+        return Predictor(self.segmenter, PredictionSettings(unite=unite))
+
+    def submit(self, pixels: Pixels, objects: Objects, threshold: float | None) -> Future[Any]:
+        """`Detections` of one picture; errors are those of `Batcher.submit`."""
+        size = int(pixels.shape[0] * pixels.shape[1])
+        return self.batcher.submit((pixels, objects), pixels=size, key=threshold)
+
+    def warm_up(self) -> None:
+        """Look at grey."""
+        self._look(0.5, [(np.full((64, 96, 3), 128, np.uint8), None)])
+
+    def _look(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
+        return self.segmenter.predict(
+            [pixels for pixels, _ in asked],
+            [objects for _, objects in asked],
+            threshold=threshold,
+        )
+
+
+@dataclass
+class SharedSegmenter(SegmenterBase):
+    """The segmenter of a served model for work inside the server, such as a bulk job.
+
+    It takes its turn like every request, and waits where a request would be turned away.
+    """
+
+    model: SegmenterModel
+
+    def __post_init__(self) -> None:
+        self.parts = self.model.segmenter.parts
+
+    @property
+    def config(self) -> Config:
+        """The network's."""
+        return self.model.segmenter.config
+
+    def predict(
+        self,
+        images: Sequence[Pixels],
+        objects: Sequence[Objects] | None = None,
+        *,
+        threshold: float | None = None,
+    ) -> list[Detections]:
+        """See `Segmenter.predict`."""
+        each = [None] * len(images) if objects is None else objects
+        asked = [self._submit(*one, threshold) for one in zip(images, each, strict=True)]
+        return [future.result() for future in asked]
+
+    def _submit(self, pixels: Pixels, objects: Objects, threshold: float | None) -> Future[Any]:
+        while True:
+            try:
+                return self.model.submit(pixels, objects, threshold)
+            except QueueFullError:
+                sleep(0.1)
+
+
+@dataclass
+class Models:
+    """The models of one server: those that are to come, and those that are ready."""
+
+    sources: Sequence[Source]
+    settings: ServeSettings
+    told: Told
+    ready: list[Served] = field(default_factory=list)
+    failure: BaseException | None = None
+    _lock: Lock = field(default_factory=Lock)
+
+    def load(self) -> None:
+        """Load and warm up one after the other; the first failure ends it.
+
+        Raises:
+            PartlabError: a model cannot be loaded, or its first prediction fails.
+        """
+        for source in self.sources:
+            try:
+                model = source.load(source.name, self.settings, self.told)
+                model.warm_up()
+                self._add(model)
+            except BaseException as error:
+                self.failure = error
+                raise
+            log.info("%s@%s is ready", model.name, model.version)
+
+    def _add(self, model: Served) -> None:
+        with self._lock:
+            for other in self.ready:
+                if (other.name, other.version) == (model.name, model.version):
+                    raise ConfigError(
+                        f"two models are called {model.name}@{model.version}",
+                        hint="give each folder once, or call one otherwise: NAME=FOLDER",
+                    )
+            self.ready.append(model)
+
+    @property
+    def all_ready(self) -> bool:
+        """Whether every model has made its first prediction."""
+        return len(self.ready) == len(self.sources)
+
+    def find(self, wanted: str | None, kind: Kind | None = None) -> Any:
+        """A model by `name` or `name@version`; of several versions the last. None: the only one.
+
+        Raises:
+            UnknownNameError, NotFoundError: there is none such, or of another kind.
+            ConfigError: none was named and there are several.
+        """
+        known = [each for each in self.ready if kind in (None, each.kind)]
+        if wanted is None:
+            return self._only(known, kind)
+        name, _, version = wanted.partition("@")
+        found = [e for e in known if e.name == name and (not version or e.version == version)]
+        if found:
+            return found[-1]
+        if any(each.name == name and not version for each in self.ready):
+            raise NotFoundError(f"the model {wanted} is no {kind} model", hint=_names(known))
+        raise UnknownNameError("model", wanted, {n for e in known for n in _called(e, version)})
+
+    def _only(self, known: Sequence[Served], kind: Kind | None) -> Served:
+        names = {each.name for each in known}
+        if not names:
+            raise NotFoundError(f"no {kind or ''} model is served here".replace("  ", " "))
+        if len(names) > 1:
+            raise ConfigError("several models are served and none is named", hint=_names(known))
+        return known[-1]
+
+    def close(self) -> None:
+        """Finish what waits and end all threads."""
+        for each in self.batchers:
+            each.close()
+
+    @property
+    def batchers(self) -> list[Batcher]:
+        """Of all models."""
+        return [batcher for model in list(self.ready) for batcher in model.batchers]
+
+
+def _called(model: Served, version: str) -> Iterable[str]:
+    return [f"{model.name}@{model.version}"] if version else [model.name]
+
+
+def _names(known: Sequence[Served]) -> str:
+    return "name one with model=: " + ", ".join(dict.fromkeys(each.name for each in known))

@@ -1,0 +1,149 @@
+"""A recognition model behind two batchers: answers in one, attacks in another.
+
+An attack takes many passes and moves gradients through the network, so it has a copy of its own:
+who classifies never waits for it.
+"""
+
+import copy
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from app.serve.batcher import Batcher
+from app.serve.models import Kind, Told, version_of
+from app.serve.settings import ServeSettings
+from segmenter.protocol import Pixels
+from train.attacks.ball import Ball
+from train.attacks.evaluation import search
+from train.evaluate.opened import Opened
+
+Vector = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Pgd:
+    """PGD within `ball`, away from the class `label` (an index)."""
+
+    label: int
+    ball: Ball
+    steps: int
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Attacked:
+    """What an attack found about one picture, all of it as the network sees it.
+
+    exact: (3, size, size) float32 in 0…1, the found point.
+    seen: (size, size, 3) uint8: that point rounded towards the clean picture, so that it lies in
+        the ball too.
+    steps: until the network first erred; -1 if it does not on `exact`.
+    """
+
+    exact: Vector
+    seen: Pixels
+    steps: int
+
+
+class RecognitionModel:
+    """A network that names what a picture shows."""
+
+    kind: Kind = "recognition"
+
+    def __init__(self, name: str, opened: Opened, settings: ServeSettings, told: Told) -> None:
+        self.name, self.opened = name, opened
+        self.version = version_of(opened.sha256, opened.preprocessing)
+        limits = settings.batch
+        self.batcher = Batcher(name, self._look, limits, partial(told, name))
+        self.attacker: Batcher | None = None
+        if settings.attack:
+            self._victim = copy.deepcopy(opened.network).requires_grad_(False)
+            one = limits.model_copy(update={"images": 1})
+            label = f"{name} under attack"
+            self.attacker = Batcher(label, self._attack, one, partial(told, label))
+        self.batchers = tuple(each for each in (self.batcher, self.attacker) if each)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """By output."""
+        return self.opened.classes
+
+    def about(self) -> dict[str, Any]:
+        """What it is and knows."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "kind": self.kind,
+            "classes": list(self.classes),
+            "weights_sha256": self.opened.sha256,
+            "preprocessing": self.opened.preprocessing,
+            "training": self.opened.training,
+        }
+
+    def seen(self, pixels: Pixels) -> Pixels:
+        """(size, size, 3): what the network sees of a picture."""
+        return self.opened.seen(pixels)
+
+    def classify(self, seen: Pixels) -> Future[Any]:
+        """(C,) probabilities."""
+        return self.batcher.submit(seen, pixels=seen.shape[0] ** 2, key="classify")
+
+    def embed(self, seen: Pixels) -> Future[Any]:
+        """(D,) what the classifier reads."""
+        return self.batcher.submit(seen, pixels=seen.shape[0] ** 2, key="embed")
+
+    def attack(self, seen: Pixels, how: Pgd) -> Future[Any]:
+        """`Attacked`; only where the server allows attacks."""
+        assert self.attacker is not None
+        return self.attacker.submit((seen, how), pixels=seen.shape[0] ** 2)
+
+    def warm_up(self) -> None:
+        """Classify grey."""
+        side = self.opened.data.size
+        self._look("classify", [np.full((side, side, 3), 128, np.uint8)])
+
+    @torch.inference_mode()
+    def _look(self, key: str, seen: list[Pixels]) -> Sequence[Vector]:
+        images = self.opened.tensor(seen)
+        if key == "embed":
+            found = _features(self.opened.network, images)
+        else:
+            logits: Any = self.opened.network(images)
+            found = logits.float().softmax(1)
+        return list(found.float().cpu().numpy())
+
+    def _attack(self, _: None, asked: list[tuple[Pixels, Pgd]]) -> Sequence[Attacked]:
+        return [self._attacked(seen, how) for seen, how in asked]
+
+    def _attacked(self, seen: Pixels, how: Pgd) -> Attacked:
+        clean = self.opened.tensor([seen])
+        label = torch.tensor([how.label], device=clean.device)
+        found = search(self._victim, clean, label, how.ball, steps=how.steps, seed=how.seed)
+        exact = found.points[0].cpu().numpy().astype(np.float32)
+        return Attacked(exact, _towards(exact, seen), int(found.steps[0]))
+
+
+def _features(network: Any, images: torch.Tensor) -> torch.Tensor:
+    """(n, D): timm's pooled features, of our models and of others'."""
+    body = getattr(network, "backbone", None)
+    if body is None:
+        body, pixels = network.network, (images - network.mean) / network.std
+    else:
+        pixels = network.normalise(images)
+    found: torch.Tensor = body.forward_head(body.forward_features(pixels), pre_logits=True)
+    return found.flatten(1)
+
+
+def _towards(exact: Vector, seen: Pixels) -> Pixels:
+    """(size, size, 3): colours in 0…1 as whole numbers, each rounded to the clean one's side."""
+    colours = exact.transpose(1, 2, 0).astype(np.float64) * 255
+    away = colours - seen
+    near = np.round(away)  # float32 of a whole number is a hair off
+    whole = np.where(np.abs(away - near) < 1e-3, near, np.trunc(away))
+    return (seen + whole).clip(0, 255).astype(np.uint8)

@@ -1,0 +1,98 @@
+"""The application in a process: where it listens, and how it ends."""
+
+import logging
+import signal
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import uvicorn
+
+from app.serve.app import create_app
+from app.serve.models import Source
+from app.serve.settings import ServeSettings
+from partlab.errors import ConfigError, PartlabError
+
+log = logging.getLogger(__name__)
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+PORT = 8600
+
+
+def run_server(
+    sources: Sequence[Source],
+    settings: ServeSettings,
+    *,
+    host: str = LOOPBACK[0],
+    port: int = PORT,
+    open_to_all: bool = False,
+    started: Callable[[str], None] | None = None,
+) -> None:
+    """Serve until SIGTERM or Ctrl-C; what was accepted is finished first (SV-23).
+
+    `started` hears the address once the server listens.
+
+    Raises:
+        ConfigError: other machines could ask, and no keys are asked for.
+        PartlabError: a model cannot be loaded (SV-13), or the port is taken.
+    """
+    if host not in LOOPBACK and settings.keys is None and not open_to_all:
+        raise ConfigError(
+            f"on {host} other machines can ask this server, and it asks for no key",
+            hint="give --keys FILE (partlab serve key makes them), or say --open to all",
+        )
+    failures: list[BaseException] = []
+
+    def failed(error: BaseException) -> None:
+        failures.append(error)
+        server.should_exit = True
+
+    app = create_app(sources, settings, failed=failed)
+    server = _Server(
+        uvicorn.Config(
+            app,
+            host=host,
+            port=port,
+            log_config=None,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=settings.drain_s,
+            timeout_keep_alive=15,
+        ),
+        started,
+    )
+    try:
+        server.run()
+    except SystemExit as error:  # uvicorn logs why, and that is not enough
+        if not failures:
+            raise PartlabError(
+                f"the server cannot listen on {host}:{port}",
+                hint="is the port taken? choose another: --port",
+            ) from error
+    if failures:
+        raise _as_ours(failures[0])
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[str], None] | None) -> None:
+        super().__init__(config)
+        self._told = started
+
+    def handle_exit(self, sig: int, frame: Any) -> None:
+        """An ending that was asked for is no failure: uvicorn would raise the signal again."""
+        if sig == signal.SIGTERM:
+            self.should_exit = True
+        else:
+            super().handle_exit(sig, frame)
+
+    async def startup(self, sockets: Any = None) -> None:
+        await super().startup(sockets)
+        if self.started and self._told:
+            host, port = self.servers[0].sockets[0].getsockname()[:2]
+            self._told(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+
+def _as_ours(error: BaseException) -> PartlabError:
+    if isinstance(error, PartlabError):
+        return error
+    return PartlabError(f"a model cannot be served: {type(error).__name__}: {error}")
