@@ -136,6 +136,16 @@ def image_size(path: Source) -> tuple[int, int]:
         return (picture.height, picture.width) if turned else (picture.width, picture.height)
 
 
+def image_pixels(path: Source) -> int:
+    """How many pixels a picture has; decodes nothing, as `image_size` may have to of a PNG.
+
+    Raises:
+        NotFoundError, TooLargeError, DatasetError: as `load_image`.
+    """
+    with _opened(path) as picture:
+        return picture.width * picture.height
+
+
 def is_image_name(path: str | Path) -> bool:
     """Whether the file name ends like a picture's; `._a.jpg` is no picture but macOS' notes."""
     return Path(path).suffix.lower() in IMAGE_SUFFIXES and not is_litter(path)

@@ -23,7 +23,7 @@ from app.serve.edge import GONE, Call, call_of
 from app.serve.errors import RefusalError
 from app.serve.state import State, state_of
 from partlab.config import Config, validate
-from partlab.images import KINDS, TooLargeError, image_size, load_image
+from partlab.images import TooLargeError, image_pixels, load_image
 from segmenter.protocol import Pixels
 
 C = TypeVar("C", bound=Config)
@@ -208,10 +208,10 @@ def decoded(data: bytes, most: int) -> Pixels:
         TooLargeError: more pixels than this server looks at.
         DatasetError: damaged, or no picture.
     """
-    width, height = image_size(data)
-    if width * height > most:
+    pixels = image_pixels(data)
+    if pixels > most:
         raise TooLargeError(
-            f"the picture has {width} x {height} pixels, and this server takes up to {most:,}",
-            hint=f"make it smaller; kinds that are read: {KINDS}",
+            f"the picture has {pixels:,} pixels, and this server takes up to {most:,}",
+            hint="make it smaller, or have the server started with more --set picture_pixels=…",
         )
     return load_image(data)

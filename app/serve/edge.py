@@ -118,6 +118,7 @@ class _Wire:
         self.call, self.settings = call, settings
         self._receive, self._send = receive, send
         self._stated = int(length) if length.isdigit() else 0
+        self._silent = False
 
     async def receive(self) -> Any:
         """The next piece of the body.
@@ -131,6 +132,7 @@ class _Wire:
         try:
             message = await asyncio.wait_for(self._receive(), self.settings.read_s)
         except TimeoutError:
+            self._silent = True
             raise RefusalError(
                 408, f"nothing came for {self.settings.read_s:g} s, and the body is not whole"
             ) from None
@@ -153,7 +155,7 @@ class _Wire:
         """A piece of the answer; the number of the request goes with it."""
         if message["type"] == "http.response.start":
             self.call.status = message["status"]
-            if not self.call.whole and message["status"] >= 400:
+            if not (self.call.whole or self._silent) and message["status"] >= 400:
                 await self._drain()
             number = (b"x-request-id", self.call.request_id.encode())
             message = {**message, "headers": [*message.get("headers", ()), number]}

@@ -25,7 +25,7 @@ from typing import Any, Literal, TypeVar
 import pyarrow.parquet as pq
 from pydantic import Field
 
-from app.serve.errors import RefusalError
+from app.serve.errors import RefusalError, parameters
 from app.serve.models import Models, SegmenterModel, SharedSegmenter
 from app.serve.settings import ServeSettings
 from partlab.config import Config, validate
@@ -154,7 +154,8 @@ class Jobs:
             NotFoundError: there is no such model.
         """
         model: SegmenterModel = self.models.find(ask.model, "segmenter")
-        ask.settings.thresholds.of(model.segmenter.names)
+        with parameters():
+            ask.settings.thresholds.of(model.segmenter.names)
         asked = hashlib.sha256(ask.model_dump_json().encode()).hexdigest()
         number = _number(by, key)
         with self._changed:

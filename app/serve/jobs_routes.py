@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse, Response
 from app.serve.answers import JobAnswer
 from app.serve.calls import REPEAT, read_json_body
 from app.serve.edge import call_of
-from app.serve.errors import RefusalError, parameters
+from app.serve.errors import RefusalError
 from app.serve.jobs import JobAsk, Jobs
 from app.serve.state import admit, state_of
 from partlab.config import validate
@@ -48,8 +48,7 @@ async def submit(request: Request, response: Response) -> Any:
         raise RefusalError(415, f"a job is JSON, not {content or 'unknown'}")
     ask = validate(JobAsk, await read_json_body(request), "the request")
     key = request.headers.get(REPEAT, "")
-    with parameters():
-        record, new = await asyncio.to_thread(jobs.submit, ask, call.who, key)
+    record, new = await asyncio.to_thread(jobs.submit, ask, call.who, key)
     response.status_code = 202 if new else 200
     call.model = record.model
     return jobs.told(record)

@@ -127,7 +127,7 @@ class SegmenterModel:
         self.weights_sha256 = weights_sha256
         self.version = version_of(weights_sha256, description)
         self.batcher = Batcher(name, self._look, limits, partial(told, name))
-        self.batchers = (self.batcher,)
+        self.batchers: tuple[Batcher, ...] = (self.batcher,)
 
     def about(self) -> dict[str, Any]:
         """What it is and knows."""

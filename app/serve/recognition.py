@@ -146,4 +146,4 @@ def _towards(exact: Vector, seen: Pixels) -> Pixels:
     away = colours - seen
     near = np.round(away)  # float32 of a whole number is a hair off
     whole = np.where(np.abs(away - near) < 1e-3, near, np.trunc(away))
-    return (seen + whole).clip(0, 255).astype(np.uint8)
+    return np.asarray((seen + whole).clip(0, 255), np.uint8)
