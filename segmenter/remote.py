@@ -94,7 +94,7 @@ class ServedOrigin:
 
 
 def connect(
-    url: str, *, model: str | None = None, key: str | None = None, patience: float = PATIENCE
+    url: str, *, model: str | None = None, key: str | None = None, patience: float | None = None
 ) -> ServedOrigin:
     """A segmenter of the server at `url`: the one called `model`, or its only one.
 
@@ -130,7 +130,7 @@ class Server:
     A repeated request carries the same idempotency key, so nothing is done twice.
     """
 
-    def __init__(self, url: str, key: str | None = None, patience: float = PATIENCE) -> None:
+    def __init__(self, url: str, key: str | None = None, patience: float | None = None) -> None:
         try:
             address = httpx.URL(url)
         except httpx.InvalidURL as error:
@@ -139,7 +139,8 @@ class Server:
             raise ConfigError(
                 f"--server {url!r} is no address", hint="such as http://127.0.0.1:8600"
             )
-        self.url, self.patience = url.rstrip("/"), patience
+        self.url = url.rstrip("/")
+        self.patience = PATIENCE if patience is None else patience
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         timeout = httpx.Timeout(300.0, connect=10.0)
         self._client = httpx.Client(base_url=self.url, headers=headers, timeout=timeout)

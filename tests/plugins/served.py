@@ -44,7 +44,7 @@ class Running:
 def serving(*sources: Source, ready: bool = True, **settings: Any) -> Iterator[Running]:
     """A server of these models, until the block ends."""
     app = create_app(sources, ServeSettings.model_validate(settings))
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="on")
+    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, log_level="warning")
     server = uvicorn.Server(config)
     thread = Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,9 +1,11 @@
 """Many clients at once: batches, a full queue, deadlines, clients that go away, failures."""
 
 import gc
+import logging
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
@@ -188,11 +190,21 @@ def flat(requests: int) -> None:
         assert grown < 40 << 20, f"{grown / 2**20:.0f} MiB more"  # 1,000 pictures are 190 MiB
 
 
+@pytest.fixture
+def no_log() -> Iterator[None]:
+    """pytest keeps every record of a log, and those of failures keep the pictures."""
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.usefixtures("no_log")
 def test_memory_is_flat_while_every_second_request_fails() -> None:
     """SV-16, shortened."""
     flat(400)
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_log")
 def test_memory_is_flat_over_five_thousand_requests() -> None:
     flat(5000)
