@@ -3,7 +3,7 @@
     handed_out = create(work, studio, annotators=["ann@example.org", "ben@example.org"])
 
 Safe to run again at any time, also after `kill -9`: a project that was made but not noted is
-found by its description, a task by the image it shows.
+found by what its interface says, a task by the image it shows.
 """
 
 import logging
@@ -30,6 +30,7 @@ from annotate.studio.acts.rounds import (
 )
 from annotate.studio.acts.tabs import make_tabs
 from annotate.studio.acts.todo import last_rejection, tell, todos
+from annotate.studio.acts.wall import look_of, tidy_wall
 from annotate.studio.api.access import Access, ensure_access, find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
@@ -39,15 +40,15 @@ from annotate.studio.api.projects import (
     Key,
     add_tasks,
     chunks,
-    description_of,
     find_projects,
     is_there,
     make_project,
+    mark,
     task_ids,
-    title_of,
 )
 from annotate.studio.api.users import need_users
 from annotate.studio.spelling.labelconfig import check_config, config_hash, label_config
+from annotate.studio.spelling.mark import marked, unmarked
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.pictures import EXAMPLES, FOLDER, save_examples, shown_picture
@@ -110,6 +111,7 @@ def create(
         for batch in (work.batch(one.object, one.round) for one in told):
             if batch.state in BEING_DRAWN and batch.project_id is not None:
                 tell(work, studio, batch, who)
+        tidy_wall(work, studio)
         return [with_note(one, annotators, short.get(one.object, "")) for one in told]
 
 
@@ -126,8 +128,7 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
         raise StudioError(f"{batch.object} round {batch.round} has no project")
     config = builder._config(batch)
     check_config(config)
-    told = description_of(work, batch, config_hash(config), version=version)
-    fields = {"label_config": config, "description": told}
+    fields = {"label_config": marked(config, mark(work, batch))}
     studio.patch(f"/api/projects/{batch.project_id}/", fields)
     builder._instruct(batch, batch.project_id, builder._access(batch, batch.project_id))
     return config_hash(config)
@@ -192,15 +193,16 @@ class _Builder:
         return self._told(self.work.batch(batch.object, batch.round), tasks, made, added)
 
     def _undescribed(self, batch: Batch) -> int | None:
-        """The round's project where somebody changed its description, which is put back."""
+        """The round's project where somebody took away what it is found by, which is put back."""
         if batch.project_id is None or not is_there(self.studio, self.work, batch):
             return None
         log.warning(
-            "the description of project %d (%s) was changed by hand, and is put back: partlab "
-            "finds the project by it", batch.project_id, batch.object
+            "the interface of project %d (%s) was changed by hand; what partlab finds it by is put "
+            "back", batch.project_id, batch.object
         )  # fmt: skip
-        about = description_of(self.work, batch, batch.config_hash or "")
-        self.studio.patch(f"/api/projects/{batch.project_id}/", {"description": about})
+        path = f"/api/projects/{batch.project_id}/"
+        xml = unmarked(self.studio.get(path)["label_config"])
+        self.studio.patch(path, {"label_config": marked(xml, mark(self.work, batch))})
         return batch.project_id
 
     def _waiting(self, batch: Batch, tasks: Sequence[Task], project_id: int | None) -> list[int]:
@@ -220,10 +222,11 @@ class _Builder:
     def _fields(self, batch: Batch) -> Fields:
         config = self._config(batch)
         check_config(config)
+        look = look_of(self.work, batch)
         return Fields(
-            title=title_of(self.work.settings.name, batch),
-            description=description_of(self.work, batch, config_hash(config)),
-            label_config=config,
+            title=look.title,
+            description=look.description,
+            label_config=marked(config, mark(self.work, batch)),
             show_collab_predictions=self.work.settings.model_help or bool(batch.start_from),
         )
 

@@ -6,8 +6,9 @@ from typing import Any
 from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.pull import pull, pulling
 from annotate.studio.acts.rounds import BEING_DRAWN, OVER, images_of_next
+from annotate.studio.acts.wall import look_of
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import description_of, need_own, title_of
+from annotate.studio.api.projects import need_own
 from annotate.studio.api.users import need_users
 from annotate.work import Batch, Work
 from annotate.work.unfinished import need_settled
@@ -92,29 +93,26 @@ def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answ
     if batch.state in BEING_DRAWN and not answers:
         work.record("reassigned", who=who, object=owner, round=batch.round, data={"to": to})
         changed = work.batch(owner)
-        _tell(
-            work,
-            studio,
-            changed,
-            description=description_of(work, changed, batch.config_hash or ""),
-        )
+        _tell(work, studio, changed)
         return
     if batch.state not in OVER:
         reason = f"reassigned from {batch.assignee} to {to}"
         work.record("abandoned", who=who, object=owner, round=batch.round, data={"reason": reason})
-        _tell(work, studio, batch, title=title_of(f"given up: {work.settings.name}", batch))
+        _tell(work, studio, work.batch(owner, batch.round))
     images = images_of_next(work, batch)
     data: dict[str, Any] = {"images": images, "assignee": to}
     data["vocabulary_version"] = work.vocabulary.version
     work.record("planned", who=who, object=owner, round=batch.round + 1, data=data)
 
 
-def _tell(work: Work, studio: Studio, batch: Batch, **fields: str) -> None:
+def _tell(work: Work, studio: Studio, batch: Batch) -> None:
     """Say it in the project too; the work's own state is what counts."""
     if batch.project_id is None:
         return
     try:
         need_own(studio, work, batch)
+        project = studio.get(f"/api/projects/{batch.project_id}/")
+        fields = look_of(work, batch).fields(project)
         studio.patch(f"/api/projects/{batch.project_id}/", fields)
     except StudioError as error:
         log.warning("project %d was not changed: %s", batch.project_id, error.message)

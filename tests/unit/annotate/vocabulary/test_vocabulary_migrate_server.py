@@ -174,7 +174,7 @@ def test_a_rename_and_a_merge_keep_every_mask(
     assert 'value="Schwanz"' in project["label_config"]
     assert "left leg" not in project["label_config"]
     assert "Schwanz" in project["expert_instruction"]
-    assert facts_of(project["description"])["vocabulary_version"] == 3
+    assert facts_of(project)["object"] == "cat"
     for answer in work.answers("cat", 1):
         kept = {mask["rle"]["counts"] for mask in answer.masks}
         assert kept == {rle["counts"] for rle in before[answer.image_id].values()}
