@@ -22,6 +22,8 @@ class Part(Config):
 
     `id` is given once, stays through renames, and is never used again in its object; `name`
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
+    `definition` says in the lead's words what belongs to it, `example` names a picture of it,
+    beside the file or by its full path; annotators see both.
     """
 
     id: str = Field(min_length=1)
@@ -29,6 +31,8 @@ class Part(Config):
     source: Source = "manual"
     evidence: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
+    definition: str = ""
+    example: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -40,12 +44,16 @@ class Part(Config):
 
 
 class ObjectParts(Config):
-    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04)."""
+    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04).
+
+    `note` is what its annotators are to mind, in the lead's words.
+    """
 
     name: str = Field(min_length=1)
     wnid: str | None = None
     qid: str | None = None
     aliases: tuple[str, ...] = ()
+    note: str = ""
     parts: tuple[Part, ...] = ()
     inclusions: dict[str, str] = Field(default_factory=dict)
 

@@ -47,7 +47,12 @@ from annotate.studio.api.projects import (
     task_ids,
 )
 from annotate.studio.api.users import need_users
-from annotate.studio.spelling.labelconfig import check_config, config_hash, label_config
+from annotate.studio.spelling.labelconfig import (
+    check_config,
+    config_hash,
+    has_two_lists,
+    label_config,
+)
 from annotate.studio.spelling.mark import marked, unmarked
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
@@ -126,6 +131,8 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
     builder = _Builder(work, studio, "", {})
     if batch.project_id is None:
         raise StudioError(f"{batch.object} round {batch.round} has no project")
+    there = studio.get(f"/api/projects/{batch.project_id}/")["label_config"]
+    builder.two_lists = has_two_lists(there)
     config = builder._config(batch)
     check_config(config)
     fields = {"label_config": marked(config, mark(work, batch))}
@@ -159,6 +166,7 @@ class _Builder:
     found: dict[Key, int]
     examples: Dataset | Path | None = None
     access: Access | None = None
+    two_lists: bool = False  # whether the project is an earlier version's
 
     def build(self, batch: Batch) -> HandedOut:
         """Bring one round into the studio as far as it is not there."""
@@ -217,7 +225,7 @@ class _Builder:
 
     def _config(self, batch: Batch) -> str:
         parts = self.work.vocabulary.object(batch.object)
-        return label_config(parts, self.work.settings.discard_reasons)
+        return label_config(parts, self.work.settings.discard_reasons, two_lists=self.two_lists)
 
     def _fields(self, batch: Batch) -> Fields:
         config = self._config(batch)
