@@ -166,9 +166,14 @@ class Vocabulary(Config):
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of what annotators see: objects, part ids, names, inclusions, order."""
+        """Hex SHA-256 of what annotators see: objects, parts, inclusions, their order, words."""
         seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
-        return sha256_json(seen)
+        words = [
+            (o.name, o.note, [(p.id, p.definition, p.example) for p in o.parts])
+            for o in self.objects
+            if o.note or any(p.definition or p.example for p in o.parts)
+        ]
+        return sha256_json([seen, words] if words else seen)  # without words as it always was
 
     @property
     def by_any_name(self) -> dict[str, str]:

@@ -17,7 +17,8 @@ from typing import Any
 from annotate.studio.acts.annotators import Annotators
 from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.carried import carried
-from annotate.studio.acts.instructions import Rejected, example_pictures, instructions
+from annotate.studio.acts.examples import example_pictures
+from annotate.studio.acts.instructions import Rejected, instructions
 from annotate.studio.acts.refill import refill as refill_rounds
 from annotate.studio.acts.rounds import (
     BEING_DRAWN,
@@ -56,7 +57,14 @@ from annotate.studio.spelling.labelconfig import (
 from annotate.studio.spelling.mark import marked, unmarked
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
-from annotate.work.pictures import EXAMPLES, FOLDER, save_examples, shown_picture
+from annotate.work.pictures import (
+    EXAMPLES,
+    FOLDER,
+    part_picture,
+    save_examples,
+    shown_in_examples,
+    shown_picture,
+)
 from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError, PartlabError, StudioError
@@ -260,12 +268,22 @@ class _Builder:
             raise
 
     def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
-        parts = self.work.vocabulary.object(batch.object)
+        parts, folder = self.work.vocabulary.object(batch.object), self.work.folder
         if self.examples is not None:
-            drawn = example_pictures(self.examples, parts)
-            save_examples(self.work.folder, batch.object, drawn)
-        urls = [access.url(path) for path in self._example_paths(batch.object)]
-        html = instructions(parts, self._config(batch), urls, self._rejection(batch))
+            found = example_pictures(self.examples, parts)
+            save_examples(folder, batch.object, found.pictures, found.shown)
+        html = instructions(
+            parts,
+            self._config(batch),
+            [access.url(path) for path in self._example_paths(batch.object)],
+            self._rejection(batch),
+            shown=shown_in_examples(folder, batch.object),
+            pictures={
+                part.id: access.url(path)
+                for part in parts.parts
+                if part.example and (path := part_picture(folder, batch.object, part.id))
+            },
+        )
         fields = {"expert_instruction": html, "show_instruction": True}
         self.studio.patch(f"/api/projects/{project_id}/", fields)
 

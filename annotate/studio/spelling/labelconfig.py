@@ -36,13 +36,15 @@ _SIDE = "flex: 0 0 230px; max-height: 85vh; overflow-y: auto"
 _SIDE_CLASS = "partlab-side"
 # As many parts in a row as fit, and little space between reasons: with thirteen parts and more the
 # number of the object and the reasons are in sight without scrolling.
-_COMPACT = f"""
-.{_SIDE_CLASS} .lsf-labels {{ display: block; margin: 0 }}
-.{_SIDE_CLASS} .lsf-label {{ margin: 0 4px 5px 0 }}
-.{_SIDE_CLASS} .lsf-choices {{ margin: 0 }}
-.{_SIDE_CLASS} .lsf-choice, .{_SIDE_CLASS} .lsf-choice__item {{ margin: 0; padding: 0 }}
-.{_SIDE_CLASS} h5 {{ margin: 10px 0 4px }}
-"""
+_COMPACT = " ".join(
+    f".{_SIDE_CLASS} {rule}"
+    for rule in (
+        ".lsf-labels { display: block; margin: 0 }",
+        ".lsf-label { margin: 0 4px 5px 0 }",
+        ".lsf-choices, .lsf-choice { margin: 0 }",
+        "h5 { margin: 10px 0 4px }",
+    )
+)
 _LOUD = "color: #b3261e"
 _LINES = {"strokeWidth": "2", "pointSize": "small"}
 _HEADS = {"Labels": "Parts", "BrushLabels": "Brush", "PolygonLabels": "Polygon (no holes)"}
