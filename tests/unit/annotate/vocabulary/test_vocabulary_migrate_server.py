@@ -101,11 +101,7 @@ def labels(studio: Studio, work: Work, kind: str = "annotations") -> list[list[s
     project = work.batch("cat").project_id
     tasks = studio.pages("/api/tasks", key="tasks", project=project, fields="all")
     return [
-        [
-            region["value"]["brushlabels"][0]
-            for region in one["result"]
-            if region["type"] == "brushlabels"
-        ]
+        [region["value"]["labels"][0] for region in one["result"] if region["type"] == "labels"]
         for task in sorted(tasks, key=lambda task: task["id"])
         for one in task[kind]
     ]
@@ -444,4 +440,4 @@ def test_pulled_just_before_the_locks_are_taken_it_is_drawn_again_too(
 
 
 def _is(region: dict[str, Any], label: str) -> bool:
-    return label in region["value"].get("brushlabels", ())
+    return label in region["value"].get("labels", ())
