@@ -9,7 +9,7 @@ found by its description, a task by the image it shows.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from annotate.studio.acts.rounds import (
     BEING_DRAWN,
     HandedOut,
     Start,
+    because,
     handed_out,
     named_objects,
     plan_rounds,
@@ -51,7 +52,6 @@ from annotate.studio.spelling.labelconfig import check_config, config_hash, labe
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.pictures import EXAMPLES, FOLDER, save_examples, shown_picture
-from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
@@ -70,6 +70,7 @@ def create(
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
     refill: bool = False,
+    new_parts: bool = False,
 ) -> list[HandedOut]:
     """Hand out every category that is new or was rejected, and make what is missing in the studio.
 
@@ -84,6 +85,8 @@ def create(
         examples: a part data set or a folder of pictures for the instructions, of new projects
             and of those that are being drawn.
         refill: hand out other pictures in place of those whose discard is final.
+        new_parts: begin the next round of accepted categories whose vocabulary has parts by now
+            that nobody could have drawn, with what was drawn.
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
@@ -94,9 +97,8 @@ def create(
     """
     who = str(studio.whoami()["email"])
     with handing_out(work.folder):
-        need_settled(work)
         objects = named_objects(work, objects)
-        planned = plan_rounds(work, annotators, start_from, objects)
+        planned = plan_rounds(work, annotators, start_from, objects, new_parts=new_parts)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
@@ -114,9 +116,9 @@ def create(
 
 
 def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
-    """Give a round's project the interface and instructions of the vocabulary as it is now.
+    """Give a round's project the interface and instructions of a version of the vocabulary.
 
-    `version` is the vocabulary's. Returns the hash of the interface.
+    Returns the hash of the interface.
 
     Raises:
         StudioError: the project is gone, or the server refuses.
@@ -124,12 +126,13 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
     builder = _Builder(work, studio, "", {})
     if batch.project_id is None:
         raise StudioError(f"{batch.object} round {batch.round} has no project")
+    project, batch = batch.project_id, Batch(**{**asdict(batch), "vocabulary_version": version})
     config = builder._config(batch)
     check_config(config)
-    told = description_of(work, batch, config_hash(config), version=version)
-    fields = {"label_config": config, "description": told}
-    studio.patch(f"/api/projects/{batch.project_id}/", fields)
-    builder._instruct(batch, batch.project_id, builder._access(batch, batch.project_id))
+    about = description_of(work, batch, config_hash(config))
+    fields = {"label_config": config, "description": about}
+    studio.patch(f"/api/projects/{project}/", fields)
+    builder._instruct(batch, project, builder._access(batch, project))
     return config_hash(config)
 
 
@@ -214,8 +217,7 @@ class _Builder:
         ]
 
     def _config(self, batch: Batch) -> str:
-        parts = self.work.vocabulary.object(batch.object)
-        return label_config(parts, self.work.settings.discard_reasons)
+        return label_config(self.work.parts(batch), self.work.settings.discard_reasons)
 
     def _fields(self, batch: Batch) -> Fields:
         config = self._config(batch)
@@ -249,12 +251,13 @@ class _Builder:
             raise
 
     def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
-        parts = self.work.vocabulary.object(batch.object)
+        parts = self.work.parts(batch)
         if self.examples is not None:
             drawn = example_pictures(self.examples, parts)
             save_examples(self.work.folder, batch.object, drawn)
         urls = [access.url(path) for path in self._example_paths(batch.object)]
-        html = instructions(parts, self._config(batch), urls, self._rejection(batch))
+        config, why = self._config(batch), because(self.work, batch)
+        html = instructions(parts, config, urls, self._rejection(batch), why)
         fields = {"expert_instruction": html, "show_instruction": True}
         self.studio.patch(f"/api/projects/{project_id}/", fields)
 

@@ -31,6 +31,7 @@ def instructions(
     config: str,
     examples: Sequence[str] = (),
     rejected: Rejected | None = None,
+    changed: str = "",
 ) -> str:
     """The instructions of one object category, as HTML.
 
@@ -39,11 +40,13 @@ def instructions(
         config: its labelling interface; the keys are read from it.
         examples: addresses of example pictures.
         rejected: what was wrong with the round before; it stands first.
+        changed: how the vocabulary changed, where the round began for that.
     """
     name = escape(parts.name)
     return "\n".join(
         [
             f"<h2>Drawing the parts of: {name}</h2>",
+            _what_changed(changed) if changed else "",
             _why_again(*rejected) if rejected is not None else "",
             _rules(parts),
             f"<br><h3>Parts of: {name}</h3>",
@@ -64,6 +67,13 @@ def _why_again(round: int, failed: Sequence[tuple[str, str]]) -> str:
         f"<h3>Why it is drawn again</h3>\n<p>Inspectors looked at some pictures of round {round}, "
         "and these failed. The same may be wrong in pictures that they did not see: draw all of "
         f'them with that in mind.</p>\n<table cellpadding="4">{"".join(rows)}</table><br>'
+    )
+
+
+def _what_changed(why: str) -> str:
+    return (
+        f"<h3>What changed</h3>\n<p>{escape(why)}. What you drew is shown in every picture: add "
+        "what is missing, and submit.</p><br>"
     )
 
 

@@ -141,7 +141,7 @@ class Predictions:
     def _palette(self) -> set[str]:
         config = ElementTree.fromstring(self.project["label_config"])
         palettes = (tag for tag in config.iter("BrushLabels") if tag.get("name") == BRUSH)
-        return {x.get("alias") or x.get("value", "") for tag in palettes for x in tag}
+        return {x.get("alias", x.get("value", "")) for tag in palettes for x in tag}
 
     def _check_labels(self, prediction: Prediction) -> None:
         used = {x for r in prediction.regions for x in r["value"].get("brushlabels", ())}

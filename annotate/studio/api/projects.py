@@ -6,6 +6,7 @@ known by its id: another server may hold one of the same name.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -17,8 +18,10 @@ from annotate.studio.api.client import RefusedError, Studio
 from annotate.work import Batch, Event, Work
 from partlab.errors import StudioError
 
+log = logging.getLogger(__name__)
+
 BATCH = 250  # tasks in one request
-IDS = "ids"  # in the event "opened": what its labels are
+IDS = "ids"  # what labels are, in the events that gave a project its interface
 RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
 _TITLE = 50  # characters Label Studio allows
 Key = tuple[str, int]
@@ -57,20 +60,15 @@ def title_of(name: str, batch: Batch, kind: str = "annotate") -> str:
     return head + tail
 
 
-def description_of(
-    work: Work, batch: Batch, config_hash: str, kind: str = "annotate", version: int | None = None
-) -> str:
-    """The description of a project: a sentence for people, then what partlab finds it by.
-
-    `version` is of its vocabulary.
-    """
+def description_of(work: Work, batch: Batch, config_hash: str, kind: str = "annotate") -> str:
+    """The description of a project: a sentence for people, then what partlab finds it by."""
     facts = {
         "work": work.settings.id,
         "kind": kind,
         "object": batch.object,
         "round": batch.round,
         "assignee": batch.assignee,
-        "vocabulary_version": version or batch.vocabulary_version,
+        "vocabulary_version": batch.vocabulary_version,
         "config": config_hash[:12],
     }
     words = {"annotate": f"{batch.object}, drawn by {batch.assignee}"}
@@ -130,6 +128,22 @@ def need_own(studio: Studio, work: Work, batch: Batch) -> None:
         )
 
 
+def give_up(studio: Studio, work: Work, batch: Batch) -> None:
+    """Say in the project of a round that it is over; the work's own state is what counts."""
+    tell_project(studio, work, batch, title=title_of(f"given up: {work.settings.name}", batch))
+
+
+def tell_project(studio: Studio, work: Work, batch: Batch, **fields: str) -> None:
+    """Change what a round's project says of itself; what cannot be changed is logged."""
+    if batch.project_id is None:
+        return
+    try:
+        need_own(studio, work, batch)
+        studio.patch(f"/api/projects/{batch.project_id}/", fields)
+    except StudioError as error:
+        log.warning("project %d was not changed: %s", batch.project_id, error.message)
+
+
 def names_work(data: Mapping[str, Any], work: Work, *, by_name: bool = False) -> bool:
     """Whether a task's data says that it belongs to this work.
 
@@ -152,10 +166,11 @@ def facts_of(description: Any) -> dict[str, Any]:
 
 def labels_are_names(work: Work, batch: Batch) -> bool:
     """Whether a round's project was made by an earlier version: its labels are names, not ids."""
-    query = select(Event.data).filter_by(what="opened", object=batch.object, round=batch.round)
+    query = select(Event.data).filter_by(object=batch.object, round=batch.round)
+    query = query.where(Event.what.in_(("opened", "migrated"))).order_by(Event.id)
     with work.read() as session:
-        opened = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
-    return opened.get("labels") != IDS
+        events = [data for data in session.scalars(query) if {"labels", "project_id"} & {*data}]
+    return not events or events[-1].get("labels") != IDS
 
 
 def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:
