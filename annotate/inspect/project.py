@@ -30,7 +30,6 @@ from annotate.studio.api.projects import (
 from annotate.studio.spelling.mark import marked
 from annotate.work import Batch, Work
 from annotate.work.pictures import FOLDER, shown_picture
-from annotate.work.unfinished import need_settled
 from partlab.files import copy_file
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
@@ -54,10 +53,9 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     """Show the drawn images of a round to inspectors in Label Studio.
 
     Raises:
-        StateError: the round is not being inspected, or a change of the vocabulary was cut off.
+        StateError: the round is not being inspected.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
-    need_settled(inspection.work)
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)

@@ -40,7 +40,6 @@ from annotate.work import (
 )
 from annotate.work.change import HINTS, is_drawn
 from annotate.work.inspecting import check_not_own
-from annotate.work.unfinished import need_settled
 from partlab.errors import (
     ConfigError,
     NotFoundError,
@@ -87,11 +86,10 @@ class Inspection:
             ConfigError: a file of a plan's settings does not make one, or it was drawn before by
                 another plan, or without this `suspicion`.
             StateError: the category is not submitted, discards wait for review, there is
-                nothing to inspect, parts lie over each other undeclared and not accepted, `who`
-                drew it, or a change of the vocabulary was cut off.
+                nothing to inspect, parts lie over each other undeclared and not accepted, or `who`
+                drew it.
             MovedOnError: an answer came in at the same time; nothing was drawn.
         """
-        need_settled(self.work)
         batch = self.work.batch(object)
         chosen = get_plan(plan) if plan else None
         if batch.state == "submitted":
@@ -205,16 +203,13 @@ class Inspection:
     def _rows(self, object: str, round: int | None = None) -> list[tuple[Image, Answer]]:
         """The drawn images of a round with their answers, in the order of the draw."""
         batch = self.work.batch(object, round)
-        key = {"object": object, "round": batch.round}
         with self.work.read() as session:
-            draws = session.scalars(select(Draw).filter_by(**key).order_by(Draw.position)).all()
-            found = []
-            for draw in draws:
-                image = session.get(Image, draw.image_id)
-                answer = session.get(Answer, (object, batch.round, draw.image_id))
-                if image is not None and answer is not None:
-                    found.append((image, answer))
-        return found
+            query = select(Image).join(Draw, Draw.image_id == Image.id).order_by(Draw.position)
+            images = session.scalars(query.where(Draw.object == object, Draw.round == batch.round))
+            drawn = list(images)
+        answers = self.work.answers(object, batch.round, images=[image.id for image in drawn])
+        by_id = {answer.image_id: answer for answer in answers}
+        return [(image, by_id[image.id]) for image in drawn if image.id in by_id]
 
     def cards(self, object: str, round: int | None = None) -> Desk:
         """What there is to look at, what was said so far, and what the plan makes of it.
@@ -255,7 +250,7 @@ class Inspection:
         due: bool,
         verdict: Verdict | None,
     ) -> Card:
-        parts = self.work.vocabulary.object(batch.object)
+        parts = self.work.moves(batch).parts
         there = {mask["part"] for mask in answer.masks}
         said: dict[str, Any] = {}
         if verdict is not None:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -94,6 +94,14 @@ class ObjectParts(Config):
         return Parts(names, {self.name: pairs} if pairs else {})
 
     @property
+    def seen(self) -> list[Any]:
+        """What annotators see: part ids and names in their order, inclusions, the lead's words."""
+        parts = [[part.id, part.name] for part in self.parts]
+        words = [[p.id, p.definition, p.example] for p in self.parts if p.definition or p.example]
+        told = [self.note, words] if self.note or words else []  # without, as it always was
+        return [self.name, parts, self.inclusions, *told]
+
+    @property
     def whole_object(self) -> bool:
         """True when the object itself is its only part (V-04)."""
         return len(self.parts) == 1 and self.parts[0].source == "whole-object"
@@ -166,14 +174,8 @@ class Vocabulary(Config):
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of what annotators see: objects, parts, inclusions, their order, words."""
-        seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
-        words = [
-            (o.name, o.note, [(p.id, p.definition, p.example) for p in o.parts])
-            for o in self.objects
-            if o.note or any(p.definition or p.example for p in o.parts)
-        ]
-        return sha256_json([seen, words] if words else seen)  # without words as it always was
+        """Hex SHA-256 of what annotators see of all objects, in their order."""
+        return sha256_json([one.seen for one in self.objects])
 
     @property
     def by_any_name(self) -> dict[str, str]:

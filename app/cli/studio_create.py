@@ -71,6 +71,10 @@ def create(
     refill: Annotated[
         bool, typer.Option("--refill", help="Other pictures in place of final discards.")
     ] = False,
+    new_parts: Annotated[
+        bool,
+        typer.Option("--new-parts", help="Draw parts that accepted categories got since."),
+    ] = False,
     honeypots: Annotated[
         Path | None,
         typer.Option(help="Data set of known masks, to mix into a new work unannounced."),
@@ -104,6 +108,7 @@ def create(
         settings = {key: value for key, value in settings.items() if value not in (None, "")}
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "annotators": named, "refill": refill}
+        how |= {"new_parts": new_parts}
         how |= {"examples": read_examples(examples) if examples else None}
         if is_work(folder):
             told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
@@ -150,7 +155,7 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        given = {name: how[name] for name in ("start_from", "refill")}
+        given = {name: how[name] for name in ("start_from", "refill", "new_parts")}
         return preview(work, asked.annotators, objects=asked.objects, **given)
     return _hand_out(work, {**how, "objects": asked.objects}, ui)
 

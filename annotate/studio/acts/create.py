@@ -9,7 +9,7 @@ found by what its interface says, a task by the image it shows.
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from annotate.studio.acts.rounds import (
     BEING_DRAWN,
     HandedOut,
     Start,
+    because,
     handed_out,
     named_objects,
     plan_rounds,
@@ -65,7 +66,6 @@ from annotate.work.pictures import (
     shown_in_examples,
     shown_picture,
 )
-from annotate.work.unfinished import need_settled
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
@@ -84,6 +84,7 @@ def create(
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
     refill: bool = False,
+    new_parts: bool = False,
 ) -> list[HandedOut]:
     """Hand out every category that is new or was rejected, and make what is missing in the studio.
 
@@ -98,6 +99,8 @@ def create(
         examples: a part data set or a folder of pictures for the instructions, of new projects
             and of those that are being drawn.
         refill: hand out other pictures in place of those whose discard is final.
+        new_parts: begin the next round of accepted categories whose vocabulary has parts by now
+            that nobody could have drawn, with what was drawn.
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
@@ -108,9 +111,8 @@ def create(
     """
     who = str(studio.whoami()["email"])
     with handing_out(work.folder):
-        need_settled(work)
         objects = named_objects(work, objects)
-        planned = plan_rounds(work, annotators, start_from, objects)
+        planned = plan_rounds(work, annotators, start_from, objects, new_parts=new_parts)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
@@ -129,9 +131,9 @@ def create(
 
 
 def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
-    """Give a round's project the interface and instructions of the vocabulary as it is now.
+    """Give a round's project the interface and instructions of a version of the vocabulary.
 
-    `version` is the vocabulary's. Returns the hash of the interface.
+    Returns the hash of the interface.
 
     Raises:
         StudioError: the project is gone, or the server refuses.
@@ -139,13 +141,13 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
     builder = _Builder(work, studio, "", {})
     if batch.project_id is None:
         raise StudioError(f"{batch.object} round {batch.round} has no project")
-    there = studio.get(f"/api/projects/{batch.project_id}/")["label_config"]
-    builder.two_lists = has_two_lists(there)
+    project, batch = batch.project_id, Batch(**{**asdict(batch), "vocabulary_version": version})
+    builder.two_lists = has_two_lists(studio.get(f"/api/projects/{project}/")["label_config"])
     config = builder._config(batch)
     check_config(config)
     fields = {"label_config": marked(config, mark(work, batch))}
-    studio.patch(f"/api/projects/{batch.project_id}/", fields)
-    builder._instruct(batch, batch.project_id, builder._access(batch, batch.project_id))
+    studio.patch(f"/api/projects/{project}/", fields)
+    builder._instruct(batch, project, builder._access(batch, project))
     return config_hash(config)
 
 
@@ -232,8 +234,8 @@ class _Builder:
         ]
 
     def _config(self, batch: Batch) -> str:
-        parts = self.work.vocabulary.object(batch.object)
-        return label_config(parts, self.work.settings.discard_reasons, two_lists=self.two_lists)
+        parts, reasons = self.work.parts(batch), self.work.settings.discard_reasons
+        return label_config(parts, reasons, two_lists=self.two_lists)
 
     def _fields(self, batch: Batch) -> Fields:
         config = self._config(batch)
@@ -268,7 +270,7 @@ class _Builder:
             raise
 
     def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
-        parts, folder = self.work.vocabulary.object(batch.object), self.work.folder
+        parts, folder = self.work.parts(batch), self.work.folder
         if self.examples is not None:
             found = example_pictures(self.examples, parts)
             save_examples(folder, batch.object, found.pictures, found.shown)
@@ -277,6 +279,7 @@ class _Builder:
             self._config(batch),
             [access.url(path) for path in self._example_paths(batch.object)],
             self._rejection(batch),
+            because(self.work, batch),
             shown=shown_in_examples(folder, batch.object),
             pictures={
                 part.id: access.url(path)

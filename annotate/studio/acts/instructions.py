@@ -20,6 +20,7 @@ def instructions(
     config: str,
     examples: Sequence[str] = (),
     rejected: Rejected | None = None,
+    changed: str = "",
     *,
     shown: Sequence[str] | None = None,
     pictures: Mapping[str, str] | None = None,
@@ -31,6 +32,7 @@ def instructions(
         config: its labelling interface; the keys are read from it.
         examples: addresses of example pictures.
         rejected: what was wrong with the round before; it stands first.
+        changed: how the vocabulary changed, where the round began for that.
         shown: ids of the parts that the examples show, if that is known.
         pictures: addresses of pictures of single parts, by part id.
     """
@@ -38,6 +40,7 @@ def instructions(
     return "\n".join(
         [
             f"<h2>Drawing the parts of: {name}</h2>",
+            _what_changed(changed) if changed else "",
             _why_again(*rejected) if rejected is not None else "",
             f"<p><b>{escape(parts.note)}</b></p>" if parts.note else "",
             _rules(parts),
@@ -59,6 +62,13 @@ def _why_again(round: int, failed: Sequence[tuple[str, str]]) -> str:
         f"<h3>Why it is drawn again</h3>\n<p>Inspectors looked at some pictures of round {round}, "
         "and these failed. The same may be wrong in pictures that they did not see: draw all of "
         f'them with that in mind.</p>\n<table cellpadding="4">{"".join(rows)}</table><br>'
+    )
+
+
+def _what_changed(why: str) -> str:
+    return (
+        f"<h3>What changed</h3>\n<p>{escape(why)}. What you drew is shown in every picture: add "
+        "what is missing, and submit.</p><br>"
     )
 
 

@@ -35,7 +35,6 @@ from annotate.work import (
     waits_for_a_look,
 )
 from annotate.work.change import HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import track
@@ -45,7 +44,7 @@ __all__ = ["Pulled", "pull", "pulling", "read_export"]
 log = logging.getLogger(__name__)
 
 BEING_DRAWN = ("annotating", "submitted")
-OVER = ("sampled", "accepted", "rejected")
+OVER = ("sampled", "accepted", "rejected", "abandoned")
 
 
 @dataclass(slots=True)
@@ -123,7 +122,6 @@ def pull(
     batches = _batches(work, objects)
     told: list[Pulled] = []
     with pulling(work):
-        need_settled(work)
         there = find_projects(studio, work)
         people = {id: email for email, id in studio.users().items()}
         rounds = [_Round(work, studio, batch, people, who) for batch in batches]
@@ -135,7 +133,7 @@ def pull(
 
 
 def _batches(work: Work, objects: Sequence[str]) -> list[Batch]:
-    """Rounds with a project: the current ones, and rejected ones somebody may still draw in."""
+    """Rounds with a project: the current ones, and those before, where somebody may still draw."""
     named = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
     found = []
     for batch in named:

@@ -25,7 +25,6 @@ from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.change import DONE, HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import track
@@ -114,7 +113,6 @@ def push(
     total = sum(_count(work, batch) for batch in batches)
     rows = track((row for b in batches for row in _rows(work, b)), "pushing", total=total)
     with _alone(work):
-        need_settled(work)
         who = "" if dry_run else str(studio.whoami()["email"])
         return [
             _Round(work, studio, batches[number], model, who).run(each, suggest, dry_run=dry_run)
@@ -215,7 +213,7 @@ class _Round:
         assert batch.project_id is not None  # it is being drawn
         self._work, self._studio, self._batch = work, studio, batch
         self._model, self._who = model, who
-        self._parts = work.vocabulary.object(batch.object)
+        self._parts = work.parts(batch)
         self._named = labels_are_names(work, batch)
         self._there = Predictions(studio, batch.project_id, model, self._parts, named=self._named)
         self._told = Pushed(batch.object, batch.round, batch.project_id)

@@ -15,6 +15,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from annotate.studio.api.client import Studio
+from annotate.studio.api.projects import need_own
 from annotate.studio.spelling.mark import mark_of, marked
 from annotate.work import Answer, Batch, Draw, Verdict, Work, open_images
 from annotate.work.discards import reviews_of, unsettled_discards
@@ -84,6 +85,19 @@ def tidy_wall(work: Work, studio: Studio) -> int:
     except StudioError as error:
         log.warning("titles of projects may be out of date: %s", error.message)
     return changed
+
+
+def tell_project(work: Work, studio: Studio, batch: Batch) -> None:
+    """Let the project of a round say how far it is; what cannot be changed is logged."""
+    if batch.project_id is None:
+        return
+    try:
+        need_own(studio, work, batch)
+        project = studio.get(f"/api/projects/{batch.project_id}/")
+        if fields := _changes(work, project) or look_of(work, batch).fields(project):
+            studio.patch(f"/api/projects/{batch.project_id}/", fields)
+    except StudioError as error:
+        log.warning("project %d was not changed: %s", batch.project_id, error.message)
 
 
 def _changes(work: Work, project: Mapping[str, Any]) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from annotate.work import Batch, Event, Work
 from partlab.errors import StudioError
 
 BATCH = 250  # tasks in one request
-IDS = "ids"  # in the event "opened": what its labels are
+IDS = "ids"  # what labels are, in the events that gave a project its interface
 RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
 Key = tuple[str, int]
 T = TypeVar("T")
@@ -126,10 +126,11 @@ def facts_of(project: Mapping[str, Any]) -> dict[str, Any]:
 
 def labels_are_names(work: Work, batch: Batch) -> bool:
     """Whether a round's project was made by an earlier version: its labels are names, not ids."""
-    query = select(Event.data).filter_by(what="opened", object=batch.object, round=batch.round)
+    query = select(Event.data).filter_by(object=batch.object, round=batch.round)
+    query = query.where(Event.what.in_(("opened", "migrated"))).order_by(Event.id)
     with work.read() as session:
-        opened = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
-    return opened.get("labels") != IDS
+        events = [data for data in session.scalars(query) if {"labels", "project_id"} & {*data}]
+    return not events or events[-1].get("labels") != IDS
 
 
 def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:

@@ -8,7 +8,7 @@ parts; what they draw bears the ids (`alias`), so that another name changes noth
 """
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from xml.etree import ElementTree
 
@@ -104,20 +104,14 @@ def label_config(
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def moved_keys(
-    old: ObjectParts, new: ObjectParts, labels: Mapping[str, str | None]
-) -> tuple[tuple[str, str, str], ...]:
+def moved_keys(old: ObjectParts, new: ObjectParts) -> tuple[tuple[str, str, str], ...]:
     """Parts that another key chooses than before: name, the brush's key before, and now.
 
-    Keys go by position, as colours do. `labels` is a name before -> the name now.
+    Keys go by position, as colours do.
     """
-    was = dict(zip(old.names, _keys(len(old.names))[0], strict=True))
-    now = dict(zip(new.names, _keys(len(new.names))[0], strict=True))
-    before: dict[str, list[str]] = {}
-    for name, to in labels.items():
-        if name in was and to in now:
-            before.setdefault(to, []).append(was[name])
-    return tuple((name, k[0], now[name]) for name, k in before.items() if now[name] not in k)
+    was = dict(zip(old.ids, _keys(len(old.ids))[0], strict=True))
+    keys = zip(new.parts, _keys(len(new.ids))[0], strict=True)
+    return tuple((p.name, was[p.id], key) for p, key in keys if was.get(p.id, key) != key)
 
 
 def has_two_lists(xml: str) -> bool:
@@ -140,7 +134,7 @@ def check_config(xml: str) -> None:
 
     for palette_tag in ElementTree.fromstring(xml).iter():
         labels = [child for child in palette_tag if child.tag in _LABELS]
-        values = [label.get("alias") or label.get("value", "") for label in labels]
+        values = [label.get("alias", label.get("value", "")) for label in labels]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise SchemaError(f"the label {twice[0]!r} stands in the interface twice")
     try:
