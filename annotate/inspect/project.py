@@ -8,6 +8,7 @@ inspectors say there is read back by `annotate.inspect.readback`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,24 +18,24 @@ from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.service import Inspection
 from annotate.inspect.showing import show
 from annotate.inspect.suspicion import likely_wrong
+from annotate.studio.acts.tabs import make_tabs
+from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, look_of, tidy_wall
 from annotate.studio.api.access import find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
     add_tasks,
-    description_of,
     find_projects,
+    mark,
     task_ids,
-    title_of,
 )
+from annotate.studio.spelling.mark import marked
 from annotate.work import Batch, Work
 from annotate.work.pictures import FOLDER, shown_picture
-from annotate.work.unfinished import need_settled
-from partlab.files import copy_file, sha256_json
+from partlab.files import copy_file
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
 PASS, FAIL = "pass", "fail"
 UPHOLD, RESTORE = "rightly refused", "draw it after all"
-INSPECT, DISCARDS, THIRD = "inspect", "discards", "third"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,9 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     """Show the drawn images of a round to inspectors in Label Studio.
 
     Raises:
-        StateError: the round is not being inspected, or a change of the vocabulary was cut off.
+        StateError: the round is not being inspected.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
-    need_settled(inspection.work)
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
@@ -135,6 +135,7 @@ def _open(
     if project is None:
         payload = _payload(work, batch, kind, xml, people)
         project = int(studio.post("/api/projects/", payload)["id"])
+        make_tabs(studio, project)
         note = {"kind": f"{kind}-project", "project_id": project}
         work.record("logged", who="partlab", object=key[0], round=key[1], data=note)
     there = task_ids(studio, work, project)
@@ -148,14 +149,17 @@ def _open(
         data = [{**row, **common, "overlay": access.url(paths[row["image_id"]])} for row in missing]
         for _ in add_tasks(studio, project, [{"data": one} for one in data]):
             pass
+    tidy_wall(work, studio)
     return Opened(*key, project, studio.project_url(project), len(rows), len(missing))
 
 
 def _payload(work: Work, batch: Batch, kind: str, xml: str, people: int) -> dict[str, Any]:
+    look = look_of(work, batch, kind)
     return {
-        "title": title_of(work.settings.name, batch, kind),
-        "description": description_of(work, batch, sha256_json(xml), kind),
-        "label_config": xml,
+        "title": look.title,
+        "description": look.description,
+        "label_config": marked(xml, mark(work, batch, kind)),
+        "pinned_at": datetime.now(UTC).isoformat(),
         "maximum_annotations": people,
         "sampling": "Sequential sampling",
         "show_skip_button": False,

@@ -22,7 +22,7 @@ def lay_out(work: Work, batch: Batch) -> Desk:
     open_ = sample.due(bad) if sample and batch.state == "sampled" else []
     seen = sample.inspected(bad) if sample else {}
     cards = [
-        _card(work, position, image, answer, image.id in open_, verdicts.get(image.id))
+        _card(work, batch, position, image, answer, image.id in open_, verdicts.get(image.id))
         for position, (image, answer) in enumerate(drawn_rows(work, batch))
     ]
     return Desk(
@@ -42,13 +42,14 @@ def lay_out(work: Work, batch: Batch) -> Desk:
 
 def _card(
     work: Work,
+    batch: Batch,
     position: int,
     image: Image,
     answer: Answer,
     due: bool,
     verdict: Verdict | None,
 ) -> Card:
-    parts = work.vocabulary.object(answer.object)
+    parts = work.moves(batch).parts
     there = {mask["part"] for mask in answer.masks}
     said: dict[str, Any] = {}
     if verdict is not None:
@@ -68,16 +69,15 @@ def _card(
 
 def drawn_rows(work: Work, batch: Batch) -> list[tuple[Image, Answer]]:
     """The drawn images of a round with their answers, in the order of the draw."""
-    key = {"object": batch.object, "round": batch.round}
     with work.read() as session:
-        draws = session.scalars(select(Draw).filter_by(**key).order_by(Draw.position)).all()
-        found = []
-        for draw in draws:
-            image = session.get(Image, draw.image_id)
-            answer = session.get(Answer, (batch.object, batch.round, draw.image_id))
-            if image is not None and answer is not None:
-                found.append((image, answer))
-    return found
+        query = select(Image).join(Draw, Draw.image_id == Image.id).order_by(Draw.position)
+        images = session.scalars(
+            query.where(Draw.object == batch.object, Draw.round == batch.round)
+        )
+        drawn = list(images)
+    answers = work.answers(batch.object, batch.round, images=[image.id for image in drawn])
+    by_id = {answer.image_id: answer for answer in answers}
+    return [(image, by_id[image.id]) for image in drawn if image.id in by_id]
 
 
 def with_masks(work: Work, batch: Batch) -> list[int]:

@@ -164,7 +164,10 @@ def _says(entry: Any, one: ObjectParts) -> bool:
 
 def _entry(entry: Any, one: ObjectParts) -> Any:
     """The object as it is written: a mere list of parts stays one where that says all."""
-    facts = {**one.model_dump(include={"wnid", "qid", "inclusions"}), "aliases": list(one.aliases)}
+    facts = {
+        **one.model_dump(include={"wnid", "qid", "note", "inclusions"}),
+        "aliases": list(one.aliases),
+    }
     rows = [_lean(part) for part in one.parts]
     if isinstance(entry, CommentedSeq):
         if not any(facts.values()):

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -22,6 +22,8 @@ class Part(Config):
 
     `id` is given once, stays through renames, and is never used again in its object; `name`
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
+    `definition` says in the lead's words what belongs to it, `example` names a picture of it,
+    beside the file or by its full path; annotators see both.
     """
 
     id: str = Field(min_length=1)
@@ -29,6 +31,8 @@ class Part(Config):
     source: Source = "manual"
     evidence: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
+    definition: str = ""
+    example: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -40,12 +44,16 @@ class Part(Config):
 
 
 class ObjectParts(Config):
-    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04)."""
+    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04).
+
+    `note` is what its annotators are to mind, in the lead's words.
+    """
 
     name: str = Field(min_length=1)
     wnid: str | None = None
     qid: str | None = None
     aliases: tuple[str, ...] = ()
+    note: str = ""
     parts: tuple[Part, ...] = ()
     inclusions: dict[str, str] = Field(default_factory=dict)
 
@@ -84,6 +92,14 @@ class ObjectParts(Config):
         pairs = {name[inner]: name[outer] for inner, outer in self.inclusions.items()}
         names = tuple(join_name(self.name, part.name) for part in self.parts)
         return Parts(names, {self.name: pairs} if pairs else {})
+
+    @property
+    def seen(self) -> list[Any]:
+        """What annotators see: part ids and names in their order, inclusions, the lead's words."""
+        parts = [[part.id, part.name] for part in self.parts]
+        words = [[p.id, p.definition, p.example] for p in self.parts if p.definition or p.example]
+        told = [self.note, words] if self.note or words else []  # without, as it always was
+        return [self.name, parts, self.inclusions, *told]
 
     @property
     def whole_object(self) -> bool:
@@ -158,9 +174,8 @@ class Vocabulary(Config):
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of what annotators see: objects, part ids, names, inclusions, order."""
-        seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
-        return sha256_json(seen)
+        """Hex SHA-256 of what annotators see of all objects, in their order."""
+        return sha256_json([one.seen for one in self.objects])
 
     @property
     def by_any_name(self) -> dict[str, str]:

@@ -86,6 +86,8 @@ def _exported(out: Path, n: dict[str, Any]) -> str:
             f"  {n['failed_but_in_it']} images failed inspection and are in it, their category "
             "being accepted: --exclude-failed leaves them out"
         )
+    for owner, why in n["without_new_parts"].items():
+        lines.append(f"  {owner} was drawn with an earlier vocabulary: {why}")
     if n["missing_pictures"]:
         lines.append(f"  {n['missing_pictures']} pictures were not found")
     return "\n".join(lines)

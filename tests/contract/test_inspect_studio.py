@@ -105,7 +105,9 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     again = open_inspection(inspection, studio, "ram")
     assert (again.project_id, again.added) == (opened.project_id, 0)
     project = studio.get(f"/api/projects/{opened.project_id}/")
-    assert (project["title"], project["maximum_annotations"]) == ("farm/ram/inspect/r1", 1)
+    assert (project["title"], project["maximum_annotations"]) == ("ram: inspect, 10 of 10 to do", 1)
+    views = studio.get("/api/dm/views/", project=opened.project_id)
+    assert [view["data"]["title"] for view in views] == ["To do", "All pictures"]
 
     shown = team[INA].next(opened.project_id)
     card = next(c for c in desk.cards if c.image_id == shown["data"]["image_id"])

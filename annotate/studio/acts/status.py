@@ -111,7 +111,7 @@ def _standing(
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
     problems: list[Seen] = []
-    flagged, parts = {flag.task_id for flag in flags}, work.vocabulary.object(batch.object)
+    flagged, parts = {flag.task_id for flag in flags}, work.moves(batch).parts
     refused, used = set[int](), set[str]()
     tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):

@@ -45,7 +45,7 @@ def make_manifest(work: Work, batch: Batch) -> dict[str, Any]:
         "round": batch.round,
         "annotator": batch.assignee,
         "vocabulary_version": batch.vocabulary_version,
-        "inclusions": dict(work.vocabulary.object(batch.object).inclusions),
+        "inclusions": dict(work.moves(batch).parts.inclusions),
         "images": images,
         "discards": discards,
     }
