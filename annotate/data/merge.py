@@ -18,9 +18,9 @@ from annotate.data.renaming import renamed
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, merged, outers_of
 from partlab.masks import from_segmentation
 from partlab.objects import name_key, require_ids
-from partlab.parts import Inclusions, merged
 from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
 from partlab.spelling import whole
@@ -143,6 +143,13 @@ class _Merge:
                 together = merged([together, data.inclusions])
             except SchemaError as error:
                 raise SchemaError(f"{where}: {error.message}", hint=error.hint) from error
+        for owner, around in together.items():
+            for inner in around:
+                said = [outers_of(inner, data.inclusions.get(owner, {})) for _, data in read]
+                if len({frozenset(outers) for outers in said if outers}) > 1:
+                    outers = ", ".join(outers_of(inner, around))
+                    what = "%s:%s lies in %s now: the data sets name different ones, and all count"
+                    log.warning(what, owner, inner, outers)
         return together
 
     def _add(self, split: _Joined, where: str, data: Dataset) -> None:

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from partlab.inclusions import Inclusions, pairs_of, spelled
 from partlab.objects import name_key
 from partlab.schema import OURS, Category, Dataset, Image
 
@@ -74,14 +75,14 @@ def of_object(image: Image, owner: str) -> Image:
     return Image({**image.raw, OURS: {**image.raw.get(OURS, {}), "object": owner}})
 
 
-def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for owner, pairs in data.inclusions.items():
-        for inner, outer in pairs.items():
+def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> Inclusions:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for owner, around in data.inclusions.items():
+        for inner, outer in pairs_of(around):
             small, large = (new.get((owner, part), (owner, part)) for part in (inner, outer))
             if small[0] == large[0] and small != large:
-                found.setdefault(small[0], {}).setdefault(small[1], large[1])
-    return found
+                found.setdefault(small[0], []).append((small[1], large[1]))
+    return {owner: spelled(pairs) for owner, pairs in found.items()}
 
 
 def united(data: Dataset, *, exactly: bool = False) -> Dataset:

@@ -8,6 +8,7 @@ import numpy as np
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.settings import CheckSettings
 from partlab.errors import MaskError
+from partlab.inclusions import related
 from partlab.masks import (
     BoolMask,
     Rle,
@@ -19,7 +20,7 @@ from partlab.masks import (
     iou,
     union,
 )
-from partlab.parts import join_name, related
+from partlab.parts import join_name
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding, Image
 
 _WHOLE = frozenset({"object", "whole", "whole object"})

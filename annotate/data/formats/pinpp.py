@@ -1,7 +1,7 @@
 """The PartImageNet++ release: one COCO file per object category, ids local to each file.
 
     json/<wnid>.json        images, annotations, categories (named by the part alone)
-    including/<wnid>.txt    one `small:large` per line
+    including/<wnid>.txt    one `small:large` per line; a part in several has several lines
     discarded_data.json     refused pictures
     category_name.json      object and part names of each file
 
@@ -25,7 +25,7 @@ from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.coco import lists_of, with_sizes, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
-from partlab.parts import Inclusions
+from partlab.inclusions import Inclusions, Outer, pairs_of, spelled
 from partlab.progress import track
 from partlab.records import read_records
 from partlab.schema import (
@@ -75,7 +75,7 @@ class PinppLayout:
             if pictures is not Pictures.none:
                 place(in_folder(replace(dataset, images=part.images), out / "images"), pictures)
             if pairs := dataset.inclusions.get(name):
-                lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
+                lines = [f"{inner}:{outer}" for inner, outer in pairs_of(pairs)]
                 write_lines(out / "including" / f"{folder}.txt", lines)
         write_json(out / "category_name.json", _name_table(dataset, folders))
         write_json(out / "discarded_data.json", [_without_ours(d.raw) for d in dataset.discards])
@@ -183,18 +183,17 @@ class _Reader:
         path = self.root / "category_name.json"
         return _names_in(read_json(path)) if path.is_file() else {}
 
-    def _inclusions(self, stem: str, name: str) -> dict[str, str]:
+    def _inclusions(self, stem: str, name: str) -> dict[str, Outer]:
         path = self.root / "including" / f"{stem}.txt"
         parts = {c.part for c in self.categories if c.object == name} if path.is_file() else set()
-        pairs: dict[str, str] = {}
+        pairs: list[tuple[str, str]] = []
         for position, line in enumerate(read_lines(path) if path.is_file() else []):
             inner, outer = _relation(line, parts)
             if not inner or not outer:
                 self._set_aside(f"including/{path.name}", position, "is not small:large", line)
-            elif pairs.setdefault(inner, outer) != outer:
-                reason = f"puts {inner!r} into a second part"
-                self._set_aside(f"including/{path.name}", position, reason, line)
-        return pairs
+            else:
+                pairs.append((inner, outer))
+        return spelled(pairs)
 
     def _discards(self, names: dict[str, str]) -> list[Discard]:
         path = self.root / "discarded_data.json"

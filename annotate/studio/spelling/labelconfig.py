@@ -17,6 +17,7 @@ from annotate.vocabulary.model import ObjectParts
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
 from partlab.files import sha256_json
+from partlab.inclusions import outers_of
 
 TOOL_KEYS = frozenset("behkmopruvw")
 """Single keys of Label Studio's own tools (B brush, E eraser, V move, H pan, U unselect, …)."""
@@ -173,8 +174,9 @@ def _palette(
         label = _add(control, "Label", value=part.name, background=colour)
         if key:
             label.set("hotkey", key)
-        if outer := parts.inclusions.get(part.id):
-            label.set("hint", f"lies in {parts.part(outer).name}: draw both")
+        if outers := outers_of(part.id, parts.inclusions):
+            names = " or ".join(parts.part(outer).name for outer in outers)
+            label.set("hint", f"lies in {names}: draw both")
 
 
 def _object_number(root: ElementTree.Element) -> None:

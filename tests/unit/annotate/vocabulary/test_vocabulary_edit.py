@@ -116,7 +116,9 @@ def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
     (change,) = new.changes
     assert (change.version, change.operation, change.who) == (2, "include", "ann")
     assert (change.before, change.after) == ((), ("wing", "body"))
-    moved = include_part(new, "duck", "wing", "neck")
+    both = include_part(new, "duck", "wing", "neck")
+    assert both.object("duck").inclusions == {"wing": ["body", "neck"]}
+    moved = exclude_part(both, "duck", "wing", "body")
     assert moved.object("duck").inclusions == {"wing": "neck"}
     gone = exclude_part(moved, "duck", "wing", "neck")
     assert gone.object("duck") == old.object("duck")
@@ -124,7 +126,10 @@ def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
         (2, "include"),
         (3, "include"),
         (4, "exclude"),
+        (5, "exclude"),
     ]
+    with pytest.raises(ConfigError, match="wing lies in neck already"):
+        include_part(both, "duck", "wing", "neck")
     with pytest.raises(ConfigError, match="wing lies in body already"):
         include_part(new, "duck", "wing", "body")
     with pytest.raises(ConfigError, match="not declared to lie in neck"):
