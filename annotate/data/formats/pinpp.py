@@ -19,6 +19,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from annotate.data.accepted import (
+    OVERLAPS,
+    Pairs,
+    accepted_overlaps,
+    stated_overlaps,
+    with_accepted,
+)
 from annotate.data.formats import Source
 from annotate.data.formats.names import WNID, display_names, object_folders
 from annotate.data.formats.pictures import Pictures, in_folder, place
@@ -89,6 +96,7 @@ class _Reader:
         self.images_at = source.images or self.root / "images"
         self.broken: list[Raw] = []
         self.respelled = 0
+        self.accepted: Pairs = {}
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.categories: list[Category] = []
@@ -127,12 +135,15 @@ class _Reader:
         table = [category.raw for category in self.categories]
         version = RELEASES.get(masks, sha256_json([masks, len(self.images), table])[:12])
         origin = {"format": "pinpp", "version": version, "masks": masks}
-        return {"origin": origin} | ({"broken": self.broken} if self.broken else {})
+        ours = {"origin": origin} | ({"broken": self.broken} if self.broken else {})
+        return ours | ({OVERLAPS: self.accepted} if self.accepted else {})
 
     def _one_file(self, file: Path, name: str) -> None:
         loaded = read_json(file, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{file} is not a COCO file: its top level is not an object")
+        for pairs in stated_overlaps(loaded.get(OURS), file).values():
+            self.accepted[name] = pairs
         raws = self._lists(loaded, file)
         new = {kind: self._new_ids(raws[kind], kind) for kind in ("images", "categories")}
         wnid = {"wnid": file.stem} if WNID.fullmatch(file.stem) else {}
@@ -293,11 +304,13 @@ def _one_object(dataset: Dataset, name: str, share: dict[int, list[Annotation]])
         for image_id, position in enumerate(share, 1)
         for a in share[position]
     ]
-    return Dataset(
+    found = Dataset(
         [dataset.images[position].changed(id=new) for new, position in enumerate(share, 1)],
         [a.changed(id=new) for new, a in enumerate(annotations, 1)],
         [_local_category(category, category_ids[category.id]) for category in categories],
     )
+    accepted = accepted_overlaps(dataset).get(name)
+    return with_accepted(found, {name: accepted}) if accepted else found
 
 
 def _local_category(category: Category, new: int) -> Category:
