@@ -22,13 +22,14 @@ from annotate.studio.spelling.labelconfig import (
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
+from partlab.inclusions import Outer
 from partlab.masks import encode
 from partlab.schema import Annotation, Category, Dataset, Image
 
 ODD = ('a "b"', "it's", "a:b", "头部", "<b>&amp;", "µ,ü;", "]]>", "\\n", "&#10;")
 
 
-def parts_of(*names: str, owner: str = "ram", **inclusions: str) -> ObjectParts:
+def parts_of(*names: str, owner: str = "ram", **inclusions: Outer) -> ObjectParts:
     return ObjectParts(
         name=owner, parts=tuple(Part(name=name) for name in names), inclusions=inclusions
     )
@@ -148,6 +149,19 @@ def test_the_instructions_say_the_rules_the_keys_and_the_inclusions() -> None:
     for words in (*rules, "do not hand some", "two inspectors", ">shift+a<", ">5<", "Ctrl+Enter"):
         assert words in html
     assert "/x/1.png?a=1&amp;b=2" in html
+
+
+def test_a_part_in_one_of_several_others_is_said_so() -> None:
+    car = parts_of(
+        "front door", "back door", "mirror", owner="car", mirror=["front door", "back door"]
+    )
+    (*_, mirror) = labels(label_config(car), "brush")
+    assert mirror.get("hint") == "lies in front door or back door: draw both"
+    html = instructions(car, label_config(car))
+    assert (
+        "The only exception: <b>mirror</b> lies in <b>front door</b>, in <b>back door</b>" in html
+    )
+    assert "or in several of them: paint whichever it lies in with mirror, then mirror once" in html
 
 
 def test_a_whole_object_has_a_rule_of_its_own() -> None:

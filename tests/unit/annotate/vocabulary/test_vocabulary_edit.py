@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.vocabulary.diff import follow
+from annotate.vocabulary.diff import follow, left_alone
 from annotate.vocabulary.edit import (
     Editor,
     add_parts,
@@ -21,11 +21,12 @@ from annotate.vocabulary.edit import (
 )
 from annotate.vocabulary.model import ObjectParts, Part, Vocabulary
 from partlab.errors import ConfigError, PartlabError, UnknownNameError
+from partlab.inclusions import Outer
 
 BY = Editor("ann", "because", "2026-01-02T03:04:05+00:00")
 
 
-def vocabulary(*parts: str, name: str = "maraca", **inclusions: str) -> Vocabulary:
+def vocabulary(*parts: str, name: str = "maraca", **inclusions: Outer) -> Vocabulary:
     listed = tuple(Part(id=part, name=part) for part in parts)
     return Vocabulary(objects=(ObjectParts(name=name, parts=listed, inclusions=inclusions),))
 
@@ -106,6 +107,25 @@ def test_inclusions_follow() -> None:
     assert merged.object("ram").inclusions == {"head": "body"}
     outer = merge_parts(old, "ram", ["head", "body"], "body")
     assert outer.object("ram").inclusions == {"eye": "body"}
+
+
+def test_inclusions_in_several_follow() -> None:
+    old = vocabulary(
+        "mirror", "front", "back", "body", name="car", mirror=["front", "back"], front="body"
+    )
+    gone = remove_part(old, "car", "front").object("car")
+    assert gone.inclusions == {"mirror": ["body", "back"]}
+    split = split_part(old, "car", "front", ["pane", "frame"])
+    assert split.object("car").inclusions == {"mirror": "back", "pane": "body", "frame": "body"}
+    assert "say again in which piece mirror lies" in split.changes[0].note
+    assert list(left_alone(old, split)) == [("car", "mirror", "front")]
+    assert list(left_alone(old, include_part(split, "car", "mirror", "pane"))) == []
+    pieces = split_part(old, "car", "mirror", ["glass", "arm"]).object("car").inclusions
+    assert pieces == {"front": "body", "glass": ["front", "back"], "arm": ["front", "back"]}
+    doors = merge_parts(old, "car", ["front", "back"], "door").object("car").inclusions
+    assert doors == {"mirror": "door"}  # the back is in no body, so the door is not
+    whole = merge_parts(old, "car", ["mirror", "front"], "front").object("car").inclusions
+    assert whole == {"front": "body"}  # what all of it lay in, maybe through others
 
 
 def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
