@@ -5,7 +5,7 @@
     objects:
       ram:
         wnid: n02412080
-        inclusions: {horn: head}      # inner part: outer part
+        inclusions: {horn: head}      # inner part: outer part, or [several]
         parts:
         - name: horn
           source: volunteers
@@ -194,9 +194,9 @@ def _put(table: MutableMapping[str, Any], values: dict[str, Any]) -> None:
 def _on_one_line(value: Any) -> Any:
     """Lists and tables inside a record are written `[a, b]` and `{a: b}`."""
     if isinstance(value, dict):
-        inline: Any = CommentedMap({_quoted(key): _quoted(one) for key, one in value.items()})
+        inline: Any = CommentedMap({_quoted(key): _on_one_line(one) for key, one in value.items()})
     elif isinstance(value, list | tuple):
-        inline = CommentedSeq(map(_quoted, value))
+        inline = CommentedSeq(map(_on_one_line, value))
     else:
         return _quoted(value)
     inline.fa.set_flow_style()

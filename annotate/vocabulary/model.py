@@ -4,12 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from partlab.config import Config
 from partlab.errors import UnknownNameError
 from partlab.files import sha256_json
-from partlab.parts import Inclusions, Parts, circles, join_name, merged
+from partlab.inclusions import (
+    Inclusions,
+    Outer,
+    circles,
+    is_inclusions,
+    merged,
+    pairs_of,
+    spelled,
+)
+from partlab.parts import Parts, join_name
 
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""
@@ -44,9 +53,10 @@ class Part(Config):
 
 
 class ObjectParts(Config):
-    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04).
+    """An object category and its parts.
 
-    `note` is what its annotators are to mind, in the lead's words.
+    `inclusions` is inner part id -> outer part id, or a list of several (M-04). `note` is what its
+    annotators are to mind, in the lead's words.
     """
 
     name: str = Field(min_length=1)
@@ -55,14 +65,25 @@ class ObjectParts(Config):
     aliases: tuple[str, ...] = ()
     note: str = ""
     parts: tuple[Part, ...] = ()
-    inclusions: dict[str, str] = Field(default_factory=dict)
+    inclusions: dict[str, Outer] = Field(default_factory=dict)
+
+    @field_validator("inclusions", mode="before")
+    @classmethod
+    def _in_simplest_form(cls, values: object, info: ValidationInfo) -> object:
+        for inner, outer in values.items() if isinstance(values, dict) else ():
+            if not is_inclusions({inner: outer}):
+                raise ValueError(
+                    f"object {info.data.get('name')!r}: the inclusion {inner} = {outer!r} is "
+                    "neither the id of a part nor a list of such"
+                )
+        return spelled(pairs_of(values)) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for what, values in (("id", [p.id for p in self.parts]), ("name", self.names)):
             if twice := sorted(v for v, count in Counter(values).items() if count > 1):
                 raise ValueError(f"object {self.name!r} has two parts of {what} {twice[0]!r}")
-        for inner, outer in self.inclusions.items():
+        for inner, outer in pairs_of(self.inclusions):
             for part in (inner, outer):
                 if part not in self.ids:
                     raise ValueError(
@@ -89,7 +110,7 @@ class ObjectParts(Config):
     def categories(self) -> Parts:
         """The part categories `object:part`, labelled in the order of the file."""
         name = {part.id: part.name for part in self.parts}
-        pairs = {name[inner]: name[outer] for inner, outer in self.inclusions.items()}
+        pairs = spelled((name[inner], name[outer]) for inner, outer in pairs_of(self.inclusions))
         names = tuple(join_name(self.name, part.name) for part in self.parts)
         return Parts(names, {self.name: pairs} if pairs else {})
 
@@ -169,7 +190,7 @@ class Vocabulary(Config):
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part name -> outer part name, as data sets keep it."""
+        """Per object category: inner part name -> outer part name or names, as data sets do."""
         return merged(one.categories.inclusions for one in self.objects)
 
     @property
