@@ -21,7 +21,8 @@ class Part(Config):
     """One part of one object category; in a file its name alone will do.
 
     `id` is given once, stays through renames, and is never used again in its object; `name`
-    is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
+    is what annotators read. `origin` holds the ids of the parts it was made from (V-07); `note` is
+    whatever people want to say of it.
     """
 
     id: str = Field(min_length=1)
@@ -29,6 +30,7 @@ class Part(Config):
     source: Source = "manual"
     evidence: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
+    note: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -46,6 +48,7 @@ class ObjectParts(Config):
     wnid: str | None = None
     qid: str | None = None
     aliases: tuple[str, ...] = ()
+    note: str = ""
     parts: tuple[Part, ...] = ()
     inclusions: dict[str, str] = Field(default_factory=dict)
 

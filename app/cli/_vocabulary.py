@@ -53,11 +53,13 @@ def one_object(one: "ObjectParts", changes: Iterable["Change"]) -> "list[Table]"
     known = [f"{name} {value}" for name, value in (("wnid", one.wnid), ("QID", one.qid)) if value]
     known += [f"also {', '.join(one.aliases)}"] if one.aliases else []
     known += ["the whole object is its one part"] if one.whole_object else []
+    known += [one.note] if one.note else []
     title = "; ".join([one.name, *known])
     table = _table(_safe(title), "part", "id", "from", "evidence", "made from", "lies in")
     for part in one.parts:
         outer = one.inclusions.get(part.id)
-        row = [part.name, part.id, part.source, "\n".join(part.evidence), ", ".join(part.origin)]
+        facts = [*part.evidence, *([f"note: {part.note}"] if part.note else [])]
+        row = [part.name, part.id, part.source, "\n".join(facts), ", ".join(part.origin)]
         table.add_row(*map(_safe, [*row, one.part(outer).name if outer else ""]))
     tables = [table]
     history = _table("changes", "version", "change", "before", "after", "who", "when", "note")
