@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.data.checks.overlaps import OVERLAPS
+from annotate.data.accepted import OVERLAPS
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort

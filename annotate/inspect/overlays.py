@@ -6,7 +6,7 @@ WORK/overlays/<object>/r<n>/sheet.png        all of them, small
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -64,9 +64,13 @@ def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
 
 
 def render_sheet(
-    work: Work, rows: Sequence[tuple[Image, Answer]], path: Path, columns: int = 5
+    work: Work,
+    rows: Sequence[tuple[Image, Answer]],
+    path: Path,
+    columns: int = 5,
+    why: Mapping[int, str] | None = None,
 ) -> None:
-    """All drawn images of a round as one picture, unless that was done."""
+    """Images of a round as one picture, unless that was done; `why` is said of an image id."""
     if _is_done(path) or not rows:
         return
     parts = _parts(work, rows[0][1])
@@ -77,6 +81,8 @@ def render_sheet(
         pixels = pixels if pixels is not None else grey(image)
         cells.append(draw_masks(pixels, answer.masks, parts, SMALL))
     captions = [f"{n}. {_caption(i, a.masks, parts)}" for n, (i, a) in enumerate(rows, 1)]
+    if why is not None:
+        captions = [f"image {image.id}, {why[image.id]}" for image, _ in rows]
     sheet = contact_sheet(cells, captions, columns)
     save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
 

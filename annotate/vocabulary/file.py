@@ -5,16 +5,16 @@
     objects:
       ram:
         wnid: n02412080
-        inclusions: {horn: head}      # inner part: outer part
+        inclusions: {horn: head}      # inner part: outer part, or [several]
         parts:
         - head
         - name: horn
           source: volunteers
           evidence: [8 of 10 votes]
-          note: contested
+          remark: contested
 
 A part's `id` is left out where it equals its name, and a name alone is a part. What people want
-to say beside a part or an object is its `note`.
+to say of a part or an object among themselves is its `remark`.
 """
 
 import logging
@@ -32,8 +32,8 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.scalarstring import DoubleQuotedScalarString
 
 from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
-from annotate.vocabulary.notes import has_comments, take_notes
 from annotate.vocabulary.parse import parse, yaml_fault
+from annotate.vocabulary.remarks import has_comments, take_remarks
 from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
 from partlab.files import is_work, write_text
 
@@ -71,7 +71,7 @@ def read_vocabulary(path: str | Path, *, missing_ok: bool = False) -> Vocabulary
     if not isinstance(values, dict):
         raise SchemaError(f"vocabulary {path} is not a table of names and values")
     if isinstance(values.get("objects"), dict):
-        take_notes(text, values)
+        take_remarks(text, values)
     return parse(values, path)
 
 
@@ -105,11 +105,11 @@ def editing(path: str | Path) -> Iterator[None]:
 def write_vocabulary(path: str | Path, vocabulary: Vocabulary) -> None:
     """Write a vocabulary, atomically. Comments of a file that is replaced are not kept, but told.
 
-    Those beside a part or an object were read as its `note`.
+    Those beside a part or an object were read as its `remark`.
     """
     if stray := _stray_comments(Path(path)):
         log.warning(
-            "%s: comments beside no part or object are not kept (%d); a `note` would be",
+            "%s: comments beside no part or object are not kept (%d); a `remark` would be",
             path,
             stray,
         )
@@ -133,7 +133,7 @@ def _stray_comments(path: Path) -> int:
     try:
         text = path.read_text(encoding="utf-8-sig")
         values = YAML(typ="safe").load(text) if has_comments(text) else None
-        return take_notes(text, values) if isinstance(values, dict) else 0
+        return take_remarks(text, values) if isinstance(values, dict) else 0
     except (OSError, UnicodeDecodeError, YAMLError, RecursionError, ValueError):
         return 0  # no vocabulary
 

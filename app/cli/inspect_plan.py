@@ -120,8 +120,9 @@ def audit(
 ) -> None:
     """Rank the images by how likely their annotations are wrong.
 
-    Of a work its newest rounds, accepted or not. With neither --predictions nor --segmenter only
-    the sizes of parts are judged.
+    Of a work its newest rounds, accepted or not; it is kept there, and `inspect sample` shows the
+    likely wrong images first. With neither --predictions nor --segmenter only the sizes of parts
+    are judged.
 
     Example: partlab inspect audit world --split val --segmenter runs/seg --sheet suspects.png
     """
@@ -139,8 +140,22 @@ def audit(
                 return _plant(ui, drawn, found, plant)
             told = rank(drawn, found)
             _keep(ui, told, drawn, found, (out, sheet), top)
+        kept = _kept_in_work(data, told)
         ui.emit(told.as_json())
-        return _show(ui, audit_tables(told, top, found is not None))
+        return _show(ui, [*audit_tables(told, top, found is not None), *kept])
+
+
+def _kept_in_work(data: Path, told: "Audit") -> list[str]:
+    """Keep the audit where a work is audited, and say what for."""
+    from annotate.inspect.suspicion import keep_audit
+    from annotate.work import Work
+    from partlab.files import is_work
+
+    if not is_work(data):
+        return []
+    with Work.open(data) as work:
+        kept = keep_audit(work, told)
+    return [f"kept in {kept}: `partlab inspect sample` shows the likely wrong images first"]
 
 
 def _must_be_free(*paths: Path | None, force: bool) -> None:

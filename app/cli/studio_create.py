@@ -130,6 +130,11 @@ class _Asked:
     settings: dict[str, Any]
     annotators: "Annotators | None"
 
+    @property
+    def beside(self) -> Path:
+        """The folder of the vocabulary, where the pictures that it names begin."""
+        return self.vocabulary.parent if self.vocabulary else self.folder
+
 
 def _go_on(
     asked: _Asked, how: dict[str, Any], honeypots: Path | None, ui: Ui, *, dry_run: bool
@@ -166,10 +171,12 @@ def _begin(
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
     from annotate.studio.acts.begin import begin_work, need_own_folder
+    from annotate.studio.acts.examples import keep_part_pictures, part_pictures
     from annotate.studio.acts.rounds import preview_new
 
     plan = _plan(asked)
     need_own_folder(asked.folder, plan)
+    pictures = part_pictures(plan.vocabulary, asked.beside)
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)
@@ -178,6 +185,7 @@ def _begin(
     _check_server(told, asked)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
     work = begin_work(asked.folder, plan, **settings)
+    keep_part_pictures(asked.folder, pictures)
     return _hand_out(work, how, ui)
 
 

@@ -45,6 +45,7 @@ def migrate(
     with reported(json) as ui:
         from contextlib import ExitStack
 
+        from annotate.studio.acts.examples import keep_part_pictures, part_pictures
         from annotate.studio.acts.migrate import migrate as run
         from annotate.studio.api.client import Studio
         from annotate.vocabulary.edit import Editor
@@ -61,6 +62,9 @@ def migrate(
             opened = stack.enter_context(Work.open(work))
             new = read_vocabulary(vocabulary)
             old = opened.vocabulary
+            pictures = part_pictures(new, vocabulary.parent, opened.folder)
+            if not dry_run:
+                keep_part_pictures(opened.folder, pictures)
             handed_out = any(batch.project_id for batch in opened.batches())
             studio = stack.enter_context(Studio.from_env()) if handed_out else None
             target, told = run(
@@ -104,7 +108,7 @@ def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list
     return [
         *(f"{object} has no round at work: its next one has the new parts" for object in changed),
         *(
-            f"{object}: {inner} lay in {outer}, and is now declared in nothing"
+            f"{object}: {inner} lay in {outer}, and no inclusion says so now"
             for object, inner, outer in alone
         ),
     ]

@@ -20,7 +20,7 @@ from annotate.studio.acts.ingest import read_export
 from annotate.studio.acts.pull import pull
 from annotate.studio.api.client import Studio
 from annotate.studio.api.users import create_users
-from annotate.studio.server import Running
+from annotate.studio.server.start import Running
 from annotate.studio.spelling.regions import read_result
 from annotate.work import Work, rebuild_work
 from app.cli.main import app
@@ -210,8 +210,8 @@ def test_polygons_of_the_round_before_stay_polygons(
     for id, task in tasks(studio, work).items():
         (made,) = task["predictions"]
         kinds = sorted(item["type"] for item in made["result"])
-        assert kinds == ["brushlabels", "number", "polygonlabels"]
-        polygon = next(item for item in made["result"] if item["type"] == "polygonlabels")
+        assert kinds == ["brush", "labels", "labels", "number", "polygon"]
+        polygon = next(item for item in made["result"] if item["type"] == "polygon")
         assert polygon["value"]["points"] == corners
         reading = read_result(made["result"], RAM, SIZE, SIZE)
         assert not reading.problems

@@ -19,6 +19,7 @@ from annotate.studio.spelling.regions import (
     PartMask,
     label_of,
     regions_of,
+    shaped,
     spelled,
 )
 from annotate.vocabulary import ObjectParts
@@ -113,18 +114,16 @@ def _regions(answer: Answer, drawn: _Shapes, labels: _Labels, image: Image) -> l
 
 
 def _is_polygon(items: Sequence[_Region]) -> bool:
-    return any(item["type"] == "polygonlabels" for item in items)
+    return any(item["type"].removesuffix("labels") == POLYGON for item in items)
 
 
 def _polygon(items: Sequence[_Region], label: str, object: int) -> Iterator[_Region]:
     """One polygon, and its object's number, as a suggestion: without the traces of its drawing."""
-    for item in items:
-        if item["type"] not in ("polygonlabels", "number"):
-            continue
-        head = {key: item[key] for key in ("type", "original_width", "original_height")}
-        head |= {"to_name": IMAGE, "image_rotation": 0}
-        if item["type"] == "number":
-            yield {**head, "from_name": OBJECT, "value": {"number": object}}
-        else:
-            value = {**item["value"], "polygonlabels": [label]}
-            yield {**head, "from_name": POLYGON, "value": value}
+    shape = next(item for item in items if item["type"].removesuffix("labels") == POLYGON)
+    head = {key: shape[key] for key in ("original_width", "original_height")}
+    head |= {"to_name": IMAGE, "image_rotation": 0}
+    corners = {key: value for key, value in shape["value"].items() if not key.endswith("labels")}
+    yield from shaped(POLYGON, head, corners, label)
+    if object != 1:
+        number = {"number": object}
+        yield {**head, "from_name": OBJECT, "type": "number", "value": number}

@@ -21,8 +21,9 @@ from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.create import create, renew_project
 from annotate.studio.acts.pull import pull, pulling
 from annotate.studio.acts.rounds import round_after_a_change
+from annotate.studio.acts.wall import tell_project
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import IDS, give_up, labels_are_names
+from annotate.studio.api.projects import IDS, labels_are_names
 from annotate.studio.spelling.labelconfig import moved_keys
 from annotate.vocabulary import ObjectParts, Vocabulary
 from annotate.vocabulary.diff import is_continued
@@ -138,7 +139,7 @@ def _told(work: Work, target: Vocabulary, batch: Batch, keep: bool) -> Migrated:
     """What becomes of one round."""
     told = Migrated(batch.object, batch.round, batch.state, batch.project_id)
     old, new = work.parts(batch), target.object(batch.object)
-    if (old.names, old.ids, old.inclusions) == (new.names, new.ids, new.inclusions):
+    if old.seen == new.seen:
         return told
     moves = moves_between(work.vocabulary_of(batch), target, batch.object)
     told.does = _does(work, batch, moves, keep=keep)
@@ -183,7 +184,7 @@ def _follow(work: Work, studio: Studio | None, told: Migrated, by: Editor) -> No
         (object, round), data = round_after_a_change(work, batch, why)
         work.record("planned", who=by.name, object=object, round=round, data=data)
         if studio is not None:
-            give_up(studio, work, batch)
+            tell_project(work, studio, work.batch(told.object, told.round))
     elif told.does == "new interface":
         version = work.vocabulary.version
         about: dict[str, Any] = {"vocabulary_version": version, "parts": {}, "redraw": {}}

@@ -21,6 +21,7 @@ from annotate.studio.acts.record import Recorder
 from annotate.studio.acts.status import standings
 from annotate.studio.acts.submit import submit_finished
 from annotate.studio.acts.todo import tell
+from annotate.studio.acts.wall import tidy_wall
 from annotate.studio.api.changes import PAGE, Got, ProjectTasks
 from annotate.studio.api.client import RefusedError, Studio
 from annotate.studio.api.projects import RIGHT_SERVER, Key, find_projects
@@ -127,6 +128,7 @@ def pull(
         steps = _steps(rounds, there, told, submit=submit)
         for _ in track(steps, "pulling", sum(one.size for one in rounds)):
             pass
+        tidy_wall(work, studio)
     return told
 
 

@@ -21,7 +21,7 @@ from annotate.facts import Facts
 from annotate.studio.acts.predictions import Prediction, Predictions
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import chunks, labels_are_names, need_own
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.change import DONE, HINTS
@@ -279,7 +279,8 @@ class _Round:
     def _wanted(self, row: _Row, suggestion: Suggestion) -> _Wanted:
         task, image = row.task, row.image
         shown: Size = (image.shown[0], image.shown[1])
-        regions = regions_of(suggestion.masks, self._parts, shown, named=self._named)
+        how = {"named": self._named, "two_lists": self._there.two_lists}
+        regions = regions_of(suggestion.masks, self._parts, shown, **how)
         content = self._content(image) + ("" if regions else _BLANK)
         assert task.task_id is not None  # see _needs_one
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)
@@ -292,7 +293,9 @@ class _Round:
             regions = [region for prediction in sent for region in prediction.regions]
             blank = sum(not wanted.prediction.regions for wanted in portion)
             self._told.sent += len(sent)
-            self._told.masks += sum(region["type"] == "brushlabels" for region in regions)
+            self._told.masks += sum(
+                any(region["value"].get(key) for key in LABELS.values()) for region in regions
+            )
             self._told.unchanged += len(portion) - blank - len(sent)  # arrived, but not recorded
             self._told.blank += blank
             contents = {str(wanted.image_id): wanted.content for wanted in portion}

@@ -6,8 +6,8 @@ from typing import Any
 from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.pull import pull, pulling
 from annotate.studio.acts.rounds import BEING_DRAWN, OVER, images_of_next
+from annotate.studio.acts.wall import tell_project
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import description_of, give_up, tell_project
 from annotate.studio.api.users import need_users
 from annotate.work import Batch, Work
 from partlab.errors import StateError, StudioError
@@ -90,13 +90,12 @@ def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answ
     if batch.state in BEING_DRAWN and not answers:
         work.record("reassigned", who=who, object=owner, round=batch.round, data={"to": to})
         changed = work.batch(owner)
-        about = description_of(work, changed, batch.config_hash or "")
-        tell_project(studio, work, changed, description=about)
+        tell_project(work, studio, changed)
         return
     if batch.state not in OVER:
         reason = f"reassigned from {batch.assignee} to {to}"
         work.record("abandoned", who=who, object=owner, round=batch.round, data={"reason": reason})
-        give_up(studio, work, batch)
+        tell_project(work, studio, work.batch(owner, batch.round))
     images = images_of_next(work, batch)
     data: dict[str, Any] = {"images": images, "assignee": to}
     data["vocabulary_version"] = work.vocabulary.version

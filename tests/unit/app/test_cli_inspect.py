@@ -127,9 +127,9 @@ def test_a_decision_is_asked_for_and_can_be_taken_back(
 def test_somebody_at_the_terminal_is_asked(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import inspect_decide
+    from app.cli import _verdict_ways
 
-    monkeypatch.setattr(inspect_decide, "_at_terminal", lambda: True)
+    monkeypatch.setattr(_verdict_ways, "_at_terminal", lambda: True)
     run("sample", "ram", *INA)
     words = ["inspect", "decide", str(folder), "ram", "--pass-rest", *INA]
     no = CliRunner().invoke(app, words, input="n\n")
@@ -217,7 +217,7 @@ def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> No
     assert "10 verdicts taken" in CliRunner().invoke(app, decide).stdout
     assert "[b]Ina[/b]" in CliRunner().invoke(app, ["status", words[2]]).stdout
     assert "no object category waits" in CliRunner().invoke(app, words).stdout
-    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2]]).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2], "--all"]).stdout
 
 
 def test_what_a_picture_may_hide_is_told(run: Run, folder: Path) -> None:
@@ -302,9 +302,12 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     found = run("discards", "ram")
     assert [case["state"] for case in found["cases"]] == ["waiting", "waiting"]
     assert found["refusals"][0]["refused"] == 2
-    assert found["published"]["discarded"] == 37_505
+    assert "published" not in found
+    assert run("discards", "ram", "--reference")["published"]["discarded"] == 37_505
     words = run("discards", json_=False)
     assert "image 2 ram/1.jpg: low quality (waiting)" in words
+    assert "published" not in words
+    words = run("discards", "--reference", json_=False)
     assert "published: 37,505 refused, 29%" in words
     review = ("discards", "ram", "--image", "2", "--restore", "--by")
     assert "another inspector" in run(*review, "ina@x.org", json_=False)
@@ -313,7 +316,7 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     assert "two others must review" in run(
         "discards", "ram", "--image", "3", "--uphold", "--by", "ann@x.org", code=1
     )
-    assert "a review needs" in run("discards", "ram", "--uphold", code=2)
+    assert "lacks --image ID, --by WHO" in run("discards", "ram", "--uphold", code=2)
     assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
     assert "given in Label Studio" in run("discards", "--from-studio", "--uphold", code=2)
     assert "disputed" not in run("discards", json_=False)
@@ -360,7 +363,7 @@ def test_hours_and_history(run: Run, folder: Path) -> None:
     words = run("history", "--last", "0", json_=False).splitlines()[0]
     assert f"vocabulary_hash {started['vocabulary_hash'][:8]}" in words
     assert started["vocabulary_hash"][:9] not in words
-    told = CliRunner().invoke(app, ["data", "stats", str(folder)])
+    told = CliRunner().invoke(app, ["data", "stats", str(folder), "--all"])
     assert "3.0" in told.stdout  # 1.5 twice
 
 

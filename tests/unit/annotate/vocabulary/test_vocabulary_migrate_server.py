@@ -112,7 +112,7 @@ def held(studio: Studio, work: Work, round: int = 1) -> list[Any]:
 def labels(studio: Studio, work: Work, kind: str, round: int = 1) -> list[list[str]]:
     """Labels of each annotation's (or prediction's) brush regions, by task."""
     return [
-        [x["value"]["brushlabels"][0] for x in result if x["type"] == "brushlabels"]
+        [x["value"]["labels"][0] for x in result if x["type"] == "labels"]
         for _, what, _, result, _ in held(studio, work, round)
         if what == kind
     ]
@@ -162,7 +162,7 @@ def test_a_rename_rewrites_nothing_and_is_read_at_once(
     read = {label.get("alias"): label.get("value", "").rstrip("\u2060") for label in found}
     assert (read["tail"], read["head"]) == ("head", "tail")
     project = studio.get(f"/api/projects/{work.batch('cat').project_id}/")
-    assert facts_of(project["description"])["vocabulary_version"] == 4
+    assert facts_of(project)["object"] == "cat"
     assert work.batch("cat").vocabulary_version == 4
     assert drawn(work) == before
     check_quiet(work, studio)
@@ -216,7 +216,7 @@ def test_the_next_round_begins_with_what_was_drawn(
     kept = [name for name in NAMES if name not in gone]
     assert labels(studio, work, "predictions", 2) == [kept] * DRAWN
     old = studio.get(f"/api/projects/{work.batch('cat', 1).project_id}/")
-    assert old["title"].startswith("given up")
+    assert old["title"].startswith("over: cat")
     html = studio.get(f"/api/projects/{work.batch('cat').project_id}/")["expert_instruction"]
     assert told.why in html
     for name in come:

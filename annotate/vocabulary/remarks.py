@@ -1,6 +1,6 @@
-"""Comments in a vocabulary's file as notes: files of before had no field for them.
+"""Comments in a vocabulary's file as remarks: files of before had no field for them.
 
-What stands behind or above a part or an object becomes its `note`. Everything is read line by
+What stands behind or above a part or an object becomes its `remark`. Everything is read line by
 line: where rows and objects begin is the parser's word, what a comment is a look at the line.
 """
 
@@ -16,15 +16,15 @@ _COMMENT = re.compile(r"(?:^|\s)#(.*)$")
 _Place = tuple[Any, int | None]  # an object, and which of its parts
 
 
-def take_notes(text: str, values: dict[str, Any]) -> int:
-    """Put the comments of a file into the `note` of what they are about.
+def take_remarks(text: str, values: dict[str, Any]) -> int:
+    """Put the comments of a file into the `remark` of what they are about.
 
     `values` are what the file says. Returns how many comments are about no object or part.
     """
     if not has_comments(text):
         return 0
-    notes, stray = _notes(text, _places(text))
-    for place, found in notes.items():
+    remarks, stray = _remarks(text, _places(text))
+    for place, found in remarks.items():
         _put(values["objects"], place, "; ".join(found))
     return stray
 
@@ -57,8 +57,8 @@ def _places(text: str) -> dict[int, _Place]:
     return found
 
 
-def _notes(text: str, places: dict[int, _Place]) -> tuple[dict[_Place, list[str]], int]:
-    notes: defaultdict[_Place, list[str]] = defaultdict(list)
+def _remarks(text: str, places: dict[int, _Place]) -> tuple[dict[_Place, list[str]], int]:
+    remarks: defaultdict[_Place, list[str]] = defaultdict(list)
     above: list[str] = []
     place: _Place | None = None
     stray = 0
@@ -73,13 +73,13 @@ def _notes(text: str, places: dict[int, _Place]) -> tuple[dict[_Place, list[str]
             place = places.get(number, None if outside else place)
             words, above = [*above, *words], []
         if place is not None:
-            notes[place] += filter(None, words)
+            remarks[place] += filter(None, words)
         else:
             stray += len(words)
-    return {place: found for place, found in notes.items() if found}, stray + len(above)
+    return {place: found for place, found in remarks.items() if found}, stray + len(above)
 
 
-def _put(objects: dict[Any, Any], place: _Place, note: str) -> None:
+def _put(objects: dict[Any, Any], place: _Place, remark: str) -> None:
     name, number = place
     entry = objects[name]
     if isinstance(entry, list):
@@ -92,4 +92,4 @@ def _put(objects: dict[Any, Any], place: _Place, note: str) -> None:
             {"name": rows[number]} if isinstance(rows[number], str) else rows[number]
         )
     if isinstance(holder, dict):
-        holder.setdefault("note", note)
+        holder.setdefault("remark", remark)
