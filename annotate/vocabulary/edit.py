@@ -46,8 +46,9 @@ class Editor:
         *notes: str,
     ) -> Change:
         """The record of a change that leads to the vocabulary's next version."""
+        begun = vocabulary.objects or vocabulary.changes  # else this one makes the first version
         return Change(
-            version=vocabulary.version + 1,
+            version=vocabulary.version + 1 if begun else vocabulary.version,
             operation=operation,
             object=object,
             before=tuple(before),
@@ -155,6 +156,7 @@ def _new_parts(
     source: Source,
     evidence: tuple[str, ...],
     origin: tuple[str, ...] = (),
+    remark: str = "",
 ) -> list[Part]:
     used, taken = used_ids(vocabulary, object), {folded(part.name) for part in kept}
     made = []
@@ -164,7 +166,8 @@ def _new_parts(
         id = new_id(name, used)
         used.add(id)
         taken.add(folded(name))
-        made.append(Part(id=id, name=name, source=source, evidence=evidence, origin=origin))
+        part = Part(id=id, name=name, source=source, evidence=evidence, origin=origin)
+        made.append(part.model_copy(update={"remark": remark}))
     if not made:
         raise ConfigError("no part is named")
     return made
@@ -250,7 +253,7 @@ def split_part(
         raise ConfigError("a split needs two names or more", hint="as in --into joint,handle")
     kept = [other for other in old.parts if other.id != one.id]
     why = (f"split from {one.name}",)
-    made = _new_parts(vocabulary, object, kept, into, source, why, (one.id,))
+    made = _new_parts(vocabulary, object, kept, into, source, why, (one.id,), one.remark)
     at = old.ids.index(one.id)
     pairs = list(pairs_of(old.inclusions))
     around = outers_of(one.id, old.inclusions)
@@ -295,6 +298,7 @@ def merge_parts(
         source=same.source if same else ones[0].source,
         evidence=tuple(dict.fromkeys(fact for one in ones for fact in one.evidence)),
         origin=(*(same.origin if same else ()), *(id for id in ids if not same or id != same.id)),
+        remark="; ".join(dict.fromkeys(one.remark for one in ones if one.remark)),
     )
     first = min(old.ids.index(id) for id in ids)
     listed = [*others[:first], whole, *others[first:]]

@@ -153,9 +153,9 @@ def _as_drawn(
         parts.append(part.model_copy(update={"name": name}))
     ids = {part.id for part in parts}
     old = [pair for pair in pairs_of(before.inclusions) if {*pair} & {*split}]
-    old = [(now.get(inner, inner), now.get(outer, outer)) for inner, outer in old]
-    pairs = [*pairs_of(after.inclusions), *old]
-    inclusions = spelled(pair for pair in pairs if {*pair} <= ids)
+    moved = [(now.get(inner, inner), now.get(outer, outer)) for inner, outer in old]
+    pairs = [pair for pair in (*pairs_of(after.inclusions), *moved) if {*pair} <= ids]
+    inclusions = spelled(pair for pair in pairs if pair[0] != pair[1])
     return after.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 

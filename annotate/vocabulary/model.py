@@ -33,6 +33,7 @@ class Part(Config):
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
     `definition` says in the lead's words what belongs to it, `example` names a picture of it,
     beside the file or by its full path; annotators see both.
+    `remark` is what people say of it among themselves.
     """
 
     id: str = Field(min_length=1)
@@ -42,6 +43,7 @@ class Part(Config):
     origin: tuple[str, ...] = ()
     definition: str = ""
     example: str = ""
+    remark: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -56,7 +58,7 @@ class ObjectParts(Config):
     """An object category and its parts.
 
     `inclusions` is inner part id -> outer part id, or a list of several (M-04). `note` is what its
-    annotators are to mind, in the lead's words.
+    annotators are to mind, in the lead's words; they do not see the `remark`.
     """
 
     name: str = Field(min_length=1)
@@ -64,6 +66,7 @@ class ObjectParts(Config):
     qid: str | None = None
     aliases: tuple[str, ...] = ()
     note: str = ""
+    remark: str = ""
     parts: tuple[Part, ...] = ()
     inclusions: dict[str, Outer] = Field(default_factory=dict)
 

@@ -60,10 +60,12 @@ def one_object(one: "ObjectParts", changes: Iterable["Change"]) -> "list[Table]"
     known = [f"{name} {value}" for name, value in (("wnid", one.wnid), ("QID", one.qid)) if value]
     known += [f"also {', '.join(one.aliases)}"] if one.aliases else []
     known += ["the whole object is its one part"] if one.whole_object else []
+    known += [one.remark] if one.remark else []
     title = "; ".join([one.name, *known])
     table = _table(_safe(title), "part", "id", "from", "evidence", "made from", "lies in")
     for part in one.parts:
-        row = [part.name, part.id, part.source, "\n".join(part.evidence), ", ".join(part.origin)]
+        facts = [*part.evidence, *([f"remark: {part.remark}"] if part.remark else [])]
+        row = [part.name, part.id, part.source, "\n".join(facts), ", ".join(part.origin)]
         table.add_row(*map(_safe, [*row, _around(one, part.id)]))
     tables = [table]
     history = _table("changes", "version", "change", "before", "after", "who", "when", "note")

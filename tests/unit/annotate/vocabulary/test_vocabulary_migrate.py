@@ -86,6 +86,11 @@ def test_inclusions_of_what_was_drawn() -> None:
     new = merge_parts(new, "car", ["head", "body"], "torso")
     drawn = moves_between(old, new, "car").parts
     assert drawn.inclusions == {"eye": "torso", "horn": "torso"}
+    old = car("head", "body", "tail", "hat", inclusions={"hat": ["head", "body"]})
+    new = split_part(old, "car", "tail", ["root", "tip"])
+    assert moves_between(old, new, "car").parts.inclusions == {"hat": ["head", "body"]}
+    new = split_part(new, "car", "hat", ["rim", "top"])
+    assert moves_between(old, new, "car").parts.inclusions == {"hat": ["head", "body"]}
 
 
 def test_settling_records_what_was_done_by_hand() -> None:
