@@ -271,7 +271,7 @@ def test_what_stands_is_shown_to_each_of_the_four_attacks(
     world, run = four
     few = tmp_path / "l"
     assert (
-        evaluate("list", world, "--split", "train", "--per-class", 2, "--out", few).exit_code == 0
+        evaluate("list", world, "--split", "train", "--per-class", 4, "--out", few).exit_code == 0
     )
     result = evaluate(run, world, "--split", "train", "--list", few, "--threats", "linf:1/25500",
                       "--out", tmp_path)  # fmt: skip
