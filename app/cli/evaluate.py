@@ -150,13 +150,13 @@ def plan_of(
 
 @contextmanager
 def named(model: Path) -> Iterator[None]:
-    """What goes wrong with a model says with which: several may be evaluated."""
+    """What is said of "the model" says of which: several may be evaluated."""
     from partlab.errors import PartlabError
 
     try:
         yield
     except PartlabError as error:
-        if str(model) not in error.message:
+        if "the model" in error.message and str(model) not in error.message:
             error.message = f"{model}: {error.message}"
         raise
 

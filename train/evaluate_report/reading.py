@@ -87,9 +87,12 @@ def read_measured(folders: Sequence[str | Path]) -> list[Measured]:
 def _facts(folder: Path) -> dict[str, Any]:
     file = folder / "evaluation.json"
     if not file.is_file():
+        inside = " ".join(str(each.parent) for each in sorted(folder.glob("*/evaluation.json")))
         raise NotFoundError(
             f"{folder} is no evaluation: it has no evaluation.json",
-            hint="name a folder that `partlab evaluate … --out` wrote",
+            hint=f"name those in it: {inside}"
+            if inside
+            else "name a folder that `partlab evaluate … --out` wrote",
         )
     facts = read_json(file)
     if not isinstance(facts, dict) or facts.get("format") != 1:

@@ -302,6 +302,7 @@ def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
         ([first, tmp_path / "twin"], 2, "are the same model on the same list"),
         ([half], 5, "is damaged or half written"),
         ([second, tmp_path / "other"], 2, "classes apart"),
+        ([tmp_path], 3, f"name those in it: {tmp_path}"),
     ):
         result = call("table", *folders)
         assert (result.exit_code, said in told(result)) == (code, True), told(result)

@@ -197,6 +197,17 @@ def test_mistakes_get_one_sentence(
     assert (result.exit_code, said in told(result)) == (code, True), told(result)
 
 
+def test_an_error_says_of_which_model_it_is(
+    tmp_path: Path, world: Path, run: Path, four: tuple[Path, Path]
+) -> None:
+    plain = four[1]
+    words = ("--split", "heldout", "--threats", "linf:4/255", "--out", tmp_path)
+    result = evaluate(run, plain, world, *words, "--attacks", "pgd-sum-2")
+    assert (result.exit_code, f"{plain}: " in told(result)) == (2, True), told(result)
+    nowhere = evaluate(run, plain, tmp_path / "x", *words)
+    assert f"error: no data {tmp_path / 'x'}" in told(nowhere)  # no model's doing
+
+
 def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) -> None:
     weights = load_file(run / "best.safetensors")
     broken = tmp_path / "nan"
@@ -206,11 +217,12 @@ def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) ->
     save_file(bad, broken / "best.safetensors")
     result = under_pgd(broken, world, tmp_path / "out")
     assert result.exit_code != 0
-    assert f"{broken}: the model's logits of" in told(result)  # of several models, which
     assert "not finite" in told(result)
-    (broken / "best.safetensors").write_text("<!DOCTYPE html><html>Not found</html>")
-    page = under_pgd(broken, world, tmp_path / "out")
-    assert (page.exit_code, "best.safetensors" in told(page)) == (5, True), told(page)
+    for content, said in ((b"<!DOCTYPE html><html>Not found</html>", "is a web page"),
+                          (b"", "is empty"), (b"abc", "is damaged")):  # fmt: skip
+        (broken / "best.safetensors").write_bytes(content)
+        page = under_pgd(broken, world, tmp_path / "out")
+        assert (page.exit_code, f"best.safetensors {said}" in told(page)) == (5, True), told(page)
 
 
 def test_a_folder_called_like_a_command_is_written_with_a_dot(
