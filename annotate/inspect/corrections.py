@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from annotate.inspect.overlays import overlay_folder, render
 from annotate.inspect.people import person
-from annotate.inspect.service import Inspection
+from annotate.inspect.rules import check_reason
 from annotate.work import Answer, Batch, Image, Verdict, Work, in_correction, waits_for_a_look
 from annotate.work.change import HINTS
 from partlab.errors import ConfigError, NotFoundError, StateError
@@ -24,7 +24,8 @@ from partlab.errors import ConfigError, NotFoundError, StateError
 class Correction:
     """An image that was sent back; `drawn` says that it waits for an inspector, not its annotator.
 
-    `reason`, `note` and `inspector` are of whoever sent it back last.
+    `reason`, `note` and `inspector` are of whoever sent it back last, `at` is when its masks were
+    drawn.
     """
 
     object: str
@@ -36,6 +37,7 @@ class Correction:
     reason: str | None
     note: str | None
     inspector: str
+    at: str
 
 
 def corrections(work: Work, object: str | None = None) -> list[Correction]:
@@ -50,14 +52,15 @@ def corrections(work: Work, object: str | None = None) -> list[Correction]:
 
 def _of(work: Work, batch: Batch) -> list[Correction]:
     key = {"object": batch.object, "round": batch.round}
-    columns = select(Answer.image_id, Answer.kind, Answer.problems).filter_by(**key)
+    columns = select(Answer.image_id, Answer.kind, Answer.problems, Answer.updated_at)
+    columns = columns.filter_by(**key)
     with work.read() as session:
         rows = session.execute(columns.order_by(Answer.image_id)).all()
         verdicts = {one.image_id: one for one in session.scalars(select(Verdict).filter_by(**key))}
     found = []
     for row in filter(in_correction, rows):
         said = verdicts[row.image_id]
-        words = (said.reason, said.note, said.inspector)
+        words = (said.reason, said.note, said.inspector, row.updated_at)
         name = work.image(row.image_id).file_name
         about = (batch.object, batch.round, row.image_id, name, batch.assignee)
         found.append(Correction(*about, waits_for_a_look(row), *words))
@@ -94,7 +97,7 @@ def send_back(
         said = session.get(Verdict, (object, batch.round, one.id))
     if reason is None and said is not None and not said.passed:
         reason, note = said.reason, note or said.note
-    reason = Inspection(work).check_reason(False, reason)
+    reason = check_reason(work, False, reason)
     data = {"image_id": one.id, "reason": reason, "note": note}
     work.record("sent-back", who=person(who), object=object, round=batch.round, data=data)
     return find_correction(work, object, one.id)
@@ -120,7 +123,7 @@ def look_again(
         ConfigError: a failure without a reason, or a reason without a failure.
     """
     found = find_correction(work, object, image)
-    reason = Inspection(work).check_reason(passed, reason)
+    reason = check_reason(work, passed, reason)
     data = {"image_id": found.image_id, "reason": reason, "note": note}
     what = "corrected" if passed else "sent-back"
     work.record(what, who=person(who), object=object, round=found.round, data=data)
@@ -143,7 +146,7 @@ def picture_of(work: Work, one: Correction) -> Path:
     """The image beside its masks as they are now, rendered afresh for each drawing."""
     with work.read() as session:
         answer = session.get_one(Answer, (one.object, one.round, one.image_id))
-    at = "".join(filter(str.isdigit, answer.updated_at))
+    at = "".join(filter(str.isdigit, one.at))
     folder = overlay_folder(work, one.object, one.round)
     path = folder / f"again-{one.image_id:06d}-{at}.png"
     render(work, work.image(one.image_id), answer, path)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from annotate.data.effort import Effort, PersonEffort
-from annotate.inspect.discards import refusals, total
+from annotate.inspect.refusals import refusals, total
 from annotate.studio.acts.status import origin_of, standings
 from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
 from partlab.errors import ConfigError

@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.data.checks.overlaps import OVERLAPS
+from annotate.data.accepted import OVERLAPS
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
@@ -30,8 +30,9 @@ from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import sha256_file, write_json
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, merged
 from partlab.masks import area, bbox, union
-from partlab.parts import Inclusions, join_name, merged
+from partlab.parts import join_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Discard
 

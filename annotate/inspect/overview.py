@@ -14,8 +14,8 @@ from typing import Any
 from sqlalchemy import select
 
 from annotate.inspect.corrections import Correction, corrections
-from annotate.inspect.desk import Standing as Inspected
-from annotate.inspect.service import Inspection
+from annotate.inspect.standing import Standing as Inspected
+from annotate.inspect.standing import status
 from annotate.studio.acts.rounds import undrawn_parts
 from annotate.studio.acts.status import Hours, Standing, hours_by_annotator, standings
 from annotate.work import Answer, Work
@@ -85,7 +85,7 @@ def look_over(work: Work, objects: Sequence[str] = ()) -> Overview:
     Raises:
         UnknownNameError: there is no such object category in the work.
     """
-    inspected = {one.object: one for one in Inspection(work).status(objects)}
+    inspected = {one.object: one for one in status(work, objects)}
     rows = [_row(work, one, inspected[one.object]) for one in standings(work, objects)]
     return Overview(tuple(rows), tuple(hours_by_annotator(work)), _forecast(work, rows))
 

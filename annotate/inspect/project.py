@@ -14,8 +14,9 @@ from typing import Any
 from xml.etree import ElementTree
 
 from annotate.inspect.desk import Card, Desk
-from annotate.inspect.discards import DiscardCase
+from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.service import Inspection
+from annotate.inspect.showing import show
 from annotate.inspect.suspicion import likely_wrong
 from annotate.studio.acts.tabs import make_tabs
 from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, look_of, tidy_wall
@@ -68,7 +69,7 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
         }
         for card in _in_order(desk, list(why))
     ]
-    pictures = {card.image_id: _share(work, inspection.show(desk, card)) for card in desk.cards}
+    pictures = {card.image_id: _share(work, show(work, desk, card)) for card in desk.cards}
     return _open(work, studio, batch, INSPECT, xml, rows, pictures)
 
 
@@ -96,7 +97,7 @@ def open_discards(inspection: Inspection, studio: Studio, object: str) -> list[O
         StudioError: the server cannot be reached, or may not show the pictures.
     """
     work, batch = inspection.work, inspection.work.batch(object)
-    cases = [c for c in inspection.discards(object) if c.open and c.round == batch.round]
+    cases = [c for c in find_cases(work, object) if c.open and c.round == batch.round]
     first = [case for case in cases if not case.disputed]
     disputed = [case for case in cases if case.disputed]
     kinds = ((DISCARDS, first, 2), (THIRD, disputed, 1))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotate.inspect.desk import Desk
+from annotate.inspect.discards import find_cases, review_discard
 from annotate.inspect.project import FAIL, NOTE, PASS, REASON, RESTORE, UPHOLD, VERDICT
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, tidy_wall
@@ -154,7 +155,7 @@ def _take_review(
     *,
     anyone: bool,
 ) -> None:
-    cases = [c for c in inspection.discards(object) if c.round == batch.round]
+    cases = [c for c in find_cases(inspection.work, object) if c.round == batch.round]
     case = next((c for c in cases if c.image_id == word.image_id), None)
     if case is None or _refused(word, case.annotator, told, "discards"):
         return
@@ -170,7 +171,8 @@ def _take_review(
         told.refused.append(f"{word.where}: the review of this image is closed")
     else:
         _try(
-            lambda: inspection.review_discard(
+            lambda: review_discard(
+                inspection.work,
                 object,
                 word.image_id,
                 word.verdict == UPHOLD,

@@ -7,6 +7,7 @@ from annotate.vocabulary.diff import is_continued
 from annotate.vocabulary.edit import Editor
 from annotate.vocabulary.model import Change, ObjectParts, Vocabulary
 from partlab.errors import ConfigError, StateError
+from partlab.inclusions import pairs_of, spelled
 
 _BY_HAND = "by hand"
 
@@ -151,9 +152,10 @@ def _as_drawn(
         name = f"{part.name} (before)" if part.name in taken else part.name
         parts.append(part.model_copy(update={"name": name}))
     ids = {part.id for part in parts}
-    old = {inner: outer for inner, outer in before.inclusions.items() if {inner, outer} & {*split}}
-    old = {now.get(inner, inner): now.get(outer, outer) for inner, outer in old.items()}
-    inclusions = {i: o for i, o in (old | after.inclusions).items() if {i, o} <= ids}
+    old = [pair for pair in pairs_of(before.inclusions) if {*pair} & {*split}]
+    moved = [(now.get(inner, inner), now.get(outer, outer)) for inner, outer in old]
+    pairs = [pair for pair in (*pairs_of(after.inclusions), *moved) if {*pair} <= ids]
+    inclusions = spelled(pair for pair in pairs if pair[0] != pair[1])
     return after.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 

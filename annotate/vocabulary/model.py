@@ -4,12 +4,21 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from partlab.config import Config
 from partlab.errors import UnknownNameError
 from partlab.files import sha256_json
-from partlab.parts import Inclusions, Parts, circles, join_name, merged
+from partlab.inclusions import (
+    Inclusions,
+    Outer,
+    circles,
+    is_inclusions,
+    merged,
+    pairs_of,
+    spelled,
+)
+from partlab.parts import Parts, join_name
 
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""
@@ -24,6 +33,7 @@ class Part(Config):
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
     `definition` says in the lead's words what belongs to it, `example` names a picture of it,
     beside the file or by its full path; annotators see both.
+    `remark` is what people say of it among themselves.
     """
 
     id: str = Field(min_length=1)
@@ -33,6 +43,7 @@ class Part(Config):
     origin: tuple[str, ...] = ()
     definition: str = ""
     example: str = ""
+    remark: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -44,9 +55,10 @@ class Part(Config):
 
 
 class ObjectParts(Config):
-    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04).
+    """An object category and its parts.
 
-    `note` is what its annotators are to mind, in the lead's words.
+    `inclusions` is inner part id -> outer part id, or a list of several (M-04). `note` is what its
+    annotators are to mind, in the lead's words; they do not see the `remark`.
     """
 
     name: str = Field(min_length=1)
@@ -54,15 +66,27 @@ class ObjectParts(Config):
     qid: str | None = None
     aliases: tuple[str, ...] = ()
     note: str = ""
+    remark: str = ""
     parts: tuple[Part, ...] = ()
-    inclusions: dict[str, str] = Field(default_factory=dict)
+    inclusions: dict[str, Outer] = Field(default_factory=dict)
+
+    @field_validator("inclusions", mode="before")
+    @classmethod
+    def _in_simplest_form(cls, values: object, info: ValidationInfo) -> object:
+        for inner, outer in values.items() if isinstance(values, dict) else ():
+            if not is_inclusions({inner: outer}):
+                raise ValueError(
+                    f"object {info.data.get('name')!r}: the inclusion {inner} = {outer!r} is "
+                    "neither the id of a part nor a list of such"
+                )
+        return spelled(pairs_of(values)) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for what, values in (("id", [p.id for p in self.parts]), ("name", self.names)):
             if twice := sorted(v for v, count in Counter(values).items() if count > 1):
                 raise ValueError(f"object {self.name!r} has two parts of {what} {twice[0]!r}")
-        for inner, outer in self.inclusions.items():
+        for inner, outer in pairs_of(self.inclusions):
             for part in (inner, outer):
                 if part not in self.ids:
                     raise ValueError(
@@ -89,7 +113,7 @@ class ObjectParts(Config):
     def categories(self) -> Parts:
         """The part categories `object:part`, labelled in the order of the file."""
         name = {part.id: part.name for part in self.parts}
-        pairs = {name[inner]: name[outer] for inner, outer in self.inclusions.items()}
+        pairs = spelled((name[inner], name[outer]) for inner, outer in pairs_of(self.inclusions))
         names = tuple(join_name(self.name, part.name) for part in self.parts)
         return Parts(names, {self.name: pairs} if pairs else {})
 
@@ -169,7 +193,7 @@ class Vocabulary(Config):
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part name -> outer part name, as data sets keep it."""
+        """Per object category: inner part name -> outer part name or names, as data sets do."""
         return merged(one.categories.inclusions for one in self.objects)
 
     @property

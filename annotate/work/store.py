@@ -281,7 +281,7 @@ class Work:
         Cut off before the event it was not replaced; cut off after it the kept one counts.
         """
         kept = self.kept_vocabulary(vocabulary.version)
-        write_vocabulary(kept, vocabulary, self._vocabulary_file)
+        write_vocabulary(kept, vocabulary)
         about = {"version": vocabulary.version, "hash": vocabulary.hash}
         self.record("vocabulary", who=who, data=about)
         write_bytes(self._vocabulary_file, kept.read_bytes())

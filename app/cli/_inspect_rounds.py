@@ -10,8 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from annotate.inspect.desk import Desk
-from annotate.inspect.discards import DiscardCase, Refusals
+from annotate.inspect.discards import DiscardCase
 from annotate.inspect.inclusions import Nesting
+from annotate.inspect.refusals import Refusals
 from annotate.work import Event
 from app.cli._tables import PlainTable
 

@@ -26,7 +26,8 @@ def discards(
         str | None, typer.Argument(metavar="OBJECT", help="Only this object category.")
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="Image id, file name, or the end of one.")
+        list[str] | None,
+        typer.Option(help="Image id, file name, or the end of one; repeatable."),
     ] = None,
     uphold: Annotated[
         bool | None,
@@ -69,13 +70,13 @@ def discards(
         with Work.open(folder) as work:
             inspection = Inspection(work)
             if studio or from_studio:
-                _only_there(image, uphold, note, by)
+                _only_there(image or None, uphold, note, by)
                 return _in_studio(inspection, object, ui, read=from_studio, anyone=anyone)
-            if image is None and uphold is None and by is None and note is None:
+            if not image and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui, reference=reference)
             by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
-            return _review(inspection, (object, image, uphold), by, note, ui, anyone=anyone)
+            return _review(inspection, (object, image or [], uphold), by, note, ui, anyone=anyone)
 
 
 def _only_there(*words: object) -> None:
@@ -89,10 +90,11 @@ def _only_there(*words: object) -> None:
 def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: bool) -> None:
     from dataclasses import asdict
 
-    from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+    from annotate.inspect.discards import find_cases
+    from annotate.inspect.refusals import PUBLISHED, refusals, total, worries
     from app.cli._inspect_rounds import case_lines, refusal_table, show
 
-    rows, cases = refusals(inspection.work, object), inspection.discards(object)
+    rows, cases = refusals(inspection.work, object), find_cases(inspection.work, object)
     every, signs = total(rows), worries(rows)
     if ui.json:
         counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
@@ -108,7 +110,7 @@ def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: 
 
 def _review(
     inspection: "Inspection",
-    what: tuple[str | None, str | None, bool | None],
+    what: tuple[str | None, list[str], bool | None],
     by: str | None,
     note: str | None,
     ui: Ui,
@@ -117,29 +119,43 @@ def _review(
 ) -> None:
     from dataclasses import asdict
 
-    object, image, uphold = what
+    from annotate.inspect.discards import find_case, find_cases, review_discard
+
+    object, images, uphold = what
     missing = {
         "the object category after the work": object,
-        "--image ID": image,
+        "--image ID": images or None,
         "--uphold or --restore": uphold,
         "--by WHO": by,
     }
     lacks = [words for words, value in missing.items() if value is None]
-    if object is None or image is None or uphold is None or by is None:
+    if object is None or not images or uphold is None or by is None:
         raise ConfigError(
             f"a review of a discarded image lacks {', '.join(lacks)}",
             hint="without --image, --uphold and --restore the command lists what waits",
         )
-    case = inspection.review_discard(object, image, uphold, by, note=note, anyone=anyone)
-    words = f"{object} image {case.image_id}: {case.state}"
+    work = inspection.work
+    known = find_cases(work, object)
+    names = dict.fromkeys(find_case(known, object, image).image_id for image in images)
+    cases = [
+        review_discard(work, object, image, uphold, by, note=note, anyone=anyone) for image in names
+    ]
+    lines = [_came_of(inspection, case) for case in cases]
+    if any(case.state == "restored" for case in cases):
+        lines += tell_annotators(inspection.work, [object])
+    told = [asdict(case) for case in cases]
+    ui.emit(told if len(images) > 1 else told[0], "\n".join(lines))
+
+
+def _came_of(inspection: "Inspection", case: "DiscardCase") -> str:
+    words = f"{case.object} image {case.image_id}: {case.state}"
     if case.disputed:
         words += "; two inspectors disagree, a third decides"
     elif case.state == "waiting":
         words += "; another inspector reviews it"
     elif case.state == "restored":
         words += f"; {case.annotator} is to draw it: {_where(inspection, case)}"
-    told = tell_annotators(inspection.work, [object]) if case.state == "restored" else []
-    ui.emit(asdict(case), "\n".join([words, *told]))
+    return words
 
 
 def _where(inspection: "Inspection", case: "DiscardCase") -> str:
@@ -156,12 +172,13 @@ def _in_studio(
 ) -> None:
     from dataclasses import asdict
 
+    from annotate.inspect.discards import find_cases
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
     from annotate.inspect.service import for_each
     from annotate.studio.api.client import Studio
 
-    waiting = {case.object for case in inspection.discards(object) if case.open}
+    waiting = {case.object for case in find_cases(inspection.work, object) if case.open}
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:

@@ -127,7 +127,7 @@ def inclusions(
 def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:
     from annotate.inspect.inclusions import with_suggested, write_including
     from partlab.folders import new_folder
-    from partlab.parts import merged
+    from partlab.inclusions import merged
 
     declared = merged(dataset.inclusions for dataset in datasets)
     pairs = with_suggested(declared, found) if suggested else declared

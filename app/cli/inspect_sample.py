@@ -9,7 +9,6 @@ import typer
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 
 if TYPE_CHECKING:
-    from annotate.inspect.corrections import Correction
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
     from annotate.work import Work
@@ -67,9 +66,7 @@ def sample(
             desks = _sampled(inspection, objects or [], by, plan, audit, fine)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
             nothing = _nothing_waits(work)
-            again = [
-                _to_look_at_again(work, one, folder) for one in _drawn_again(work, objects or [])
-            ]
+            again = _to_look_at_again(work, objects or [], by)
             doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
         told = [
             {**desk_json(d), "project": projects.get(d.object), "likely_wrong": doubts[d.object]}
@@ -88,18 +85,19 @@ def _sampled(
     overlaps: list[str],
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
+    from annotate.inspect.again import drawn_again
+    from annotate.inspect.showing import show_all
     from annotate.inspect.suspicion import likely_wrong, read_suspicion
-    from annotate.inspect.verdicts import write_table
+    from annotate.inspect.verdicts import table_of, write_table
 
-    wanted = [one for one in objects if not _drawn_again(inspection.work, [one])]
+    wanted = [one for one in objects if not drawn_again(inspection.work, [one])]
     if objects and not wanted:
         return []
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
     desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
-        inspection.show_all(desk)
-        doubts = likely_wrong(inspection.work, desk)
-        write_table(desk, desk.sheet.with_name("verdicts.csv"), doubts)
+        show_all(inspection.work, desk)
+        write_table(desk, table_of(desk), likely_wrong(inspection.work, desk))
     return desks
 
 
@@ -132,24 +130,21 @@ def _nothing_waits(work: "Work") -> str:
     )
 
 
-def _drawn_again(work: "Work", objects: list[str]) -> "list[Correction]":
-    """The images of these categories, or of all, that were sent back and wait for a look."""
-    from annotate.inspect.corrections import corrections
-
-    names = objects or [batch.object for batch in work.batches()]
-    found = [one for name in names for one in corrections(work, name)]
-    return [one for one in found if one.drawn]
-
-
-def _to_look_at_again(work: "Work", one: "Correction", folder: Path) -> str:
+def _to_look_at_again(work: "Work", objects: list[str], by: str) -> list[str]:
+    """What is said of images that were sent back and drawn again; they have tables, too."""
+    from annotate.inspect.again import drawn_again, write_again
     from annotate.inspect.corrections import picture_of
 
-    command = f"partlab inspect decide {quote(str(folder))} {quote(one.object)}"
-    return (
-        f"{one.object} r{one.round}: image {one.image_id} was sent back ({one.reason}) and drawn "
-        f"again\n  look at {picture_of(work, one)}\n  then: {command} --image {one.image_id} "
-        "--pass --by WHO  (or --fail --reason …)"
-    )
+    lines = []
+    for name in dict.fromkeys(one.object for one in drawn_again(work, objects)):
+        for one in drawn_again(work, [name]):
+            lines.append(
+                f"{name} r{one.round}: image {one.image_id} was sent back ({one.reason}) and drawn "
+                f"again\n  look at {picture_of(work, one)}"
+            )
+        command = f"partlab inspect decide {quote(str(work.folder))} --by WHO"
+        lines.append(f"  fill in {write_again(work, name, by)}, then: {command}")
+    return lines
 
 
 def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
@@ -178,9 +173,8 @@ def _to_look_at(
     lines += _in_doubt(desk, folder, doubts)
     if project:
         lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
-    command = f"partlab inspect decide {quote(str(folder))} {quote(desk.object)} --by WHO"
-    table = desk.sheet.with_name("verdicts.csv")
-    lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
+    command = f"partlab inspect decide {quote(str(folder))} --by WHO"
+    lines.append(f"  fill in verdicts.csv there, then: {command}")
     return "\n".join(lines)
 
 

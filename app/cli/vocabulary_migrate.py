@@ -108,7 +108,7 @@ def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list
     return [
         *(f"{object} has no round at work: its next one has the new parts" for object in changed),
         *(
-            f"{object}: {inner} lay in {outer}, and is now declared in nothing"
+            f"{object}: {inner} lay in {outer}, and no inclusion says so now"
             for object, inner, outer in alone
         ),
     ]

@@ -20,7 +20,8 @@ from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import colours
 from annotate.studio.spelling.regions import PartMask, read_result
-from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
+from annotate.vocabulary import ObjectParts, Part, Vocabulary, read_vocabulary, write_vocabulary
+from annotate.vocabulary.edit import rename_part
 from annotate.work import Work
 from app.cli.main import app
 from partlab.masks import area, decode, encode
@@ -224,6 +225,23 @@ def test_what_is_drawn_bears_ids_and_people_read_names(
     with Work.open(folder) as work:
         (answer,) = work.answers("ram", 1)
     assert [mask["part"] for mask in answer.masks] == ["head", "horn", "f"]
+    before = annotations(folder, server)
+    new = read_vocabulary(folder / "vocabulary.yaml")
+    write_vocabulary(tmp_path / "new.yaml", rename_part(new, "ram", "foot", "hoof"))
+    partlab("vocabulary", "migrate", folder, tmp_path / "new.yaml")
+    assert annotations(folder, server) == before
+    show_task(page, server, folder)
+    page.get_by_text("hoof").first.wait_for()
+    page.wait_for_timeout(1500)
+    look(page, "6-another-name")
+    assert [read_as(page, name)[0] for name in ("horn", "head", "hoof", "foot")] == [3, 3, 3, 0]
+
+
+def annotations(folder: Path, server: Running) -> list[Any]:
+    """What is drawn in the one task, as the server has it."""
+    with Work.open(folder) as work, server.studio() as studio:
+        (task,) = work.tasks("ram", 1)
+        return list(studio.get(f"/api/tasks/{task.task_id}/annotations/"))
 
 
 CAR = ("bonnet", "boot", "roof", "door", "door handle", "window", "windscreen", "wheel", "bumper")

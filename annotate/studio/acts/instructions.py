@@ -10,6 +10,7 @@ from xml.etree import ElementTree
 
 from annotate.studio.spelling.labelconfig import colours, has_two_lists
 from annotate.vocabulary.model import ObjectParts, Part
+from partlab.inclusions import outers_of
 
 Rejected = tuple[int, Sequence[tuple[str, str]]]
 """The round that was rejected, and each picture that failed with what inspectors said of it."""
@@ -117,16 +118,19 @@ def _rules(parts: ObjectParts) -> str:
 def _inclusions(parts: ObjectParts) -> str:
     if not parts.inclusions:
         return "No part lies inside another."
-    pairs = [
-        (escape(parts.part(inner).name), escape(parts.part(outer).name))
-        for inner, outer in parts.inclusions.items()
-    ]
-    words = "; ".join(
-        f"<b>{inner}</b> lies in <b>{outer}</b>: paint {outer} with {inner}, "
-        f"then {inner} once more over it"
-        for inner, outer in pairs
-    )
-    return f"The only exception{'s' if len(pairs) > 1 else ''}: {words}."
+    words = "; ".join(_lies_in(parts, inner) for inner in parts.inclusions)
+    return f"The only exception{'s' if len(parts.inclusions) > 1 else ''}: {words}."
+
+
+def _lies_in(parts: ObjectParts, part: str) -> str:
+    inner = escape(parts.part(part).name)
+    outers = [escape(parts.part(id).name) for id in outers_of(part, parts.inclusions)]
+    where = ", in ".join(f"<b>{outer}</b>" for outer in outers)
+    below = f"paint {outers[0]} with {inner}"
+    if len(outers) > 1:
+        where += " or in several of them"
+        below = f"paint whichever it lies in with {inner}"
+    return f"<b>{inner}</b> lies in {where}: {below}, then {inner} once more over it"
 
 
 def _table(parts: ObjectParts, config: str, pictures: Mapping[str, str]) -> str:

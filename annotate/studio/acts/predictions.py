@@ -147,7 +147,7 @@ class Predictions:
     def _labels(self) -> set[str]:
         config = ElementTree.fromstring(self.project["label_config"])
         lists = config.iter("BrushLabels" if self.two_lists else "Labels")
-        return {x.get("alias") or x.get("value", "") for one in lists for x in one}
+        return {x.get("alias", x.get("value", "")) for one in lists for x in one}
 
     def _check_labels(self, prediction: Prediction) -> None:
         used = {x for r in prediction.regions for x in r["value"].get(LABELS[self.two_lists], ())}

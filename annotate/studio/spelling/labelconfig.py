@@ -18,6 +18,7 @@ from annotate.vocabulary.model import ObjectParts, Part
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
 from partlab.files import sha256_json
+from partlab.inclusions import outers_of
 
 TOOL_KEYS = frozenset("behkmopruvw")
 """Single keys of Label Studio's own tools (B brush, E eraser, V move, H pan, U unselect, …)."""
@@ -205,8 +206,8 @@ def _list(
 
 def _hint(part: Part, parts: ObjectParts) -> str:
     """What stands beside a part while the mouse is on it."""
-    outer = parts.inclusions.get(part.id)
-    inside = f"lies in {parts.part(outer).name}: draw both" if outer else ""
+    names = [parts.part(id).name for id in outers_of(part.id, parts.inclusions)]
+    inside = f"lies in {' or '.join(names)}: draw both" if names else ""
     return "; ".join(filter(None, (part.definition, inside)))
 
 

@@ -127,9 +127,9 @@ def test_a_decision_is_asked_for_and_can_be_taken_back(
 def test_somebody_at_the_terminal_is_asked(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import inspect_decide
+    from app.cli import _verdict_ways
 
-    monkeypatch.setattr(inspect_decide, "_at_terminal", lambda: True)
+    monkeypatch.setattr(_verdict_ways, "_at_terminal", lambda: True)
     run("sample", "ram", *INA)
     words = ["inspect", "decide", str(folder), "ram", "--pass-rest", *INA]
     no = CliRunner().invoke(app, words, input="n\n")

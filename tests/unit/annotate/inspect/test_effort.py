@@ -5,6 +5,7 @@ from farm import hand_out
 from farm_drawn import mask, submit_drawn
 
 from annotate.data.effort import PUBLISHED, Effort
+from annotate.inspect.discards import review_discard
 from annotate.inspect.effort import measure_effort, note_hours
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.status import standings
@@ -21,7 +22,7 @@ def rounds(work: Work) -> None:
         hand_out(work, round=round_)
         submit_drawn(work, discards=(1,))
         for who in (INA, BEN):
-            inspection.review_discard("ram", 1, True, who, minutes=3.0)
+            review_discard(inspection.work, "ram", 1, True, who, minutes=3.0)
         for card in inspection.sample("ram", INA).cards:
             why = None if passed else "overlap"
             inspection.decide("ram", card.image_id, passed, INA, reason=why, minutes=6.0)

@@ -29,13 +29,14 @@ from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work.pictures import part_picture
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.inclusions import Outer
 from partlab.masks import encode
 from partlab.schema import Annotation, Category, Dataset, Image
 
 ODD = ('a "b"', "it's", "a:b", "头部", "<b>&amp;", "µ,ü;", "]]>", "\\n", "&#10;")
 
 
-def parts_of(*names: str, owner: str = "ram", **inclusions: str) -> ObjectParts:
+def parts_of(*names: str, owner: str = "ram", **inclusions: Outer) -> ObjectParts:
     return ObjectParts(
         name=owner, parts=tuple(Part(name=name) for name in names), inclusions=inclusions
     )
@@ -222,6 +223,19 @@ def test_what_no_example_shows_is_said() -> None:
     assert "do not show foot, tail: draw them all the same" in html
     assert "do not show" not in instructions(RAM, xml, ["/x.png"], shown=None)
     assert "do not show" not in instructions(RAM, xml, ["/x.png"], shown=list(RAM.ids))
+
+
+def test_a_part_in_one_of_several_others_is_said_so() -> None:
+    car = parts_of(
+        "front door", "back door", "mirror", owner="car", mirror=["front door", "back door"]
+    )
+    (*_, mirror) = labels(label_config(car), "part")
+    assert mirror.get("hint") == "lies in front door or back door: draw both"
+    html = instructions(car, label_config(car))
+    assert (
+        "The only exception: <b>mirror</b> lies in <b>front door</b>, in <b>back door</b>" in html
+    )
+    assert "or in several of them: paint whichever it lies in with mirror, then mirror once" in html
 
 
 def test_a_whole_object_has_a_rule_of_its_own() -> None:

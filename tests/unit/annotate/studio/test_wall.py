@@ -7,6 +7,7 @@ import pytest
 from farm import hand_out, start
 from farm_drawn import paint, submit_drawn
 
+from annotate.inspect.discards import review_discard
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, _title, look_of
 from annotate.work import Work
@@ -67,9 +68,8 @@ def test_refused_images_wait_for_two_and_disputed_ones_for_a_third(work: Work) -
     submit_drawn(work, discards=(2, 3))
     assert seen(work, DISCARDS) == ("ram: review 2 given up", True)
     assert seen(work, THIRD)[1] is False
-    inspection = Inspection(work)
-    inspection.review_discard("ram", 2, True, INA)
-    inspection.review_discard("ram", 2, False, IVO)
+    review_discard(work, "ram", 2, True, INA)
+    review_discard(work, "ram", 2, False, IVO)
     assert seen(work, DISCARDS) == ("ram: review 1 given up", True)
     assert seen(work, THIRD) == ("ram: review 1 disputed", True)
 
