@@ -4,6 +4,7 @@ import errno
 import filecmp
 import hashlib
 import json
+import logging
 import os
 import secrets
 import shutil
@@ -17,6 +18,8 @@ from filelock import FileLock, Timeout
 
 from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
 from partlab.tables import read_text
+
+log = logging.getLogger(__name__)
 
 _HINTS = {
     errno.ENOSPC: "free some space or choose another folder, then run the same command again",
@@ -283,16 +286,18 @@ def make_folder(path: Path) -> Path:
 
 
 @contextmanager
-def exclusive(folder: str | Path) -> Iterator[None]:
+def exclusive(folder: str | Path, *, patience: float = 0.0, told: str = "") -> Iterator[None]:
     """Hold a folder for this process alone; the lock dies with the process, even by `kill -9`.
 
+    Where another process holds it, `told` is logged and up to `patience` seconds are waited.
+
     Raises:
-        BusyError: another process holds it.
+        BusyError: another process holds it, or held it as long as that.
     """
     folder = make_folder(Path(folder))
-    lock = FileLock(folder / ".lock", timeout=0)
+    lock = FileLock(folder / ".lock")
     try:
-        lock.acquire()
+        _acquire(lock, patience, told)
     except Timeout:
         raise BusyError(
             f"another partlab process is writing to {folder}",
@@ -302,6 +307,17 @@ def exclusive(folder: str | Path) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def _acquire(lock: FileLock, patience: float, told: str) -> None:
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        if not patience:
+            raise
+        if told:
+            log.info("%s", told)
+        lock.acquire(timeout=patience)
 
 
 def sha256_file(path: str | Path) -> str:

@@ -59,8 +59,9 @@ class Effort(Facts):
     discards_waiting: int
     discard_rate: float | None
     regions: dict[str, int]  # masks of the newest rounds: manual, prediction, prediction-changed
-    flags: int  # open ones of the newest rounds, as `studio status` shows them
+    flags: int  # open ones, as `partlab status` shows them
     people: list[PersonEffort] = field(default_factory=list)
+    flags_seen: int | None = None  # all of them, settled ones too; None in files of before
 
     @classmethod
     def from_json(cls, values: Any) -> "Effort":

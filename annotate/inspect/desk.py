@@ -71,20 +71,3 @@ class Desk:
             known = [str(card.image_id) for card in self.cards] + list(names)
             raise UnknownNameError(f"image in the sample of {self.object}", str(image), known)
         return found[0]
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where one object category stands: its current round, and the rounds before."""
-
-    object: str
-    round: int
-    state: str
-    annotator: str
-    plan: str
-    drawn: int
-    seen: int
-    bad: int
-    discards_waiting: int
-    rejected_rounds: int
-    inspectors: tuple[str, ...]

@@ -1,17 +1,14 @@
-"""Images that annotators refused: two inspectors each, and a report that refusing is not
-an easy way out (M-07, Q-04, Q-05).
-"""
+"""Images that annotators refused: two inspectors each settle it (M-07, Q-04)."""
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, null, select
+from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
-from annotate.data import effort
+from annotate.inspect.people import need_no_annotator, person
 from annotate.work import (
     Answer,
     Batch,
@@ -20,18 +17,11 @@ from annotate.work import (
     Image,
     Work,
     discard_state,
-    honeypots,
     refusal_of,
+    same_person,
 )
 from annotate.work.pictures import shown_picture
-from partlab.errors import NotFoundError
-
-PUBLISHED = {name: effort.PUBLISHED[name] for name in ("discarded", "kept")}
-PUBLISHED["rate"] = effort.PUBLISHED["discard_rate"]
-"""What the authors of PartImageNet++ report: a reference, never counted here (Q-04, Q-05)."""
-
-MANY_RESTORED = 0.2  # of the settled cases: refusing is then no longer a matter of quality
-FEW_CASES = 5  # below this nothing is said of anybody
+from partlab.errors import ConfigError, NotFoundError
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +69,7 @@ class DiscardCase:
 
 
 def find_cases(work: Work, object: str | None = None) -> list[DiscardCase]:
-    """All refused images of all rounds, oldest round first.
+    """Every image an annotator refused, with what inspectors said of it (M-07), oldest round first.
 
     Raises:
         UnknownNameError: there is no such object category in the work.
@@ -162,105 +152,45 @@ def _picture(work: Work, image: Image | None) -> Path | None:
         return None
 
 
-@dataclass(frozen=True, slots=True)
-class Refusals:
-    """How often one annotator refused images of one object category (or a sum of such).
+def review_discard(
+    work: Work,
+    object: str,
+    image: int | str,
+    uphold: bool,
+    who: str,
+    *,
+    note: str | None = None,
+    minutes: float | None = None,
+    anyone: bool = False,
+) -> DiscardCase:
+    """One inspector's word on a discarded image: uphold it, or have it drawn after all.
 
-    `looked_at` counts images with an answer, over all rounds. `restored_share` is of the
-    settled cases, None where there are none.
+    Two different inspectors settle it, a third when they disagree (Q-04). With `anyone` they may
+    draw other categories of the work.
+
+    Raises:
+        NotFoundError: no such image is discarded.
+        StateError: `who` discarded it, draws another category or has spoken already, or the case
+            is settled.
     """
-
-    object: str
-    annotator: str
-    looked_at: int
-    refused: int
-    waiting: int
-    final: int
-    restored: int
-    reasons: dict[str, int] = field(default_factory=dict)
-
-    @property
-    def rate(self) -> float:
-        """Share of the images looked at that were refused."""
-        return self.refused / self.looked_at if self.looked_at else 0.0
-
-    @property
-    def restored_share(self) -> float | None:
-        """Share of the settled refusals that inspectors turned down."""
-        settled = self.final + self.restored
-        return self.restored / settled if settled else None
+    case = find_case(find_cases(work, object), object, image)
+    if not anyone and not same_person(who, case.annotator):
+        need_no_annotator(work, person(who))
+    data: dict[str, Any] = {"image_id": case.image_id, "uphold": uphold, "note": note}
+    data |= {"reason": case.reason, "annotator": case.annotator, "minutes": minutes}
+    work.record("discard-review", who=person(who), object=object, round=case.round, data=data)
+    return find_case(find_cases(work, object), object, case.image_id)
 
 
-def refusals(work: Work, object: str | None = None) -> list[Refusals]:
-    """Refusals of each object category and annotator."""
-    cases: dict[tuple[str, str], list[DiscardCase]] = {}
-    for case in find_cases(work, object):
-        cases.setdefault((case.object, case.annotator), []).append(case)
-    looked_at = _looked_at(work, object)
-    keys = sorted({*cases, *looked_at})
-    return [_count(*key, looked_at.get(key, 0), cases.get(key, [])) for key in keys]
-
-
-def _looked_at(work: Work, object: str | None) -> dict[tuple[str, str], int]:
-    query = select(Answer.object, Answer.annotator, func.count()).where(Answer.kind != "broken")
-    query = query.where(Answer.image_id.not_in(honeypots(object)))
-    query = query.filter_by(object=object) if object else query
-    with work.read() as session:
-        rows = session.execute(query.group_by(Answer.object, Answer.annotator))
-        return {(owner, who): count for owner, who, count in rows}
-
-
-def _count(object: str, annotator: str, looked_at: int, cases: Sequence[DiscardCase]) -> Refusals:
-    states = Counter(case.state for case in cases)
-    reasons = Counter(case.reason or "not stated" for case in cases)
-    return Refusals(
-        object,
-        annotator,
-        looked_at,
-        len(cases),
-        states["waiting"],
-        states["final"],
-        states["restored"],
-        dict(reasons.most_common()),
-    )
-
-
-def total(rows: Iterable[Refusals], object: str = "all", annotator: str = "all") -> Refusals:
-    """The sum of some rows."""
-    found = list(rows)
-    reasons: Counter[str] = Counter()
-    for row in found:
-        reasons.update(row.reasons)
-
-    def count(name: str) -> int:
-        return sum(getattr(row, name) for row in found)
-
-    return Refusals(
-        object,
-        annotator,
-        count("looked_at"),
-        count("refused"),
-        count("waiting"),
-        count("final"),
-        count("restored"),
-        dict(reasons.most_common()),
-    )
-
-
-def worries(rows: Sequence[Refusals]) -> list[str]:
-    """Signs that hard images are being refused, as sentences; none where all is well."""
-    found = []
-    for annotator in sorted({row.annotator for row in rows}):
-        one = total((r for r in rows if r.annotator == annotator), annotator=annotator)
-        share, settled = one.restored_share, one.final + one.restored
-        if share is not None and settled >= FEW_CASES and share > MANY_RESTORED:
-            found.append(
-                f"inspectors restored {share:.0%} of the {settled} settled refusals of {annotator}"
-            )
-    for row in rows:
-        if row.refused >= FEW_CASES and row.rate > PUBLISHED["rate"]:
-            found.append(
-                f"{row.annotator} refused {row.rate:.0%} of {row.looked_at} images of "
-                f"{row.object}; the published rate is {PUBLISHED['rate']:.0%}"
-            )
-    return found
+def find_case(cases: Sequence[DiscardCase], object: str, image: int | str) -> DiscardCase:
+    """The newest case of an image, by its id, its file name or the end of that."""
+    found = [c for c in cases if str(c.image_id) == str(image)]
+    found = found or [c for c in cases if f"/{c.file_name}".endswith(f"/{image}")]
+    if len({case.image_id for case in found}) > 1:
+        raise ConfigError(f"several discarded images of {object} end in {image!r}")
+    if not found:
+        raise NotFoundError(
+            f"no image {image} of {object} is discarded",
+            hint="`partlab inspect discards WORK` lists them",
+        )
+    return max(found, key=lambda case: case.round)

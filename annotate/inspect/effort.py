@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import func, select
 
 from annotate.data.effort import Effort, PersonEffort
-from annotate.inspect.discards import refusals, total
-from annotate.studio.acts.status import open_flags
+from annotate.inspect.refusals import refusals, total
+from annotate.studio.acts.status import origin_of, standings
 from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
 from partlab.errors import ConfigError
 
@@ -45,7 +45,8 @@ def measure_effort(work: Work) -> Effort:
         discards_waiting=refused.waiting,
         discard_rate=refused.rate if refused.looked_at else None,
         regions=_regions(work),
-        flags=_flags(work),
+        flags=sum(len(standing.flags) for standing in standings(work)),
+        flags_seen=len(work.flags()),
         people=people,
     )
 
@@ -65,13 +66,8 @@ def _regions(work: Work) -> dict[str, int]:
     counts: Counter[str] = Counter()
     for batch in work.batches():
         for answer in work.answers(batch.object, batch.round):
-            counts.update(str(mask.get("origin", "manual")) for mask in answer.masks)
+            counts.update(origin_of(mask, batch) for mask in answer.masks)
     return dict(sorted(counts.items()))
-
-
-def _flags(work: Work) -> int:
-    found = open_flags(work)
-    return sum(len(found.get((batch.object, batch.round), ())) for batch in work.batches())
 
 
 def _people(work: Work, batches: list[Batch], verdicts: list[Verdict]) -> list[PersonEffort]:

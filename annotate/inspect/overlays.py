@@ -6,7 +6,7 @@ WORK/overlays/<object>/r<n>/sheet.png        all of them, small
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
     """
     if _is_done(path):
         return
-    parts = work.vocabulary.object(image.object)
+    parts = _parts(work, answer)
     found = find_picture(work, image)
     pixels = found if found is not None else grey(image)
     captions = [f"{path.stem[:2]}. {image.file_name}", f"image {image.id}, {image.object}"]
@@ -64,12 +64,16 @@ def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
 
 
 def render_sheet(
-    work: Work, rows: Sequence[tuple[Image, Answer]], path: Path, columns: int = 5
+    work: Work,
+    rows: Sequence[tuple[Image, Answer]],
+    path: Path,
+    columns: int = 5,
+    why: Mapping[int, str] | None = None,
 ) -> None:
-    """All drawn images of a round as one picture, unless that was done."""
+    """Images of a round as one picture, unless that was done; `why` is said of an image id."""
     if _is_done(path) or not rows:
         return
-    parts = work.vocabulary.object(rows[0][0].object)
+    parts = _parts(work, rows[0][1])
     cells, whole = [], True
     for image, answer in rows:
         pixels = find_picture(work, image)
@@ -77,8 +81,14 @@ def render_sheet(
         pixels = pixels if pixels is not None else grey(image)
         cells.append(draw_masks(pixels, answer.masks, parts, SMALL))
     captions = [f"{n}. {_caption(i, a.masks, parts)}" for n, (i, a) in enumerate(rows, 1)]
+    if why is not None:
+        captions = [f"image {image.id}, {why[image.id]}" for image, _ in rows]
     sheet = contact_sheet(cells, captions, columns)
     save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
+
+
+def _parts(work: Work, answer: Answer) -> ObjectParts:
+    return work.moves(work.batch(answer.object, answer.round)).parts
 
 
 def _caption(image: Image, masks: Sequence[dict[str, Any]], parts: ObjectParts) -> str:

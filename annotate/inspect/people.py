@@ -6,10 +6,10 @@ from difflib import SequenceMatcher
 from sqlalchemy import select
 
 from annotate.work import Batch, Event, Work, same_person
-from partlab.errors import ConfigError
+from partlab.errors import ConfigError, StateError
 
 _NEAR = 0.7  # of difflib: one wrong letter of four, one more or less of three
-_INSPECTING = ("sampled", "verdict", "discard-review")
+_INSPECTING = ("sampled", "verdict", "discard-review", "sent-back", "corrected")
 
 
 def person(who: str) -> str:
@@ -42,6 +42,23 @@ def named(work: Work, who: str, *, new: bool = False) -> str:
             hint="somebody else says so, this once, with --new-inspector",
         )
     return name
+
+
+def need_no_annotator(work: Work, who: str) -> None:
+    """See that somebody draws nothing in this work, now or in a round before.
+
+    Raises:
+        StateError: they do. Two who draw could else wave each other's refusals through (Q-04).
+    """
+    with work.read() as session:
+        drawn = session.execute(select(Batch.object, Batch.assignee).order_by(Batch.object))
+        found = [owner for owner, assignee in drawn if same_person(who, assignee)]
+    if found:
+        raise StateError(
+            f"{who} draws {', '.join(dict.fromkeys(found))} in this work, and refused images are "
+            "for inspectors",
+            hint="let an inspector review it; where there are too few people, --anyone takes it",
+        )
 
 
 def _known(work: Work) -> list[str]:

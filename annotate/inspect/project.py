@@ -8,31 +8,34 @@ inspectors say there is read back by `annotate.inspect.readback`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 from annotate.inspect.desk import Card, Desk
-from annotate.inspect.discards import DiscardCase
+from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.service import Inspection
+from annotate.inspect.showing import show
+from annotate.inspect.suspicion import likely_wrong
+from annotate.studio.acts.tabs import make_tabs
+from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, look_of, tidy_wall
 from annotate.studio.api.access import find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
     add_tasks,
-    description_of,
     find_projects,
+    mark,
     task_ids,
-    title_of,
 )
+from annotate.studio.spelling.mark import marked
 from annotate.work import Batch, Work
 from annotate.work.pictures import FOLDER, shown_picture
-from annotate.work.unfinished import need_settled
-from partlab.files import copy_file, sha256_json
+from partlab.files import copy_file
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
 PASS, FAIL = "pass", "fail"
 UPHOLD, RESTORE = "rightly refused", "draw it after all"
-INSPECT, DISCARDS, THIRD = "inspect", "discards", "third"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,25 +54,37 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     """Show the drawn images of a round to inspectors in Label Studio.
 
     Raises:
-        StateError: the round is not being inspected, or a change of the vocabulary was cut off.
+        StateError: the round is not being inspected.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
-    need_settled(inspection.work)
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
+    why = {one.image_id: one.why for one in likely_wrong(work, desk)}
     rows = [
-        {"image_id": card.image_id, "file_name": card.file_name, "question": _question(desk, card)}
-        for card in desk.cards
+        {
+            "image_id": card.image_id,
+            "file_name": card.file_name,
+            "question": _question(desk, card, why.get(card.image_id)),
+        }
+        for card in _in_order(desk, list(why))
     ]
-    pictures = {card.image_id: _share(work, inspection.show(desk, card)) for card in desk.cards}
+    pictures = {card.image_id: _share(work, show(work, desk, card)) for card in desk.cards}
     return _open(work, studio, batch, INSPECT, xml, rows, pictures)
 
 
-def _question(desk: Desk, card: Card) -> str:
+def _in_order(desk: Desk, doubts: Sequence[int]) -> list[Card]:
+    """Likely wrong ones first where all are looked at anyway; else in the order of the draw."""
+    if len(desk.due) < len(desk.cards):
+        return list(desk.cards)
+    return sorted(desk.cards, key=lambda card: (*doubts, card.image_id).index(card.image_id))
+
+
+def _question(desk: Desk, card: Card, doubt: str | None) -> str:
     missing = f"; not drawn: {', '.join(card.missing)}" if card.missing else ""
     hidden = "".join(f"; mind: {problem}" for problem in card.problems)
-    return f"{desk.object}: {', '.join(card.drawn)}{missing}{hidden}"
+    likely = f"; likely wrong: {doubt}" if doubt else ""
+    return f"{desk.object}: {', '.join(card.drawn)}{missing}{hidden}{likely}"
 
 
 def open_discards(inspection: Inspection, studio: Studio, object: str) -> list[Opened]:
@@ -82,7 +97,7 @@ def open_discards(inspection: Inspection, studio: Studio, object: str) -> list[O
         StudioError: the server cannot be reached, or may not show the pictures.
     """
     work, batch = inspection.work, inspection.work.batch(object)
-    cases = [c for c in inspection.discards(object) if c.open and c.round == batch.round]
+    cases = [c for c in find_cases(work, object) if c.open and c.round == batch.round]
     first = [case for case in cases if not case.disputed]
     disputed = [case for case in cases if case.disputed]
     kinds = ((DISCARDS, first, 2), (THIRD, disputed, 1))
@@ -120,6 +135,7 @@ def _open(
     if project is None:
         payload = _payload(work, batch, kind, xml, people)
         project = int(studio.post("/api/projects/", payload)["id"])
+        make_tabs(studio, project)
         note = {"kind": f"{kind}-project", "project_id": project}
         work.record("logged", who="partlab", object=key[0], round=key[1], data=note)
     there = task_ids(studio, work, project)
@@ -133,14 +149,17 @@ def _open(
         data = [{**row, **common, "overlay": access.url(paths[row["image_id"]])} for row in missing]
         for _ in add_tasks(studio, project, [{"data": one} for one in data]):
             pass
+    tidy_wall(work, studio)
     return Opened(*key, project, studio.project_url(project), len(rows), len(missing))
 
 
 def _payload(work: Work, batch: Batch, kind: str, xml: str, people: int) -> dict[str, Any]:
+    look = look_of(work, batch, kind)
     return {
-        "title": title_of(work.settings.name, batch, kind),
-        "description": description_of(work, batch, sha256_json(xml), kind),
-        "label_config": xml,
+        "title": look.title,
+        "description": look.description,
+        "label_config": marked(xml, mark(work, batch, kind)),
+        "pinned_at": datetime.now(UTC).isoformat(),
         "maximum_annotations": people,
         "sampling": "Sequential sampling",
         "show_skip_button": False,
@@ -152,7 +171,7 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
     """The XML of an inspector's page: picture, verdict, the reason of a failure, a note."""
     root = ElementTree.Element("View")
     _add(root, "Header", value="$question", size="4")
-    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "auto"}  # the whole picture
+    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
     _add(root, "Image", name=picture, value=f"${picture}", **look)
     choices = _choices(root, VERDICT, picture, "Say what you think of it.")
     for key, verdict in enumerate(verdicts, 1):

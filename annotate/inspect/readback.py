@@ -12,19 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from annotate.inspect.desk import Desk
-from annotate.inspect.project import (
-    DISCARDS,
-    FAIL,
-    INSPECT,
-    NOTE,
-    PASS,
-    REASON,
-    RESTORE,
-    THIRD,
-    UPHOLD,
-    VERDICT,
-)
+from annotate.inspect.discards import find_cases, review_discard
+from annotate.inspect.project import FAIL, NOTE, PASS, REASON, RESTORE, UPHOLD, VERDICT
 from annotate.inspect.service import Inspection
+from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, tidy_wall
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import find_projects
 from annotate.work import Batch, Work, same_person
@@ -77,6 +68,7 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
         _take_verdict(inspection, desk, word, told)
         desk = inspection.cards(object, desk.round)
     told.waiting = len(words)
+    tidy_wall(inspection.work, studio)
     return told
 
 
@@ -135,8 +127,12 @@ def _take_verdict(inspection: Inspection, desk: Desk, word: _Word, told: ReadBac
         )
 
 
-def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBack:
+def read_discards(
+    inspection: Inspection, studio: Studio, object: str, *, anyone: bool = False
+) -> ReadBack:
     """Take the reviews of refused images given in Label Studio; nothing is taken twice.
+
+    Words of those who draw another category count with `anyone` alone.
 
     Raises:
         NotFoundError: the round has no project for them.
@@ -145,14 +141,21 @@ def read_discards(inspection: Inspection, studio: Studio, object: str) -> ReadBa
     told = ReadBack(object)
     for project in _projects(work, studio, (DISCARDS, THIRD), object, batch.round):
         for word in _words(studio, project):
-            _take_review(inspection, object, batch, word, told)
+            _take_review(inspection, object, batch, word, told, anyone=anyone)
+    tidy_wall(work, studio)
     return told
 
 
 def _take_review(
-    inspection: Inspection, object: str, batch: Batch, word: _Word, told: ReadBack
+    inspection: Inspection,
+    object: str,
+    batch: Batch,
+    word: _Word,
+    told: ReadBack,
+    *,
+    anyone: bool,
 ) -> None:
-    cases = [c for c in inspection.discards(object) if c.round == batch.round]
+    cases = [c for c in find_cases(inspection.work, object) if c.round == batch.round]
     case = next((c for c in cases if c.image_id == word.image_id), None)
     if case is None or _refused(word, case.annotator, told, "discards"):
         return
@@ -168,13 +171,15 @@ def _take_review(
         told.refused.append(f"{word.where}: the review of this image is closed")
     else:
         _try(
-            lambda: inspection.review_discard(
+            lambda: review_discard(
+                inspection.work,
                 object,
                 word.image_id,
                 word.verdict == UPHOLD,
                 word.who,
                 note=word.note,
                 minutes=word.minutes,
+                anyone=anyone,
             ),
             word,
             told,

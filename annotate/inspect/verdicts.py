@@ -2,13 +2,15 @@
 
 import csv
 import io
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.desk import Card, Desk
+from annotate.inspect.rules import check_inspector, check_reason
 from annotate.inspect.service import Inspection
+from annotate.inspect.suspicion import Doubt
 from partlab.errors import (
     ConfigError,
     PartlabError,
@@ -19,13 +21,18 @@ from partlab.files import write_text
 from partlab.tables import read_text, rows_of
 
 COLUMNS = ("image", "file_name", "verdict", "reason", "note")
+ABOUT = ("drawn", "inspector")
+"""Of images that were sent back: when the drawing was made that a line is about, who looks."""
 _WORDS = {"pass": True, "p": True, "ok": True, "yes": True, "1": True, "true": True}
 _WORDS |= {"fail": False, "f": False, "no": False, "0": False, "false": False}
 
 
 @dataclass(frozen=True, slots=True)
 class Ruling:
-    """One line: an image by id or file name, and the word on it."""
+    """One line: an image by id or file name, and the word on it.
+
+    Where the table says so: when the drawing was made that the line is about, and who looks.
+    """
 
     image: str
     passed: bool
@@ -33,6 +40,8 @@ class Ruling:
     note: str | None = None
     table: Path | None = None
     line: int = 0
+    drawn: str | None = None
+    inspector: str | None = None
 
     def stands(self, card: Card) -> bool:
         """Whether this very word is already on the image."""
@@ -65,14 +74,36 @@ class Ruling:
             raise
 
 
-def write_table(desk: Desk, path: Path) -> None:
-    """A CSV with a line for each drawn image and an empty verdict; one that is there is left."""
+def table_of(desk: Desk) -> Path:
+    """Where the table of a round lies: beside its pictures."""
+    return desk.sheet.with_name("verdicts.csv")
+
+
+def write_table(desk: Desk, path: Path, doubts: Sequence[Doubt] = ()) -> None:
+    """A CSV with a line for each drawn image and an empty verdict; one that is there is left.
+
+    The likely wrong ones come first, with what speaks against them in a column of its own; a
+    plan takes verdicts in the order of its draw, whatever the order of the lines.
+    """
     if path.exists():
         return
+    why = {one.image_id: one.why for one in doubts}
+    first = {image: place for place, image in enumerate(why)}
+    cards = sorted(desk.cards, key=lambda card: first.get(card.image_id, len(first)))
+    told = [[why.get(card.image_id, "")] if why else [] for card in cards]
+    rows = [
+        [card.image_id, card.file_name, "", "", "", *words]
+        for card, words in zip(cards, told, strict=True)
+    ]
+    write_rows(path, [*COLUMNS, *(["likely wrong"] if why else [])], rows)
+
+
+def write_rows(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """A CSV with these columns."""
     buffer = io.StringIO(newline="")
     table = csv.writer(buffer, lineterminator="\n")
-    table.writerow(COLUMNS)
-    table.writerows([card.image_id, card.file_name, "", "", ""] for card in desk.cards)
+    table.writerow(columns)
+    table.writerows(rows)
     write_text(path, buffer.getvalue())
 
 
@@ -84,6 +115,14 @@ def read_table(path: Path) -> list[Ruling]:
         SchemaError: it is no CSV with the columns image and verdict, has no verdict, one that is
             neither, or two for an image.
     """
+    found = read_rulings(path)
+    if not found:
+        raise SchemaError(f"{path} has no verdict yet", hint="write pass or fail in its column")
+    return found
+
+
+def read_rulings(path: Path) -> list[Ruling]:
+    """As `read_table`, of a table that may have no verdict yet."""
     rows = rows_of(read_text(path), strict=True)
     try:
         return _rulings(path, rows)
@@ -104,8 +143,6 @@ def _rulings(path: Path, rows: "csv.DictReader[str]") -> list[Ruling]:
             raise SchemaError(
                 f"{path} line {rows.line_num}: image {one.image} has a verdict further up"
             )
-    if not found:
-        raise SchemaError(f"{path} has no verdict yet", hint="write pass or fail in its column")
     return list(found.values())
 
 
@@ -119,7 +156,8 @@ def _ruling(path: Path, line: int, row: Mapping[str, str | None]) -> Ruling | No
         )
     passed = _WORDS[values["verdict"].lower()]
     words = values["reason"] or None, values["note"] or None
-    return Ruling(values["image"], passed, *words, path, line)
+    about = (row.get(name) or None for name in ABOUT)
+    return Ruling(values["image"], passed, *words, path, line, *about)
 
 
 def decide_all(
@@ -160,8 +198,8 @@ def _checked(
     for ruling in rulings:
         with ruling.in_words():
             cards.append((ruling.card(desk), ruling))
-            inspection.check_reason(ruling.passed, ruling.reason)
-            inspection.check_inspector(cards[-1][0], who)
+            check_reason(inspection.work, ruling.passed, ruling.reason)
+            check_inspector(cards[-1][0], who)
     if len({card.image_id for card, _ in cards}) < len(cards):
         raise ConfigError("an image has two verdicts, once by its id and once by its name")
     return desk, {card.image_id: ruling for card, ruling in cards if not ruling.stands(card)}

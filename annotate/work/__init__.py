@@ -1,5 +1,6 @@
 """An annotation work: who draws what in which round, what came back, and its history."""
 
+from annotate.work.change import in_correction, waits_for_a_look
 from annotate.work.discards import (
     discard_state,
     final_discards,
@@ -9,7 +10,7 @@ from annotate.work.discards import (
     unsettled_discards,
 )
 from annotate.work.drawing import open_images
-from annotate.work.inspecting import same_person
+from annotate.work.inspecting import images_in_correction, same_person
 from annotate.work.rebuild import rebuild_work
 from annotate.work.settings import WorkSettings
 from annotate.work.store import MovedOnError, Work, safe_name
@@ -43,6 +44,8 @@ __all__ = [
     "discard_state",
     "final_discards",
     "honeypots",
+    "images_in_correction",
+    "in_correction",
     "open_images",
     "rebuild_work",
     "refusal_of",
@@ -50,4 +53,5 @@ __all__ = [
     "safe_name",
     "same_person",
     "unsettled_discards",
+    "waits_for_a_look",
 ]

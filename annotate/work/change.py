@@ -7,17 +7,33 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotate.work.complaints import PART_GONE
+from annotate.work.complaints import PART_GONE, REDRAWN, SENT_BACK
 from annotate.work.tables import Answer, Batch, Event, Flag, Image, Task
 from partlab.errors import StateError
 
 DONE = ("masks", "discard")
 
 
-def is_drawn(answer: Answer) -> bool:
-    """Whether it has masks, also when a change of the vocabulary opened it again."""
-    opened = any(problem["kind"] == PART_GONE for problem in answer.problems)
-    return answer.kind == "masks" or opened
+def is_drawn(answer: Any) -> bool:
+    """Whether an answer (or a row with kind and problems) has masks, also when it was opened again.
+
+    A change of the vocabulary opens answers, and so does an inspector who sends one back.
+    """
+    return answer.kind == "masks" or bool(_kinds(answer) & {PART_GONE, SENT_BACK})
+
+
+def in_correction(answer: Any) -> bool:
+    """Whether an answer (None, a row with problems) was sent back and has not passed since."""
+    return answer is not None and bool(_kinds(answer) & {SENT_BACK, REDRAWN})
+
+
+def waits_for_a_look(answer: Any) -> bool:
+    """Whether an answer that was sent back was drawn again, and nobody has looked at it since."""
+    return answer.kind == "masks" and REDRAWN in _kinds(answer)
+
+
+def _kinds(answer: Any) -> set[str]:
+    return {problem["kind"] for problem in answer.problems}
 
 
 @dataclass(frozen=True)
@@ -93,7 +109,7 @@ class Change:
 
 HINTS = {
     "planned": "run `partlab studio create`",
-    "annotating": "`partlab studio status` shows what is missing; `partlab studio pull` fetches it",
+    "annotating": "`partlab status` shows what is missing; `partlab studio pull` fetches it",
     "submitted": "run `partlab inspect sample`",
     "sampled": "run `partlab inspect decide`",
     "accepted": "the category is done",

@@ -36,6 +36,11 @@ _REDRAW = "draw it afresh in the picture as it is shown"
 PART_GONE = "part-gone"
 """The problem of an answer that a change of the vocabulary opened again."""
 
+SENT_BACK, REDRAWN = "sent-back", "redrawn"
+"""The problems of an answer of an accepted round that is being corrected: an inspector sent it
+back alone; its annotator drew it again, and nobody has looked at it since.
+"""
+
 KINDS = {
     # a region that gave no mask
     "broken-result": Kind(
@@ -64,6 +69,8 @@ KINDS = {
     "discard-with-masks": Kind(),
     "nothing-drawn": Kind(),
     PART_GONE: Kind(),
+    SENT_BACK: Kind(),
+    REDRAWN: Kind(severity=NOTE),
     "made-anew": Kind(),
     "overlap": Kind(severity=WARNING),
     "note": Kind(severity=NOTE),
@@ -76,6 +83,7 @@ KINDS = {
     "cancelled": Kind(),
     "deleted": Kind(),
     "discard-after-restore": Kind(),
+    "discard-after-sent-back": Kind(),
     "late-edit": Kind(ends="never"),
     "task-gone": Kind(ends="never"),
 }

@@ -5,7 +5,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from annotate.work.change import DONE, HINTS, Change, Rules
+from annotate.work.change import DONE, HINTS, Change, Rules, in_correction
 from annotate.work.tables import About, Answer, Batch, Flag, Image, Task
 from partlab.errors import StateError
 
@@ -27,10 +27,15 @@ def _images(change: Change) -> None:
 
 @rules("planned")
 def _planned(change: Change) -> None:
-    """{images, assignee, vocabulary_version, start_from?}: a round is handed out."""
+    """{images, assignee, vocabulary_version, start_from?, because?}: a round is handed out.
+
+    One that is being drawn ends `because` the vocabulary changed; one that was accepted stays so.
+    """
     rounds = change.session.scalars(select(Batch).filter_by(object=change.event.object)).all()
     latest = max(rounds, key=lambda batch: batch.round, default=None)
-    if latest is not None and latest.state not in ("rejected", "abandoned"):
+    if latest is not None and latest.state in _DUE_AFTER_A_CHANGE and _has_changed(change, latest):
+        latest.state = "accepted" if latest.state == "accepted" else "abandoned"
+    elif latest is not None and latest.state not in ("rejected", "abandoned"):
         raise StateError(
             f"{latest.object} round {latest.round} is {latest.state}: no new round is due",
             hint=HINTS.get(latest.state),
@@ -48,6 +53,14 @@ def _planned(change: Change) -> None:
     change.hand_out()
 
 
+_DUE_AFTER_A_CHANGE = ("planned", "annotating", "submitted", "accepted")
+
+
+def _has_changed(change: Change, latest: Batch) -> bool:
+    version: int = change.data["vocabulary_version"]
+    return bool(change.data.get("because")) and version > latest.vocabulary_version
+
+
 @rules("extended")
 def _extended(change: Change) -> None:
     """{images}: more pictures for a round that is being drawn, in place of discarded ones."""
@@ -58,7 +71,7 @@ def _extended(change: Change) -> None:
 
 @rules("opened")
 def _opened(change: Change) -> None:
-    """{project_id, config_hash}: the project is in Label Studio."""
+    """{project_id, config_hash, labels?: "ids"}: the project is in Label Studio."""
     batch = change.batch("planned", "annotating")
     if batch.project_id not in (None, change.data["project_id"]):
         _settle(change)  # nobody can do anything about tasks of a project that is gone
@@ -121,11 +134,15 @@ def _abandoned(change: Change) -> None:
 def _pulled(change: Change) -> None:
     """{file?, sha256?, cursor?, seen?: {image id: time}} and answers, flags: one ingest.
 
-    A round that is not being drawn any more takes no answers, only flags.
+    A round that is not being drawn any more takes no answers, only flags; but an accepted one
+    those of images that were sent back.
     """
-    batch = change.batch("annotating", "submitted", "sampled", "accepted", "rejected")
+    states = ("annotating", "submitted", "sampled", "accepted", "rejected", "abandoned")
+    batch = change.batch(*states)
     for answer in change.answers:
         change.task(answer.image_id)
+        if batch.state == "accepted" and in_correction(change.find(Answer, answer.image_id)):
+            continue
         batch = change.batch("annotating", "submitted")
         batch.state, batch.manifest_hash = "annotating", None
     for row in (*change.answers, *change.flags):
@@ -133,6 +150,12 @@ def _pulled(change: Change) -> None:
     for image_id, time in change.data.get("seen", {}).items():
         change.task(image_id).seen = time
     batch.cursor = change.data.get("cursor") or batch.cursor
+
+
+@rules("told")
+def _told(change: Change) -> None:
+    """{project_id, todo: {image id: words}}: what its tasks say is to be done; a note, no more."""
+    change.batch()
 
 
 @rules("flagged")

@@ -1,9 +1,12 @@
 """The rules of inspection: sampled, accepted or rejected; discards reviewed (Q-01, Q-02, Q-04)."""
 
+from typing import Any
+
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotate.work.change import Change, Rules
+from annotate.work.change import Change, Rules, in_correction
+from annotate.work.complaints import REDRAWN, SENT_BACK, problem
 from annotate.work.discards import discard_state, refusal_of, reviews_of, unsettled_discards
 from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
 from partlab.errors import StateError
@@ -41,9 +44,14 @@ def _verdict(change: Change) -> None:
     before = change.find(Verdict, image_id)
     if before is not None and not same_person(before.inspector, who):
         raise StateError(f"image {image_id} was already inspected by {before.inspector}")
-    words = {key: data.get(key) for key in ("reason", "note")}
-    values = {**change.key, "image_id": image_id, "passed": data["passed"], **words}
-    change.session.merge(Verdict(**values, inspector=who, at=change.event.at))
+    _put_verdict(change, passed=data["passed"])
+
+
+def images_in_correction(session: Session, batch: Batch) -> list[int]:
+    """Ids of a round's images that were sent back and have not passed since."""
+    query = select(Answer.image_id, Answer.problems)
+    rows = session.execute(query.filter_by(object=batch.object, round=batch.round))
+    return sorted(row.image_id for row in rows if in_correction(row))
 
 
 def _not_their_own(change: Change, batch: Batch) -> None:
@@ -91,6 +99,49 @@ def _decided(change: Change) -> None:
     batch.state = "accepted" if change.data["accepted"] else "rejected"
 
 
+@rules("sent-back")
+def _sent_back(change: Change) -> None:
+    """{image_id, reason, note?}: one image of an accepted category is to be drawn again, alone.
+
+    The others stay accepted. It may be one that was drawn again and fails once more.
+    """
+    batch, data = change.batch("accepted"), change.data
+    _not_their_own(change, batch)
+    answer = change.find(Answer, data["image_id"])
+    if answer is None or answer.kind != "masks":
+        raise StateError(
+            f"image {data['image_id']} of {batch.object} has no masks that could be sent back"
+        )
+    words = ": ".join(filter(None, (data["reason"], data.get("note"))))
+    back = problem(SENT_BACK, f"an inspector sent it back ({words}): correct it, and press Update")
+    answer.kind, answer.problems = "broken", [*_without_correction(answer), back]
+    _put_verdict(change, passed=False)
+
+
+@rules("corrected")
+def _corrected(change: Change) -> None:
+    """{image_id, note?}: an image that was sent back passes, drawn again or as it is."""
+    batch = change.batch("accepted")
+    _not_their_own(change, batch)
+    answer = change.find(Answer, change.data["image_id"])
+    if not in_correction(answer) or not answer.masks:
+        raise StateError(
+            f"image {change.data['image_id']} of {batch.object} was not sent back, or has no masks"
+        )
+    answer.kind, answer.problems = "masks", _without_correction(answer)
+    _put_verdict(change, passed=True)
+
+
+def _without_correction(answer: Answer) -> list[Any]:
+    return [one for one in answer.problems if one["kind"] not in (SENT_BACK, REDRAWN)]
+
+
+def _put_verdict(change: Change, *, passed: bool) -> None:
+    words = {key: change.data.get(key) for key in ("reason", "note")}
+    values = {**change.key, "image_id": change.data["image_id"], "passed": passed, **words}
+    change.session.merge(Verdict(**values, inspector=change.event.who, at=change.event.at))
+
+
 @rules("reopened")
 def _reopened(change: Change) -> None:
     """{reason}: a decision was a slip; the images drawn in that round are looked at again.
@@ -103,6 +154,13 @@ def _reopened(change: Change) -> None:
         raise StateError(
             f"{batch.object} round {batch.round} is over: round {batch.round + 1} has begun",
             hint="inspect that one",
+        )
+    if being := images_in_correction(change.session, batch):
+        raise StateError(
+            f"{batch.object} round {batch.round}: image {', '.join(map(str, being))} was sent back "
+            "and has not passed since",
+            hint=f"first pass what is drawn: partlab inspect decide WORK {batch.object} --image "
+            f"{being[0]} --pass --by WHO",
         )
     batch.state = "sampled"
     for verdict in change.session.scalars(select(Verdict).filter_by(**change.key)):

@@ -9,9 +9,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from annotate.inspect.desk import Desk, Standing
-from annotate.inspect.discards import DiscardCase, Refusals
+from annotate.inspect.desk import Desk
+from annotate.inspect.discards import DiscardCase
 from annotate.inspect.inclusions import Nesting
+from annotate.inspect.refusals import Refusals
 from annotate.work import Event
 from app.cli._tables import PlainTable
 
@@ -27,17 +28,6 @@ def _table(*columns: str, words: int = 1) -> Table:
     table = PlainTable(box=box.SIMPLE_HEAD)
     for position, column in enumerate(columns):
         table.add_column(column, justify="left" if position < words else "right")
-    return table
-
-
-def standings(rows: Sequence[Standing]) -> Table:
-    """One line for each object category."""
-    columns = ("object", "annotator", "state", "inspectors", "round", "drawn", "seen", "bad")
-    table = _table(*columns, "discards\nwaiting", words=4)
-    for row in rows:
-        people = ", ".join(row.inspectors)
-        numbers = (row.round, row.drawn, row.seen, row.bad, row.discards_waiting)
-        table.add_row(row.object, row.annotator, row.state, people, *map(str, numbers))
     return table
 
 

@@ -34,13 +34,20 @@ def _spread(spread: Spread) -> str:
 
 
 def comparison(found: Sequence[Statistics], *, reference: bool) -> Table:
-    """Data sets as rows (the paper's Table 1), published rows marked as such."""
-    table = _table("Data sets", "", "objects", "part categories", "images", "masks", "note")
+    """Data sets as rows, with both densities; published rows (Table 1) marked as such."""
+    densities = ("mask instances\nper image", "distinct part\ncategories per image")
+    counts = ("objects", "part\ncategories", "images", "masks", *densities, "without\nmasks")
+    table = _table("", "", *counts, *(["note"] if reference else []))
     for row in found:
-        table.add_row(row.name, *_numbers(row), "counted")
+        means = [f"{row.masks_per_image:.2f}", f"{row.parts_per_image:.2f}"]
+        cells = [row.name, *_numbers(row), *means, f"{row.images_without_masks:,}"]
+        table.add_row(*cells, *(["counted"] if reference else []))
     for published in REFERENCES if reference else ():
-        note = f"published reference; {published.note}".removesuffix("; ")
-        table.add_row(published.name, *_numbers(published), note, style="dim")
+        means = ["4.06", "≈ 2.7"] if published.name == "PartImageNet++" else ["", ""]
+        about = [*_numbers(published), *means, "", "published"]
+        table.add_row(published.name, *about, style="dim")
+    notes = (f"{one.name}: {one.note}" for one in REFERENCES if reference and one.note)
+    table.caption, table.caption_justify = Text("\n".join(notes)) or None, "left"
     return table
 
 
@@ -48,23 +55,14 @@ def _numbers(row: Any) -> list[str]:
     return [f"{row.objects:,}", f"{row.parts:,}", f"{row.images:,}", f"{row.masks:,}"]
 
 
-def densities(found: Sequence[Statistics], *, reference: bool) -> Table:
-    """Both densities by name, and the bins of Table S1."""
-    table = _table(
-        "Density",
-        "",
-        "mask instances\nper image",
-        "distinct part\ncategories per image",
-        *(f"{name}\nparts" for name in REFERENCE_BINS),
-        "images\nwithout masks",
-    )
+def part_bins(found: Sequence[Statistics], *, reference: bool) -> Table:
+    """Shares of the images by how many distinct parts they show: the bins of Table S1."""
+    table = _table("Distinct part categories per image", "", *REFERENCE_BINS)
     for row in found:
-        bins = [f"{share:.1%}" for share in row.bins.values()]
-        means = [f"{row.masks_per_image:.2f}", f"{row.parts_per_image:.2f}"]
-        table.add_row(row.name, *means, *bins, f"{row.images_without_masks:,}")
+        table.add_row(row.name, *(f"{share:.1%}" for share in row.bins.values()))
     if reference:
         bins = [f"{share:.1%}" for share in REFERENCE_BINS.values()]
-        table.add_row("PartImageNet++ (published)", "4.06", "≈ 2.7", *bins, "", style="dim")
+        table.add_row("PartImageNet++ (published)", *bins, style="dim")
     return table
 
 
@@ -102,10 +100,16 @@ def _effort_rows(effort: Effort) -> list[tuple[str, str, str]]:
         ("  upheld by two", f"{effort.discards_final}", ""),
         ("  restored", f"{effort.discards_restored}", ""),
         ("  waiting for review", f"{effort.discards_waiting}", ""),
-        ("breaches of rules flagged", f"{effort.flags}", ""),
+        ("breaches of rules flagged", _flagged(effort), ""),
     ]
     rows += [(f"fails because: {why}", f"{n}", "") for why, n in effort.fail_reasons.items()]
     return rows + [(f"masks drawn: {how}", f"{n:,}", "") for how, n in effort.regions.items()]
+
+
+def _flagged(effort: Effort) -> str:
+    if effort.flags_seen is None:
+        return f"{effort.flags} open"
+    return f"{effort.flags_seen}, {effort.flags} of them open"
 
 
 def _share(share: float | None) -> str:

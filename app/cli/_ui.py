@@ -10,14 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from shlex import quote
 from types import ModuleType
 from typing import Annotated, Any, TypeVar
 
 import typer
+import typer.main
 from rich.console import Console
 from rich.markup import escape
 
-from partlab.errors import PartlabError
+from partlab.errors import NotFoundError, PartlabError
 from partlab.progress import listening
 
 T = TypeVar("T")
@@ -27,7 +29,9 @@ DryRunOpt = Annotated[
     bool, typer.Option("--dry-run", help="Say what would happen, and change nothing.")
 ]
 WorkArg = Annotated[Path, typer.Argument(metavar="WORK", help="The work's folder.")]
-ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", help="Your email or name.")]
+ME = "PARTLAB_ME"
+"""Who inspects at this machine, where --by does not say."""
+ByOpt = Annotated[str, typer.Option("--by", metavar="WHO", envvar=ME, help="Your email or name.")]
 NewOpt = Annotated[
     bool, typer.Option("--new-inspector", help="Another person, though the name looks known.")
 ]
@@ -87,6 +91,7 @@ def reported(json: bool = False) -> Iterator[Ui]:
         with _logged(), listening(ui), _slow_import_told():
             yield ui
     except PartlabError as error:
+        error.hint = _swapped(error) or error.hint
         _complain(error, json)
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:  # `partlab … | head`: typer ends quietly
@@ -98,6 +103,31 @@ def reported(json: bool = False) -> Iterator[Ui]:
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None
+
+
+def _swapped(error: PartlabError) -> str | None:
+    """A hint where something was not found because two arguments changed places."""
+    context: Any = typer.main.get_current_context(silent=True)  # type: ignore[attr-defined]
+    if not isinstance(error, NotFoundError) or context is None:
+        return None
+    named = [one for one in context.command.params if one.param_type_name == "argument"][:2]
+    given = [context.params.get(str(one.name)) for one in named]
+    given = [one[0] if isinstance(one, list | tuple) and one else one for one in given]
+    if len(given) < 2 or not all(isinstance(one, str | Path) and str(one) for one in given):
+        return None
+    first, second = (Path(str(one)) for one in given)
+    is_name = not isinstance(given[1], Path)
+    if (is_name and second.exists() and not first.exists()) or (
+        _is_work(second) and not _is_work(first)
+    ):
+        command = context.command_path.partition(" ")[2]
+        words = f"partlab {command} {quote(str(second))} {quote(str(first))}"
+        return f"the arguments seem to have changed places: {words} …"
+    return None
+
+
+def _is_work(path: Path) -> bool:
+    return (path / "work.json").is_file()
 
 
 @contextmanager

@@ -69,12 +69,19 @@ def stats(
         bool,
         typer.Option("--coverage", help="How much of each object its parts cover, worst first."),
     ] = False,
+    every: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also balance, provenance, licences, each object; people and hours of a work.",
+        ),
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
-    """Count objects, parts, images and masks; densities, balance, origins and licences.
+    """Count objects, parts, images and masks, with both densities, in one table.
 
-    Of an annotation work, or what was exported from one, also people, hours, rounds, rejections
-    and discards.
+    With --all also balance, inclusions, origins and licences, and each object category; of an
+    annotation work, or what was exported from one, people, hours, rounds, rejections, discards.
 
     Example: partlab data stats world --reference
     """
@@ -89,7 +96,7 @@ def stats(
         found = [measure(datasets, name) for name, datasets in read.items()]
         covers = _coverage(read, ui) if coverage else {}
         if not json:
-            return _print_statistics(found, covers, reference=reference)
+            return _print_statistics(found, covers, reference=reference, every=every)
         result: dict[str, Any] = {"datasets": [asdict(row) for row in found]}
         if reference:
             result["published"] = [asdict(row) for row in REFERENCES]
@@ -106,7 +113,9 @@ def _coverage(read: dict[str, Any], ui: Ui) -> dict[str, Any]:
     return {name: measure_coverage(datasets) for name, datasets in read.items()}
 
 
-def _print_statistics(found: list[Any], covers: dict[str, Any], *, reference: bool) -> None:
+def _print_statistics(
+    found: list[Any], covers: dict[str, Any], *, reference: bool, every: bool
+) -> None:
     from rich.console import Console
 
     from app.cli import _tables
@@ -114,8 +123,9 @@ def _print_statistics(found: list[Any], covers: dict[str, Any], *, reference: bo
     width = None if Console().is_terminal else 120  # a pipe tells no width
     console = Console(highlight=False, width=width)
     console.print(_tables.comparison(found, reference=reference))
-    console.print(_tables.densities(found, reference=reference))
-    for row in found:
+    if every:
+        console.print(_tables.part_bins(found, reference=reference))
+    for row in found if every else ():
         console.print(*_tables.details(row), *_tables.effort_tables(row, reference=reference))
     for name, one in covers.items():
         console.print(*_tables.coverage_tables(name, one))

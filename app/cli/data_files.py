@@ -135,7 +135,10 @@ def _converted(told: dict[str, Any]) -> str:
 
 
 def check(
-    data: DataArg,
+    data: Annotated[
+        Path | None,
+        typer.Argument(metavar="DATA", help="Part data set: folder or COCO file."),
+    ] = None,
     split: SplitOpt = None,
     images: Annotated[bool, typer.Option(help="Open the picture files too.")] = True,
     fix: Annotated[
@@ -162,6 +165,7 @@ def check(
         from annotate.data.check import check_folder
         from annotate.data.checks.settings import CheckSettings
 
+        data = _checked_data(data, fix)
         if drop_unusable and not fix:
             raise ConfigError("--drop-unusable changes files", hint="say where to: --fix OUT")
         if fix and human_only:
@@ -176,6 +180,23 @@ def check(
             ui.emit(report.as_json(limit or None), _report_text(report, limit))
     if report.errors:
         raise typer.Exit(5)
+
+
+def _checked_data(data: Path | None, fix: Path | None) -> Path:
+    """The data set, unless --fix took it, or the option behind it, for the folder that it needs."""
+    if fix is not None and str(fix).startswith("-"):
+        raise ConfigError(
+            f"--fix is followed by {fix}, and not by the folder that it writes the mended copy to",
+            hint="name a new folder: --fix OUT",
+        )
+    if data is None and fix is not None:
+        raise ConfigError(
+            f"no data set is named: --fix took {fix} as the folder that it writes to",
+            hint=f"partlab data check {fix} --fix OUT",
+        )
+    if data is None:
+        raise ConfigError("no data set is named", hint="partlab data check DATA")
+    return data
 
 
 def _fixed(

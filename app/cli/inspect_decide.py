@@ -1,30 +1,48 @@
-"""`partlab inspect decide | reopen`: verdicts, what they cause, and the way back."""
+"""`partlab inspect decide | send-back | reopen`: verdicts, what they cause, and the way back."""
 
-import sys
-from collections.abc import Callable
+import logging
+import os
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
+from app.cli._told import tell_annotators
+from app.cli._ui import ME, ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
+from app.cli._verdict_ways import (
+    Given,
+    Ways,
+    agreed,
+    ahead_words,
+    desk_lines,
+    hand_ways,
+    studio_ways,
+    table_ways,
+)
 from partlab.errors import ConfigError
+
+log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
+    from annotate.inspect.verdicts import Ruling
 
 
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(decide)
+    group.command("send-back")(send_back)
     group.command()(reopen)
 
 
 def decide(
     folder: WorkArg,
-    object: ObjectArg,
+    object: Annotated[
+        str | None,
+        typer.Argument(metavar="OBJECT", help="Else all whose tables are filled in."),
+    ] = None,
     image: Annotated[
         str | None, typer.Option(help="Image id, file name, or the end of one.")
     ] = None,
@@ -55,7 +73,9 @@ def decide(
 ) -> None:
     """Say which drawn images pass; the category is accepted or rejected as the plan says.
 
-    Verdicts that decide a category are taken only when you say yes to what they cause.
+    Without OBJECT all tables that `sample` wrote are read, as far as they are filled in. Verdicts
+    that decide a category are taken only when you say yes to what they cause. An image that was
+    sent back alone gets its verdict by --image, or in its own table.
 
     Example: partlab inspect decide ram-work ram --by ina@example.org --image 12 --fail
     --reason outline --pass-rest
@@ -68,75 +88,183 @@ def decide(
         _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
         passed = _verdict(passes, fails)
         _about_one(image, passes or fails, reason, note)
+        by = _inspector(by, from_studio=from_studio)
         with Work.open(folder) as work:
-            inspection = Inspection(work)
+            inspection, by = Inspection(work), by and named(work, by, new=new)
+            given = Given(image, passed, reason, note, pass_rest)
+            if object is None:
+                _no_object(image, pass_rest=pass_rest, verdicts=verdicts)
+                return _decide_all(inspection, by, ui, dry_run=dry_run, yes=yes)
             work.batch(object)
-            if from_studio:
-                _no_name(by)
-                ways = _studio_ways(inspection, object)
-            elif by is None:
-                raise ConfigError("nobody is named", hint="say who you are with --by")
-            elif verdicts is not None:
-                ways = _table_ways(inspection, object, verdicts, named(work, by, new=new))
-            else:
-                given = _Given(image, passed, reason, note, pass_rest)
-                ways = _hand_ways(inspection, object, given, named(work, by, new=new))
-            ahead = ways.foresee()
-            if dry_run:
-                return _tell_ahead(ahead, ui)
-            _agreed(ahead, yes=yes, ask=not json)
-            told = ways.take()
-            return _tell_desk(inspection.cards(object, told.pop("round")), folder, ui, told)
+            if by and image is not None and _is_corrected(inspection, object, image):
+                return _look_again(inspection, object, given, by, ui, dry_run=dry_run)
+            ways = _ways_of(inspection, object, given, verdicts, by)
+            return _decide(inspection, object, ways, ui, dry_run=dry_run, yes=yes)
 
 
-class _Given(NamedTuple):
-    """Verdicts as the command line has them."""
+def _decide(
+    inspection: "Inspection", object: str, ways: Ways, ui: Ui, *, dry_run: bool, yes: bool
+) -> None:
+    """The verdicts of one category."""
+    ahead = ways.foresee()
+    if dry_run:
+        return _tell_ahead(ahead, ui)
+    agreed([ahead], yes=yes, ask=not ui.json)
+    told = ways.take()
+    desk = inspection.cards(object, told.pop("round"))
+    return _tell_desk(desk, inspection.work.folder, ui, told)
 
-    image: str | None
-    passed: bool | None
-    reason: str | None
-    note: str | None
-    rest: bool
+
+def _inspector(by: str | None, *, from_studio: bool) -> str | None:
+    """Who gives the verdicts; None where Label Studio says it."""
+    if from_studio:
+        if by is not None:
+            raise ConfigError(
+                "in Label Studio a login says who gave a verdict", hint="leave out --by"
+            )
+        return None
+    by = by or os.environ.get(ME)
+    if by is None:
+        raise ConfigError("nobody is named", hint=f"say who you are with --by, or in {ME}")
+    return by
 
 
-class _Ways(NamedTuple):
-    """The same verdicts, looked ahead and taken."""
+def _no_object(image: str | None, *, pass_rest: bool, verdicts: Path | None) -> None:
+    given = {"--image": image, "--pass-rest": pass_rest, "--verdicts": verdicts}
+    if about := [name for name, value in given.items() if value]:
+        raise ConfigError(
+            f"{about[0]} is about one object category, and none is named",
+            hint="name it after the work; without one, the tables that `sample` wrote are read",
+        )
 
-    foresee: "Callable[[], Desk]"
-    take: Callable[[], dict[str, Any]]
+
+def _ways_of(
+    inspection: "Inspection", object: str, given: Given, table: Path | None, by: str | None
+) -> Ways:
+    if by is None:
+        return studio_ways(inspection, object)
+    if table is not None:
+        return table_ways(inspection, object, table, by)
+    return hand_ways(inspection, object, given, by)
+
+
+def _decide_all(
+    inspection: "Inspection", by: str | None, ui: Ui, *, dry_run: bool, yes: bool
+) -> None:
+    """The verdicts of all categories; none is taken unless all of them can be."""
+    again = _again_tables(inspection, by) if by else {}
+    ways = _filled_in(inspection, by) if by else _in_projects(inspection)
+    if not ways and not again:
+        raise ConfigError(
+            f"no table that was written for {by} has a verdict to take"
+            if by
+            else "no category that is being inspected has an inspection project",
+            hint="`partlab inspect sample WORK` says what waits, and where",
+        )
+    ahead = [one.foresee() for one in ways.values()]
+    if dry_run:
+        _tell_all_ahead(ahead, again, ui)
+    else:
+        agreed(ahead, yes=yes, ask=not ui.json)
+        _take_all(inspection, ways, again, by, ui)
+
+
+def _filled_in(inspection: "Inspection", by: str) -> dict[str, Ways]:
+    """Categories whose draw `by` asked for, and whose table has verdicts; the others are said."""
+    from annotate.inspect.standing import sampled_by
+    from annotate.inspect.verdicts import read_rulings, table_of
+
+    ways = {}
+    mine, others = sampled_by(inspection.work, by)
+    for name in mine:
+        table = table_of(inspection.cards(name))
+        if table.exists() and read_rulings(table):
+            ways[name] = table_ways(inspection, name, table, by)
+        else:
+            log.warning("left out: %s: %s has no verdict", name, table)
+    for name, who in others.items():
+        log.warning("left out: %s is inspected by %s", name, who)
+    return ways
+
+
+def _in_projects(inspection: "Inspection") -> dict[str, Ways]:
+    """Categories that are being inspected in Label Studio; the others are said."""
+    from annotate.inspect.readback import foresee_inspection
+    from annotate.inspect.service import for_each
+    from annotate.studio.api.client import Studio
+
+    names = [b.object for b in inspection.work.batches() if b.state == "sampled"]
+    with Studio.from_env() as studio:
+
+        def one(name: str) -> str:
+            foresee_inspection(inspection, studio, name)
+            return name
+
+        there = for_each(names, one)
+    return {name: studio_ways(inspection, name) for name in there}
+
+
+def _again_tables(inspection: "Inspection", by: str) -> "dict[str, list[Ruling]]":
+    """Verdicts on images that were sent back and drawn again, by category, once they can be."""
+    from annotate.inspect.again import check_again, read_again
+
+    work = inspection.work
+    found = {b.object: read_again(work, b.object, by) for b in work.batches()}
+    found = {name: rulings for name, rulings in found.items() if rulings}
+    for name, rulings in found.items():
+        check_again(work, name, rulings, by)
+    return found
+
+
+def _tell_all_ahead(ahead: "list[Desk]", again: "dict[str, list[Ruling]]", ui: Ui) -> None:
+    from app.cli._inspect_rounds import desk_json
+
+    lines = ["nothing is recorded", *map(ahead_words, ahead)]
+    lines += [
+        f"image {one.image} of {name} {'passes' if one.passed else 'goes back once more'}"
+        for name, rulings in again.items()
+        for one in rulings
+    ]
+    told: dict[str, Any] = {"dry_run": True, "desks": [desk_json(desk) for desk in ahead]}
+    ui.emit(
+        {**told, "again": {name: len(found) for name, found in again.items()}}, "\n".join(lines)
+    )
+
+
+def _take_all(
+    inspection: "Inspection",
+    ways: dict[str, Ways],
+    again: "dict[str, list[Ruling]]",
+    by: str | None,
+    ui: Ui,
+) -> None:
+    from annotate.inspect.again import decide_again, write_again
+    from app.cli._inspect_rounds import desk_json
+
+    folder = inspection.work.folder
+    lines, desks, looked = list[str](), list[dict[str, Any]](), list[str]()
+    for name, one in ways.items():
+        told = one.take()
+        desk = inspection.cards(name, told.pop("round"))
+        lines += [f"{name}:", *(f"  {line}" for line in desk_lines(desk, folder, told))]
+        desks.append({**desk_json(desk), **told})
+    for name, rulings in again.items():
+        looked += decide_again(inspection.work, name, rulings, str(by))
+        write_again(inspection.work, name, str(by))
+    lines += [*looked, *tell_annotators(inspection.work, [*again])]
+    ui.emit({"desks": desks, "again": looked}, "\n".join(lines))
+
+
+def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None:
+    from app.cli._inspect_rounds import desk_json
+
+    ui.emit({**desk_json(desk), **told}, "\n".join(desk_lines(desk, folder, told)))
 
 
 def _tell_ahead(ahead: "Desk", ui: Ui) -> None:
     from app.cli._inspect_rounds import desk_json
 
-    ui.emit({"dry_run": True, **desk_json(ahead)}, f"nothing is recorded; {_ahead(ahead)}")
-
-
-def _ahead(ahead: "Desk") -> str:
-    """What verdicts would cause."""
-    causes = {
-        "accept": "accepts the category, so that it is exported",
-        "reject": "rejects the category: all of it is drawn again, in a new round",
-        "continue": "decides nothing yet",
-    }
-    counts = f"{ahead.bad} of {ahead.seen} inspected images bad"
-    return f"{ahead.object} r{ahead.round}: {counts}; this {causes[ahead.decision]}"
-
-
-def _agreed(ahead: "Desk", *, yes: bool, ask: bool) -> None:
-    """See that somebody wants what the verdicts cause.
-
-    Raises:
-        ConfigError: nobody can be asked, or they say no.
-    """
-    if yes or ahead.decision == "continue" or ahead.state != "sampled":
-        return
-    if not (ask and _at_terminal()):
-        raise ConfigError(
-            _ahead(ahead), hint="--yes does it, --dry-run only looks; nothing was recorded"
-        )
-    if not typer.confirm(f"{_ahead(ahead)}. Go on?", err=True):
-        raise ConfigError("nothing was recorded")
+    ui.emit({"dry_run": True, **desk_json(ahead)}, f"nothing is recorded; {ahead_words(ahead)}")
 
 
 def _one_way(*ways: bool) -> None:
@@ -160,99 +288,72 @@ def _about_one(image: str | None, *words: str | bool | None) -> None:
         )
 
 
-def _no_name(by: str | None) -> None:
-    if by is not None:
-        raise ConfigError("in Label Studio a login says who gave a verdict", hint="leave out --by")
+def _is_corrected(inspection: "Inspection", object: str, image: str) -> bool:
+    """Whether this is an image of an accepted category that was sent back alone."""
+    from annotate.inspect.corrections import find_correction
+    from partlab.errors import NotFoundError
+
+    try:
+        return bool(find_correction(inspection.work, object, image))
+    except NotFoundError:
+        return False
 
 
-def _at_terminal() -> bool:
-    return sys.stdin.isatty()
+def _look_again(
+    inspection: "Inspection", object: str, given: Given, by: str, ui: Ui, *, dry_run: bool
+) -> None:
+    from annotate.inspect.corrections import find_correction, look_again
+    from annotate.inspect.rules import check_reason
+
+    image, passed, reason, note, _ = given
+    if image is None or passed is None:
+        raise ConfigError("no verdict is given", hint="--image with --pass, or --fail and a reason")
+    one = find_correction(inspection.work, object, image)
+    words = "passes" if passed else f"goes back to {one.annotator} once more"
+    if dry_run:
+        check_reason(inspection.work, passed, reason)
+        said = f"nothing is recorded; image {one.image_id} of {object} {words}"
+        return ui.emit({"dry_run": True, "image_id": one.image_id, "passed": passed}, said)
+    look_again(inspection.work, object, image, passed, by, reason=reason, note=note)
+    told = tell_annotators(inspection.work, [object])
+    result = {"object": object, "image_id": one.image_id, "passed": passed}
+    return ui.emit(result, "\n".join([f"image {one.image_id} of {object} {words}", *told]))
 
 
-def _table_ways(inspection: "Inspection", object: str, table: Path, by: str) -> _Ways:
-    from annotate.inspect.verdicts import decide_all, foresee_all, read_table
+def send_back(
+    folder: WorkArg,
+    object: ObjectArg,
+    *,
+    image: Annotated[str, typer.Option(help="Image id, file name, or the end of one.")],
+    by: ByOpt,
+    reason: Annotated[
+        str | None, typer.Option(help="Why; else that of the verdict that failed it.")
+    ] = None,
+    note: Annotated[str | None, typer.Option(help="What the annotator is to mend.")] = None,
+    new: NewOpt = False,
+    json: JsonOpt = False,
+) -> None:
+    """Have a single image of an accepted category drawn again; all others stay accepted.
 
-    rulings = read_table(table)
+    Its annotator reads the reason and the note in Label Studio. Drawn again, the image waits for
+    an inspector; until it passes it is in no export.
 
-    def take() -> dict[str, Any]:
-        desk, given = decide_all(inspection, object, rulings, by)
-        left = sum(not ruling.stands(desk.card(ruling.image)) for ruling in rulings)
-        waiting = left if desk.state == "sampled" else 0
-        told = {"given": given, "known": len(rulings) - given - left, "not_needed": left - waiting}
-        return {**told, "waiting": waiting, "round": desk.round}
+    Example: partlab inspect send-back ram-work ram --image 8 --by ina@example.org --reason outline
+    """
+    with reported(json) as ui:
+        from dataclasses import asdict
 
-    return _Ways(lambda: foresee_all(inspection, object, rulings, by), take)
+        from annotate.inspect.corrections import send_back as back
+        from annotate.inspect.people import named
+        from annotate.work import Work
 
-
-def _hand_ways(inspection: "Inspection", object: str, given: _Given, by: str) -> _Ways:
-    image, passed, reason, note, rest = given
-    if (image is None) != (passed is None) or (image is None and not rest):
-        raise ConfigError(
-            "no verdict is given",
-            hint="--image with --pass or --fail, --pass-rest, --verdicts, or --from-studio",
-        )
-
-    def foresee() -> "Desk":
-        words: dict[int, bool] = {}
-        if image is not None and passed is not None:
-            inspection.check_reason(passed, reason)
-            words[inspection.being_inspected(object).card(image).image_id] = passed
-        return inspection.foresee(object, words, by, pass_rest=rest)
-
-    def take() -> dict[str, Any]:
-        count, desk = 0, inspection.being_inspected(object)
-        if image is not None and passed is not None:
-            desk = inspection.decide(object, image, passed, by, reason=reason, note=note)
-            count += 1
-        if rest:
-            desk, passed_now = inspection.pass_rest(object, by)
-            count += passed_now
-        return {"given": count, "not_needed": 0, "round": desk.round}
-
-    return _Ways(foresee, take)
-
-
-def _studio_ways(inspection: "Inspection", object: str) -> _Ways:
-    from annotate.inspect.readback import foresee_inspection, read_inspection
-    from annotate.studio.api.client import Studio
-
-    def foresee() -> "Desk":
-        desk = inspection.cards(object)
-        if desk.state != "sampled":  # read again, what is known is told
-            return desk
-        with Studio.from_env() as studio:
-            return foresee_inspection(inspection, studio, object)
-
-    def take() -> dict[str, Any]:
-        round = inspection.cards(object).round
-        with Studio.from_env() as studio:
-            told = read_inspection(inspection, studio, object)
-        found = {"given": told.taken, "known": told.known, "waiting": told.waiting}
-        return {**found, "refused": told.refused, "round": round}
-
-    return _Ways(foresee, take)
-
-
-def _tell_desk(desk: "Desk", folder: Path, ui: Ui, told: dict[str, Any]) -> None:
-    from app.cli._inspect_rounds import decision_line, desk_json
-
-    lines = [f"{told['given']} verdict{'s' * (told['given'] != 1)} taken"]
-    if told.get("not_needed"):
-        lines[0] += f", {told['not_needed']} not needed by the plan"
-    if told.get("waiting") and desk.due:
-        verb = "waits" if told["waiting"] == 1 else "wait"
-        lines[0] += f", {told['waiting']} {verb} until image {desk.due[0].image_id} has one"
-    lines += told.get("refused", [])
-    lines.append(decision_line(desk))
-    if desk.due:
-        lines += [f"  due: image {card.image_id}  {card.overlay}" for card in desk.due]
-    elif desk.state == "rejected":
-        command = f"partlab studio create {quote(str(folder))}"
-        lines.append(f"next: {command}  (the whole category, a new round)")
-    elif desk.state == "accepted":
-        command = f"partlab inspect export {quote(str(folder))} --out DATA"
-        lines.append(f"next: {command}  (all that is accepted)")
-    ui.emit({**desk_json(desk), **told}, "\n".join(lines))
+        with Work.open(folder) as work:
+            by = named(work, by, new=new)
+            one = back(work, object, image, by, reason=reason, note=note)
+            told = tell_annotators(work, [object])
+        words = f"image {one.image_id} of {object} goes back to {one.annotator}: {one.reason}"
+        words += f" ({one.note})" if one.note else ""
+        ui.emit(asdict(one), "\n".join([words, *told]))
 
 
 def reopen(

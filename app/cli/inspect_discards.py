@@ -1,10 +1,12 @@
 """`partlab inspect discards | hours`: images that annotators refused, hours worked elsewhere."""
 
+import os
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._ui import JsonOpt, NewOpt, Ui, WorkArg, reported
+from app.cli._told import tell_annotators
+from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,7 +26,8 @@ def discards(
         str | None, typer.Argument(metavar="OBJECT", help="Only this object category.")
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="Image id, file name, or the end of one.")
+        list[str] | None,
+        typer.Option(help="Image id, file name, or the end of one; repeatable."),
     ] = None,
     uphold: Annotated[
         bool | None,
@@ -41,11 +44,19 @@ def discards(
     from_studio: Annotated[
         bool, typer.Option("--from-studio", help="Read back what they said there.")
     ] = False,
+    anyone: Annotated[
+        bool,
+        typer.Option("--anyone", help="Also take the word of who draws another category."),
+    ] = False,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Add the published figures, marked as such.")
+    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """List refused images and how often they are refused, or review one of them.
 
-    Two inspectors who did not draw the category review each image, a third when they disagree.
+    Two inspectors review each image, a third when they disagree: people who draw nothing in this
+    work, unless --anyone is given. Nobody reviews what they gave up themselves.
 
     Example: partlab inspect discards ram-work ram --image 12 --uphold --by ina@example.org
     """
@@ -59,12 +70,13 @@ def discards(
         with Work.open(folder) as work:
             inspection = Inspection(work)
             if studio or from_studio:
-                _only_there(image, uphold, note, by)
-                return _in_studio(inspection, object, ui, read=from_studio)
-            if image is None and uphold is None:
-                return _report(inspection, object, ui)
+                _only_there(image or None, uphold, note, by)
+                return _in_studio(inspection, object, ui, read=from_studio, anyone=anyone)
+            if not image and uphold is None and by is None and note is None:
+                return _report(inspection, object, ui, reference=reference)
+            by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
-            return _review(inspection, (object, image, uphold), by, note, ui)
+            return _review(inspection, (object, image or [], uphold), by, note, ui, anyone=anyone)
 
 
 def _only_there(*words: object) -> None:
@@ -75,48 +87,75 @@ def _only_there(*words: object) -> None:
         )
 
 
-def _report(inspection: "Inspection", object: str | None, ui: Ui) -> None:
+def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: bool) -> None:
     from dataclasses import asdict
 
-    from annotate.inspect.discards import PUBLISHED, refusals, total, worries
+    from annotate.inspect.discards import find_cases
+    from annotate.inspect.refusals import PUBLISHED, refusals, total, worries
     from app.cli._inspect_rounds import case_lines, refusal_table, show
 
-    rows, cases = refusals(inspection.work, object), inspection.discards(object)
+    rows, cases = refusals(inspection.work, object), find_cases(inspection.work, object)
     every, signs = total(rows), worries(rows)
     if ui.json:
         counted = [{**asdict(r), "rate": r.rate, "restored_share": r.restored_share} for r in rows]
         told: dict[str, Any] = {"cases": [asdict(c) for c in cases], "refusals": counted}
-        return ui.emit({**told, "rate": every.rate, "worries": signs, "published": PUBLISHED})
+        told |= {"rate": every.rate, "worries": signs}
+        return ui.emit(told | {"published": PUBLISHED} if reference else told)
     show(refusal_table([*rows, every]))
-    published = f"published: {PUBLISHED['discarded']:,} refused, {PUBLISHED['rate']:.0%}"
-    lines = [*case_lines(cases), *(f"look into this: {sign}" for sign in signs), published]
+    lines = [*case_lines(cases), *(f"look into this: {sign}" for sign in signs)]
+    if reference:
+        lines.append(f"published: {PUBLISHED['discarded']:,} refused, {PUBLISHED['rate']:.0%}")
     return ui.emit(None, "\n".join(lines))
 
 
 def _review(
     inspection: "Inspection",
-    what: tuple[str | None, str | None, bool | None],
+    what: tuple[str | None, list[str], bool | None],
     by: str | None,
     note: str | None,
     ui: Ui,
+    *,
+    anyone: bool,
 ) -> None:
     from dataclasses import asdict
 
-    object, image, uphold = what
-    if object is None or image is None or uphold is None or by is None:
+    from annotate.inspect.discards import find_case, find_cases, review_discard
+
+    object, images, uphold = what
+    missing = {
+        "the object category after the work": object,
+        "--image ID": images or None,
+        "--uphold or --restore": uphold,
+        "--by WHO": by,
+    }
+    lacks = [words for words, value in missing.items() if value is None]
+    if object is None or not images or uphold is None or by is None:
         raise ConfigError(
-            "a review needs an object category, an image, a verdict and a name",
-            hint="WORK OBJECT --image ID --uphold (or --restore) --by WHO",
+            f"a review of a discarded image lacks {', '.join(lacks)}",
+            hint="without --image, --uphold and --restore the command lists what waits",
         )
-    case = inspection.review_discard(object, image, uphold, by, note=note)
-    words = f"{object} image {case.image_id}: {case.state}"
+    work = inspection.work
+    known = find_cases(work, object)
+    names = dict.fromkeys(find_case(known, object, image).image_id for image in images)
+    cases = [
+        review_discard(work, object, image, uphold, by, note=note, anyone=anyone) for image in names
+    ]
+    lines = [_came_of(inspection, case) for case in cases]
+    if any(case.state == "restored" for case in cases):
+        lines += tell_annotators(inspection.work, [object])
+    told = [asdict(case) for case in cases]
+    ui.emit(told if len(images) > 1 else told[0], "\n".join(lines))
+
+
+def _came_of(inspection: "Inspection", case: "DiscardCase") -> str:
+    words = f"{case.object} image {case.image_id}: {case.state}"
     if case.disputed:
         words += "; two inspectors disagree, a third decides"
     elif case.state == "waiting":
         words += "; another inspector reviews it"
     elif case.state == "restored":
         words += f"; {case.annotator} is to draw it: {_where(inspection, case)}"
-    ui.emit(asdict(case), words)
+    return words
 
 
 def _where(inspection: "Inspection", case: "DiscardCase") -> str:
@@ -128,21 +167,27 @@ def _where(inspection: "Inspection", case: "DiscardCase") -> str:
     return f"{where}, take back the refusal, draw, update"
 
 
-def _in_studio(inspection: "Inspection", object: str | None, ui: Ui, *, read: bool) -> None:
+def _in_studio(
+    inspection: "Inspection", object: str | None, ui: Ui, *, read: bool, anyone: bool
+) -> None:
     from dataclasses import asdict
 
+    from annotate.inspect.discards import find_cases
     from annotate.inspect.project import open_discards
     from annotate.inspect.readback import read_discards
     from annotate.inspect.service import for_each
     from annotate.studio.api.client import Studio
 
-    waiting = {case.object for case in inspection.discards(object) if case.open}
+    waiting = {case.object for case in find_cases(inspection.work, object) if case.open}
     names = [object] if object else sorted(waiting)
     with Studio.from_env() as studio:
         if read:
-            found = for_each(names, lambda name: read_discards(inspection, studio, name))
+            found = for_each(
+                names, lambda name: read_discards(inspection, studio, name, anyone=anyone)
+            )
+            told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
             lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
-            lines += [why for one in found for why in one.refused]
+            lines += [*(why for one in found for why in one.refused), *told]
             return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
         every = for_each(names, lambda name: open_discards(inspection, studio, name))
     opened = [one for some in every for one in some]

@@ -120,8 +120,9 @@ def audit(
 ) -> None:
     """Rank the images by how likely their annotations are wrong.
 
-    Of a work its newest rounds, accepted or not. With neither --predictions nor --segmenter only
-    the sizes of parts are judged.
+    Of a work its newest rounds, accepted or not; it is kept there, and `inspect sample` shows the
+    likely wrong images first. With neither --predictions nor --segmenter only the sizes of parts
+    are judged.
 
     Example: partlab inspect audit world --split val --segmenter runs/seg --sheet suspects.png
     """
@@ -131,14 +132,30 @@ def audit(
         from app.cli._inspect_tables import audit_tables
 
         _must_be_free(out, sheet, force=force)
+        if split is not None and (data / "work.json").is_file():
+            raise ConfigError(f"{data} is a work, which has no splits", hint="leave --split out")
         with as_folder(data, pictures=bool(segmenter or sheet)) as folder:
             drawn, found = _both(ui, folder, split, predictions, segmenter)
             if plant is not None:
                 return _plant(ui, drawn, found, plant)
             told = rank(drawn, found)
             _keep(ui, told, drawn, found, (out, sheet), top)
+        kept = _kept_in_work(data, told)
         ui.emit(told.as_json())
-        return _show(ui, audit_tables(told, top, found is not None))
+        return _show(ui, [*audit_tables(told, top, found is not None), *kept])
+
+
+def _kept_in_work(data: Path, told: "Audit") -> list[str]:
+    """Keep the audit where a work is audited, and say what for."""
+    from annotate.inspect.suspicion import keep_audit
+    from annotate.work import Work
+    from partlab.files import is_work
+
+    if not is_work(data):
+        return []
+    with Work.open(data) as work:
+        kept = keep_audit(work, told)
+    return [f"kept in {kept}: `partlab inspect sample` shows the likely wrong images first"]
 
 
 def _must_be_free(*paths: Path | None, force: bool) -> None:
@@ -160,7 +177,27 @@ def _both(
     drawn = read_dataset(data, split)
     if segmenter:
         return drawn, found_by(segmenter, data, split)
-    return drawn, read_dataset(predictions) if predictions else None
+    return drawn, _other(predictions, split, "--predictions ") if predictions else None
+
+
+def _other(path: Path, split: str | None, option: str = "") -> "Dataset":
+    """A second data set: its split of the same name, or its only one; --split is the first's.
+
+    Raises:
+        NotFoundError: it has several others; the hint names one by its file.
+    """
+    from partlab.coco import find_splits, read_coco
+    from partlab.errors import NotFoundError
+
+    found = find_splits(path)
+    if split in found or len(found) == 1:
+        return read_coco(found[split] if split in found else next(iter(found.values())))
+    which = f"and none of them is {split}" if split else "and the first data set has one"
+    example = next(iter(found.values()))
+    raise NotFoundError(
+        f"{path} has several splits ({', '.join(found)}), {which}",
+        hint=f"name the file of the one you mean, such as {option}{example}",
+    )
 
 
 def _keep(
@@ -210,9 +247,9 @@ def agreement(
     with reported(json) as ui:
         from annotate.inspect.agreement import compare
         from app.cli._inspect_tables import agreement_tables
-        from partlab.coco import find_splits, read_dataset
+        from partlab.coco import read_dataset
 
-        other = read_dataset(b, split if split in find_splits(b) else None)
+        other = _other(b, split)
         found = compare(read_dataset(a, split), other)
         ui.emit(found.as_json())
         _show(ui, agreement_tables(found, parts))

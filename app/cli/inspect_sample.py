@@ -1,4 +1,4 @@
-"""`partlab inspect sample | status | history | rebuild`: rounds of categories."""
+"""`partlab inspect sample | history | rebuild`: rounds of categories."""
 
 from pathlib import Path
 from shlex import quote
@@ -11,12 +11,12 @@ from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
+    from annotate.work import Work
 
 
 def register(group: typer.Typer) -> None:
     """Add these commands to the group `inspect`."""
     group.command()(sample)
-    group.command()(status)
     group.command()(history)
     group.command()(rebuild)
 
@@ -34,12 +34,23 @@ def sample(
     audit: Annotated[
         Path | None, typer.Option(help="An audit's JSON: ranked plans begin with its suspects.")
     ] = None,
+    accept_overlap: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="INNER=OUTER", help="Accept that this part lies over that one; repeatable."
+        ),
+    ] = None,
     studio: Annotated[
         bool, typer.Option("--studio", help="Also make an inspection project in Label Studio.")
     ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Draw the images of submitted categories to inspect, and render their masks.
+
+    Parts that lie over each other stop it until that is declared, mended or accepted by name.
+    Where the work was audited, the likely wrong images are told first, with why; which images are
+    drawn stays random, as the plan's error rates need it.
+    Also shown are single images of accepted categories that were sent back and drawn again.
 
     Example: partlab inspect sample ram-work ram --by ina@example.org
     """
@@ -51,11 +62,18 @@ def sample(
 
         with Work.open(folder) as work:
             inspection, by = Inspection(work), named(work, by, new=new)
-            desks = _sampled(inspection, objects or [], by, plan, audit)
+            fine = accept_overlap or []
+            desks = _sampled(inspection, objects or [], by, plan, audit, fine)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
-        told = [{**desk_json(d), "project": projects.get(d.object)} for d in desks]
-        lines = [_to_look_at(d, folder, projects.get(d.object)) for d in desks]
-        ui.emit(told, "\n".join(lines) or "no object category waits for inspection")
+            nothing = _nothing_waits(work)
+            again = _to_look_at_again(work, objects or [], by)
+            doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
+        told = [
+            {**desk_json(d), "project": projects.get(d.object), "likely_wrong": doubts[d.object]}
+            for d in desks
+        ]
+        lines = [_to_look_at(d, folder, projects.get(d.object), doubts[d.object]) for d in desks]
+        ui.emit(told, "\n".join([*lines, *again]) or nothing)
 
 
 def _sampled(
@@ -64,17 +82,69 @@ def _sampled(
     by: str,
     plan: str | None,
     audit: Path | None,
+    overlaps: list[str],
 ) -> list["Desk"]:
     """Every category that is to be inspected, with its pictures and its table of verdicts."""
-    from annotate.inspect.suspicion import read_suspicion
-    from annotate.inspect.verdicts import write_table
+    from annotate.inspect.again import drawn_again
+    from annotate.inspect.showing import show_all
+    from annotate.inspect.suspicion import likely_wrong, read_suspicion
+    from annotate.inspect.verdicts import table_of, write_table
 
+    wanted = [one for one in objects if not drawn_again(inspection.work, [one])]
+    if objects and not wanted:
+        return []
     scores = read_suspicion(audit, inspection.work.images()) if audit else None
-    desks = inspection.sample_all(by, objects, plan=plan, suspicion=scores)
+    desks = inspection.sample_all(by, wanted, plan=plan, suspicion=scores, overlaps=overlaps)
     for desk in desks:
-        inspection.show_all(desk)
-        write_table(desk, desk.sheet.with_name("verdicts.csv"))
+        show_all(inspection.work, desk)
+        write_table(desk, table_of(desk), likely_wrong(inspection.work, desk))
     return desks
+
+
+def _doubts(inspection: "Inspection", desk: "Desk") -> list[dict[str, Any]]:
+    """The likely wrong images of a category that is being inspected, drawn on a sheet."""
+    from dataclasses import asdict
+
+    from annotate.inspect.suspicion import MANY, likely_wrong, show_doubts
+
+    found = likely_wrong(inspection.work, desk) if desk.state == "sampled" else []
+    drawn = [one for one in found if one.drawn]
+    others = [one for one in found if not one.drawn]
+    told = [*drawn, *others[: max(MANY - len(drawn), 0)]]
+    if told:
+        show_doubts(inspection.work, desk, told)
+    return [asdict(one) for one in told]
+
+
+def _nothing_waits(work: "Work") -> str:
+    """Why there is nothing to inspect, and what brings something."""
+    words = "no object category waits for inspection"
+    drawn = [b.object for b in work.batches() if b.state in ("planned", "annotating")]
+    if not drawn:
+        return words
+    more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
+    are = "is" if len(drawn) == 1 else "are"
+    return (
+        f"{words}: {', '.join(drawn[:5])}{more} {are} still being drawn, as far as was pulled\n"
+        f"fetch what was drawn since: partlab studio pull {quote(str(work.folder))}"
+    )
+
+
+def _to_look_at_again(work: "Work", objects: list[str], by: str) -> list[str]:
+    """What is said of images that were sent back and drawn again; they have tables, too."""
+    from annotate.inspect.again import drawn_again, write_again
+    from annotate.inspect.corrections import picture_of
+
+    lines = []
+    for name in dict.fromkeys(one.object for one in drawn_again(work, objects)):
+        for one in drawn_again(work, [name]):
+            lines.append(
+                f"{name} r{one.round}: image {one.image_id} was sent back ({one.reason}) and drawn "
+                f"again\n  look at {picture_of(work, one)}"
+            )
+        command = f"partlab inspect decide {quote(str(work.folder))} --by WHO"
+        lines.append(f"  fill in {write_again(work, name, by)}, then: {command}")
+    return lines
 
 
 def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
@@ -88,7 +158,9 @@ def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
         return {name: asdict(open_inspection(inspection, studio, name)) for name in open_}
 
 
-def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> str:
+def _to_look_at(
+    desk: "Desk", folder: Path, project: dict[str, Any] | None, doubts: list[dict[str, Any]]
+) -> str:
     from app.cli._inspect_rounds import decision_line
 
     if desk.state != "sampled":
@@ -98,32 +170,29 @@ def _to_look_at(desk: "Desk", folder: Path, project: dict[str, Any] | None) -> s
     lines += [f"  look at {desk.sheet.parent} (sheet.png shows all {len(desk.cards)})"]
     seen = [(card.image_id, words) for card in desk.cards for words in card.problems]
     lines += [f"  mind image {image}: {words}" for image, words in seen]
+    lines += _in_doubt(desk, folder, doubts)
     if project:
         lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
-    command = f"partlab inspect decide {quote(str(folder))} {quote(desk.object)} --by WHO"
-    table = desk.sheet.with_name("verdicts.csv")
-    lines.append(f"  fill in {table.name} there, then: {command} --verdicts {quote(str(table))}")
+    command = f"partlab inspect decide {quote(str(folder))} --by WHO"
+    lines.append(f"  fill in verdicts.csv there, then: {command}")
     return "\n".join(lines)
 
 
-def status(folder: WorkArg, objects: ObjectsArg = None, json: JsonOpt = False) -> None:
-    """Where each object category stands: round, state, verdicts, discards that wait.
-
-    Example: partlab inspect status ram-work
-    """
-    with reported(json) as ui:
-        from dataclasses import asdict
-
-        from annotate.inspect.service import Inspection
-        from annotate.work import Work
-
-        with Work.open(folder) as work:
-            found = Inspection(work).status(objects or [])
-        if json:
-            return ui.emit([asdict(row) for row in found])
-        from app.cli._inspect_rounds import show, standings
-
-        return show(standings(found))
+def _in_doubt(desk: "Desk", folder: Path, doubts: list[dict[str, Any]]) -> list[str]:
+    """Likely wrong images first, with why; those that were not drawn count for nothing."""
+    if not doubts:
+        return []
+    lines = [
+        f"  likely wrong first, by the audit ({desk.sheet.with_name('doubts.png')} shows them):"
+    ]
+    lines += [f"    image {one['image_id']}: {one['why']}" for one in doubts if one["drawn"]]
+    others = [one for one in doubts if not one["drawn"]]
+    if others:
+        lines.append(
+            "  likely wrong, but not drawn, so that they count for nothing here; once the category "
+            "is accepted,\n  one that is bad goes back alone with `partlab inspect send-back`:"
+        )
+    return lines + [f"    image {one['image_id']}: {one['why']}" for one in others]
 
 
 def history(

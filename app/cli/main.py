@@ -43,6 +43,7 @@ from app.cli import (
 )
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
+from app.cli.status import status
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -80,6 +81,7 @@ evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)
 app.command()(doctor)
+app.command()(status)
 app.add_typer(data.group, name="data")
 app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")

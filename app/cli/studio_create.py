@@ -71,6 +71,10 @@ def create(
     refill: Annotated[
         bool, typer.Option("--refill", help="Other pictures in place of final discards.")
     ] = False,
+    new_parts: Annotated[
+        bool,
+        typer.Option("--new-parts", help="Draw parts that accepted categories got since."),
+    ] = False,
     honeypots: Annotated[
         Path | None,
         typer.Option(help="Data set of known masks, to mix into a new work unannounced."),
@@ -104,12 +108,14 @@ def create(
         settings = {key: value for key, value in settings.items() if value not in (None, "")}
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "annotators": named, "refill": refill}
+        how |= {"new_parts": new_parts}
         how |= {"examples": read_examples(examples) if examples else None}
         if is_work(folder):
             told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
         else:
             told = _begin(asked, how, honeypots, honeypot_share, ui, dry_run=dry_run)
-        _tell(told, ui, folder, dry_run=dry_run, unseen=_unseen(told) if dry_run else "")
+        unseen = _unseen(told, asked) if dry_run else ""
+        _tell(told, ui, folder, dry_run=dry_run, unseen=unseen)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,11 @@ class _Asked:
     objects: list[str]
     settings: dict[str, Any]
     annotators: "Annotators | None"
+
+    @property
+    def beside(self) -> Path:
+        """The folder of the vocabulary, where the pictures that it names begin."""
+        return self.vocabulary.parent if self.vocabulary else self.folder
 
 
 def _go_on(
@@ -144,7 +155,7 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        given = {name: how[name] for name in ("start_from", "refill")}
+        given = {name: how[name] for name in ("start_from", "refill", "new_parts")}
         return preview(work, asked.annotators, objects=asked.objects, **given)
     return _hand_out(work, {**how, "objects": asked.objects}, ui)
 
@@ -160,18 +171,21 @@ def _begin(
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
     from annotate.studio.acts.begin import begin_work, need_own_folder
+    from annotate.studio.acts.examples import keep_part_pictures, part_pictures
     from annotate.studio.acts.rounds import preview_new
 
     plan = _plan(asked)
     need_own_folder(asked.folder, plan)
+    pictures = part_pictures(plan.vocabulary, asked.beside)
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)
     if dry_run:
         return told
-    _check_people(told)
+    _check_server(told, asked)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
     work = begin_work(asked.folder, plan, **settings)
+    keep_part_pictures(asked.folder, pictures)
     return _hand_out(work, how, ui)
 
 
@@ -179,9 +193,17 @@ def _plan(asked: _Asked) -> "Plan":
     from annotate.studio.acts.begin import plan_work
     from annotate.vocabulary import read_vocabulary
 
-    if asked.vocabulary is None or asked.images is None:
+    options = {
+        "--vocabulary FILE": asked.vocabulary,
+        "--images FOLDER": asked.images,
+        "--annotators EMAIL,EMAIL": asked.annotators,
+    }
+    missing = [words for words, value in options.items() if value is None]
+    if asked.vocabulary is None or asked.images is None or missing:
         raise ConfigError(
-            f"{asked.folder} holds no work yet", hint="begin one with --vocabulary and --images"
+            f"{asked.folder} holds no work yet, and to begin one {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing",
+            hint="all of them are needed once, when a work begins",
         )
     vocabulary = read_vocabulary(asked.vocabulary)
     return plan_work(vocabulary, asked.images, objects=asked.objects, split=asked.split)
@@ -196,30 +218,36 @@ def _known(plan: "Plan", honeypots: Path | None, count: int) -> "Known | None":
     return plan_known(plan.vocabulary, list(plan.objects), honeypots, per_object=count)
 
 
-def _unseen(told: list["HandedOut"]) -> str:
-    """For a dry run: why accounts were not looked up; nothing if they were, and all are there."""
-    from annotate.studio.api.client import RefusedError
+def _unseen(told: list["HandedOut"], asked: _Asked) -> str:
+    """For a dry run: why the server was not asked; nothing if it was, and all is well there."""
+    from annotate.studio.api.client import RefusedError, Studio
     from annotate.studio.api.connection import TOKEN_VARIABLE, URL_VARIABLE
 
     if not (os.environ.get(URL_VARIABLE) and os.environ.get(TOKEN_VARIABLE)):
         return "no server is named"
     try:
-        _check_people([one for one in told if one.made])
+        with Studio.from_env() as studio:
+            studio.whoami()
     except RefusedError:
         raise
     except StudioError as error:
         return error.message
+    _check_server([one for one in told if one.made], asked)
     return ""
 
 
-def _check_people(told: list["HandedOut"]) -> None:
-    """Before any picture is prepared: the server is there, and everybody has an account."""
+def _check_server(told: list["HandedOut"], asked: _Asked) -> None:
+    """Before any picture is prepared: the server may show them, and everybody has an account."""
+    from annotate.studio.api.access import need_access
     from annotate.studio.api.client import Studio
     from annotate.studio.api.users import need_users
 
     with Studio.from_env() as studio:
         studio.whoami()
         need_users(studio, sorted({one.assignee for one in told}))
+        begun = (asked.folder / "work.json").exists()
+        if not begun and asked.settings.get("image_url") is None:
+            need_access(studio, asked.folder)
 
 
 def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
@@ -240,7 +268,7 @@ def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unsee
         + (f"\n  {one.note}" if one.note else "")
         for one in told
     ]
-    after = f"next: partlab studio status {quote(str(folder))}"
+    after = f"next: partlab status {quote(str(folder))}"
     if dry_run:
         more = f"; {unseen}, so accounts were not looked up" if unseen else ""
         after = f"nothing was changed{more}"

@@ -109,7 +109,7 @@ def _told(told: list["Pushed"], model: str, work: Path, *, dry_run: bool) -> str
     words = "would be asked for suggestions" if dry_run else "suggestions sent"
     lines = [f"{each.object} round {each.round}: {_counts(each, words)}" for each in told]
     total = f"{sent} tasks in all, model {model}"
-    after = "nothing was changed" if dry_run else f"next: partlab studio status {quote(str(work))}"
+    after = "nothing was changed" if dry_run else f"next: partlab status {quote(str(work))}"
     return "\n".join([*lines, total, after])
 
 

@@ -133,7 +133,7 @@ def test_known_pictures_among_others_and_more_for_discarded_ones(
 
     # -- they are judged, and nothing else -----------------------------------------------------
     partlab("studio", "pull", folder)
-    status = {one["object"]: one for one in partlab("studio", "status", folder)["rounds"]}
+    status = {one["object"]: one for one in partlab("status", folder)["rounds"]}
     assert (status["ram"]["images"], status["ram"]["done"]) == (IMAGES, IMAGES)
     assert (status["ram"]["checks"], status["ram"]["checked"]) == (KNOWN, KNOWN)
     found = partlab("inspect", "honeypots", folder, "--bar", 0.75)["annotators"]

@@ -14,6 +14,7 @@ from farm import answer, hand_out, pull, start
 from farm_drawn import drawn, paint, submit_drawn
 from typer.testing import CliRunner, Result
 
+from annotate.inspect.discards import find_cases, review_discard
 from annotate.inspect.effort import measure_effort
 from annotate.inspect.project import (
     DISCARDS,
@@ -104,7 +105,9 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     again = open_inspection(inspection, studio, "ram")
     assert (again.project_id, again.added) == (opened.project_id, 0)
     project = studio.get(f"/api/projects/{opened.project_id}/")
-    assert (project["title"], project["maximum_annotations"]) == ("farm/ram/inspect/r1", 1)
+    assert (project["title"], project["maximum_annotations"]) == ("ram: inspect, 10 of 10 to do", 1)
+    views = studio.get("/api/dm/views/", project=opened.project_id)
+    assert [view["data"]["title"] for view in views] == ["To do", "All pictures"]
 
     shown = team[INA].next(opened.project_id)
     card = next(c for c in desk.cards if c.image_id == shown["data"]["image_id"])
@@ -230,7 +233,9 @@ def test_refused_images_go_to_two_people_and_a_third(
     assert [why for why in told.refused if "own work" in why]
     team[BEN].submit(at[3], said(verdict="draw it after all"))
     assert read_discards(inspection, studio, "ram").taken == 1
-    states = {case.image_id: (case.state, case.disputed) for case in inspection.discards("ram")}
+    states = {
+        case.image_id: (case.state, case.disputed) for case in find_cases(inspection.work, "ram")
+    }
     assert states == {2: ("final", False), 3: ("waiting", True)}
 
     (third,) = open_discards(inspection, studio, "ram")
@@ -238,11 +243,29 @@ def test_refused_images_go_to_two_people_and_a_third(
     assert set(find_projects(studio, work, THIRD)) == {("ram", 1)}
     team[CAT].submit(tasks(studio, third)[3], said(verdict="draw it after all"))
     assert read_discards(inspection, studio, "ram").taken == 1
-    assert inspection.discards("ram")[1].state == "restored"
+    assert find_cases(inspection.work, "ram")[1].state == "restored"
     assert work.batch("ram").state == "annotating"
     assert open_discards(inspection, studio, "ram") == []
     pull(work, [drawn(work, 3)])
     assert read_discards(inspection, studio, "ram").taken == 0
+
+
+def test_the_word_of_another_annotator_on_refused_images_counts_only_where_that_is_said(
+    studio: Studio, work: Work, team: dict[str, Person]
+) -> None:
+    submit_drawn(work, discards=(3,))
+    hand_out(work, HAMMER, BEN)
+    inspection = Inspection(work)
+    (opened,) = open_discards(inspection, studio, "ram")
+    at = tasks(studio, opened)
+    for who in (INA, BEN):
+        team[who].submit(at[3], said(verdict="rightly refused"))
+    told = read_discards(inspection, studio, "ram")
+    assert (told.taken, len(told.refused)) == (1, 1)
+    assert f"{BEN} draws {HAMMER} in this work" in told.refused[0]
+    assert find_cases(inspection.work, "ram")[0].open
+    assert read_discards(inspection, studio, "ram", anyone=True).taken == 1
+    assert find_cases(inspection.work, "ram")[0].state == "final"
 
 
 def test_a_third_review_needs_no_project_of_the_first_two(
@@ -253,8 +276,8 @@ def test_a_third_review_needs_no_project_of_the_first_two(
     inspection = Inspection(work)
     with pytest.raises(NotFoundError, match="no such project"):
         read_discards(inspection, studio, "ram")
-    inspection.review_discard("ram", 3, True, INA)
-    inspection.review_discard("ram", 3, False, BEN)
+    review_discard(inspection.work, "ram", 3, True, INA)
+    review_discard(inspection.work, "ram", 3, False, BEN)
     (third,) = open_discards(inspection, studio, "ram")
     team[CAT].submit(tasks(studio, third)[3], said(verdict="rightly refused"))
     hand_out(work, HAMMER, assignee=ANN)
@@ -262,7 +285,7 @@ def test_a_third_review_needs_no_project_of_the_first_two(
     told = command(studio, monkeypatch, "discards", str(work.folder), "--from-studio", "--json")
     assert [(one["object"], one["taken"]) for one in json.loads(told.stdout)] == [("ram", 1)]
     assert f"left out: {HAMMER} round 1 has no such project" in told.stderr
-    assert inspection.discards("ram")[0].state == "final"
+    assert find_cases(inspection.work, "ram")[0].state == "final"
 
 
 def rightly_refused(studio: Studio, work: Work, by: Person) -> tuple[Inspection, Any]:
@@ -303,7 +326,7 @@ def test_a_word_on_an_earlier_refusal_is_not_one_on_the_next(
     assert "refused anew since" in told.refused[0]
     team[INA].update(word["id"], said(verdict="draw it after all"))
     assert read_discards(inspection, studio, "ram").taken == 1
-    assert [r.uphold for r in inspection.discards("ram")[0].reviews] == [False]
+    assert [r.uphold for r in find_cases(inspection.work, "ram")[0].reviews] == [False]
 
 
 def test_nothing_is_made_where_nothing_waits(studio: Studio, work: Work) -> None:

@@ -11,20 +11,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-from annotator import Person, choice
-from sparql_engine import running_engine
+from team import Team, passes, seed_vocabulary
 from typer.testing import CliRunner
 
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import PartMask, regions_of
-from annotate.vocabulary import read_vocabulary, write_vocabulary
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
 from partlab.coco import read_dataset
-from partlab.masks import decode, encode, iou
+from partlab.masks import decode
 from partlab.schema import Dataset
 
 OBJECTS = ("ram", "lamp", "mug")
@@ -58,56 +54,6 @@ def connected(studio_server: Running) -> Iterator[Running]:
         yield studio_server
 
 
-class Team:
-    """Annotators who know the truth; each draws it well, or not."""
-
-    def __init__(self, server: Running, work: Path, truth: Dataset, people: dict[str, Any]) -> None:
-        self.server, self.folder, self.truth = server, work, truth
-        self.people = people
-        self.truth_of = {image.file_name: image for image in truth.images}
-
-    def __call__(self, email: str) -> Person:
-        return Person(self.server.url, email, self.people[email])
-
-    def regions(self, file_name: str, parts: Any, *, shift: int = 0) -> list[Any]:
-        """What somebody draws of a picture; `shift` pixels beside it when in haste."""
-        image = self.truth_of[file_name]
-        drawn = []
-        for a in self.truth.annotations_of(image):
-            mask = np.roll(decode(a.segmentation), (shift, shift), (0, 1))
-            part = parts.named(self.truth.category_by_id[a.category_id].part)
-            drawn.append(PartMask(part.id, a.object_id or 1, encode(mask), "manual", 1))
-        return regions_of(drawn, parts, (image.width, image.height))
-
-    def draw(self, email: str, project: int, parts: Any, *, shift: int = 0, refuse: int = 0) -> int:
-        """Work through a project; the first `refuse` pictures are discarded."""
-        count = 0
-        with self(email) as person:
-            while (task := person.next(project)) is not None:
-                if count < refuse:
-                    person.submit(task["id"], [choice("discard", "low quality")])
-                else:
-                    regions = self.regions(task["data"]["file_name"], parts, shift=shift)
-                    person.submit(task["id"], regions, seconds=60)
-                count += 1
-        return count
-
-
-def passes(work: Work, team: Team, object: str, image_id: int) -> bool:
-    """How an inspector looks at an image: every part where it truly is."""
-    parts, batch = work.vocabulary.object(object), work.batch(object)
-    found = next(a for a in work.answers(object, batch.round) if a.image_id == image_id)
-    image = team.truth_of[work.image(image_id).file_name]
-    truth = {
-        (team.truth.category_by_id[a.category_id].part, a.object_id): a.segmentation
-        for a in team.truth.annotations_of(image)
-    }
-    drawn = {(parts.part(m["part"]).name, m["object"]): m["rle"] for m in found.masks}
-    return truth.keys() == drawn.keys() and all(
-        iou([truth[key]], [drawn[key]])[0, 0] > 0.8 for key in truth
-    )
-
-
 def inspect(folder: Path, team: Team, object: str, who: str) -> str:
     """Draw the sample and decide image by image; the state it ends in."""
     sampled = partlab("inspect", "sample", folder, object, "--by", who)
@@ -127,32 +73,11 @@ def inspect(folder: Path, team: Team, object: str, who: str) -> str:
         return work.batch(object).state
 
 
-def seed_vocabulary(out: Path, truth: Dataset) -> None:
-    """`vocabulary seed` from a SPARQL engine that knows the objects of the world."""
-    with running_engine(filled=False) as engine:
-        number = iter(range(9_000_001, 9_001_000))
-        parts: dict[str, str] = {}
-        for category in truth.categories:
-            if category.part not in parts:
-                parts[category.part] = engine.triples.item(f"Q{next(number)}", category.part)
-        thing = engine.triples.item(f"Q{next(number)}", "thing")
-        for name in OBJECTS:
-            own = [parts[c.part] for c in truth.categories if c.object == name]
-            engine.triples.item(f"Q{next(number)}", name, P279=thing, P527=own)
-        address = ["--endpoint", engine.url, "--cache", out.parent / "cache"]
-        partlab("vocabulary", "seed", ",".join(OBJECTS), "--out", out, *address)
-    found = read_vocabulary(out)
-    assert {p.source for o in found.objects for p in o.parts} == {"wikidata"}  # V-01
-    ram = found.object("ram")
-    inclusions = {ram.named("horn").id: ram.named("head").id}
-    write_vocabulary(out, found.replaced([ram.model_copy(update={"inclusions": inclusions})]))
-
-
 def test_from_a_list_of_names_to_an_inspected_data_set(
     connected: Running, world: Dataset, tmp_path: Path
 ) -> None:
     vocabulary, folder = tmp_path / "vocabulary.yaml", tmp_path / "work"
-    seed_vocabulary(vocabulary, world)
+    seed_vocabulary(vocabulary, world, partlab)
     assert world.path is not None
     users = partlab("studio", "user", ANN, BEA, CEM, INA, IVO, IDA)["users"]
     team = Team(connected, folder, world, {u["email"]: u["password"] for u in users})
@@ -161,7 +86,7 @@ def test_from_a_list_of_names_to_an_inspected_data_set(
     begin = ["--vocabulary", vocabulary, "--images", world.path, "--annotators", who]
     partlab("studio", "create", folder, *begin, "--per-object", IMAGES, "--seed", 3)
     with Work.open(folder) as work:
-        projects = {batch.object: batch.project_id for batch in work.batches()}
+        projects = {batch.object: batch.project_id or 0 for batch in work.batches()}
         parts = {name: work.vocabulary.object(name) for name in OBJECTS}
     assert len(set(projects.values())) == 3
 

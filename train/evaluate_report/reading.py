@@ -97,12 +97,12 @@ def _facts(folder: Path) -> dict[str, Any]:
     facts = read_json(file)
     if not isinstance(facts, dict) or facts.get("format") != 1:
         raise SchemaError(f"{file} is no evaluation of format 1", hint="update partlab")
-    for key, kind, inside in (
+    for key, kind, needed in (
         ("model", dict, ("name", "classes", "weights_sha256")),
         ("list", dict, ("name", "sha256", "images")),
         ("rows", list, ()),
     ):
-        lacks = [name for name in inside if name not in facts.get(key, ())]
+        lacks = [name for name in needed if name not in facts.get(key, ())]
         if not isinstance(facts.get(key), kind) or lacks:
             raise SchemaError(f"{file} lacks {', '.join([key, *lacks][bool(lacks) :])}")
     for row in facts["rows"]:

@@ -210,6 +210,12 @@ KINDS = _kinds(
         "declare the smaller part as included in the larger one, or redraw the border",
     ),
     (
+        "accepted_overlap",
+        WARNING,
+        "two parts overlap without a declared inclusion, and an inspector accepted it by name",
+        "nothing to do: where they are flattened the smaller one lies on top",
+    ),
+    (
         "predicted_overlap",
         WARNING,
         "a network's mask overlaps another part without a declared inclusion",

@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from annotate.data.accepted import accepted_pairs
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.settings import CheckSettings
 from partlab.errors import MaskError
+from partlab.inclusions import related
 from partlab.masks import (
     BoolMask,
     Rle,
@@ -19,11 +21,11 @@ from partlab.masks import (
     iou,
     union,
 )
-from partlab.parts import related
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding, Image
 
 _WHOLE = frozenset({"object", "whole", "whole object"})
 Drawn = Sequence[tuple[Annotation, Rle]]
+Pair = tuple[int, int]
 
 
 def overlap_findings(
@@ -34,14 +36,16 @@ def overlap_findings(
     Of each pair of categories the first offending annotation is named, with how many more.
     """
     hits: dict[tuple[int, int, str], list[tuple[Annotation, Annotation, float]]] = {}
+    accepted = accepted_pairs(dataset)
     for a, b, shared in _overlapping(drawn):
         if a[0].category_id == b[0].category_id:
             if a[1] == b[1]:
                 yield _copy(image, a[0], b[0])
         elif not _allowed(dataset, a[0], b[0]) and not _edge_only(a[1], b[1], shared, settings):
             small, large = (a, b) if area(a[1]) <= area(b[1]) else (b, a)
-            pair = small[0].category_id, large[0].category_id, _kind_of(a[0], b[0])
-            hits.setdefault(pair, []).append((small[0], large[0], shared))
+            pair = small[0].category_id, large[0].category_id
+            kind = "accepted_overlap" if frozenset(pair) in accepted else _kind_of(a[0], b[0])
+            hits.setdefault((*pair, kind), []).append((small[0], large[0], shared))
     for (inner, outer, kind), found in hits.items():
         small, large, shared = found[0]
         names = dataset.category_by_id[inner].name, dataset.category_by_id[outer].name
@@ -50,7 +54,16 @@ def overlap_findings(
         yield KINDS[kind].at(what, image=image, annotation=small)
 
 
-def _overlapping(drawn: Drawn) -> Iterator[tuple[Any, Any, float]]:
+def overlaps_of(rles: Sequence[Rle], settings: CheckSettings | None = None) -> Iterator[Pair]:
+    """Positions of masks that share more than the border of two neighbours, the smaller first."""
+    settings = settings or CheckSettings()
+    for a, b, shared in _overlapping([(at, rle) for at, rle in enumerate(rles)]):
+        if not _edge_only(a[1], b[1], shared, settings):
+            small, large = (a, b) if area(a[1]) <= area(b[1]) else (b, a)
+            yield small[0], large[0]
+
+
+def _overlapping(drawn: Sequence[tuple[Any, Rle]]) -> Iterator[tuple[Any, Any, float]]:
     """Pairs of masks with a pixel in common, and how many pixels."""
     if len(drawn) < 2:
         return

@@ -10,9 +10,9 @@ from annotate.studio.api.raw import RawAnnotation
 from annotate.studio.spelling.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
-from annotate.work.complaints import ERROR, PART_GONE, Problem, problem
+from annotate.work.complaints import ERROR, PART_GONE, SENT_BACK, Problem, problem
+from partlab.inclusions import related
 from partlab.masks import Rle, area, iou, union
-from partlab.parts import related
 
 OVERLAP = 0.05  # share of the smaller of two parts
 UNKNOWN_MODEL = "unknown"
@@ -22,14 +22,16 @@ UNKNOWN_MODEL = "unknown"
 class Context:
     """What an answer depends on besides the annotation.
 
-    `models` names what made each prediction, by its id. A round that starts from the round
-    before has those masks as predictions of a model called `start_from`.
+    `models` names what made each prediction, by its id; where it is `named`, labels are names. A
+    round that starts from the round before has those masks as predictions of a model called
+    `start_from`.
     """
 
     parts: ObjectParts
     min_pixels: int
     model_help: bool
     models: Mapping[int, str]
+    named: bool = False
     start_from: str | None = None
 
 
@@ -47,6 +49,7 @@ def read_annotation(annotation: RawAnnotation, image: Image, context: Context) -
         shown,
         min_pixels=context.min_pixels,
         unsaid="manual" if annotation.parent_prediction is None else "prediction",
+        named=context.named,
     )
 
 
@@ -78,7 +81,7 @@ def make_answer(annotation: RawAnnotation, image: Image, context: Context, **abo
 def same_drawing(reading: Reading, stored: Answer) -> bool:
     """Whether an annotation still holds what was taken from it before, whatever the labels say."""
     errors = {one["kind"] for one in stored.problems if one.get("severity") == ERROR}
-    if _lost(reading) or errors - {PART_GONE} or reading.discard != stored.reason:
+    if _lost(reading) or errors - {PART_GONE, SENT_BACK} or reading.discard != stored.reason:
         return False
     drawn = {(mask.part, mask.object): mask.rle for mask in reading.masks}
     return reading.discard is not None or drawn == _united(stored.masks)

@@ -11,8 +11,18 @@ from annotate.studio.acts.answers import Context, make_answer, read_annotation, 
 from annotate.studio.acts.choose import Round, Said, choose, foreign_edit, late
 from annotate.studio.api.projects import names_work
 from annotate.studio.api.raw import Header, RawTask, open_export
-from annotate.work import Answer, DiscardReview, Event, Flag, Image, Task, Work, discard_state
-from annotate.work.complaints import ERROR, KINDS, ending
+from annotate.work import (
+    Answer,
+    DiscardReview,
+    Event,
+    Flag,
+    Image,
+    Task,
+    Work,
+    discard_state,
+    in_correction,
+)
+from annotate.work.complaints import ERROR, KINDS, REDRAWN, SENT_BACK, Problem, ending, problem
 from partlab.errors import SchemaError
 
 
@@ -119,6 +129,7 @@ def _facts(work: Work, event: Event, header: Header) -> _Facts:
                 min_pixels=work.settings.min_pixels,
                 model_help=work.settings.model_help,
                 models=header.models,
+                named=header.named,
                 start_from=batch.start_from,
             ),
             work=work,
@@ -154,7 +165,8 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
     if image is None:
         return None, [_unknown(annotation.id, task) for annotation in task.annotations]
     stored = facts.stored.get(image.id)
-    if facts.round.closed:
+    back = facts.round.state == "accepted" and in_correction(stored)
+    if facts.round.closed and not back:
         return None, late(task, facts.round, stored)
     choice = choose(task, facts.round, stored)
     said = list(choice.said)
@@ -180,7 +192,20 @@ def _judge(task: RawTask, facts: _Facts) -> tuple[Answer | None, list[Said]]:
     )
     if answer.kind == "discard" and image.id in facts.restored:
         return None, [*said, _again(answer)]
-    return answer, [*said, *_faults(answer)]
+    if answer.kind == "discard" and back:
+        return None, [*said, _given_up(answer)]
+    said += _faults(answer)
+    if back and stored is not None:
+        answer.problems = [*answer.problems, _still_back(answer, stored)]
+    return answer, said
+
+
+def _still_back(answer: Answer, stored: Answer) -> Problem:
+    """What keeps an image that was sent back open until an inspector has passed it."""
+    before = next((p for p in stored.problems if p["kind"] == SENT_BACK), None)
+    if answer.kind != "masks" and before is not None:
+        return dict(before)
+    return problem(REDRAWN, "drawn again after it was sent back, and not looked at since")
 
 
 def _unknown(annotation_id: int, task: RawTask) -> Said:
@@ -199,12 +224,20 @@ def _again(answer: Answer) -> Said:
     return Said("discard-after-restore", answer.annotation_id, answer.updated_at, words)
 
 
+def _given_up(answer: Answer) -> Said:
+    words = (
+        f"{answer.annotator} gives it up ({answer.reason}), but it was drawn before and sent back "
+        "to be corrected; not taken: correct it"
+    )
+    return Said("discard-after-sent-back", answer.annotation_id, answer.updated_at, words)
+
+
 def _faults(answer: Answer) -> Iterator[Said]:
     """Why an answer is broken: one sentence for each kind of fault."""
     found: dict[str, list[str]] = {}
-    for problem in answer.problems:
-        if problem["severity"] == ERROR:
-            found.setdefault(problem["kind"], []).append(problem["message"])
+    for one in answer.problems:
+        if one["severity"] == ERROR:
+            found.setdefault(one["kind"], []).append(one["message"])
     for kind, messages in found.items():
         more = f" (and {len(messages) - 1} more)" if len(messages) > 1 else ""
         advice = KINDS[kind].advice

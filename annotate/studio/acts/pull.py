@@ -20,12 +20,21 @@ from annotate.studio.acts.ingest import read_export
 from annotate.studio.acts.record import Recorder
 from annotate.studio.acts.status import standings
 from annotate.studio.acts.submit import submit_finished
+from annotate.studio.acts.todo import tell
+from annotate.studio.acts.wall import tidy_wall
 from annotate.studio.api.changes import PAGE, Got, ProjectTasks
 from annotate.studio.api.client import RefusedError, Studio
 from annotate.studio.api.projects import RIGHT_SERVER, Key, find_projects
-from annotate.work import Answer, Batch, Flag, Work, open_images, unsettled_discards
+from annotate.work import (
+    Answer,
+    Batch,
+    Flag,
+    Work,
+    open_images,
+    unsettled_discards,
+    waits_for_a_look,
+)
 from annotate.work.change import HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import track
@@ -35,7 +44,7 @@ __all__ = ["Pulled", "pull", "pulling", "read_export"]
 log = logging.getLogger(__name__)
 
 BEING_DRAWN = ("annotating", "submitted")
-OVER = ("sampled", "accepted", "rejected")
+OVER = ("sampled", "accepted", "rejected", "abandoned")
 
 
 @dataclass(slots=True)
@@ -46,6 +55,8 @@ class Pulled(Facts):
     given up, `broken` not usable. `flags` are new or renewed, `open` are images not done yet.
     `noted` says that the standing of the round has notes on drawings that look wrong.
     Of a round that was `submitted`, `waiting` discards are to be reviewed before it is sampled.
+    `corrected` images were sent back and drawn again: an inspector is to look at them. In `told`
+    tasks it was written, for the annotator, what is to be done.
     `trouble` says why the round could not be read, `hint` what to do.
     """
 
@@ -63,6 +74,8 @@ class Pulled(Facts):
     noted: bool = False
     submitted: bool = False
     waiting: int = 0
+    corrected: int = 0
+    told: int = 0
     trouble: str | None = None
     hint: str | None = None
 
@@ -74,6 +87,7 @@ class Pulled(Facts):
         self.masks += kinds.count("masks")
         self.discards += kinds.count("discard")
         self.broken += kinds.count("broken")
+        self.corrected += sum(map(waits_for_a_look, answers))
         self.flags += sum(not flag.settled for flag in flags)
         self.noted |= any(one["severity"] == "warning" for a in answers for one in a.problems)
 
@@ -108,18 +122,18 @@ def pull(
     batches = _batches(work, objects)
     told: list[Pulled] = []
     with pulling(work):
-        need_settled(work)
         there = find_projects(studio, work)
         people = {id: email for email, id in studio.users().items()}
         rounds = [_Round(work, studio, batch, people, who) for batch in batches]
         steps = _steps(rounds, there, told, submit=submit)
         for _ in track(steps, "pulling", sum(one.size for one in rounds)):
             pass
+        tidy_wall(work, studio)
     return told
 
 
 def _batches(work: Work, objects: Sequence[str]) -> list[Batch]:
-    """Rounds with a project: the current ones, and rejected ones somebody may still draw in."""
+    """Rounds with a project: the current ones, and those before, where somebody may still draw."""
     named = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
     found = []
     for batch in named:
@@ -227,6 +241,9 @@ class _Round:
             self.told.open = len(open_images(session, batch))
             if self.told.submitted:
                 self.told.waiting = len(unsettled_discards(session, batch))
+        if self.told.trouble is None:
+            batch = self._work.batch(self._batch.object, self._batch.round)
+            self.told.told = tell(self._work, self._studio, batch, self._who)
 
     def _is_foreign(self) -> None:
         self.told.trouble = (

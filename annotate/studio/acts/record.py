@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, select
 
 from annotate.studio.acts.ingest import read_export
 from annotate.studio.api.changes import Got
-from annotate.studio.api.projects import names_work
+from annotate.studio.api.projects import labels_are_names, names_work
 from annotate.studio.api.raw import Header, RawTask, content_hash, open_export, write_export
 from annotate.work import Answer, Batch, Event, Flag, MovedOnError, Task, Work, open_images
 from annotate.work.complaints import ending
@@ -151,7 +151,7 @@ class Recorder:
     def _header(
         self, tasks: Sequence[RawTask], models: dict[int, str], cursor: str | None
     ) -> Header:
-        parts = self._work.vocabulary.object(self._batch.object)
+        parts = self._work.parts(self._batch)
         annotations = [annotation for task in tasks for annotation in task.annotations]
         touched = {a.completed_by for a in annotations} | {a.updated_by for a in annotations}
         return Header(
@@ -164,6 +164,7 @@ class Recorder:
             models=models,
             parts=tuple((part.id, part.name) for part in parts.parts),
             inclusions=dict(parts.inclusions),
+            named=labels_are_names(self._work, self._batch),
             cursor=cursor,
         )
 

@@ -20,6 +20,8 @@ from annotate.work import Answer, Batch, Flag, Work
 from annotate.work.change import DONE
 from annotate.work.complaints import ERROR, ending, problem
 
+KEPT = "kept from the round before"
+BEING_DRAWN = ("planned", "annotating", "submitted")
 REFUSED = ("discard", "restored")
 MADE_ANEW = problem(
     "made-anew",
@@ -29,12 +31,14 @@ MADE_ANEW = problem(
 
 @dataclass(frozen=True, slots=True)
 class Standing(Facts):
-    """One round of one object category; counts are of images, but `untouched` to `manual`.
+    """One round of one object category; counts are of images, but `kept` to `manual`.
 
     `done` are drawn or discarded. `broken` answers cannot be used, `restored` ones were
-    discarded and are to be drawn after all. Masks taken from a model as they came are
-    `untouched`, corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
-    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones,
+    discarded and are to be drawn after all. Masks that the round began with, from the round
+    before, are `kept`, corrected or not; those taken from a model as they came are `untouched`,
+    corrected ones `changed`, the others `manual` (D-05). `minutes` is the time
+    spent, `minutes_per_image` its mean over images with a known time. `flags` are open ones, of
+    earlier rounds too as long as this one is drawn,
     `problems` what else was seen in answers, such as parts drawn over each other (M-02), and
     `notes` sum them up, but for images given up. Of a complete round, `undrawn` are the parts
     drawn in no picture.
@@ -52,6 +56,7 @@ class Standing(Facts):
     discarded: int
     broken: int
     restored: int
+    kept: int
     untouched: int
     changed: int
     manual: int
@@ -87,15 +92,26 @@ def standings(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
     """
     batches = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
     flags = open_flags(work)
-    return [_standing(work, batch, flags.get((batch.object, batch.round), ())) for batch in batches]
+    return [_standing(work, batch, flags) for batch in batches]
 
 
-def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
+def _flags_of(batch: Batch, flags: Mapping[tuple[str, int], Sequence[Flag]]) -> Iterator[str]:
+    """What is to be said of a category: also of its earlier rounds, as long as it is drawn."""
+    first = 1 if batch.state in BEING_DRAWN else batch.round
+    for number in range(first, batch.round + 1):
+        before = f"round {number}: " if number < batch.round else ""
+        yield from (before + f.message for f in flags.get((batch.object, number), ()))
+
+
+def _standing(
+    work: Work, batch: Batch, all_flags: Mapping[tuple[str, int], Sequence[Flag]]
+) -> Standing:
+    flags = all_flags.get((batch.object, batch.round), ())
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
     minutes, checked, secret = [], 0, work.honeypots(batch.object)
     problems: list[Seen] = []
-    flagged, parts = {flag.task_id for flag in flags}, work.vocabulary.object(batch.object)
+    flagged, parts = {flag.task_id for flag in flags}, work.moves(batch).parts
     refused, used = set[int](), set[str]()
     tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
@@ -109,7 +125,7 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         found = [MADE_ANEW] if lost else _problems(answer, parts, told=answer.task_id in flagged)
         problems += [(answer.image_id, problem) for problem in found]
         used |= {mask["part"] for mask in answer.masks}
-        origins.update(mask.get("origin", "manual") for mask in answer.masks)
+        origins.update(origin_of(mask, batch) for mask in answer.masks)
     done, images = sum(kinds[kind] for kind in DONE), len(tasks.keys() - secret)
     complete = done == images and kinds["masks"] > 0
     undrawn = [part.name for part in parts.parts if complete and part.id not in used]
@@ -124,12 +140,13 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         discarded=kinds["discard"],
         broken=kinds["broken"],
         restored=kinds["restored"],
+        kept=origins[KEPT],
         untouched=origins["prediction"],
         changed=origins["prediction-changed"],
         manual=origins["manual"],
         minutes=sum(minutes),
         minutes_per_image=_mean(minutes),
-        flags=tuple(flag.message for flag in flags),
+        flags=tuple(_flags_of(batch, all_flags)),
         problems=tuple(f"image {image}: {one['message']}" for image, one in problems),
         project_id=batch.project_id,
         pulled=batch.cursor,
@@ -140,6 +157,12 @@ def _standing(work: Work, batch: Batch, flags: Sequence[Flag]) -> Standing:
         ),
         undrawn=tuple(undrawn),
     )
+
+
+def origin_of(mask: Mapping[str, Any], batch: Batch) -> str:
+    """How a mask came to be: by hand, from a model, or kept from the round before."""
+    began = batch.start_from is not None and mask.get("model") == batch.start_from
+    return KEPT if began else str(mask.get("origin", "manual"))
 
 
 def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:

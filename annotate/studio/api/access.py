@@ -5,6 +5,7 @@ root above the work), or a web server of the user's own serves WORK/images at so
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from partlab.errors import StudioError
 
 _LOCAL = "/data/local-files/?d="
 _STORAGES = "/api/storages/localfiles"
+_IS_ROOT = "cannot be the same"  # as its document root, says Label Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,62 @@ def find_access(
     raise StudioError(
         f"Label Studio does not show the pictures in {folder}", hint=_how_to_start(work)
     )
+
+
+def need_access(studio: Studio, work: Path) -> None:
+    """See that the server may show pictures of a work that is not begun yet; nothing is left there.
+
+    Raises:
+        StudioError: it may not; the hint says how to start the server.
+    """
+    why = ""
+    with _some_project(studio) as project:
+        for folder in dict.fromkeys([_there(work.absolute()), _there(work.resolve())]):
+            why = _refusal(studio, project, folder)
+            if _IS_ROOT in why:  # what lies below it can be shown, unless no file can
+                below = next((one for one in folder.iterdir() if _is_own(one)), None)
+                why = _refusal(studio, project, below) if below else ""
+            if not why:
+                return
+    raise StudioError(
+        f"Label Studio may not read {work / FOLDER}{_reason(why)}", hint=_how_to_start(work)
+    )
+
+
+def _refusal(studio: Studio, project: int, folder: Path) -> str:
+    """Why the server would share no such folder; nothing if it would."""
+    fields = {"project": project, "title": "partlab", "path": str(folder)}
+    try:
+        studio.request("POST", f"{_STORAGES}/validate", json=fields, again=True)
+    except RefusedError as error:
+        if error.status != 400:
+            raise
+        return error.message
+    return ""
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it is a folder that lies where it is listed: a link may lead anywhere."""
+    return path.is_dir() and not path.is_symlink()
+
+
+def _there(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(one for one in (folder, *folder.parents) if one.is_dir())
+
+
+@contextmanager
+def _some_project(studio: Studio) -> Iterator[int]:
+    """Any project of the server; one that has to be made for this is deleted again."""
+    first = next(iter(studio.pages("/api/projects/", size=1, include="id")), None)
+    if first is not None:
+        yield int(first["id"])
+        return
+    made = int(studio.post("/api/projects/", {"title": "partlab looks at the pictures"})["id"])
+    try:
+        yield made
+    finally:
+        studio.delete(f"/api/projects/{made}/")
 
 
 def ensure_access(

@@ -24,6 +24,7 @@ from annotate.vocabulary import ObjectParts, Part
 from partlab.config import Config
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import replacing
+from partlab.inclusions import Outer
 
 
 def _utc(value: Any) -> Any:
@@ -70,7 +71,8 @@ class Header(Config):
 
     `tasks` holds when each task was last changed, `people` the emails of everybody who touched
     one, `models` what made each prediction that an annotation began with, `parts` ids and names
-    of the vocabulary of that time. `cursor` is set when the server had nothing further.
+    of the vocabulary of that time. Labels are ids, or names where it is `named`, as in projects of
+    earlier versions. `cursor` is set when the server had nothing further.
     """
 
     format: int = 1
@@ -82,7 +84,8 @@ class Header(Config):
     people: dict[int, str]
     models: dict[int, str]
     parts: tuple[tuple[str, str], ...]
-    inclusions: dict[str, str]
+    inclusions: dict[str, Outer]
+    named: bool = True
     cursor: str | None = None
 
     @property

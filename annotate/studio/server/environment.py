@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 VERSION = "1.23.2"
 ENV_VARIABLE = "PARTLAB_STUDIO_ENV"
 _REQUIREMENT = f"label-studio=={VERSION}"
+_PATIENCE = 1800.0  # seconds for another run to fetch and install it
+_WAITING = "another run installs Label Studio: waiting for it (800 MB, some minutes)"
 _READY = "partlab-ready"  # written last, so a half-made environment is made again
 
 
@@ -56,12 +58,13 @@ def environment(named: str | Path | None = None) -> Path:
 
     Raises:
         BackendUnavailableError: it cannot be made; the hint says how to do so by hand.
-        BusyError: another process is making it.
+        BusyError: another process is making it, for longer than half an hour.
     """
     found = find_environment(named)
     if found is None:
         found = default_environment()
-        with exclusive(found.with_name(f"{found.name}.making")):
+        making = found.with_name(f"{found.name}.making")
+        with exclusive(making, patience=_PATIENCE, told=_WAITING):
             if not (found / _READY).is_file():
                 _make(found)
     return found

@@ -157,7 +157,8 @@ def _alone(folder: Path) -> Iterator[None]:
         except BusyError as error:
             raise BusyError(
                 f"a server already runs on {folder}",
-                hint="its address and login are where it was started; or name another folder",
+                hint=f"its login is in {folder / _LOGIN}, its address stands where it was started; "
+                "or name another folder",
             ) from error
         yield
 

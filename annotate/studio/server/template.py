@@ -16,17 +16,31 @@ log = logging.getLogger(__name__)
 DATABASE = "label_studio.sqlite3"
 
 
+PATIENCE = 900.0
+"""Seconds that making it may take, on a slow disk; as long another run is waited for."""
+
+_WAITING = "another run makes Label Studio's first database: waiting for it (about a minute)"
+
+
 def default_template(env: Path) -> Path:
-    """A folder with a migrated database without users, made once for each version (1 minute)."""
+    """A folder with a migrated database without users, made once for each version (1 minute).
+
+    Where another process makes it, that one is waited for.
+
+    Raises:
+        BusyError: the other one takes longer than a quarter of an hour.
+        StudioError: Label Studio could not make it.
+    """
     folder = cache_folder() / f"label-studio-{VERSION}-template"
     if not (folder / DATABASE).is_file():
-        with exclusive(folder.with_name(f"{folder.name}.making")):
+        making = folder.with_name(f"{folder.name}.making")
+        with exclusive(making, patience=PATIENCE, told=_WAITING):
             if not (folder / DATABASE).is_file():
                 make_template(env, folder)
     return folder
 
 
-def make_template(env: Path, folder: Path, patience: float = 900.0) -> None:
+def make_template(env: Path, folder: Path, patience: float = PATIENCE) -> None:
     """Make a migrated database in `folder`, which appears only when it is whole.
 
     Raises:

@@ -6,6 +6,7 @@ sentence, never an exception and never a guess, and the raw result stays with th
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Literal
@@ -19,8 +20,17 @@ from annotate.work.complaints import KINDS, Problem, problem
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, Rle, decode, encode
 
-BRUSH, POLYGON, OBJECT, DISCARD, IMAGE = "brush", "polygon", "object", "discard", "image"
+PART, OBJECT, DISCARD, IMAGE = "part", "object", "discard", "image"
 """Names of the controls and of the picture in the labelling interface."""
+
+BRUSH, POLYGON = "brush", "polygon"
+"""Its tools; in projects of earlier versions lists of parts of their own."""
+
+LABELS = {False: "labels", True: "brushlabels"}
+"""Under which name a painted region has its label; by whether each tool has a list of parts."""
+
+TODO = "todo"
+"""In the data of every task: what is to be done that nobody would see otherwise."""
 
 MIN_PIXELS = 4
 """Blobs with fewer pixels of the shown picture are slips of the mouse."""
@@ -92,6 +102,7 @@ def read_result(
     *,
     min_pixels: int = MIN_PIXELS,
     unsaid: Origin = "manual",
+    named: bool = False,
 ) -> Reading:
     """Understand the `result` of one annotation.
 
@@ -102,12 +113,12 @@ def read_result(
 
     Args:
         result: the list of regions, as Label Studio gives it; anything at all is understood.
-        parts: the object category's parts; labels are part names (an id counts too, so that a
-            part that was renamed is still known).
+        parts: the object category's parts; labels are their ids, and a name counts too.
         size: (width, height) of the image in the data set.
         shown: (width, height) of the picture in Label Studio.
         min_pixels: 1 keeps every blob.
         unsaid: the origin of regions that do not say theirs.
+        named: labels are part names, as in projects of earlier versions, and an id counts too.
     """
     if not isinstance(result, list):
         return Reading(problems=(problem("broken-result", KINDS["broken-result"].gist + "."),))
@@ -116,9 +127,10 @@ def read_result(
     notes: list[str] = []
     specks: list[str] = []
     groups, single = _grouped(result)
+    labels = _Labels(parts, named)
     for id, items in groups.items():
         try:
-            regions.append(_region(id, items, parts, shown, unsaid))
+            regions.append(_region(id, items, labels, shown, unsaid))
         except _RefusedError as refused:
             problems.append(refused.about(id))
     masks = tuple(_united(regions, parts, _Sheet(size, shown, min_pixels, problems, specks)))
@@ -127,10 +139,23 @@ def read_result(
         if item.get("type") == "choices" and item.get("from_name") == DISCARD:
             discard = _choice(item) or discard
         elif item.get("type") == "relation":
-            notes.append(_relation(item, groups, parts))
+            notes.append(_relation(item, groups, labels))
         else:
             problems.append(_unknown(item))
     return Reading(masks, discard, tuple(problems), tuple(notes), tuple(specks))
+
+
+def spelled(
+    result: Any, parts: ObjectParts, shown: Size, *, named: bool = False
+) -> dict[tuple[str, int], list[list[_Item]]]:
+    """The regions of each part id and object as they came; those not understood are left out."""
+    found: dict[tuple[str, int], list[list[_Item]]] = {}
+    labels = _Labels(parts, named)
+    for id, items in _grouped(result if isinstance(result, list) else [])[0].items():
+        with suppress(_RefusedError):
+            region = _region(id, items, labels, shown, "manual")
+            found.setdefault((region.part, region.object), []).append(items)
+    return found
 
 
 def _grouped(result: list[Any]) -> tuple[dict[str, list[_Item]], list[_Item]]:
@@ -153,37 +178,50 @@ def _in_region(type: str, control: Any) -> bool:
 
 
 def _region(
-    id: str, items: Sequence[_Item], parts: ObjectParts, shown: Size, unsaid: Origin
+    id: str, items: Sequence[_Item], labels: "_Labels", shown: Size, unsaid: Origin
 ) -> _Region:
     values = [item["value"] for item in items if isinstance(item.get("value"), dict)]
     shape = next((value for value in values if geometry_of(value)), None)
     if shape is None:
         raise _RefusedError("unknown-region", "it has no shape that can be read")
-    part = _part(items, parts)
+    part = labels.part(items)
     for item in items:
         _check_picture(item, shown)
     return _Region(id, part, _object(values), shape, _origin(items, unsaid))
 
 
-def _part(items: Sequence[_Item], parts: ObjectParts) -> str:
-    """The id of the one part the region is labelled with."""
-    found: dict[str, None] = {}
-    for item in items:
-        type, value = item["type"], item.get("value")
-        labels = value.get(type) if isinstance(value, dict) and type.endswith("labels") else None
-        found |= dict.fromkeys(map(str, labels if isinstance(labels, list) else []))
-    if len(found) != 1:
-        kind = "several-labels" if found else "no-label"
-        raise _RefusedError(kind, f"it has {len(found) or 'no'} labels {', '.join(found)}".strip())
-    label = next(iter(found))
-    by_name = {part.name: part.id for part in parts.parts}
-    if label in by_name:
-        return by_name[label]
-    if label in parts.ids:
-        return label
-    near = get_close_matches(label, by_name, n=3)
-    hint = f"did you mean {', '.join(near)}?" if near else f"its parts: {', '.join(by_name)}"
-    raise _RefusedError("unknown-label", f"{parts.name} has no part {label!r}; {hint}")
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What labels mean: ids, else names; where they are `named` names, else ids."""
+
+    parts: ObjectParts
+    named: bool
+
+    def part(self, items: Sequence[_Item]) -> str:
+        """The id of the one part the region is labelled with."""
+        found: dict[str, None] = {}
+        for item in items:
+            type, value = item["type"], item.get("value")
+            said = value.get(type) if isinstance(value, dict) and type.endswith("labels") else None
+            found |= dict.fromkeys(map(str, said if isinstance(said, list) else []))
+        if len(found) != 1:
+            if not found:
+                words = "nothing says which part it is: click it, and choose one"
+                raise _RefusedError("no-label", words)
+            words = f"it has {len(found)} labels {', '.join(found)}"
+            raise _RefusedError("several-labels", words)
+        return self._id(next(iter(found)))
+
+    def _id(self, label: str) -> str:
+        by_name = {part.name: part.id for part in self.parts.parts}
+        by_id = dict(zip(self.parts.ids, self.parts.ids, strict=True))
+        known = by_id | by_name if self.named else by_name | by_id
+        if label in known:
+            return known[label]
+        near = get_close_matches(label, by_name, n=3)
+        hint = f"did you mean {', '.join(near)}?" if near else f"its parts: {', '.join(by_name)}"
+        words = f"{self.parts.name} has no part {label!r}; {hint}"
+        raise _RefusedError("unknown-label", words)
 
 
 def _check_picture(item: _Item, shown: Size) -> None:
@@ -225,16 +263,16 @@ def _unknown(item: _Item) -> Problem:
     return problem("unknown-region", f"region {id}: {type!r} is not known; kept as it is")
 
 
-def _relation(item: _Item, groups: dict[str, list[_Item]], parts: ObjectParts) -> str:
+def _relation(item: _Item, groups: dict[str, list[_Item]], labels: _Labels) -> str:
     def name(end: str) -> str:
         id = str(item.get(end))
         try:
-            return parts.part(_part(groups.get(id, []), parts)).name
+            return labels.parts.part(labels.part(groups.get(id, []))).name
         except _RefusedError:
             return f"region {id}"
 
-    labels = item.get("labels")
-    what = ", ".join(map(str, labels)) if isinstance(labels, list) and labels else "is related to"
+    said = item.get("labels")
+    what = ", ".join(map(str, said)) if isinstance(said, list) and said else "is related to"
     return f"relation: {name('from_id')} {what} {name('to_id')}"
 
 
@@ -327,11 +365,19 @@ def without_specks(mask: BoolMask, limit: int) -> tuple[BoolMask, int]:
     return kept, int(small.sum())
 
 
-def regions_of(masks: Iterable[PartMask], parts: ObjectParts, shown: Size) -> list[dict[str, Any]]:
+def regions_of(
+    masks: Iterable[PartMask],
+    parts: ObjectParts,
+    shown: Size,
+    *,
+    named: bool = False,
+    two_lists: bool = False,
+) -> list[dict[str, Any]]:
     """Part masks as brush regions of a picture of `shown` (width, height) pixels.
 
     What `read_result` reads from them is the masks again, bit for bit, where the picture shown
-    has the size of the masks. Masks without a pixel (in that size) are left out.
+    has the size of the masks. Masks without a pixel (in that size) are left out. `named` is as in
+    `read_result`, `two_lists` as in `shaped`.
 
     Raises:
         UnknownNameError: a mask is of a part that the object does not have.
@@ -350,9 +396,35 @@ def regions_of(masks: Iterable[PartMask], parts: ObjectParts, shown: Size) -> li
             "image_rotation": 0,
         }
         brush = {"format": "rle", "rle": encode_brush(pixels)}
-        labels = {"brushlabels": [parts.part(mask.part).name]}
-        regions.append({**head, "from_name": BRUSH, "type": "brushlabels", "value": brush | labels})
+        label = label_of(mask.part, parts, named=named)
+        regions += shaped(BRUSH, head, brush, label, two_lists=two_lists)
         if mask.object != 1:
             number_of = {"number": mask.object}
             regions.append({**head, "from_name": OBJECT, "type": "number", "value": number_of})
     return regions
+
+
+def shaped(
+    tool: str, head: _Item, shape: Value, label: str, *, two_lists: bool = False
+) -> list[_Item]:
+    """One region as Label Studio wants it: the shape by its tool, and again with its label.
+
+    In projects of earlier versions, with `two_lists` of parts, the tool's own list labels it.
+    """
+    if two_lists:
+        type = f"{tool}labels"
+        return [{**head, "from_name": tool, "type": type, "value": {**shape, type: [label]}}]
+    return [
+        {**head, "from_name": tool, "type": tool, "value": dict(shape)},
+        {**head, "from_name": PART, "type": "labels", "value": {**shape, "labels": [label]}},
+    ]
+
+
+def label_of(id: str, parts: ObjectParts, *, named: bool = False) -> str:
+    """What a region of this part is labelled with; `named` is as in `read_result`.
+
+    Raises:
+        UnknownNameError: the object has no such part.
+    """
+    part = parts.part(id)
+    return part.name if named else part.id

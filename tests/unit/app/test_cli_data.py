@@ -50,11 +50,22 @@ def test_stats_as_json_and_as_tables(world: Path) -> None:
     assert {row["name"] for row in found["published"]} >= {"PACO", "PartImageNet++"}
     text = run("stats", world, "--reference").stdout
     assert "mask instances" in text
+    assert "≈ 2.7" in text
+    assert "46.3%" not in text
     assert "distinct part" in text
-    assert text.count("published") >= 7
+    assert text.count("published") == 6
     assert "3,308" in text
     assert "3,310" in text
     assert "published" not in run("stats", world).stdout
+
+
+def test_stats_are_one_table_and_the_rest_on_request(world: Path) -> None:
+    few, every = run("stats", world).stdout, run("stats", world, "--all").stdout
+    assert len(few.strip().splitlines()) == 4  # two lines of names, a rule, the data set
+    for words in ("least / median / most", "inclusion relations", "masks by", "mug"):
+        assert words not in few
+        assert words in every
+    assert "46.3%" in run("stats", world, "--all", "--reference").stdout
 
 
 def test_split_and_sample(world: Path, tmp_path: Path) -> None:

@@ -33,12 +33,14 @@ def run(folder: Path) -> Run:
 
     def call(command: str, *words: object, code: int = 0, json_: bool = True) -> Any:
         words += ("--yes",) if command == "decide" and not code else ()
-        args = ["inspect", command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
+        group = [] if command == "status" else ["inspect"]
+        args = [*group, command, str(folder), *map(str, words), *(["--json"] if json_ else [])]
         told = CliRunner().invoke(app, args)
         assert told.exit_code == code, told.output
         if code:
             return told.stderr
-        return json.loads(told.stdout) if json_ else told.stdout
+        found = json.loads(told.stdout) if json_ else told.stdout
+        return found["rounds"] if json_ and command == "status" else found
 
     return call
 
@@ -125,9 +127,9 @@ def test_a_decision_is_asked_for_and_can_be_taken_back(
 def test_somebody_at_the_terminal_is_asked(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from app.cli import inspect_decide
+    from app.cli import _verdict_ways
 
-    monkeypatch.setattr(inspect_decide, "_at_terminal", lambda: True)
+    monkeypatch.setattr(_verdict_ways, "_at_terminal", lambda: True)
     run("sample", "ram", *INA)
     words = ["inspect", "decide", str(folder), "ram", "--pass-rest", *INA]
     no = CliRunner().invoke(app, words, input="n\n")
@@ -189,7 +191,7 @@ def test_unknown_names_and_places(run: Run, tmp_path: Path) -> None:
     assert "unknown inspection plan" in run("sample", "ram", "--plan", "papier", *INA, code=3)
     assert "unknown object category" in run("history", "rma", code=3)
     assert "is submitted, so nothing is" in run("decide", "ram", "--pass-rest", *INA, code=1)
-    told = CliRunner().invoke(app, ["inspect", "status", str(tmp_path / "none")])
+    told = CliRunner().invoke(app, ["status", str(tmp_path / "none")])
     assert told.exit_code == 3
     assert "holds no work" in told.stderr
 
@@ -213,9 +215,9 @@ def test_names_with_brackets_and_spaces_stay_what_they_are(tmp_path: Path) -> No
         "--yes",
     ]
     assert "10 verdicts taken" in CliRunner().invoke(app, decide).stdout
-    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["inspect", "status", words[2]]).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["status", words[2]]).stdout
     assert "no object category waits" in CliRunner().invoke(app, words).stdout
-    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2]]).stdout
+    assert "[b]Ina[/b]" in CliRunner().invoke(app, ["data", "stats", words[2], "--all"]).stdout
 
 
 def test_what_a_picture_may_hide_is_told(run: Run, folder: Path) -> None:
@@ -300,9 +302,12 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     found = run("discards", "ram")
     assert [case["state"] for case in found["cases"]] == ["waiting", "waiting"]
     assert found["refusals"][0]["refused"] == 2
-    assert found["published"]["discarded"] == 37_505
+    assert "published" not in found
+    assert run("discards", "ram", "--reference")["published"]["discarded"] == 37_505
     words = run("discards", json_=False)
     assert "image 2 ram/1.jpg: low quality (waiting)" in words
+    assert "published" not in words
+    words = run("discards", "--reference", json_=False)
     assert "published: 37,505 refused, 29%" in words
     review = ("discards", "ram", "--image", "2", "--restore", "--by")
     assert "another inspector" in run(*review, "ina@x.org", json_=False)
@@ -311,7 +316,7 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
     assert "two others must review" in run(
         "discards", "ram", "--image", "3", "--uphold", "--by", "ann@x.org", code=1
     )
-    assert "a review needs" in run("discards", "ram", "--uphold", code=2)
+    assert "lacks --image ID, --by WHO" in run("discards", "ram", "--uphold", code=2)
     assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
     assert "given in Label Studio" in run("discards", "--from-studio", "--uphold", code=2)
     assert "disputed" not in run("discards", json_=False)
@@ -358,7 +363,7 @@ def test_hours_and_history(run: Run, folder: Path) -> None:
     words = run("history", "--last", "0", json_=False).splitlines()[0]
     assert f"vocabulary_hash {started['vocabulary_hash'][:8]}" in words
     assert started["vocabulary_hash"][:9] not in words
-    told = CliRunner().invoke(app, ["data", "stats", str(folder)])
+    told = CliRunner().invoke(app, ["data", "stats", str(folder), "--all"])
     assert "3.0" in told.stdout  # 1.5 twice
 
 
@@ -402,3 +407,14 @@ def test_a_rebuild_without_the_raw_exports_says_so(run: Run) -> None:
     before = run("status")
     run("rebuild", code=3)
     assert run("status") == before
+
+
+def test_who_inspects_is_remembered_by_the_machine(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_ME", "ina@x.org")
+    image = run("sample", "ram")[0]["cards"][0]["image_id"]
+    told = run("decide", "ram", "--image", image, "--pass")
+    assert told["cards"][0]["inspector"] == "ina@x.org"
+    run("decide", "ram", "--image", image, "--pass", "--by", "ivo@y.org", code=1)  # --by goes first
+    assert "lacks" in run("discards", "ram", "--image", image, code=2)

@@ -16,7 +16,7 @@ from annotate.inspect.plant import plant_errors
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
-from partlab.coco import read_coco, write_coco
+from partlab.coco import find_splits, read_coco, write_coco
 from partlab.masks import encode
 from partlab.schema import Annotation, Category, Dataset, Image
 
@@ -196,6 +196,10 @@ def test_audit_mistakes(world: Path, tmp_path: Path) -> None:
     both = ("audit", truth, "--predictions", truth, "--segmenter", tmp_path)
     assert "exclude each other" in run(*both, code=2)
     assert "not a segmenter run" in run("audit", truth, "--segmenter", tmp_path, code=3)
+    words = run("audit", truth, "--predictions", world, code=3)  # --split is DATA's alone
+    first = next(iter(find_splits(world).values()))
+    assert f"name the file of the one you mean, such as --predictions {first}" in words
+    assert "several splits" in run("agreement", truth, world, code=3)
     other = read_coco(truth)
     renamed = [i.changed(file_name=f"ü/{i.file_name}") for i in other.images]
     write_coco(replace(other, images=renamed), tmp_path / "other.json")

@@ -156,6 +156,22 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     assert told.stdout == "in\n"
 
 
+def test_a_process_that_waits_for_its_turn(tmp_path: Path) -> None:
+    code = (
+        "from partlab.files import exclusive\nprint('there', flush=True)\n"
+        f"with exclusive({str(tmp_path)!r}, patience=60): print('in')"
+    )
+    call = [sys.executable, "-c", code]
+    with exclusive(tmp_path):
+        waiting = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline() == "there\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            waiting.wait(0.3)
+    out, error = waiting.communicate(timeout=60)
+    assert (out, error) == ("in\n", "")
+
+
 def test_hashes(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
     known = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"

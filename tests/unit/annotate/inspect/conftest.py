@@ -10,7 +10,7 @@ from farm import start
 from PIL import Image as PillowImage
 from PIL import ImageFilter
 
-from annotate.inspect import service
+from annotate.inspect import showing
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from partlab.coco import read_coco
@@ -101,6 +101,6 @@ def change() -> Callable[..., Dataset]:
 def work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Work]:
     """A farm before anything is handed out; what inspectors see is not drawn."""
     for name in ("render", "render_sheet"):
-        monkeypatch.setattr(service, name, lambda *_: None)
+        monkeypatch.setattr(showing, name, lambda *_: None)
     with start(tmp_path / "work") as made:
         yield made

@@ -5,6 +5,7 @@ from farm import hand_out
 from farm_drawn import mask, submit_drawn
 
 from annotate.data.effort import PUBLISHED, Effort
+from annotate.inspect.discards import review_discard
 from annotate.inspect.effort import measure_effort, note_hours
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.status import standings
@@ -21,7 +22,7 @@ def rounds(work: Work) -> None:
         hand_out(work, round=round_)
         submit_drawn(work, discards=(1,))
         for who in (INA, BEN):
-            inspection.review_discard("ram", 1, True, who, minutes=3.0)
+            review_discard(inspection.work, "ram", 1, True, who, minutes=3.0)
         for card in inspection.sample("ram", INA).cards:
             why = None if passed else "overlap"
             inspection.decide("ram", card.image_id, passed, INA, reason=why, minutes=6.0)
@@ -126,3 +127,4 @@ def test_flags_are_those_that_are_still_open(work: Work) -> None:
     again = {"project_id": 71, "tasks": {"3": 2003}}
     work.record("tasks", who="x", object="ram", data=again)
     assert measure_effort(work).flags == len(standings(work)[0].flags) == 1
+    assert measure_effort(work).flags_seen == 2  # settled ones were breaches, too

@@ -9,7 +9,7 @@ from farm import hand_out
 from farm_drawn import begin, drawn, submit_drawn
 
 from annotate.data.check import check_folder
-from annotate.inspect import service
+from annotate.inspect import showing
 from annotate.inspect.export import export
 from annotate.inspect.service import Inspection
 from annotate.work import Answer, Event, Flag, Work, rebuild_work
@@ -21,7 +21,7 @@ INA, LEA = "ina@x.org", "lea@x.org"
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("render", "render_sheet"):
-        monkeypatch.setattr(service, name, lambda *_: None)
+        monkeypatch.setattr(showing, name, lambda *_: None)
 
 
 @pytest.fixture

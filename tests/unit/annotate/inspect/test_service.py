@@ -12,11 +12,14 @@ from farm_drawn import begin, drawn, masks_of, submit_drawn
 from PIL import Image as PillowImage
 
 from annotate.draw import contact_sheet
-from annotate.inspect import overlays, service
+from annotate.inspect import overlays, showing
 from annotate.inspect.desk import Desk
+from annotate.inspect.people import person
 from annotate.inspect.project import _share
 from annotate.inspect.sampling import Sample, random_order, round_seed
 from annotate.inspect.service import Inspection
+from annotate.inspect.showing import show, show_all
+from annotate.inspect.standing import status
 from annotate.inspect.verdicts import Ruling, decide_all, read_table, write_table
 from annotate.work import MovedOnError, Work
 from partlab.errors import (
@@ -40,7 +43,7 @@ def for_real() -> None:
 def quickly(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "for_real" not in request.fixturenames:
         for name in ("render", "render_sheet"):
-            monkeypatch.setattr(service, name, lambda *_: None)
+            monkeypatch.setattr(showing, name, lambda *_: None)
 
 
 @pytest.fixture
@@ -57,7 +60,7 @@ def inspection(work: Work) -> Inspection:
 def look(inspection: Inspection, object: str = "ram") -> Desk:
     """Sample, and draw what there is to look at."""
     desk = inspection.sample(object, INA)
-    inspection.show_all(desk)
+    show_all(inspection.work, desk)
     return desk
 
 
@@ -83,7 +86,7 @@ def test_two_failing_images_send_the_whole_category_back(inspection: Inspection)
     drawn = [[card.image_id for card in desk.cards] for desk in (first, second)]
     assert drawn[0] != drawn[1]
     assert judge(inspection, 4, who=BEN).state == "accepted"  # one failure passes
-    row = inspection.status(["ram"])[0]
+    row = status(inspection.work, ["ram"])[0]
     assert (row.round, row.rejected_rounds, row.inspectors, row.bad) == (2, 1, (BEN,), 1)
 
 
@@ -266,7 +269,7 @@ def test_images_go_by_id_or_file_name(inspection: Inspection) -> None:
 
 def test_only_a_submitted_category_is_sampled(inspection: Inspection) -> None:
     hand_out(inspection.work, "schöner Hammer")
-    with pytest.raises(StateError, match="is annotating, not submitted"):
+    with pytest.raises(StateError, match="is still being drawn: 3 of 3 pictures were open"):
         inspection.sample("schöner Hammer", INA)
     with pytest.raises(UnknownNameError, match="object category"):
         inspection.sample("rams", INA)
@@ -335,10 +338,14 @@ def test_a_unicode_category_has_its_overlays(for_real: None, inspection: Inspect
 
 def test_hints_follow_the_state(inspection: Inspection) -> None:
     hand_out(inspection.work, HAMMER)
-    for look in (inspection.being_inspected, lambda name: inspection.sample(name, INA)):
+    looks = {
+        "`partlab status` shows what is missing": inspection.being_inspected,
+        "fetch what was drawn since: partlab studio pull": lambda o: inspection.sample(o, INA),
+    }
+    for hint, look in looks.items():
         with pytest.raises(StateError) as refused:
             look(HAMMER)
-        assert "`partlab studio status` shows what is missing" in str(refused.value.hint)
+        assert hint in str(refused.value.hint)
 
 
 # --- the table an inspector fills in -------------------------------------------------------
@@ -447,7 +454,7 @@ def test_a_work_with_a_plan_of_its_own(tmp_path: Path) -> None:
     """Its numbers stand in the work's settings; one round may have another."""
     ours = {"name": "ours", "reject_at": 1, "limits": [{"accept": [4]}]}
     with begin(tmp_path / "work", plan=ours) as work:
-        assert Inspection(work).status()[0].plan == "ours"
+        assert status(work)[0].plan == "ours"
     with Work.open(tmp_path / "work") as again:
         inspection = Inspection(again)
         desk = inspection.sample("ram", INA)
@@ -456,10 +463,10 @@ def test_a_work_with_a_plan_of_its_own(tmp_path: Path) -> None:
 
 
 def test_who_an_inspector_is_stands_on_one_line() -> None:
-    assert service.person("  Ina\nMay ") == "Ina May"
-    assert service.person("Ina@X.org\t") == INA
+    assert person("  Ina\nMay ") == "Ina May"
+    assert person("Ina@X.org\t") == INA
     with pytest.raises(ConfigError, match="nobody"):
-        service.person(" \n")
+        person(" \n")
 
 
 def test_a_bad_line_leaves_every_verdict_out(inspection: Inspection) -> None:
@@ -533,7 +540,7 @@ def test_a_round_that_another_process_ended_meanwhile(
 def test_a_card_is_drawn_when_it_is_looked_at(for_real: None, inspection: Inspection) -> None:
     desk = inspection.sample("ram", INA)
     assert not desk.sheet.parent.exists()
-    shown = inspection.show(desk, desk.cards[3])
+    shown = show(inspection.work, desk, desk.cards[3])
     assert shown == desk.cards[3].overlay
     assert list(desk.sheet.parent.iterdir()) == [shown]
 

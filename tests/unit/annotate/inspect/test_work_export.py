@@ -15,16 +15,14 @@ from annotate.data.check import check_folder
 from annotate.data.checks.settings import CheckSettings
 from annotate.data.formats.pictures import Pictures
 from annotate.data.statistics import measure
-from annotate.inspect import service
+from annotate.inspect import showing
 from annotate.inspect.dataset import read_all
+from annotate.inspect.discards import review_discard
 from annotate.inspect.export import Wanted, build, category_ids, export
-from annotate.inspect.project import open_inspection
 from annotate.inspect.service import Inspection
-from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
 from annotate.work.pictures import remember_source
-from annotate.work.store import MIGRATING
 from partlab.coco import read_dataset
 from partlab.errors import OutputExistsError, SchemaError, StateError
 from partlab.files import sha256_file
@@ -37,7 +35,7 @@ HAMMER = "schöner Hammer"
 @pytest.fixture(autouse=True)
 def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("render", "render_sheet"):
-        monkeypatch.setattr(service, name, lambda *_: None)
+        monkeypatch.setattr(showing, name, lambda *_: None)
 
 
 @pytest.fixture
@@ -182,13 +180,13 @@ def test_final_discards_carry_both_verdicts(work: Work, tmp_path: Path) -> None:
     pull(work, [answer(work, 2, "discard"), answer(work, 3, "discard")])
     inspection = Inspection(work)
     for who in (INA, BEN):
-        inspection.review_discard("ram", 2, True, who, note="blur")
+        review_discard(inspection.work, "ram", 2, True, who, note="blur")
     work.record("abandoned", who="lead", object="ram", data={"reason": "left"})
     hand_out(work, round=2)
     ids = [task.image_id for task in work.tasks("ram", 2) if task.image_id != 2]
     pull(work, [drawn(work, i) for i in ids] + [answer(work, 2, "discard")])
     for who in (INA, BEN):
-        inspection.review_discard("ram", 2, True, who)
+        review_discard(inspection.work, "ram", 2, True, who)
     work.record("submitted", who="x", object="ram", data={"manifest_hash": "m"})
     decide(work)
     told = export(work, tmp_path / "out", pictures=Pictures.copy)
@@ -214,7 +212,7 @@ def test_an_image_drawn_after_all_is_no_discard(work: Work, tmp_path: Path) -> N
     submit_drawn(work, discards=(2,))
     inspection = Inspection(work)
     for who in (INA, BEN):
-        inspection.review_discard("ram", 2, True, who)
+        review_discard(inspection.work, "ram", 2, True, who)
     decide(work, passed=False)
     hand_out(work, round=2)
     submit_drawn(work)
@@ -398,24 +396,3 @@ def test_a_category_accepted_in_another_round_does_not_wait(work: Work) -> None:
     assert build(work, round=2).waiting == {}
     hand_out(work, HAMMER)
     assert build(work, round=2).waiting == {HAMMER: "annotating"}
-
-
-def test_nothing_is_inspected_or_exported_while_the_vocabulary_changes(
-    work: Work, tmp_path: Path
-) -> None:
-    """Cut off, some masks carry part ids that the vocabulary does not know: they would be lost."""
-    accepted(work)
-    hand_out(work, HAMMER)
-    submit_drawn(work, HAMMER)
-    inspection = Inspection(work)
-    inspection.sample(HAMMER, INA)
-    (work.folder / MIGRATING).write_text("x", encoding="utf-8")
-    renamed = {"vocabulary_version": 2, "parts": {"head": "face"}, "redraw": {}}
-    work.record("migrated", who="lead", object="ram", data=renamed)
-    with pytest.raises(StateError, match=r"change of the vocabulary .* cut off"):
-        export(work, tmp_path / "out")
-    with pytest.raises(StateError, match=r"change of the vocabulary .* cut off"):
-        inspection.sample(HAMMER, INA)
-    with Studio("http://127.0.0.1:1", "t") as studio, pytest.raises(StateError, match="cut off"):
-        open_inspection(inspection, studio, HAMMER)
-    assert not (tmp_path / "out").exists()

@@ -1,5 +1,6 @@
 """Pre-annotations arrive once, are visible, and survive a crash at any moment (D-05)."""
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from annotate.studio.acts import push as module
 from annotate.studio.acts.push import Pushed, Suggest, Suggestion, push
 from annotate.studio.spelling.labelconfig import label_config
 from annotate.studio.spelling.regions import PartMask, read_result
-from annotate.vocabulary import ObjectParts
+from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
 from partlab.errors import (
     BusyError,
@@ -137,16 +138,37 @@ def rename_head(work: Work, server: FakeStudio) -> None:
     server.project["label_config"] = label_config(renamed)
 
 
-def test_changed_parts_replace_what_a_task_held(work: Work, server: FakeStudio) -> None:
-    """A renamed part changes what annotators read, so every suggestion is sent afresh."""
+def labels_of(server: FakeStudio) -> set[str]:
+    items = (item for p in server.predictions.values() for item in p["result"])
+    said = (item["value"].get("labels") or item["value"].get("brushlabels") for item in items)
+    return {labels[0] for labels in said if labels}
+
+
+def test_another_name_sends_nothing_again(work: Work, server: FakeStudio) -> None:
+    """Suggestions bear part ids, and the interface says what they are called."""
+    reopened(work, labels="ids")
     pushed(work, server)
     rename_head(work, server)
+    assert pushed(work, server).sent == 0
+    assert labels_of(server) == {"head", "body"}
+
+
+def test_in_a_project_of_an_earlier_version_labels_are_names(
+    work: Work, server: FakeStudio
+) -> None:
+    rename_head(work, server)
+    config = label_config(work.vocabulary.object("ram"), two_lists=True)
+    server.project["label_config"] = re.sub(' alias="[^"]*"', "", config)
     assert pushed(work, server).sent == 12
-    assert server.held() == list(IDS)
-    labels = {
-        r["value"]["brushlabels"][0] for p in server.predictions.values() for r in p["result"]
-    }
-    assert labels == {"Kopf", "body"}
+    assert labels_of(server) == {"Kopf", "body"}
+    kinds = {item["type"] for p in server.predictions.values() for item in p["result"]}
+    assert kinds == {"brushlabels"}
+
+
+def reopened(work: Work, **more: str) -> None:
+    """The project of this version."""
+    data = {"project_id": work.batch("ram").project_id, "config_hash": "c", **more}
+    work.record("opened", who="lead@x.org", object="ram", data=data)
 
 
 def test_what_somebody_deleted_on_the_server_is_sent_again(work: Work, server: FakeStudio) -> None:
@@ -251,7 +273,7 @@ def test_a_label_that_somebody_renamed_by_hand_stops_it_before_sending(
     work: Work, server: FakeStudio
 ) -> None:
     server.project["label_config"] = server.project["label_config"].replace('"body"', '"Rumpf"')
-    with pytest.raises(StudioError, match="no label 'body' in its palette 'brush'"):
+    with pytest.raises(StudioError, match="no label 'body' in its list of parts"):
         pushed(work, server)
     assert server.predictions == {}
 
@@ -309,7 +331,8 @@ def test_pictures_in_which_nothing_was_found_are_remembered(work: Work, server: 
 def test_a_suggestion_that_became_blank_is_taken_back(work: Work, server: FakeStudio) -> None:
     pushed(work, server, model="seg-0@old")
     pushed(work, server)
-    rename_head(work, server)
+    tail = RAM.model_copy(update={"parts": (*RAM.parts, Part(name="tail"))})
+    work.vocabulary = work.vocabulary.replaced([tail])
 
     def blank(images: Sequence[Image]) -> Iterable[Suggestion]:
         return [Suggestion(image.id, ()) for image in images]

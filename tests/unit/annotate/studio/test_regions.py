@@ -16,6 +16,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image as PillowImage
 
 from annotate.studio.spelling.codec import encode_brush
+from annotate.studio.spelling.labelconfig import label_config
 from annotate.studio.spelling.regions import (
     PartMask,
     Reading,
@@ -397,9 +398,18 @@ def test_an_unknown_label_is_a_problem_with_near_names() -> None:
     assert "goat has no part 'hed'; did you mean head" in message
 
 
-def test_a_label_is_the_name_of_a_part_and_an_old_id_still_counts() -> None:
+@pytest.mark.parametrize("named", [True, False])
+def test_a_label_is_the_id_of_a_part_and_a_name_counts_too(named: bool) -> None:
     for label in ("hoof", "foot"):
-        assert read(brush(box(0, 0, 9, 9), label), parts=RENAMED).masks[0].part == "foot"
+        region = brush(box(0, 0, 9, 9), label)
+        assert read(region, parts=RENAMED, named=named).masks[0].part == "foot"
+
+
+def test_a_name_that_is_the_id_of_another_part_goes_by_the_interface() -> None:
+    swapped = (Part(id="head", name="tail"), Part(id="tail", name="head"))
+    goat, region = ObjectParts(name="goat", parts=swapped), brush(box(0, 0, 9, 9), "head")
+    assert read(region, parts=goat).masks[0].part == "head"
+    assert read(region, parts=goat, named=True).masks[0].part == "tail"
 
 
 @pytest.mark.parametrize(
@@ -464,11 +474,6 @@ def test_any_value_under_a_sound_head_is_a_mask_or_a_problem(type: str, value: A
 
 # -- back ---------------------------------------------------------------------------------------
 
-INTERFACE = """<View><Image name="image" value="$image"/>
-<BrushLabels name="brush" toName="image"><Label value="head"/><Label value="horn"/>
-<Label value="body"/><Label value="leg"/></BrushLabels>
-<Number name="object" toName="image" perRegion="true"/></View>"""
-
 
 @st.composite
 def part_masks(draw: st.DrawFn) -> list[PartMask]:
@@ -481,29 +486,42 @@ def part_masks(draw: st.DrawFn) -> list[PartMask]:
     return masks
 
 
-@given(part_masks())
+SWAPPED = ObjectParts(
+    name="goat",
+    parts=tuple(Part(id=id, name=name) for id, name in zip(GOAT.ids, GOAT.ids[::-1], strict=True)),
+)
+
+
+@given(part_masks(), st.sampled_from([GOAT, SWAPPED]), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=100)
-def test_regions_are_read_back_as_the_same_masks(masks: list[PartMask]) -> None:
-    regions = json.loads(json.dumps(regions_of(masks, GOAT, SIZE)))
-    reading = read_result(regions, GOAT, SIZE, SIZE, min_pixels=1)
+def test_regions_are_read_back_as_the_same_masks(
+    masks: list[PartMask], goat: ObjectParts, named: bool, two: bool
+) -> None:
+    regions = regions_of(masks, goat, SIZE, named=named, two_lists=two)
+    regions = json.loads(json.dumps(regions))
+    reading = read_result(regions, goat, SIZE, SIZE, min_pixels=1, named=named)
     assert reading == Reading(tuple(masks))
 
 
-def test_the_server_s_own_check_accepts_our_regions() -> None:
+@pytest.mark.parametrize("two", [False, True])
+def test_the_server_s_own_check_accepts_our_regions(two: bool) -> None:
     masks = [
         PartMask("head", 1, encode(box(0, 0, 9, 9))),
         PartMask("leg", 2, encode(box(3, 3, 9, 9))),
     ]
-    prediction = {"result": regions_of(masks, GOAT, SIZE), "score": 0.5, "model_version": "m"}
-    assert LabelInterface(INTERFACE).validate_prediction(prediction, return_errors=True) == []
+    result = regions_of(masks, GOAT, SIZE, two_lists=two)
+    prediction = {"result": result, "score": 0.5, "model_version": "m"}
+    interface = LabelInterface(label_config(GOAT, two_lists=two))
+    assert interface.validate_prediction(prediction, return_errors=True) == []
 
 
 def test_regions_for_a_smaller_picture_are_reduced() -> None:
     large = PartMask("head", 1, encode(box(30, 30, 60, 30, (180, 120))))
-    (region,) = regions_of([large], GOAT, SIZE)
-    assert (region["original_width"], region["original_height"]) == SIZE
-    assert np.array_equal(only_mask(read(region)), box(10, 10, 20, 10))
-    again = read(region, size=(180, 120))
+    region = regions_of([large], GOAT, SIZE)
+    sizes = {(item["original_width"], item["original_height"]) for item in region}
+    assert (len(region), sizes) == (2, {SIZE})  # the shape, and the shape with its label
+    assert np.array_equal(only_mask(read(*region)), box(10, 10, 20, 10))
+    again = read(*region, size=(180, 120))
     assert again.masks[0].rle == large.rle
 
 
@@ -513,6 +531,13 @@ def test_masks_without_a_pixel_are_left_out_and_unknown_parts_refused() -> None:
         regions_of([PartMask("tail", 1, encode(box(0, 0, 9, 9)))], GOAT, SIZE)
 
 
-def test_regions_carry_the_name_that_annotators_see() -> None:
-    (region,) = regions_of([PartMask("foot", 1, encode(box(0, 0, 9, 9)))], RENAMED, SIZE)
-    assert region["value"]["brushlabels"] == ["hoof"]
+@pytest.mark.parametrize(("named", "label"), [(False, "foot"), (True, "hoof")])
+def test_regions_carry_ids_and_names_only_in_projects_of_earlier_versions(
+    named: bool, label: str
+) -> None:
+    foot = PartMask("foot", 1, encode(box(0, 0, 9, 9)))
+    shape, labelled = regions_of([foot], RENAMED, SIZE, named=named)
+    assert (shape["type"], labelled["type"], shape["id"]) == ("brush", "labels", labelled["id"])
+    assert labelled["value"]["labels"] == [label]
+    (region,) = regions_of([foot], RENAMED, SIZE, named=named, two_lists=True)
+    assert region["value"]["brushlabels"] == [label]

@@ -128,29 +128,29 @@ def test_the_command(work: Work, server: FakeTasks, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PARTLAB_STUDIO_URL", "http://127.0.0.1:9/")
     server.annotate(1001, drawn(RAM, head=HEAD), by=3)
     fetch(work, server)
-    shown = partlab("studio", "status", work.folder)
+    shown = partlab("status", work.folder)
     assert "ram r1" in shown
     assert "0/12" in shown
     assert "ram r1: project 71 task 1001 annotation 1 (ram/0.jpg): ben@x.org drew it" in shown
     assert "http://127.0.0.1:9/projects/71/data" in shown
-    told = json.loads(partlab("studio", "status", work.folder, json=True))
+    told = json.loads(partlab("status", work.folder, json=True))
     (ram,) = told["rounds"]
     assert (ram["object"], ram["url"]) == ("ram", "http://127.0.0.1:9/projects/71/data")
     assert told["annotators"] == []
     monkeypatch.delenv("PARTLAB_STUDIO_URL")
-    assert "http" not in partlab("studio", "status", work.folder, "ram")
+    assert "http" not in partlab("status", work.folder, "ram")
 
 
 def test_the_command_is_told_what_is_not_there(work: Work, tmp_path: Path) -> None:
-    assert "holds no work" in partlab("studio", "status", tmp_path / "nowhere", code=3)
-    assert "did you mean ram?" in partlab("studio", "status", work.folder, "rem", code=3)
+    assert "holds no work" in partlab("status", tmp_path / "nowhere", code=3)
+    assert "did you mean ram?" in partlab("status", work.folder, "rem", code=3)
     with pytest.raises(UnknownNameError):
         standings(work, ["rem"])
 
 
 def test_a_work_of_which_nothing_is_handed_out(tmp_path: Path) -> None:
     with start(tmp_path / "new"):
-        assert "next: partlab studio create" in partlab("studio", "status", tmp_path / "new")
+        assert "next: partlab studio create" in partlab("status", tmp_path / "new")
 
 
 def test_pull_needs_to_know_the_server(work: Work, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ def test_what_was_seen_in_an_answer_is_told(tmp_path: Path) -> None:
         farm.pull(work, [drawn, farm.answer(work, 2)])
         (ram,) = standings(work)
         assert ram.problems == ("image 1: 90% of head lies in body",)
-    told = CliRunner().invoke(app, ["studio", "status", str(work.folder)]).stdout
+    told = CliRunner().invoke(app, ["status", str(work.folder)]).stdout
     assert "ram r1: image 1: 90% of head lies in body" in told
 
 
@@ -223,17 +223,17 @@ def test_what_holds_for_many_pictures_is_said_once(
         ]
     told = partlab("studio", "pull", work.folder)
     assert "11 drawn, 1 discarded, see the notes" in told
-    assert f"in words: partlab studio status {work.folder}" in told  # though it was submitted
+    assert f"in words: partlab status {work.folder}" in told  # though it was submitted
     (ram,) = standings(work)
     assert len(ram.problems) == 14  # two objects of the first image, suggestions of the last
     words = "head lies in body, and no inclusion is declared"
     listed = ", ".join(map(str, range(1, 11)))
     assert notes(work) == [f"11 of 11 images: {words} (image {listed}, …)"]
     assert ram.undrawn == ("horn",)
-    shown = partlab("studio", "status", work.folder)
+    shown = partlab("status", work.folder)
     assert shown.count("no inclusion is declared") == 1
     assert "ram r1: horn is drawn in no picture" in shown
-    (row,) = json.loads(partlab("studio", "status", work.folder, json=True))["rounds"]
+    (row,) = json.loads(partlab("status", work.folder, json=True))["rounds"]
     assert row["notes"][0]["images"] == list(range(1, 12))
     assert row["problems"] == list(ram.problems)
     inclusions = {"horn": "head", "head": "body"}
@@ -266,3 +266,41 @@ def test_specks_are_one_line(work: Work, commands: FakeTasks) -> None:
         "2 of 2 images: specks, such as slips of the mouse, are dropped (image 1, 2)"
     ]
     assert standings(work)[0].problems[0] == "image 1: body: 1 speck of 1 pixel dropped"
+
+
+def test_what_happened_in_the_round_before_is_shown_too(work: Work, server: FakeTasks) -> None:
+    """What `pull` announces as a flag stands in `status`."""
+    made = [server.annotate(task, drawn(RAM, head=HEAD)) for task in range(1001, 1013)]
+    fetch(work, server)
+    sample = {"seed": 1, "plan": "paper", "images": [1, 2, 3]}
+    work.record("sampled", who="ina@x.org", object="ram", data=sample)
+    work.record("decided", who="ina@x.org", object="ram", data={"accepted": False})
+    ids = [image.id for image in work.images("ram")]
+    about: dict[str, Any] = {"who": "lead", "object": "ram", "round": 2}
+    planned = {"images": ids, "assignee": "ann@x.org", "vocabulary_version": 1}
+    work.record("planned", data=planned, **about)
+    work.record("opened", data={"project_id": 72, "config_hash": "c"}, **about)
+    tasks = {str(id): 2000 + id for id in ids}
+    work.record("tasks", data={"project_id": 72, "tasks": tasks}, **about)
+    server.add_round(work, "ram", 2)
+    server.change(made[2])
+    with server.client() as studio:
+        before, now = pull(work, studio)
+    assert (before.round, before.flags, now.flags) == (1, 1, 0)
+    (flag,) = standings(work)[0].flags
+    assert flag.startswith("round 1: project 71 task 1003")
+    assert "round 1: project 71 task 1003" in partlab("status", work.folder)
+
+
+def test_for_whom_it_waits_and_how_long(work: Work, server: FakeTasks) -> None:
+    for task in range(1001, 1010):
+        server.annotate(task, drawn(RAM, head=HEAD), lead_time=1200.0)
+    fetch(work, server)
+    shown = partlab("status", work.folder)
+    assert "in all: 0 of 1 categories accepted, 9 of 12 pictures done" in shown
+    assert "3 pictures are still to be drawn, about 1 hours; at the pace so far until" in shown
+    assert "waits for ann@x.org: ram (3 to draw)" in shown
+    for task in range(1010, 1013):
+        server.annotate(task, drawn(RAM, head=HEAD))
+    fetch(work, server)
+    assert "waits for an inspector: ram (partlab inspect sample)" in partlab("status", work.folder)

@@ -85,6 +85,10 @@ class Life:
         for image in (3, 1):
             self.say("verdict", INA, image_id=image, passed=True, reason=None)
         self.say("decided", INA, accepted=True, seen=2, bad=0)
+        for image in (3, 1):
+            self.say("sent-back", INA, image_id=image, reason="outline", note="too low")
+        self.say("told", project_id=73, todo={"3": "correct it"})
+        self.say("corrected", INA, image_id=3)
 
 
 def everything(work: Work) -> dict[str, list[Any]]:
