@@ -30,8 +30,9 @@ from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import sha256_file, write_json
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, merged
 from partlab.masks import area, bbox, union
-from partlab.parts import Inclusions, join_name, merged
+from partlab.parts import join_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Discard
 

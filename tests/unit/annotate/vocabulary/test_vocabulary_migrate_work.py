@@ -258,7 +258,7 @@ def test_a_dry_run_says_whose_keys_and_inclusions_change(work: Work) -> None:
         "ram round 1 (annotating): ends, and round 2 begins with the masks of 4 images: "
         "head is now skull and jaw",
         "ram: keys and colours change: horn 2 -> 3, trunk 3 -> 4: tell the annotators",
-        "ram: horn lay in head, and is now declared in nothing",
+        "ram: horn lay in head, and no inclusion says so now",
         "nothing changed (--dry-run)",
     ]
     assert words(work, changed(work, "merge")) == [
