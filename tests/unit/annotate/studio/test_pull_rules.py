@@ -32,9 +32,9 @@ def work(tmp_path: Path) -> Iterator[Work]:
     with start(tmp_path / "work") as work:
         hand_out(work)
         yield work
+        before = [e.after for e in work.events()]
         again = tmp_path / "again"
         work.folder.rename(again)  # every rule holds in a rebuild as well
-        before = [e.after for e in work.events()]
         work.close()
         rebuild_work(again, read_export)
         with Work.open(again) as rebuilt:
