@@ -18,6 +18,7 @@ from typing import Any, TextIO
 
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing
+from partlab.inclusions import Inclusions, is_inclusions, pairs_of, spelled
 from partlab.layouts import find_splits as find_splits
 from partlab.layouts import image_root
 from partlab.objects import parts_only, require_names, require_objects
@@ -167,12 +168,10 @@ def _collector_paused() -> Iterator[None]:
 def _our_top(loaded: Raw, path: Path) -> Raw:
     ours: Raw = loaded.get(OURS) or {}
     inclusions = ours.get("inclusions", {}) if isinstance(ours, dict) else None
-    if not isinstance(inclusions, dict) or not all(
-        isinstance(pairs, dict) and all(isinstance(outer, str) for outer in pairs.values())
-        for pairs in inclusions.values()
-    ):
+    if not isinstance(inclusions, dict) or not all(map(is_inclusions, inclusions.values())):
         raise SchemaError(
-            f"{path}: the inclusions under {OURS!r} are not of the form object: {{inner: outer}}"
+            f"{path}: the inclusions under {OURS!r} are not of the form "
+            "object: {inner: outer} or {inner: [outer, …]}"
         )
     discards = ours.get("discards", [])
     if not isinstance(discards, list) or not all(map(_is_discard, discards)):
@@ -183,12 +182,12 @@ def _our_top(loaded: Raw, path: Path) -> Raw:
     return {**ours, **aside}
 
 
-def _inclusions(ours: Raw) -> dict[str, dict[str, str]]:
+def _inclusions(ours: Raw) -> Inclusions:
     """By object as `Category.object` has it: "snow:bird" and "snow bird" are one."""
-    found: dict[str, dict[str, str]] = {}
-    for owner, pairs in ours.get("inclusions", {}).items():
-        found.setdefault(owner.replace(":", " "), {}).update(pairs)
-    return found
+    found: dict[str, list[tuple[str, str]]] = {}
+    for owner, around in ours.get("inclusions", {}).items():
+        found.setdefault(owner.replace(":", " "), []).extend(pairs_of(around))
+    return {owner: spelled(pairs) for owner, pairs in found.items()}
 
 
 def _aside(entries: Any, key: str, path: Path) -> list[Raw]:

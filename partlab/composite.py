@@ -3,7 +3,7 @@
 The rule (requirements B3, B4; P-05) is one total order, so the result never depends on
 the order of the input. A part stands as high as the best of itself and the parts around
 it (score, then smaller area, then lower label, then run lengths); an included part always lies
-on top of the part around it. Human masks have score 1.
+on top of the parts around it. Human masks have score 1.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from partlab.inclusions import walk_out
 from partlab.masks import Rle, area, decode
-from partlab.parts import walk_out
 
 BACKGROUND = 0
 
@@ -29,12 +29,16 @@ class Layer:
 
 
 _Rank = tuple[float, int, int, str]
+Parents = Mapping[int, int | Sequence[int]]
+"""Label of an included part -> label of the part around it, or labels where there are several."""
 
 
-def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int]:
+def paint_order(layers: Sequence[Layer], parents: Parents) -> list[int]:
     """Positions in `layers`, bottom first.
 
-    `parents` maps the label of an included part to the label of the part around it.
+    `parents` maps the label of an included part to the labels of the parts around it (or to the
+    one). All that lies around a part lies around what lies in it too, so that an included part has
+    no lower rank and more around it than any of its outer parts, and comes later.
     """
     own: list[_Rank] = [
         (layer.score, -area(layer.rle), -layer.label, layer.rle["counts"]) for layer in layers
@@ -56,7 +60,7 @@ def paint_order(layers: Sequence[Layer], parents: Mapping[int, int]) -> list[int
 def flatten(
     layers: Sequence[Layer],
     size: tuple[int, int],
-    parents: Mapping[int, int],
+    parents: Parents,
     *,
     dtype: Any = np.int32,
 ) -> NDArray[Any]:
@@ -73,7 +77,7 @@ def flatten(
 def stack(
     layers: Sequence[Layer],
     size: tuple[int, int],
-    parents: Mapping[int, int],
+    parents: Parents,
     *,
     channels: int,
     pad: int,

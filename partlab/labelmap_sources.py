@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from partlab.composite import BACKGROUND, Layer, flatten, stack
 from partlab.errors import SchemaError
+from partlab.inclusions import Inclusions, circles, merged
 from partlab.labelmaps import Composite, label_type
 from partlab.masks import Rle, decode
-from partlab.parts import Inclusions, Parts, join_name, merged, walk_out
+from partlab.parts import Parts, join_name
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import drawn_masks, layers
 
@@ -51,7 +52,7 @@ class Source(Protocol):
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part -> outer part."""
+        """Per object category: inner part -> outer part, or several."""
         ...
 
     @property
@@ -102,7 +103,7 @@ class DatasetSource:
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part -> outer part."""
+        """Per object category: inner part -> outer part, or several."""
         return self.dataset.inclusions
 
     @property
@@ -156,7 +157,7 @@ class Named(Protocol):
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part -> outer part."""
+        """Per object category: inner part -> outer part, or several."""
         ...
 
 
@@ -171,12 +172,11 @@ def joined(sources: Sequence[Named]) -> Parts:
     every = Parts.of(dict.fromkeys(name for source in sources for name in source.names))
     inclusions = merged(source.inclusions for source in sources)
     for owner, pairs in inclusions.items():
-        for inner in pairs:
-            if (last := walk_out(inner, pairs)[-1]) in pairs:
-                raise SchemaError(
-                    f"{join_name(owner, last)} is said to lie in itself",
-                    hint="make the sources' inclusions agree (partlab data check shows them)",
-                )
+        for circle in circles(pairs):
+            raise SchemaError(
+                f"{join_name(owner, circle[0])} is said to lie in itself",
+                hint="make the sources' inclusions agree (partlab data check shows them)",
+            )
     names = (every.names[label] for own in every.by_object.values() for label in own)
     return Parts.of(names, inclusions)
 

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import replacing
-from partlab.parts import Inclusions, Parts
+from partlab.inclusions import Inclusions
+from partlab.parts import Parts
 
 VERSION = 3
 _ROWS_PER_BATCH = 1000

@@ -6,16 +6,12 @@ A data set, a segmenter and a vocabulary each have one `Parts`. A label is a 0-b
 
 import re
 import unicodedata
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeVar
 
-from partlab.errors import ConfigError, SchemaError, UnknownNameError
-
-T = TypeVar("T", bound=Hashable)
-Inclusions = dict[str, dict[str, str]]
-"""Per object category: inner (smaller) part -> outer (larger) part (M-04)."""
+from partlab.errors import ConfigError, UnknownNameError
+from partlab.inclusions import Inclusions, pairs_of, walk_out
 
 _SIDES = {"left": "right", "right": "left"}
 _BETWEEN = re.compile(r"[\s_\-‐‑–/]+")
@@ -36,32 +32,6 @@ def join_name(owner: str, part: str) -> str:
 def folded(name: str) -> str:
     """The name without what a reader does not hear: case, underscores, hyphens, spaces."""
     return _BETWEEN.sub(" ", unicodedata.normalize("NFKC", name).casefold()).strip()
-
-
-def walk_out(start: T, outer_of: Mapping[T, T]) -> tuple[T, ...]:
-    """What lies around `start`, by name or by label, nearest first; a circle is walked once."""
-    found = [start]
-    while (around := outer_of.get(found[-1])) is not None and around not in found:
-        found.append(around)
-    return tuple(found[1:])
-
-
-def related(a: T, b: T, outer_of: Mapping[T, T]) -> bool:
-    """Whether one of two parts lies in the other, maybe through others."""
-    return b in walk_out(a, outer_of) or a in walk_out(b, outer_of)
-
-
-def circles(outer_of: Mapping[T, T]) -> list[tuple[T, ...]]:
-    """Inclusions that lead back to where they began, each once, the first part again at the end."""
-    found: list[tuple[T, ...]] = []
-    done: set[T] = set()
-    for start in outer_of:
-        path: tuple[T, ...] = (start, *walk_out(start, outer_of))
-        back: T | None = outer_of.get(path[-1])
-        if back is not None and not done & set(path):
-            found.append((*path[path.index(back) :], back))
-        done.update(path)
-    return found
 
 
 @dataclass(frozen=True)
@@ -131,14 +101,15 @@ class Parts:
         return found
 
     @cached_property
-    def parents(self) -> Mapping[int, int]:
-        """Label of an included part -> label of the part around it."""
-        found = {
-            self.label.get(join_name(owner, inner)): self.label.get(join_name(owner, outer))
-            for owner, pairs in self.inclusions.items()
-            for inner, outer in pairs.items()
-        }
-        return {a: b for a, b in found.items() if a is not None and b is not None}
+    def parents(self) -> Mapping[int, tuple[int, ...]]:
+        """Label of an included part -> labels of the parts around it."""
+        found: dict[int, list[int]] = {}
+        for owner, around in self.inclusions.items():
+            for pair in pairs_of(around):
+                inner, outer = (self.label.get(join_name(owner, part)) for part in pair)
+                if inner is not None and outer is not None:
+                    found.setdefault(inner, []).append(outer)
+        return {inner: tuple(outers) for inner, outers in found.items()}
 
     @cached_property
     def ancestors(self) -> Mapping[int, tuple[int, ...]]:
@@ -230,22 +201,3 @@ def _guesses(part: str) -> list[str]:
         for at in re.finditer(old, part)
     ]
     return [guess for guess in guesses if guess != _WORD.sub(_other_side, part)]
-
-
-def merged(inclusions: Iterable[Inclusions]) -> dict[str, dict[str, str]]:
-    """The inclusions of several data sets together.
-
-    Raises:
-        SchemaError: two of them put one part into different parts.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for each in inclusions:
-        for owner, pairs in each.items():
-            for inner, outer in pairs.items():
-                if found.setdefault(owner, {}).setdefault(inner, outer) != outer:
-                    raise SchemaError(
-                        f"{owner}:{inner} lies in {found[owner][inner]} in one data set "
-                        f"and in {outer} in another",
-                        hint="give the data sets the same inclusions",
-                    )
-    return found

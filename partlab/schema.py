@@ -17,7 +17,8 @@ from typing import Any, Generic, Self, TypeVar
 import orjson
 
 from partlab.errors import NotFoundError
-from partlab.parts import Inclusions, Parts, folded, join_name, split_name
+from partlab.inclusions import Inclusions
+from partlab.parts import Parts, folded, join_name, split_name
 from partlab.pictures import STATED, PictureFinder
 from partlab.spelling import whole
 

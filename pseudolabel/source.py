@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from partlab.files import sha256_file, sha256_json
+from partlab.inclusions import Inclusions
 from partlab.labelmap_sources import Item
-from partlab.parts import Inclusions
 from pseudolabel.store import Row, Store
 
 

@@ -25,8 +25,9 @@ from partlab.composite import Layer
 from partlab.config import Config, validate
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing, sha256_json, write_json
+from partlab.inclusions import Inclusions
 from partlab.masks import Rle
-from partlab.parts import Inclusions, Parts
+from partlab.parts import Parts
 
 logger = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from partlab.coco import find_splits, read_coco
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import need_free
 from partlab.folders import new_folder
+from partlab.inclusions import pairs_of
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
@@ -192,7 +193,7 @@ def counts_of(found: dict[str, Dataset]) -> dict[str, Any]:
             "annotations": len(dataset.annotations),
             "categories": len(dataset.categories),
             "objects": len(dataset.objects),
-            "inclusions": sum(map(len, dataset.inclusions.values())),
+            "inclusions": sum(len([*pairs_of(one)]) for one in dataset.inclusions.values()),
             "discards": len(dataset.discards),
             "broken": len(dataset.broken),
         }

@@ -22,8 +22,8 @@ from annotate.data.formats import get_format
 from annotate.data.formats.pictures import Pictures
 from partlab.coco import find_splits, read_coco
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, pairs_of, spelled
 from partlab.masks import area, bbox
-from partlab.parts import Inclusions
 from partlab.schema import OURS, Annotation, Dataset, Finding, Image, Raw
 from partlab.truth import holds_no_pixels
 
@@ -207,10 +207,10 @@ def _distinct(
 
 def _without_self(inclusions: Inclusions, repaired: Counter[str]) -> Inclusions:
     kept = {
-        owner: {inner: outer for inner, outer in pairs.items() if inner != outer}
+        owner: spelled((inner, outer) for inner, outer in pairs_of(pairs) if inner != outer)
         for owner, pairs in inclusions.items()
     }
-    lost = sum(map(len, inclusions.values())) - sum(map(len, kept.values()))
+    lost = sum(inner == outer for pairs in inclusions.values() for inner, outer in pairs_of(pairs))
     if lost:
         repaired["inclusion_self"] += lost
     return kept

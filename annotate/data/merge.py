@@ -12,15 +12,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
 from annotate.data.convert import counts_of
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.data.renaming import renamed
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, merged, outers_of
 from partlab.masks import from_segmentation
 from partlab.objects import name_key, require_ids
-from partlab.parts import Inclusions, merged
+from partlab.parts import join_name
 from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, Raw
 from partlab.spelling import whole
@@ -117,7 +119,11 @@ class _Merge:
         for split, where, data in named:
             self._add(self.splits.setdefault(split, _Joined()), where, data)
         self._tell()
-        return {name: self._dataset(one, inclusions) for name, one in self.splits.items()}
+        accepted = _accepted([(where, data) for _, where, data in named])
+        return {
+            name: with_accepted(self._dataset(one, inclusions), accepted)
+            for name, one in self.splits.items()
+        }
 
     def _spelled(self, data: Dataset, where: str) -> Dataset:
         """The data set with its categories called as the first data set calls them."""
@@ -143,6 +149,13 @@ class _Merge:
                 together = merged([together, data.inclusions])
             except SchemaError as error:
                 raise SchemaError(f"{where}: {error.message}", hint=error.hint) from error
+        for owner, around in together.items():
+            for inner in around:
+                said = [outers_of(inner, data.inclusions.get(owner, {})) for _, data in read]
+                if len({frozenset(outers) for outers in said if outers}) > 1:
+                    outers = ", ".join(outers_of(inner, around))
+                    what = "%s:%s lies in %s now: the data sets name different ones, and all count"
+                    log.warning(what, owner, inner, outers)
         return together
 
     def _add(self, split: _Joined, where: str, data: Dataset) -> None:
@@ -280,6 +293,28 @@ class _Merge:
         top: Raw = {"licenses": licenses} if licenses else {}
         lists = split.images, split.annotations, categories
         return Dataset(*lists, inclusions, split.discards, top={**top, OURS: ours})
+
+
+def _accepted(read: Sequence[tuple[str, Dataset]]) -> Pairs:
+    """Overlaps that an inspection of any of the data sets accepted; where others do not, said."""
+    found: Pairs = {}
+    for where, data in read:
+        for owner, pairs in accepted_overlaps(data).items():
+            known = found.setdefault(owner, [])
+            known += [pair for pair in pairs if pair not in known and pair[::-1] not in known]
+            for pair in pairs:
+                others = [place for place, other in read if _lacks(other, owner, pair)]
+                if others:
+                    what = "%s: %s may lie over %s, as accepted in %s; joined, in %s too"
+                    log.warning(what, owner, *pair, where, ", ".join(others))
+    return found
+
+
+def _lacks(data: Dataset, owner: str, pair: tuple[str, str]) -> bool:
+    """Whether a data set has both parts, and nobody accepted that they overlap in it."""
+    stated = accepted_overlaps(data).get(owner, [])
+    names = {join_name(owner, part) for part in pair}
+    return {*data.names} >= names and pair not in stated and pair[::-1] not in stated
 
 
 def _candidates(file_name: str, where: str) -> Iterator[str]:

@@ -1,12 +1,14 @@
 """Other names for the categories of a data set, and categories of one name made one.
 
-Masks keep their pixels, images and inclusions follow the names.
+Masks keep their pixels; images, inclusions and accepted overlaps follow the names.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
+from partlab.inclusions import Inclusions, pairs_of, spelled
 from partlab.objects import name_key
 from partlab.schema import OURS, Category, Dataset, Image
 
@@ -19,7 +21,8 @@ Name = tuple[str, str]
 def renamed(data: Dataset, names: Sequence[Name | None]) -> Dataset:
     """The data set with these names for its categories, in their order; None leaves one as it is.
 
-    Inclusions and the objects of images go along; masks of categories left out are counted.
+    Inclusions, accepted overlaps and the objects of images go along; masks of categories left out
+    are counted.
     """
     pairs = list(zip(data.categories, names, strict=True))
     gone = {category.id for category, name in pairs if name is not None and not name[0]}
@@ -32,13 +35,15 @@ def renamed(data: Dataset, names: Sequence[Name | None]) -> Dataset:
     if lost := len(data.annotations) - len(annotations):
         log.warning("%d masks of %d categories are left out, as told", lost, len(gone))
     new = {(c.object, c.part): _name_of(c, name) for c, name in pairs if c.id not in gone}
-    return replace(
+    found = replace(
         data,
         images=_of_new_objects(data.images, new),
         annotations=annotations,
         categories=categories,
         inclusions=_inclusions(data, new),
     )
+    accepted = accepted_overlaps(data)
+    return with_accepted(found, _renamed_pairs(accepted, new)) if accepted else found
 
 
 def _called(category: Category, owner: str, part: str) -> Category:
@@ -74,13 +79,23 @@ def of_object(image: Image, owner: str) -> Image:
     return Image({**image.raw, OURS: {**image.raw.get(OURS, {}), "object": owner}})
 
 
-def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = {}
-    for owner, pairs in data.inclusions.items():
-        for inner, outer in pairs.items():
+def _inclusions(data: Dataset, new: Mapping[Name, Name]) -> Inclusions:
+    found: dict[str, list[tuple[str, str]]] = {}
+    for owner, around in data.inclusions.items():
+        for inner, outer in pairs_of(around):
             small, large = (new.get((owner, part), (owner, part)) for part in (inner, outer))
             if small[0] == large[0] and small != large:
-                found.setdefault(small[0], {}).setdefault(small[1], large[1])
+                found.setdefault(small[0], []).append((small[1], large[1]))
+    return {owner: spelled(pairs) for owner, pairs in found.items()}
+
+
+def _renamed_pairs(accepted: Pairs, new: Mapping[Name, Name]) -> Pairs:
+    found: Pairs = {}
+    for owner, pairs in accepted.items():
+        for pair in pairs:
+            small, large = (new.get((owner, part), (owner, part)) for part in pair)
+            if small[0] == large[0] and small != large:
+                found.setdefault(small[0], []).append((small[1], large[1]))
     return found
 
 
@@ -100,14 +115,15 @@ def united(data: Dataset, *, exactly: bool = False) -> Dataset:
         return data
     keepers = [first[key(category)] for category in data.categories]
     to = {c.id: keeper.id for c, keeper in zip(data.categories, keepers, strict=True)}
-    spelled = renamed(data, [(k.object, k.part) for k in keepers])
+    called = renamed(data, [(k.object, k.part) for k in keepers])
     merged = [a for a in data.annotations if to.get(a.category_id, a.category_id) != a.category_id]
     count = len(data.categories) - len(first)
     log.info("%d categories joined those of their name, with %d masks", count, len(merged))
     return replace(
         data,
-        images=spelled.images,
-        inclusions=spelled.inclusions,
+        images=called.images,
+        inclusions=called.inclusions,
+        top=called.top,
         annotations=[
             a
             if to.get(a.category_id, a.category_id) == a.category_id

@@ -15,6 +15,7 @@ from annotate.data.effort import Effort
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.files import sha256_json
+from partlab.inclusions import pairs_of
 from partlab.schema import OURS, Dataset
 
 log = logging.getLogger(__name__)
@@ -178,7 +179,12 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
     images = [(dataset, image) for dataset in datasets for image in dataset.images]
     by_object = _images_by_object(datasets, seen)
     by_part = Counter(part for parts in seen.values() for part in parts)
-    relations = {(o, i) for d in datasets for o, pairs in d.inclusions.items() for i in pairs}
+    relations = {
+        (owner, pair)
+        for d in datasets
+        for owner, around in d.inclusions.items()
+        for pair in pairs_of(around)
+    }
     return Statistics(
         name=name,
         objects=len({owner for owner, _ in known}),
@@ -254,7 +260,7 @@ def _per_object(
     by_object: Counter[str],
     by_part: Counter[_Part],
     masks: Counter[_Part],
-    relations: set[_Part],
+    relations: set[tuple[str, tuple[str, str]]],
 ) -> list[ObjectCount]:
     owned: dict[str, list[_Part]] = {}
     for part in known:

@@ -10,7 +10,7 @@ gives the same bytes; `annotate.draw.fonts` finds one for other letters.
 """
 
 import colorsys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from annotate.draw.fonts import font_for
-from partlab.composite import Layer, paint_order
+from partlab.composite import Layer, Parents, paint_order
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, decode, from_segmentation
 from partlab.parts import split_name
@@ -39,6 +39,18 @@ _PALETTE: tuple[Colour, ...] = (
     (121, 85, 72),
     (63, 81, 181),
     (0, 137, 123),
+    (70, 225, 30),
+    (20, 10, 190),
+    (228, 190, 255),
+    (255, 205, 160),
+    (55, 80, 0),
+    (130, 0, 85),
+    (255, 20, 255),
+    (15, 75, 105),
+    (160, 115, 0),
+    (255, 150, 165),
+    (120, 30, 0),
+    (150, 150, 150),
 )
 _INK = (32, 33, 36)
 _PAPER = (255, 255, 255)
@@ -104,7 +116,7 @@ def overlay(
     layers: Sequence[Layer],
     names: Sequence[str],
     *,
-    parents: Mapping[int, int] | None = None,
+    parents: Parents | None = None,
     title: str | None = None,
     style: Style = PLAIN,
     colours: Sequence[Colour] | None = None,

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotate.inspect.honeypots import BAR, Record, score_honeypots
-from annotate.vocabulary import ObjectParts, Vocabulary
+from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, Image, Work
 from partlab import schema
 from partlab.errors import StateError
@@ -60,7 +60,7 @@ def check_annotators(work: Work, objects: Sequence[str] = (), *, bar: float = BA
             f"the work in {work.folder} has no honeypots",
             hint="they are mixed in when a work begins: partlab studio create --honeypots DATA",
         )
-    pairs = _Pairs(work.vocabulary)
+    pairs = _Pairs(work)
     for image in work.images(with_honeypots=True):
         if image.truth is not None and (not objects or image.object in objects):
             pairs.images[image.id] = image
@@ -76,7 +76,8 @@ def check_annotators(work: Work, objects: Sequence[str] = (), *, bar: float = BA
 class _Pairs:
     """Known and drawn masks as two data sets; an image for each answer, by the same name."""
 
-    vocabulary: Vocabulary
+    work: Work
+    merged: Mapping[str, str] = field(default_factory=dict)  # of the round that is added
     images: dict[int, Image] = field(default_factory=dict)
     records: list[schema.Image] = field(default_factory=list)
     known: list[Annotation] = field(default_factory=list)
@@ -87,14 +88,15 @@ class _Pairs:
     refused: set[str] = field(default_factory=set)
 
     def add(self, batch: Batch, answers: Iterable[Answer]) -> None:
-        """The answers of one round."""
+        """The answers of one round; what was merged since bears its new id."""
+        self.merged = self.work.moves(batch).merged
         for answer in answers:
             if answer.image_id in self.images and answer.kind in JUDGED:
                 self._add(batch, answer, self.images[answer.image_id])
 
     def _add(self, batch: Batch, answer: Answer, image: Image) -> None:
         truth: dict[str, Any] = image.truth or {}
-        now = self._now(batch, truth)
+        now = {id: self.merged.get(at, at) for id, at in self._now(batch, truth).items()}
         true = [{**m, "part": now[m["part"]]} for m in truth["masks"] if m["part"] in now]
         if not true:
             return
@@ -111,7 +113,7 @@ class _Pairs:
     def _now(self, batch: Batch, truth: Mapping[str, Any]) -> dict[str, str]:
         """Known part id -> what it is in the vocabulary of the round; gone ones are left out."""
         now: dict[str, str | None] = {id: id for id in truth["parts"]}
-        for change in self.vocabulary.changes:
+        for change in self.work.vocabulary.changes:
             if change.object == batch.object and (
                 truth["version"] < change.version <= batch.vocabulary_version
             ):
@@ -132,7 +134,7 @@ class _Pairs:
     def score(self, bar: float) -> Iterator[Checked]:
         """All together, then each object category."""
         categories = [
-            Category.new(number, object, _name(self.vocabulary.object(object), part))
+            Category.new(number, object, _name(self.work.vocabulary.object(object), part))
             for (object, part), number in self.categories.items()
         ]
         truth, answers = (

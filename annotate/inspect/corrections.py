@@ -17,7 +17,6 @@ from annotate.inspect.people import person
 from annotate.inspect.rules import check_reason
 from annotate.work import Answer, Batch, Image, Verdict, Work, in_correction, waits_for_a_look
 from annotate.work.change import HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, NotFoundError, StateError
 
 
@@ -86,7 +85,6 @@ def send_back(
         ConfigError: there is no reason.
         UnknownNameError: the work has no such reason.
     """
-    need_settled(work)
     batch = work.batch(object)
     if batch.state != "accepted":
         raise StateError(

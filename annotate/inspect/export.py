@@ -15,7 +15,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from annotate.data.checks.overlaps import OVERLAPS
+from annotate.data.accepted import OVERLAPS
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.effort import measure_effort
@@ -23,14 +23,14 @@ from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
 from annotate.studio.acts.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
+from annotate.work import PICTURE, Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from annotate.work.pictures import original_picture, shown_picture
-from annotate.work.unfinished import need_settled
 from partlab import schema
 from partlab.coco import write_coco
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import sha256_file, write_json
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, merged
 from partlab.masks import area, bbox, union
 from partlab.parts import join_name
 from partlab.progress import track
@@ -59,7 +59,8 @@ class Wanted:
 class Built:
     """A data set made from a work, and what was left out of it.
 
-    `waiting` are object categories that are not accepted, by state; `touched` counts images
+    `waiting` are object categories that are not accepted, by state, `older` those drawn before
+    they got parts that are not in it, with what these are; `touched` counts images
     left out because a model helped, `failed` images that an inspector failed, `excluded` those of
     them left out, `correcting` images left out because they were sent back and have not passed
     since, `undone` images of open rounds without masks, `gone` masks of parts that the vocabulary
@@ -69,6 +70,7 @@ class Built:
     dataset: Dataset
     rounds: dict[str, dict[str, Any]]
     waiting: dict[str, str] = field(default_factory=dict)
+    older: dict[str, str] = field(default_factory=dict)
     touched: int = 0
     failed: int = 0
     excluded: int = 0
@@ -86,6 +88,7 @@ def build(
 ) -> Built:
     """The data set of a work: of each object category the newest accepted round.
 
+    Its parts are those it was drawn with, by their names of now; merged ones are one.
     `round` takes exactly that round of every category that has come so far, accepted or not.
     With `keep_ids` off nothing is noted in the work, and new parts have passing numbers.
     Image ids are the work's, category ids are given once and for ever; masks stay layers and
@@ -94,14 +97,17 @@ def build(
     wanted = wanted or Wanted()
     found = {batch.object: _choose(work, batch.object, wanted, round) for batch in work.batches()}
     chosen = {name: batch for name, batch in found.items() if batch is not None}
-    names = [name for name in work.vocabulary.names if name in chosen]
-    builder = _Builder(work, category_ids(work, keep=keep_ids), wanted)
-    for name in track(names, "object categories", len(names)):
-        builder.add(work.vocabulary.object(name), chosen[name])
+    moves = {n: work.moves(chosen[n]) for n in work.vocabulary.names if n in chosen}
+    drawn = [one.parts for one in moves.values()]
+    builder = _Builder(work, category_ids(work, drawn, keep=keep_ids), wanted)
+    for parts in track(drawn, "object categories", len(drawn)):
+        builder.add(parts, chosen[parts.name])
+    names = [parts.name for parts in drawn]
+    older = {name: one.undrawn for name, one in moves.items() if one.undrawn}
     left = [batch for batch in work.batches() if batch.object not in names]
     done = {b.object for b in left if b.state == "accepted" and found[b.object] is None}
     waiting = {batch.object: batch.state for batch in left if batch.object not in done}
-    return builder.built(waiting)
+    return builder.built(waiting, older)
 
 
 def _choose(work: Work, object: str, wanted: Wanted, round: int | None) -> Batch | None:
@@ -109,19 +115,23 @@ def _choose(work: Work, object: str, wanted: Wanted, round: int | None) -> Batch
     if round is not None:
         found = [b for b in rounds if b.round == round and b.state not in ("planned", "abandoned")]
         return found[0] if found else None
-    newest = rounds[-1]
-    return newest if newest.state == "accepted" or wanted.include_open else None
+    if wanted.include_open:
+        return rounds[-1]
+    return next((batch for batch in reversed(rounds) if batch.state == "accepted"), None)
 
 
-def category_ids(work: Work, *, keep: bool = True) -> dict[tuple[str, str], int]:
+def category_ids(
+    work: Work, drawn: Sequence[ObjectParts] = (), *, keep: bool = True
+) -> dict[tuple[str, str], int]:
     """The number of each (object, part id) in every file; new parts get the next free ones.
 
-    Numbers of parts that left the vocabulary are never given again.
+    Numbers of parts that left the vocabulary are never given again; some may be `drawn` still.
     """
     with work.read() as session:
         given = {(row.object, row.part): row.id for row in session.scalars(select(CategoryId))}
     highest = max(given.values(), default=0)
-    parts = [(o.name, part.id) for o in work.vocabulary.objects for part in o.parts]
+    parts = [(o.name, id) for o in (*work.vocabulary.objects, *drawn) for id in o.ids]
+    parts = list(dict.fromkeys(parts))
     new = {key: highest + n for n, key in enumerate((p for p in parts if p not in given), 1)}
     if new and keep:
         ids = [[owner, part, number] for (owner, part), number in new.items()]
@@ -138,6 +148,7 @@ class _Builder:
         self.images: list[schema.Image] = []
         self.annotations: list[Annotation] = []
         self.categories: list[Category] = []
+        self.inclusions: list[Inclusions] = []
         self.discards: list[Discard] = []
         self.rounds: dict[str, dict[str, Any]] = {}
         self.overlaps: dict[str, list[list[str]]] = {}
@@ -147,9 +158,10 @@ class _Builder:
     def add(self, parts: ObjectParts, batch: Batch) -> None:
         """One object category in one round."""
         self.categories += [self._category(parts, id) for id in parts.ids]
+        self.inclusions.append(parts.categories.inclusions)
         images = {image.id: image for image in self.work.images(parts.name)}
-        handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
-        handed_out -= self.work.honeypots(batch.object)
+        tasks = self.work.tasks(batch.object, batch.round)
+        handed_out = {task.image_id for task in tasks if task.role == PICTURE}
         verdicts, before = self._verdicts(batch), (len(self.images), len(self.annotations))
         drawn, correcting = set(), set()
         for answer in self.work.answers(batch.object, batch.round):
@@ -226,7 +238,7 @@ class _Builder:
             if id not in drawn:
                 self.discards.append(_discard(images[id], case))
 
-    def built(self, waiting: dict[str, str]) -> Built:
+    def built(self, waiting: dict[str, str], older: dict[str, str]) -> Built:
         """The data set, with what it says of the work at its top level."""
         vocabulary = self.work.vocabulary
         about = {
@@ -239,15 +251,13 @@ class _Builder:
             },
         }
         effort = measure_effort(self.work).as_json()
-        objects = {category.object for category in self.categories}
-        declared = {o: pairs for o, pairs in vocabulary.inclusions.items() if o in objects}
         ours: dict[str, Any] = {"work": about, "rounds": self.rounds, "effort": effort}
         ours |= {OVERLAPS: self.overlaps} if self.overlaps else {}
         dataset = Dataset(
             images=self.images,
             annotations=self.annotations,
             categories=self.categories,
-            inclusions=declared,
+            inclusions=merged(self.inclusions),
             discards=self.discards,
             top={schema.OURS: ours},
         )
@@ -257,7 +267,7 @@ class _Builder:
         counts = {
             name: getattr(self, name) for name in ("failed", "excluded", "correcting", "undone")
         }
-        return Built(dataset, self.rounds, waiting, self.touched, gone=gone, **counts)
+        return Built(dataset, self.rounds, waiting, older, self.touched, gone=gone, **counts)
 
 
 def _known(work: Work, parts: ObjectParts, batch: Batch) -> Iterator[tuple[str, str]]:
@@ -330,11 +340,10 @@ def export(
     can be compared. `keep_ids` is as in `build`.
 
     Raises:
-        StateError: nothing is to be exported yet, or a change of the vocabulary was cut off.
+        StateError: nothing is to be exported yet.
         OutputExistsError: the folder holds files, and `force` is off; or it holds the work.
         SchemaError: a file name points outside the data set.
     """
-    need_settled(work)
     wanted, out = wanted or Wanted(), Path(out)
     if by_round:
         last = max((batch.round for batch in work.batches()), default=0)
@@ -383,6 +392,7 @@ def _write(
         "objects": len(built.rounds),
         "discards": len(dataset.discards),
         "waiting": built.waiting,
+        "without_new_parts": built.older,
         "left_out_model_helped": built.touched,
         "left_out_failed": built.excluded,
         "failed_but_in_it": built.failed - built.excluded,

@@ -4,10 +4,11 @@ Key and value are always inner part -> outer part, by name, as data sets keep th
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean, median
+from typing import NamedTuple
 
 from pydantic import Field
 
@@ -16,8 +17,8 @@ from annotate.data.formats.names import file_safe, object_folders
 from partlab.config import Config
 from partlab.errors import SchemaError
 from partlab.files import write_lines
+from partlab.inclusions import Inclusions, merged, outers_of, pairs_of, related, spelled
 from partlab.masks import Rle, area, inside, union
-from partlab.parts import Inclusions, merged, related
 from partlab.progress import track
 from partlab.schema import Dataset, Finding, Image
 
@@ -43,7 +44,7 @@ class Nesting:
 
         holds       declared, and drawn so
         doubtful    declared, but the masks seldom nest
-        unseen      declared, but no object shows both
+        unseen      declared, but no object shows both, or only where it lies in another outer part
         swapped     declared, but the inner part is the larger one
         suggested   not declared, but the masks nest
     """
@@ -65,7 +66,18 @@ class Nesting:
 
 
 _Pair = tuple[str, str, str]  # object, inner, outer
-_Seen = list[tuple[float, int, int]]  # share inside, area of the inner, of the outer
+
+
+class _Case(NamedTuple):
+    """One object that shows both parts; `homes` are all parts the inner one lies in there."""
+
+    inside: float
+    inner_area: int
+    outer_area: int
+    homes: frozenset[str]
+
+
+_Seen = list[_Case]
 
 
 def nestings(
@@ -77,15 +89,15 @@ def nestings(
     Masks that cannot be drawn are left out (`partlab data check` finds them).
 
     Raises:
-        SchemaError: two data sets put one part into different parts.
+        SchemaError: together the data sets put a part into itself.
     """
     settings = settings or InclusionSettings()
     seen: defaultdict[_Pair, _Seen] = defaultdict(list)
     for dataset in datasets:
         for image in track(dataset.images, "looking at masks", len(dataset.images)):
-            _look(dataset, image, seen)
+            _look(dataset, image, seen, settings)
     declared = merged(dataset.inclusions for dataset in datasets)
-    found = [_judge(pair, seen.get(pair, []), settings, True) for pair in _pairs(declared)]
+    found = [_judge(pair, _here(pair, seen, declared), settings, True) for pair in _pairs(declared)]
     for pair, cases in seen.items():
         if not related(pair[1], pair[2], declared.get(pair[0], {})):
             one = _judge(pair, cases, settings, False)
@@ -95,10 +107,19 @@ def nestings(
 
 
 def _pairs(declared: Inclusions) -> list[_Pair]:
-    return [(o, inner, outer) for o, pairs in declared.items() for inner, outer in pairs.items()]
+    return [(owner, *pair) for owner, around in declared.items() for pair in pairs_of(around)]
 
 
-def _look(dataset: Dataset, image: Image, seen: dict[_Pair, _Seen]) -> None:
+def _here(pair: _Pair, seen: Mapping[_Pair, _Seen], declared: Inclusions) -> _Seen:
+    """The cases that speak of a declared pair: not those where the part lies in another outer."""
+    owner, inner, outer = pair
+    others = {*outers_of(inner, declared[owner])} - {outer}
+    return [case for case in seen.get(pair, ()) if outer in case.homes or not others & case.homes]
+
+
+def _look(
+    dataset: Dataset, image: Image, seen: dict[_Pair, _Seen], settings: InclusionSettings
+) -> None:
     drawn: defaultdict[tuple[str, int | None], dict[str, list[Rle]]] = defaultdict(dict)
     for annotation in dataset.annotations_of(image):
         category, rle = dataset.category_by_id.get(annotation.category_id), draw(annotation, image)
@@ -110,16 +131,21 @@ def _look(dataset: Dataset, image: Image, seen: dict[_Pair, _Seen]) -> None:
         masks = [union(rles) for rles in parts.values()]
         areas, shares = [area(mask) for mask in masks], inside(masks, masks)
         for i, inner in enumerate(names):
+            nest = [
+                shares[i, o] >= settings.nested and areas[i] < areas[o] for o in range(len(names))
+            ]
+            homes = frozenset(outer for outer, so in zip(names, nest, strict=True) if so)
             for o, outer in enumerate(names):
                 if i != o:
-                    case = (float(shares[i, o]), areas[i], areas[o])
+                    case = _Case(float(shares[i, o]), areas[i], areas[o], homes)
                     seen[owner, inner, outer].append(case)
 
 
 def _judge(pair: _Pair, cases: _Seen, settings: InclusionSettings, declared: bool) -> Nesting:
-    nested = sum(share >= settings.nested and small < large for share, small, large in cases)
-    within = mean(share for share, _, _ in cases) if cases else 0.0
-    small, large = (median(c[i] for c in cases) if cases else 0.0 for i in (1, 2))
+    nested = sum(pair[2] in case.homes for case in cases)
+    within = mean(case.inside for case in cases) if cases else 0.0
+    small = median(case.inner_area for case in cases) if cases else 0.0
+    large = median(case.outer_area for case in cases) if cases else 0.0
     state = "suggested"
     if declared:
         holds = nested >= settings.share * len(cases)
@@ -129,13 +155,14 @@ def _judge(pair: _Pair, cases: _Seen, settings: InclusionSettings, declared: boo
 
 
 def with_suggested(declared: Inclusions, found: Sequence[Nesting]) -> Inclusions:
-    """The declared inclusions and the suggested ones; of two outer parts the smaller."""
-    together = {owner: dict(pairs) for owner, pairs in declared.items()}
+    """The declared inclusions and the suggested ones that do not follow from others."""
+    together = {owner: spelled(pairs_of(around)) for owner, around in declared.items()}
     suggested = [one for one in found if one.state == "suggested"]
-    for one in sorted(suggested, key=lambda one: one.outer_area):
-        pairs = together.setdefault(one.object, {})
-        if not related(one.inner, one.outer, pairs):
-            pairs.setdefault(one.inner, one.outer)
+    for one in sorted(suggested, key=lambda one: (-one.inner_area, one.outer_area)):
+        around = together.get(one.object, {})
+        if not related(one.inner, one.outer, around):
+            pairs = [*pairs_of(around), (one.inner, one.outer)]
+            together[one.object] = spelled(pairs)
     return together
 
 
@@ -150,7 +177,7 @@ def write_including(datasets: Sequence[Dataset], inclusions: Inclusions, folder:
     folders = {owner: name for d in datasets for owner, name in object_folders(d).items()}
     files: dict[str, list[str]] = {}
     for owner, pairs in inclusions.items():
-        lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
+        lines = [f"{inner}:{outer}" for inner, outer in pairs_of(pairs)]
         name = f"{file_safe(folders.get(owner, owner))}.txt"
         if lines and files.setdefault(name, lines) is not lines:
             raise SchemaError(f"several object categories would be written as {name!r}")

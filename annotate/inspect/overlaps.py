@@ -22,7 +22,7 @@ def need_no_overlaps(work: Work, batch: Batch, accepted: Collection[str] = ()) -
         ConfigError: a name has no "=".
         UnknownNameError: the object has no such part.
     """
-    parts = work.vocabulary.object(batch.object)
+    parts = work.moves(batch).parts
     fine = {frozenset(_ids(words, parts)) for words in accepted}
     found = undeclared_overlaps(work, batch)
     left = {pair: images for pair, images in found.items() if frozenset(pair) not in fine}

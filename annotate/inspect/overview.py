@@ -16,6 +16,7 @@ from sqlalchemy import select
 from annotate.inspect.corrections import Correction, corrections
 from annotate.inspect.standing import Standing as Inspected
 from annotate.inspect.standing import status
+from annotate.studio.acts.rounds import undrawn_parts
 from annotate.studio.acts.status import Hours, Standing, hours_by_annotator, standings
 from annotate.work import Answer, Work
 from annotate.work.change import DONE
@@ -91,7 +92,10 @@ def look_over(work: Work, objects: Sequence[str] = ()) -> Overview:
 
 def _row(work: Work, drawing: Standing, inspection: Inspected) -> Row:
     back = tuple(corrections(work, drawing.object))
-    return Row(drawing, inspection, back, *_waits_for(drawing, inspection, back))
+    who, why = _waits_for(drawing, inspection, back)
+    if not why and (new := undrawn_parts(work, work.batch(drawing.object))):
+        who, why = _LEAD, f"partlab studio create --new-parts ({new})"
+    return Row(drawing, inspection, back, who, why)
 
 
 def _waits_for(

@@ -8,6 +8,7 @@ inspectors say there is read back by `annotate.inspect.readback`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -17,24 +18,24 @@ from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.inspect.service import Inspection
 from annotate.inspect.showing import show
 from annotate.inspect.suspicion import likely_wrong
+from annotate.studio.acts.tabs import make_tabs
+from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, look_of, tidy_wall
 from annotate.studio.api.access import find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
     add_tasks,
-    description_of,
     find_projects,
+    mark,
     task_ids,
-    title_of,
 )
+from annotate.studio.spelling.mark import marked
 from annotate.work import Batch, Work
 from annotate.work.pictures import FOLDER, shown_picture
-from annotate.work.unfinished import need_settled
-from partlab.files import copy_file, sha256_json
+from partlab.files import copy_file
 
 VERDICT, REASON, NOTE = "verdict", "reason", "note"
 PASS, FAIL = "pass", "fail"
 UPHOLD, RESTORE = "rightly refused", "draw it after all"
-INSPECT, DISCARDS, THIRD = "inspect", "discards", "third"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +54,9 @@ def open_inspection(inspection: Inspection, studio: Studio, object: str) -> Open
     """Show the drawn images of a round to inspectors in Label Studio.
 
     Raises:
-        StateError: the round is not being inspected, or a change of the vocabulary was cut off.
+        StateError: the round is not being inspected.
         StudioError: the server cannot be reached, or may not show the pictures.
     """
-    need_settled(inspection.work)
     desk = inspection.being_inspected(object)
     work, batch = inspection.work, inspection.work.batch(object, desk.round)
     xml = page("overlay", (PASS, FAIL), work.settings.fail_reasons, FAIL)
@@ -135,6 +135,7 @@ def _open(
     if project is None:
         payload = _payload(work, batch, kind, xml, people)
         project = int(studio.post("/api/projects/", payload)["id"])
+        make_tabs(studio, project)
         note = {"kind": f"{kind}-project", "project_id": project}
         work.record("logged", who="partlab", object=key[0], round=key[1], data=note)
     there = task_ids(studio, work, project)
@@ -148,14 +149,17 @@ def _open(
         data = [{**row, **common, "overlay": access.url(paths[row["image_id"]])} for row in missing]
         for _ in add_tasks(studio, project, [{"data": one} for one in data]):
             pass
+    tidy_wall(work, studio)
     return Opened(*key, project, studio.project_url(project), len(rows), len(missing))
 
 
 def _payload(work: Work, batch: Batch, kind: str, xml: str, people: int) -> dict[str, Any]:
+    look = look_of(work, batch, kind)
     return {
-        "title": title_of(work.settings.name, batch, kind),
-        "description": description_of(work, batch, sha256_json(xml), kind),
-        "label_config": xml,
+        "title": look.title,
+        "description": look.description,
+        "label_config": marked(xml, mark(work, batch, kind)),
+        "pinned_at": datetime.now(UTC).isoformat(),
         "maximum_annotations": people,
         "sampling": "Sequential sampling",
         "show_skip_button": False,
@@ -164,11 +168,12 @@ def _payload(work: Work, batch: Batch, kind: str, xml: str, people: int) -> dict
 
 
 def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), when: str = "") -> str:
-    """The XML of an inspector's page: picture, verdict, the reason of a failure, a note."""
+    """The XML of an inspector's page: verdict, the reason of a failure, the picture, a note.
+
+    What is to be chosen stands above the picture, in sight however tall that is.
+    """
     root = ElementTree.Element("View")
     _add(root, "Header", value="$question", size="4")
-    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
-    _add(root, "Image", name=picture, value=f"${picture}", **look)
     choices = _choices(root, VERDICT, picture, "Say what you think of it.")
     for key, verdict in enumerate(verdicts, 1):
         _add(choices, "Choice", value=verdict, hotkey=str(key))
@@ -178,15 +183,11 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
         why.attrib |= {"whenChoiceValue": when}
         for reason in reasons:
             _add(why, "Choice", value=reason)
+    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
+    _add(root, "Image", name=picture, value=f"${picture}", **look)
     note = {"rows": "2", "maxSubmissions": "1", "editable": "true"}
-    _add(
-        root,
-        "TextArea",
-        name=NOTE,
-        toName=picture,
-        placeholder="note (Shift+Enter adds it)",
-        **note,
-    )
+    words = "note (Shift+Enter adds it)"
+    _add(root, "TextArea", name=NOTE, toName=picture, placeholder=words, **note)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 

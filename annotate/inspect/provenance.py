@@ -64,16 +64,21 @@ class Provenance:
 
     def _earlier(self, answer: Answer) -> Answer | None:
         """The answer of the round whose masks this one began with, if it did."""
-        start = self._start(answer)
-        if start is None:
-            return None
-        before = int(start.partition(":")[0].removeprefix("r"))
-        with self.work.read() as session:
-            return session.get(Answer, (answer.object, before, answer.image_id))
+        round = answer.round
+        while (start := self._began(answer.object, round)) is not None:
+            round = int(start.partition(":")[0].removeprefix("r"))
+            with self.work.read() as session:
+                found = session.get(Answer, (answer.object, round, answer.image_id))
+            if found is not None:  # else that round was given up before it came to this image
+                return found
+        return None
 
     def _start(self, answer: Answer) -> str | None:
-        """What a round began with, as its suggestions are called: `r1:<who>`."""
-        key = answer.object, answer.round
+        """What its round began with, as its suggestions are called: `r1:<who>`."""
+        return self._began(answer.object, answer.round)
+
+    def _began(self, object: str, round: int) -> str | None:
+        key = object, round
         if key not in self._starts:
             self._starts[key] = self.work.batch(*key).start_from
         return self._starts[key]

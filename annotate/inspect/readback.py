@@ -13,19 +13,9 @@ from typing import Any
 
 from annotate.inspect.desk import Desk
 from annotate.inspect.discards import find_cases, review_discard
-from annotate.inspect.project import (
-    DISCARDS,
-    FAIL,
-    INSPECT,
-    NOTE,
-    PASS,
-    REASON,
-    RESTORE,
-    THIRD,
-    UPHOLD,
-    VERDICT,
-)
+from annotate.inspect.project import FAIL, NOTE, PASS, REASON, RESTORE, UPHOLD, VERDICT
 from annotate.inspect.service import Inspection
+from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, tidy_wall
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import find_projects
 from annotate.work import Batch, Work, same_person
@@ -78,6 +68,7 @@ def read_inspection(inspection: Inspection, studio: Studio, object: str) -> Read
         _take_verdict(inspection, desk, word, told)
         desk = inspection.cards(object, desk.round)
     told.waiting = len(words)
+    tidy_wall(inspection.work, studio)
     return told
 
 
@@ -151,6 +142,7 @@ def read_discards(
     for project in _projects(work, studio, (DISCARDS, THIRD), object, batch.round):
         for word in _words(studio, project):
             _take_review(inspection, object, batch, word, told, anyone=anyone)
+    tidy_wall(work, studio)
     return told
 
 

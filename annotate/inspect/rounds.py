@@ -8,7 +8,7 @@ from annotate.inspect.desk import Card, Desk
 from annotate.inspect.overlays import overlay_folder, overlay_path
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample
-from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, honeypots
+from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, select_answers
 from annotate.work.change import is_drawn
 
 _SAID = ("passed", "reason", "note", "inspector")
@@ -22,7 +22,7 @@ def lay_out(work: Work, batch: Batch) -> Desk:
     open_ = sample.due(bad) if sample and batch.state == "sampled" else []
     seen = sample.inspected(bad) if sample else {}
     cards = [
-        _card(work, position, image, answer, image.id in open_, verdicts.get(image.id))
+        _card(work, batch, position, image, answer, image.id in open_, verdicts.get(image.id))
         for position, (image, answer) in enumerate(drawn_rows(work, batch))
     ]
     return Desk(
@@ -42,13 +42,14 @@ def lay_out(work: Work, batch: Batch) -> Desk:
 
 def _card(
     work: Work,
+    batch: Batch,
     position: int,
     image: Image,
     answer: Answer,
     due: bool,
     verdict: Verdict | None,
 ) -> Card:
-    parts = work.vocabulary.object(answer.object)
+    parts = work.moves(batch).parts
     there = {mask["part"] for mask in answer.masks}
     said: dict[str, Any] = {}
     if verdict is not None:
@@ -68,23 +69,21 @@ def _card(
 
 def drawn_rows(work: Work, batch: Batch) -> list[tuple[Image, Answer]]:
     """The drawn images of a round with their answers, in the order of the draw."""
-    key = {"object": batch.object, "round": batch.round}
     with work.read() as session:
-        draws = session.scalars(select(Draw).filter_by(**key).order_by(Draw.position)).all()
-        found = []
-        for draw in draws:
-            image = session.get(Image, draw.image_id)
-            answer = session.get(Answer, (batch.object, batch.round, draw.image_id))
-            if image is not None and answer is not None:
-                found.append((image, answer))
-    return found
+        query = select(Image).join(Draw, Draw.image_id == Image.id).order_by(Draw.position)
+        images = session.scalars(
+            query.where(Draw.object == batch.object, Draw.round == batch.round)
+        )
+        drawn = list(images)
+    answers = work.answers(batch.object, batch.round, images=[image.id for image in drawn])
+    by_id = {answer.image_id: answer for answer in answers}
+    return [(image, by_id[image.id]) for image in drawn if image.id in by_id]
 
 
 def with_masks(work: Work, batch: Batch) -> list[int]:
     """The images that were drawn by the time of the draw: one that was sent back since is, too."""
-    query = select(Answer.image_id, Answer.kind, Answer.problems)
+    query = select_answers(Answer.image_id, Answer.kind, Answer.problems)
     query = query.filter_by(object=batch.object, round=batch.round)
-    query = query.where(Answer.image_id.not_in(honeypots(batch.object)))
     with work.read() as session:
         return [row.image_id for row in session.execute(query) if is_drawn(row)]
 

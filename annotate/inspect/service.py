@@ -23,7 +23,6 @@ from annotate.inspect.rules import check_due, check_reason
 from annotate.work import MovedOnError, Work
 from annotate.work.change import HINTS
 from annotate.work.inspecting import check_not_own
-from annotate.work.unfinished import need_settled
 from partlab.errors import ConfigError, PartlabError, StateError
 
 log = logging.getLogger(__name__)
@@ -63,11 +62,10 @@ class Inspection:
             ConfigError: a file of a plan's settings does not make one, or it was drawn before by
                 another plan, or without this `suspicion`.
             StateError: the category is not submitted, discards wait for review, there is
-                nothing to inspect, parts lie over each other undeclared and not accepted, `who`
-                drew it, or a change of the vocabulary was cut off.
+                nothing to inspect, parts lie over each other undeclared and not accepted, or `who`
+                drew it.
             MovedOnError: an answer came in at the same time; nothing was drawn.
         """
-        need_settled(self.work)
         batch = self.work.batch(object)
         chosen = get_plan(plan) if plan else None
         if batch.state == "submitted":

@@ -11,6 +11,7 @@ from annotate.vocabulary.names import name_key
 from annotate.vocabulary.parse import parse
 from partlab.coco import find_splits, read_coco
 from partlab.errors import UnknownNameError
+from partlab.inclusions import outers_of, pairs_of, spelled
 from partlab.objects import parts_only, require_objects
 from partlab.schema import OURS, Dataset
 
@@ -108,7 +109,7 @@ def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:
     """
     parts: dict[str, dict[str, dict[str, str]]] = {}
     facts: dict[str, dict[str, str]] = {}
-    inclusions: dict[str, dict[str, str]] = {}
+    inclusions: dict[str, list[tuple[str, str]]] = {}
     ids = _stated_ids(splits)
     for split in splits:
         for category in split.categories:
@@ -118,13 +119,17 @@ def vocabulary_of(splits: Sequence[Dataset], path: Path) -> Vocabulary:
             parts.setdefault(category.object, {}).setdefault(category.part, part)
             known = {"wnid": category.wnid, "qid": category.qid}
             facts.setdefault(category.object, {}).update({k: v for k, v in known.items() if v})
-        for owner, pairs in split.inclusions.items():
+        for owner, around in split.inclusions.items():
             listed = parts.get(owner, {})
-            sound = {i: o for i, o in pairs.items() if i in listed and o in listed}
-            by_id = {listed[i]["id"]: listed[o]["id"] for i, o in sound.items()}
-            inclusions.setdefault(owner, {}).update(by_id)
+            sound = [pair for pair in pairs_of(around) if listed.keys() >= set(pair)]
+            by_id = [(listed[inner]["id"], listed[outer]["id"]) for inner, outer in sound]
+            inclusions.setdefault(owner, []).extend(by_id)
     objects = {
-        owner: {**facts[owner], "parts": [*of.values()], "inclusions": inclusions.get(owner, {})}
+        owner: {
+            **facts[owner],
+            "parts": [*of.values()],
+            "inclusions": spelled(inclusions.get(owner, ())),
+        }
         for owner, of in parts.items()
     }
     return parse({"name": path.name or "data set", "objects": objects}, path)
@@ -237,7 +242,7 @@ def _itself(id: str, same: Mapping[str, str], sources: Mapping[str, list[str]]) 
 
 
 def left_alone(before: Vocabulary, after: Vocabulary) -> Iterator[tuple[str, str, str]]:
-    """Object, part and what it lay in, of parts that lay in another and now lie in nothing.
+    """Object, part and what it lay in, of parts that now lie in nothing, or in no piece of that.
 
     Parts that are gone, or one with what they lay in, are left out. `after` came out of `before`.
     """
@@ -245,9 +250,12 @@ def left_alone(before: Vocabulary, after: Vocabulary) -> Iterator[tuple[str, str
         if new.name in before.names:
             old, news = before.object(new.name), after.changes[len(before.changes) :]
             now = follow(old.ids, [change for change in news if change.object == new.name])
-            for inner, outer in old.inclusions.items():
+            for inner, outer in pairs_of(old.inclusions):
+                pieces = now[outer]
                 for id in now[inner]:
-                    if id in new.ids and id not in new.inclusions and id not in now[outer]:
+                    around = set(outers_of(id, new.inclusions))
+                    lost = not around or (len(pieces) > 1 and around.isdisjoint(pieces))
+                    if lost and id in new.ids and id not in pieces:
                         yield new.name, new.part(id).name, old.part(outer).name
 
 
@@ -277,7 +285,7 @@ def _inclusions(parts: ObjectParts, new: ObjectParts, same: Mapping[str, str]) -
     def name(id: str) -> str:
         return new.part(same[id]).name if id in same else parts.part(id).name
 
-    return {f"{name(inner)} in {name(outer)}" for inner, outer in parts.inclusions.items()}
+    return {f"{name(inner)} in {name(outer)}" for inner, outer in pairs_of(parts.inclusions)}
 
 
 def follow(ids: Sequence[str], changes: Sequence[Change]) -> dict[str, tuple[str, ...]]:

@@ -5,7 +5,7 @@ years ago still says which part it meant.
 """
 
 import getpass
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import cast, get_args
@@ -20,7 +20,7 @@ from annotate.vocabulary.model import (
 )
 from annotate.vocabulary.names import LONGEST, fault_of, folded, tidy
 from partlab.errors import ConfigError, UnknownNameError
-from partlab.parts import circles
+from partlab.inclusions import Outer, circles, outers_of, pairs_of, spelled, walk_out, without
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ class Editor:
         *notes: str,
     ) -> Change:
         """The record of a change that leads to the vocabulary's next version."""
+        begun = vocabulary.objects or vocabulary.changes  # else this one makes the first version
         return Change(
-            version=vocabulary.version + 1,
+            version=vocabulary.version + 1 if begun else vocabulary.version,
             operation=operation,
             object=object,
             before=tuple(before),
@@ -155,6 +156,7 @@ def _new_parts(
     source: Source,
     evidence: tuple[str, ...],
     origin: tuple[str, ...] = (),
+    remark: str = "",
 ) -> list[Part]:
     used, taken = used_ids(vocabulary, object), {folded(part.name) for part in kept}
     made = []
@@ -164,7 +166,8 @@ def _new_parts(
         id = new_id(name, used)
         used.add(id)
         taken.add(folded(name))
-        made.append(Part(id=id, name=name, source=source, evidence=evidence, origin=origin))
+        part = Part(id=id, name=name, source=source, evidence=evidence, origin=origin)
+        made.append(part.model_copy(update={"remark": remark}))
     if not made:
         raise ConfigError("no part is named")
     return made
@@ -195,14 +198,8 @@ def remove_part(
             f"{gone.name!r} is the last part of {object}",
             hint="add its other parts first; an object that cannot be split keeps one part",
         )
-    around = old.inclusions.get(gone.id)
-    inclusions = {
-        inner: (around or "") if outer == gone.id else outer
-        for inner, outer in old.inclusions.items()
-        if inner != gone.id
-    }
     kept = tuple(one for one in old.parts if one.id != gone.id)
-    new = _with(old, kept, {inner: outer for inner, outer in inclusions.items() if outer})
+    new = _with(old, kept, without(old.inclusions, {gone.id}))
     return vocabulary.replaced([new], by.change(vocabulary, "remove", object, [gone.id], []))
 
 
@@ -256,14 +253,15 @@ def split_part(
         raise ConfigError("a split needs two names or more", hint="as in --into joint,handle")
     kept = [other for other in old.parts if other.id != one.id]
     why = (f"split from {one.name}",)
-    made = _new_parts(vocabulary, object, kept, into, source, why, (one.id,))
+    made = _new_parts(vocabulary, object, kept, into, source, why, (one.id,), one.remark)
     at = old.ids.index(one.id)
-    around = old.inclusions.get(one.id)
-    inclusions = {
-        inner: outer for inner, outer in old.inclusions.items() if one.id not in (inner, outer)
-    }
-    inclusions |= {piece.id: around for piece in made} if around else {}
-    lost = [inner for inner, outer in old.inclusions.items() if outer == one.id]
+    pairs = list(pairs_of(old.inclusions))
+    around = outers_of(one.id, old.inclusions)
+    inclusions = spelled(
+        [pair for pair in pairs if one.id not in pair]
+        + [(piece.id, outer) for piece in made for outer in around]
+    )
+    lost = [inner for inner, outer in pairs if outer == one.id]
     told = f"say again in which piece {', '.join(lost)} lies" if lost else ""
     new = _with(old, (*old.parts[:at], *made, *old.parts[at + 1 :]), inclusions)
     ids = [piece.id for piece in made]
@@ -300,6 +298,7 @@ def merge_parts(
         source=same.source if same else ones[0].source,
         evidence=tuple(dict.fromkeys(fact for one in ones for fact in one.evidence)),
         origin=(*(same.origin if same else ()), *(id for id in ids if not same or id != same.id)),
+        remark="; ".join(dict.fromkeys(one.remark for one in ones if one.remark)),
     )
     first = min(old.ids.index(id) for id in ids)
     listed = [*others[:first], whole, *others[first:]]
@@ -307,37 +306,37 @@ def merge_parts(
     return vocabulary.replaced([new], by.change(vocabulary, "merge", object, ids, [whole.id]))
 
 
-def _merged(inclusions: dict[str, str], ids: Sequence[str], whole: str) -> dict[str, str]:
-    """The inclusions with one id in place of several; where those disagree, none is kept."""
-
-    def now(id: str) -> str:
-        return whole if id in ids else id
-
-    outers: dict[str, set[str]] = {}
-    for inner, outer in inclusions.items():
-        if now(inner) != now(outer):
-            outers.setdefault(now(inner), set()).add(now(outer))
-    stated = set(ids) <= set(inclusions)  # the whole lies in something only if all of it did
-    return {
-        inner: outer.copy().pop()
-        for inner, outer in outers.items()
-        if len(outer) == 1 and (inner != whole or stated)
-    }
+def _merged(inclusions: Mapping[str, Outer], ids: Sequence[str], whole: str) -> dict[str, Outer]:
+    """The inclusions with one id in place of several; it lies in what all of them lay in."""
+    around = {id: walk_out(id, inclusions) for id in ids}
+    common = [
+        one
+        for one in around[ids[0]]
+        if one not in ids and all(one in each for each in around.values())
+    ]
+    nearest = [one for one in common if not any(one in walk_out(o, inclusions) for o in common)]
+    kept = [(inner, outer) for inner, outer in pairs_of(inclusions) if inner not in ids]
+    return spelled(
+        [(inner, whole if outer in ids else outer) for inner, outer in kept]
+        + [(whole, outer) for outer in nearest]
+    )
 
 
 def include_part(
     vocabulary: Vocabulary, object: str, inner: str, outer: str, by: Editor = UNSIGNED
 ) -> Vocabulary:
-    """Declare that one part lies in another, and may overlap it (M-04); in place of what it lay in.
+    """Declare that one part lies in another, and may overlap it (M-04).
+
+    It goes on lying in what it lay in: a mirror in the front door and in the back door.
 
     Raises:
         UnknownNameError: no such object or part.
         ConfigError: it lies there already, or the inclusions would go in a circle.
     """
     old, ids = _inner_and_outer(vocabulary, object, inner, outer)
-    if old.inclusions.get(ids[0]) == ids[1]:
+    if ids in pairs_of(old.inclusions):
         raise ConfigError(f"in {object}, {inner} lies in {outer} already")
-    inclusions = old.inclusions | dict([ids])
+    inclusions = spelled([*pairs_of(old.inclusions), ids])
     if found := circles(inclusions):
         words = " in ".join(old.part(id).name for id in found[0])
         raise ConfigError(
@@ -358,9 +357,9 @@ def exclude_part(
         ConfigError: that is not declared.
     """
     old, ids = _inner_and_outer(vocabulary, object, inner, outer)
-    if old.inclusions.get(ids[0]) != ids[1]:
+    if ids not in pairs_of(old.inclusions):
         raise ConfigError(f"in {object}, {inner} is not declared to lie in {outer}")
-    inclusions = {key: value for key, value in old.inclusions.items() if key != ids[0]}
+    inclusions = spelled(pair for pair in pairs_of(old.inclusions) if pair != ids)
     change = by.change(vocabulary, "exclude", object, [], ids)
     return vocabulary.replaced([_with(old, old.parts, inclusions)], change)
 
@@ -372,7 +371,7 @@ def _inner_and_outer(
     return old, (find_part(old, inner).id, find_part(old, outer).id)
 
 
-def _with(old: ObjectParts, parts: Sequence[Part], inclusions: dict[str, str]) -> ObjectParts:
+def _with(old: ObjectParts, parts: Sequence[Part], inclusions: Mapping[str, Outer]) -> ObjectParts:
     """The object with other parts, checked anew."""
     values = {name: getattr(old, name) for name in type(old).model_fields}
     return ObjectParts(**{**values, "parts": tuple(parts), "inclusions": inclusions})

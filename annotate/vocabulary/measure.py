@@ -15,8 +15,8 @@ from annotate.vocabulary.lint import RULES, LintReport, Problem, usual_part
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from partlab.config import Config
 from partlab.errors import MaskError, UnknownNameError
+from partlab.inclusions import walk_out
 from partlab.masks import Rle, area, from_segmentation, intersection, iou, union
-from partlab.parts import walk_out
 from partlab.progress import track
 from partlab.schema import OURS, Dataset, Finding, Image
 

@@ -1,37 +1,44 @@
 """From one version of a vocabulary to a later one: what becomes of every part drawn so far."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from annotate.vocabulary.diff import is_continued
 from annotate.vocabulary.edit import Editor
 from annotate.vocabulary.model import Change, ObjectParts, Vocabulary
 from partlab.errors import ConfigError, StateError
+from partlab.inclusions import pairs_of, spelled
 
 _BY_HAND = "by hand"
 
 
 @dataclass(frozen=True)
 class Moves:
-    """What becomes of one object's parts.
+    """What became of one object's parts since a version they were drawn with.
 
-    `parts` is old id -> new id, None where the part is gone; ids that stay are left out.
-    `labels` is what annotators read before -> what they read now, None where it is gone.
-    `split` and `removed` say of the ids that are gone why, `added` names parts nobody could
-    have drawn yet.
+    `parts` are those drawn ones that there still are, as they are called now: merged ones are
+    one, removed ones left out, split ones as they were. `merged` is old id -> the id of the part
+    it lies in now. `split` and `removed` say of ids that are gone why, `added` names parts nobody
+    could have drawn.
     """
 
-    object: str
-    parts: dict[str, str | None] = field(default_factory=dict)
-    labels: dict[str, str | None] = field(default_factory=dict)
-    split: dict[str, str] = field(default_factory=dict)
-    removed: dict[str, str] = field(default_factory=dict)
-    added: tuple[str, ...] = ()
+    parts: ObjectParts
+    merged: Mapping[str, str] = field(default_factory=dict)
+    split: Mapping[str, str] = field(default_factory=dict)
+    removed: Mapping[str, str] = field(default_factory=dict)
+    added: Sequence[str] = ()
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing drawn has to change (the interface may)."""
-        return not self.parts and not self.added and all(a == b for a, b in self.labels.items())
+    def undrawn(self) -> str:
+        """What nobody could have drawn yet, in words."""
+        new = "is a new part" if len(self.added) == 1 else "are new parts"
+        added = [f"{', '.join(self.added)} {new}"] if self.added else []
+        return "; ".join([*self.split.values(), *added])
+
+    @property
+    def to_draw(self) -> str:
+        """Why people have to go over what they drew, in words."""
+        return "; ".join(filter(None, (self.undrawn, *self.removed.values())))
 
 
 def settle(old: Vocabulary, new: Vocabulary, by: Editor) -> Vocabulary:
@@ -97,51 +104,59 @@ def _ids_after(old: ObjectParts, changes: Iterable[Change]) -> dict[str, None]:
     return ids
 
 
-def moves_between(old: Vocabulary, new: Vocabulary) -> dict[str, Moves]:
-    """What becomes of the parts of every object that both versions have.
+def moves_between(old: Vocabulary, new: Vocabulary, object: str) -> Moves:
+    """What became of the parts of an object.
 
     Raises:
+        UnknownNameError: one of the two does not have it.
         StateError: `new` did not come out of `old` by recorded changes.
     """
+    before, after = old.object(object), new.object(object)
+    if before == after:
+        return Moves(after)
     if not is_continued(old, new):
         raise StateError(f"version {new.version} was not made from version {old.version}")
-    news = new.changes[len(old.changes) :]
-    return {
-        parts.name: _moves(
-            old.object(parts.name), parts, [c for c in news if c.object == parts.name]
-        )
-        for parts in new.objects
-        if parts.name in old.names
-    }
-
-
-def _moves(old: ObjectParts, new: ObjectParts, news: Iterable[Change]) -> Moves:
-    now: dict[str, str | None] = {id: id for id in old.ids}
+    news = [change for change in new.changes[len(old.changes) :] if change.object == object]
+    now: dict[str, str] = {id: id for id in before.ids}
     split: dict[str, str] = {}
     removed: dict[str, str] = {}
     for change in news:
-        for id in [id for id, at in now.items() if at is not None and at in change.before]:
+        for id in [id for id, at in now.items() if at in change.before]:
             if change.operation == "merge":
                 now[id] = change.after[0]
             elif change.operation == "split":
-                now[id] = None
-                split[id] = f"{old.part(id).name} is now {' and '.join(_named(new, change.after))}"
+                del now[id]
+                words = " and ".join(_named(after, change.after))
+                split[id] = f"{before.part(id).name} is now {words}"
             elif change.operation == "remove":
-                now[id] = None
-                removed[id] = f"{old.part(id).name} is no longer a part"
-    reached = set(now.values())
-    pieces = {id for c in news if c.operation == "split" for id in c.after}
-    labels = {old.part(id).name: new.part(at).name if at else None for id, at in now.items()}
-    changed = {part.id: labels[part.name] for part in old.parts if labels[part.name] != part.name}
-    by_id = {id: to for id, to in changed.items() if id not in labels}  # ids are labels too
+                del now[id]
+                removed[id] = f"{before.part(id).name} is no longer a part"
+    pieces = {id for change in news if change.operation == "split" for id in change.after}
+    known = pieces.union(now.values())
     return Moves(
-        object=new.name,
-        parts={id: at for id, at in now.items() if at != id},
-        labels=by_id | labels,
+        parts=_as_drawn(before, after, now, split),
+        merged={id: at for id, at in now.items() if at != id},
         split=split,
         removed=removed,
-        added=tuple(p.name for p in new.parts if p.id not in reached and p.id not in pieces),
+        added=tuple(part.name for part in after.parts if part.id not in known),
     )
+
+
+def _as_drawn(
+    before: ObjectParts, after: ObjectParts, now: Mapping[str, str], split: Iterable[str]
+) -> ObjectParts:
+    """The parts that are there still, then those that were split."""
+    parts = [part for part in after.parts if part.id in now.values()]
+    taken = {part.name for part in parts}
+    for part in map(before.part, split):
+        name = f"{part.name} (before)" if part.name in taken else part.name
+        parts.append(part.model_copy(update={"name": name}))
+    ids = {part.id for part in parts}
+    old = [pair for pair in pairs_of(before.inclusions) if {*pair} & {*split}]
+    moved = [(now.get(inner, inner), now.get(outer, outer)) for inner, outer in old]
+    pairs = [pair for pair in (*pairs_of(after.inclusions), *moved) if {*pair} <= ids]
+    inclusions = spelled(pair for pair in pairs if pair[0] != pair[1])
+    return after.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 
 def _named(parts: ObjectParts, ids: Iterable[str]) -> list[str]:

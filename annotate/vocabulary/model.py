@@ -2,14 +2,23 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from partlab.config import Config
 from partlab.errors import UnknownNameError
 from partlab.files import sha256_json
-from partlab.parts import Inclusions, Parts, circles, join_name, merged
+from partlab.inclusions import (
+    Inclusions,
+    Outer,
+    circles,
+    is_inclusions,
+    merged,
+    pairs_of,
+    spelled,
+)
+from partlab.parts import Parts, join_name
 
 Source = Literal["wikidata", "wordnet", "volunteers", "whole-object", "function-or-shape", "manual"]
 """Who says that the object has this part (V-01); "manual" is an edit by hand."""
@@ -22,6 +31,9 @@ class Part(Config):
 
     `id` is given once, stays through renames, and is never used again in its object; `name`
     is what annotators read. `origin` holds the ids of the parts it was made from (V-07).
+    `definition` says in the lead's words what belongs to it, `example` names a picture of it,
+    beside the file or by its full path; annotators see both.
+    `remark` is what people say of it among themselves.
     """
 
     id: str = Field(min_length=1)
@@ -29,6 +41,9 @@ class Part(Config):
     source: Source = "manual"
     evidence: tuple[str, ...] = ()
     origin: tuple[str, ...] = ()
+    definition: str = ""
+    example: str = ""
+    remark: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -40,21 +55,38 @@ class Part(Config):
 
 
 class ObjectParts(Config):
-    """An object category and its parts; `inclusions` is inner part id -> outer part id (M-04)."""
+    """An object category and its parts.
+
+    `inclusions` is inner part id -> outer part id, or a list of several (M-04). `note` is what its
+    annotators are to mind, in the lead's words; they do not see the `remark`.
+    """
 
     name: str = Field(min_length=1)
     wnid: str | None = None
     qid: str | None = None
     aliases: tuple[str, ...] = ()
+    note: str = ""
+    remark: str = ""
     parts: tuple[Part, ...] = ()
-    inclusions: dict[str, str] = Field(default_factory=dict)
+    inclusions: dict[str, Outer] = Field(default_factory=dict)
+
+    @field_validator("inclusions", mode="before")
+    @classmethod
+    def _in_simplest_form(cls, values: object, info: ValidationInfo) -> object:
+        for inner, outer in values.items() if isinstance(values, dict) else ():
+            if not is_inclusions({inner: outer}):
+                raise ValueError(
+                    f"object {info.data.get('name')!r}: the inclusion {inner} = {outer!r} is "
+                    "neither the id of a part nor a list of such"
+                )
+        return spelled(pairs_of(values)) if isinstance(values, dict) else values
 
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for what, values in (("id", [p.id for p in self.parts]), ("name", self.names)):
             if twice := sorted(v for v, count in Counter(values).items() if count > 1):
                 raise ValueError(f"object {self.name!r} has two parts of {what} {twice[0]!r}")
-        for inner, outer in self.inclusions.items():
+        for inner, outer in pairs_of(self.inclusions):
             for part in (inner, outer):
                 if part not in self.ids:
                     raise ValueError(
@@ -81,9 +113,17 @@ class ObjectParts(Config):
     def categories(self) -> Parts:
         """The part categories `object:part`, labelled in the order of the file."""
         name = {part.id: part.name for part in self.parts}
-        pairs = {name[inner]: name[outer] for inner, outer in self.inclusions.items()}
+        pairs = spelled((name[inner], name[outer]) for inner, outer in pairs_of(self.inclusions))
         names = tuple(join_name(self.name, part.name) for part in self.parts)
         return Parts(names, {self.name: pairs} if pairs else {})
+
+    @property
+    def seen(self) -> list[Any]:
+        """What annotators see: part ids and names in their order, inclusions, the lead's words."""
+        parts = [[part.id, part.name] for part in self.parts]
+        words = [[p.id, p.definition, p.example] for p in self.parts if p.definition or p.example]
+        told = [self.note, words] if self.note or words else []  # without, as it always was
+        return [self.name, parts, self.inclusions, *told]
 
     @property
     def whole_object(self) -> bool:
@@ -153,14 +193,13 @@ class Vocabulary(Config):
 
     @property
     def inclusions(self) -> Inclusions:
-        """Per object category: inner part name -> outer part name, as data sets keep it."""
+        """Per object category: inner part name -> outer part name or names, as data sets do."""
         return merged(one.categories.inclusions for one in self.objects)
 
     @property
     def hash(self) -> str:
-        """Hex SHA-256 of what annotators see: objects, part ids, names, inclusions, order."""
-        seen = [(o.name, [(p.id, p.name) for p in o.parts], o.inclusions) for o in self.objects]
-        return sha256_json(seen)
+        """Hex SHA-256 of what annotators see of all objects, in their order."""
+        return sha256_json([one.seen for one in self.objects])
 
     @property
     def by_any_name(self) -> dict[str, str]:

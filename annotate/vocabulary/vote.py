@@ -21,7 +21,8 @@ from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key, tidy
 from annotate.vocabulary.proposals import part_name
 from partlab.errors import ConfigError, NotFoundError, SchemaError
-from partlab.parts import join_name, walk_out
+from partlab.inclusions import without
+from partlab.parts import join_name
 from partlab.tables import read_text, rows_of
 
 Tie = Literal["keep", "drop", "ask"]
@@ -320,11 +321,7 @@ def _applied(
 
 
 def _rebuilt(old: ObjectParts, parts: list[Part], gone: set[str]) -> ObjectParts:
-    inclusions = {}
-    for inner in old.inclusions:  # what lay in a part that is gone lies in what is around that
-        left = [outer for outer in walk_out(inner, old.inclusions) if outer not in gone]
-        if left and inner not in gone:
-            inclusions[inner] = left[0]
+    inclusions = without(old.inclusions, gone)
     return old.model_copy(update={"parts": tuple(parts), "inclusions": inclusions})
 
 

@@ -13,10 +13,12 @@ rules = Rules()
 
 @rules("migrated")
 def _migrated(change: Change) -> None:
-    """{vocabulary_version, config_hash?, parts: {old id: new id or None}, redraw?, updated?}.
+    """{vocabulary_version, config_hash?, labels?, parts: {old id: new id or None}, …}.
 
-    A change of the vocabulary. A mask whose part is gone is taken from the answer; one answer's
-    masks that end under one part stay separate layers until the next export. `redraw` is
+    A round gets the interface of another version of the vocabulary; `labels` are ids from then
+    on. That is all today: `parts` and `redraw` are empty. Earlier versions moved answers, too:
+    a mask whose part is gone is taken from the answer; one answer's masks that end under one part
+    stay separate layers until the next export. `redraw`, where it stands, is
     {image id: why} of the answers that count as not done from now on; without it they are those
     that lost a mask. `updated` is {image id: time} of the drawings that the change itself gave
     new labels in Label Studio. A round that is being inspected, or was accepted, cannot be

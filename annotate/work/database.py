@@ -95,10 +95,12 @@ def sqlite_engine(folder: Path) -> Engine:
         record.info[FILE] = (path, _inode(path))
 
     @event.listens_for(engine, "connect")
-    def _settings(connection: Any, _: Any) -> None:
+    def _settings(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # SQLAlchemy says BEGIN, not the driver
         for setting in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
             connection.execute(f"PRAGMA {setting}")
+        if record.info[FILE][1] is None:  # this connection made the file
+            record.info[FILE] = (path, _inode(path))
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:

@@ -27,10 +27,15 @@ def _images(change: Change) -> None:
 
 @rules("planned")
 def _planned(change: Change) -> None:
-    """{images, assignee, vocabulary_version, start_from?}: a round is handed out."""
+    """{images, assignee, vocabulary_version, start_from?, because?}: a round is handed out.
+
+    One that is being drawn ends `because` the vocabulary changed; one that was accepted stays so.
+    """
     rounds = change.session.scalars(select(Batch).filter_by(object=change.event.object)).all()
     latest = max(rounds, key=lambda batch: batch.round, default=None)
-    if latest is not None and latest.state not in ("rejected", "abandoned"):
+    if latest is not None and latest.state in _DUE_AFTER_A_CHANGE and _has_changed(change, latest):
+        latest.state = "accepted" if latest.state == "accepted" else "abandoned"
+    elif latest is not None and latest.state not in ("rejected", "abandoned"):
         raise StateError(
             f"{latest.object} round {latest.round} is {latest.state}: no new round is due",
             hint=HINTS.get(latest.state),
@@ -46,6 +51,14 @@ def _planned(change: Change) -> None:
     )
     change.session.add(batch)
     change.hand_out()
+
+
+_DUE_AFTER_A_CHANGE = ("planned", "annotating", "submitted", "accepted")
+
+
+def _has_changed(change: Change, latest: Batch) -> bool:
+    version: int = change.data["vocabulary_version"]
+    return bool(change.data.get("because")) and version > latest.vocabulary_version
 
 
 @rules("extended")
@@ -124,7 +137,8 @@ def _pulled(change: Change) -> None:
     A round that is not being drawn any more takes no answers, only flags; but an accepted one
     those of images that were sent back.
     """
-    batch = change.batch("annotating", "submitted", "sampled", "accepted", "rejected")
+    states = ("annotating", "submitted", "sampled", "accepted", "rejected", "abandoned")
+    batch = change.batch(*states)
     for answer in change.answers:
         change.task(answer.image_id)
         if batch.state == "accepted" and in_correction(change.find(Answer, answer.image_id)):

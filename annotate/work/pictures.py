@@ -18,11 +18,12 @@ from PIL import Image as PillowImage
 from annotate.work import Image, safe_name
 from partlab.config import Config, load_config
 from partlab.errors import ConfigError, NotFoundError, SchemaError
-from partlab.files import copy_file, replacing, write_json
+from partlab.files import copy_file, read_json, replacing, write_json
 from partlab.images import image_size, load_image
 from partlab.progress import track
 
 FOLDER, EXAMPLES = "images", "_examples"
+_SHOWN = "shown.json"  # beside examples: the ids of the parts they show
 _SOURCES, HONEYPOTS = f"{FOLDER}/sources.json", "honeypots.json"
 # What every browser shows and Label Studio need not convert: suffix for each Pillow format.
 _SHOWABLE = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
@@ -228,18 +229,57 @@ def _kind_of(suffix: str) -> str:
     return next(kind for kind, known in _SHOWABLE.items() if known == suffix)
 
 
-def save_examples(work: Path, owner: str, pictures: Iterable[PillowImage.Image]) -> list[str]:
-    """Keep example pictures, if any, in place of older ones; their paths below WORK/images."""
+def save_examples(
+    work: Path,
+    owner: str,
+    pictures: Iterable[PillowImage.Image],
+    shown: Iterable[str] | None = None,
+) -> list[str]:
+    """Keep example pictures, if any, in place of older ones; their paths below WORK/images.
+
+    `shown` are the ids of the parts they show, if that is known.
+    """
     paths = []
+    folder = work / FOLDER / EXAMPLES / safe_name(owner)
     for number, picture in enumerate(pictures, 1):
-        path = f"{EXAMPLES}/{safe_name(owner)}/{number}.png"
-        with replacing(work / FOLDER / path) as scratch:
-            picture.save(scratch, "PNG")
-        paths.append(path)
-    for old in (work / FOLDER / EXAMPLES / safe_name(owner)).glob("*.png") if paths else ():
+        paths.append(_save(work, f"{EXAMPLES}/{safe_name(owner)}/{number}.png", picture))
+    for old in folder.glob("*.png") if paths else ():
         if old.relative_to(work / FOLDER).as_posix() not in paths:
             old.unlink()
+    if paths:
+        write_json(folder / _SHOWN, sorted(shown) if shown is not None else None)
     return paths
+
+
+def shown_in_examples(work: Path, owner: str) -> list[str] | None:
+    """Ids of the parts that the example pictures show; None where that is not known."""
+    try:
+        found = read_json(work / FOLDER / EXAMPLES / safe_name(owner) / _SHOWN)
+    except NotFoundError:
+        return None
+    return found if isinstance(found, list) else None
+
+
+def save_part_picture(work: Path, owner: str, part: str, picture: PillowImage.Image) -> None:
+    """Keep the example picture of one part (its id) in place of an older one."""
+    _save(work, _part_picture(owner, part), picture)
+
+
+def part_picture(work: Path, owner: str, part: str) -> str | None:
+    """The path below WORK/images of a part's example picture, if it has one."""
+    path = _part_picture(owner, part)
+    return path if (work / FOLDER / path).is_file() else None
+
+
+def _part_picture(owner: str, part: str) -> str:
+    return f"{EXAMPLES}/{safe_name(owner)}/parts/{safe_name(part)}.png"
+
+
+def _save(work: Path, path: str, picture: PillowImage.Image) -> str:
+    (work / FOLDER / path).parent.mkdir(parents=True, exist_ok=True)
+    with replacing(work / FOLDER / path) as scratch:
+        picture.save(scratch, "PNG")
+    return path
 
 
 def url_path(path: Path | str) -> str:

@@ -1,7 +1,7 @@
 """A work on disk: its settings, vocabulary, state and history."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -12,7 +12,8 @@ from uuid import uuid4
 from sqlalchemy import Engine, func, null, select
 from sqlalchemy.orm import Session
 
-from annotate.vocabulary import Vocabulary, read_vocabulary, write_vocabulary
+from annotate.vocabulary import ObjectParts, Vocabulary, read_vocabulary, write_vocabulary
+from annotate.vocabulary.migrate import Moves, moves_between
 from annotate.work import journal
 from annotate.work.chain import apply_event, hash_after, hash_now
 from annotate.work.change import Change
@@ -23,7 +24,7 @@ from annotate.work.database import (
     reading,
     writing,
 )
-from annotate.work.discards import honeypots
+from annotate.work.queries import select_answers
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
@@ -40,8 +41,6 @@ from partlab.files import WORK, exclusive, is_work, sha256_json, write_bytes, wr
 
 IMAGES_PER_EVENT = 1000
 LONGEST = 120  # bytes of a folder's name; file systems allow 255
-MIGRATING = "migrating.yaml"
-"""In a work's folder: the vocabulary it is on its way to."""
 T = TypeVar("T")
 
 
@@ -58,6 +57,7 @@ class Work:
         self, folder: Path, settings: WorkSettings, vocabulary: Vocabulary, engine: Engine
     ) -> None:
         self.folder, self.settings, self._engine = folder, settings, engine
+        self._versions: dict[int, Vocabulary] = {}  # earlier ones, as they are asked for
         self.vocabulary = vocabulary
 
     @classmethod
@@ -85,7 +85,10 @@ class Work:
             drop_database(folder)  # what a `create` that was cut off left behind is not a work
             (folder / "exports" / "history.jsonl").unlink(missing_ok=True)
             work = cls(folder, chosen, vocabulary, open_database(folder, chosen.database))
-            work._write_vocabulary(vocabulary)
+            write_vocabulary(work._vocabulary_file, vocabulary)
+            kept = work.kept_vocabulary(vocabulary.version)
+            write_bytes(kept, work._vocabulary_file.read_bytes())
+            work.vocabulary = vocabulary
             work._fill(images)
             write_json(folder / WORK, chosen.model_dump(mode="json"))  # now it is a work
         return work
@@ -124,6 +127,7 @@ class Work:
         """
         folder = Path(folder)
         settings = settings_of(folder)
+        _need_whole_migration(folder)
         vocabulary = read_vocabulary(folder / "vocabulary.yaml")
         work = cls(folder, settings, vocabulary, open_database(folder, settings.database))
         noted = journal.last_id(work.history)
@@ -132,7 +136,7 @@ class Work:
         about = work._about()
         work._need_ours(about)
         work._need_whole(noted, known)
-        work._need_own_vocabulary(vocabulary, about)
+        work.vocabulary = work._own_vocabulary(vocabulary, about)
         return work
 
     def _need_ours(self, about: Mapping[str, str]) -> None:
@@ -163,8 +167,7 @@ class Work:
         """
         if self._read != (now := _stamp(self._vocabulary_file)):
             found = read_vocabulary(self._vocabulary_file)
-            self._need_own_vocabulary(found, self._about())
-            self._vocabulary, self._read = found, now
+            self._vocabulary, self._read = self._own_vocabulary(found, self._about()), now
         return self._vocabulary
 
     @vocabulary.setter
@@ -179,17 +182,22 @@ class Work:
         with self.read() as session:
             return {row.key: row.value for row in session.scalars(select(About))}
 
-    def _need_own_vocabulary(self, vocabulary: Vocabulary, about: Mapping[str, str]) -> None:
-        stated = (about.get("vocabulary_version"), about.get("vocabulary_hash"))
-        found = (str(vocabulary.version), vocabulary.hash)
-        if stated != found and not (self.folder / MIGRATING).exists():
-            kept = self.kept_vocabulary(int(about["vocabulary_version"]))
-            raise StateError(
-                f"{self._vocabulary_file} was changed by hand; the work is at version "
-                f"{about['vocabulary_version']}",
-                hint=f"move it away and copy {kept} in its place; then "
-                f"`partlab vocabulary migrate {self.folder} COPY` takes the change over",
-            )
+    def _own_vocabulary(self, found: Vocabulary, about: Mapping[str, str]) -> Vocabulary:
+        """What its file says; a kept one where a change was recorded and then cut off."""
+        version = int(about["vocabulary_version"])
+        if (version, about.get("vocabulary_hash")) == (found.version, found.hash):
+            return found
+        kept = self.kept_vocabulary(version)
+        if found.version < version and found == read_vocabulary(
+            self.kept_vocabulary(found.version), missing_ok=True
+        ):
+            write_bytes(self._vocabulary_file, kept.read_bytes())
+            return read_vocabulary(kept)
+        raise StateError(
+            f"{self._vocabulary_file} was changed by hand; the work is at version {version}",
+            hint=f"move it away and copy {kept} in its place; then "
+            f"`partlab vocabulary migrate {self.folder} COPY` takes the change over",
+        )
 
     def close(self) -> None:
         """Let go of the database."""
@@ -268,22 +276,46 @@ class Work:
         return event
 
     def replace_vocabulary(self, vocabulary: Vocabulary, who: str) -> None:
-        """Make a vocabulary the work's own; projects and answers are migrated elsewhere."""
+        """Make a vocabulary the work's own; rounds follow elsewhere.
+
+        Cut off before the event it was not replaced; cut off after it the kept one counts.
+        """
+        kept = self.kept_vocabulary(vocabulary.version)
+        write_vocabulary(kept, vocabulary)
         about = {"version": vocabulary.version, "hash": vocabulary.hash}
-        self._write_vocabulary(vocabulary)
         self.record("vocabulary", who=who, data=about)
+        write_bytes(self._vocabulary_file, kept.read_bytes())
+        self.vocabulary = vocabulary
 
     def kept_vocabulary(self, version: int) -> Path:
         """Where a version of the vocabulary is kept for ever."""
         return self.folder / "exports" / f"vocabulary-v{version}.yaml"
 
-    def _write_vocabulary(self, vocabulary: Vocabulary) -> None:
-        path = self._vocabulary_file
-        write_vocabulary(path, vocabulary)
-        write_bytes(self.kept_vocabulary(vocabulary.version), path.read_bytes())
-        self.vocabulary = vocabulary
-
     # --- reading ---------------------------------------------------------------------------
+
+    def parts(self, batch: Batch) -> ObjectParts:
+        """The parts that a round is drawn with: those of its version of the vocabulary.
+
+        Raises:
+            NotFoundError: somebody deleted the file that keeps this version.
+        """
+        return self.vocabulary_of(batch).object(batch.object)
+
+    def moves(self, batch: Batch, to: int | None = None) -> Moves:
+        """What became of them since, up to a version of the vocabulary: by default its last."""
+        new = self.vocabulary if to is None else self._version(to)
+        return moves_between(self.vocabulary_of(batch), new, batch.object)
+
+    def vocabulary_of(self, batch: Batch) -> Vocabulary:
+        """The version that a round is drawn with."""
+        return self._version(batch.vocabulary_version)
+
+    def _version(self, number: int) -> Vocabulary:
+        if number == self.vocabulary.version:
+            return self.vocabulary
+        if number not in self._versions:
+            self._versions[number] = read_vocabulary(self.kept_vocabulary(number))
+        return self._versions[number]
 
     def hash_of(self, object: str) -> str:
         """The hash of an object category's history so far; see `record`."""
@@ -331,7 +363,8 @@ class Work:
 
     def honeypots(self, object: str | None = None) -> frozenset[int]:
         """Ids of the pictures whose masks are known; annotators are not told."""
-        return frozenset(self._all(honeypots(object)))
+        query = select(Image.id).where(Image.truth.is_not(null()))
+        return frozenset(self._all(query.filter_by(object=object) if object else query))
 
     def image(self, id: int) -> Image:
         """One picture.
@@ -349,13 +382,30 @@ class Work:
         query = select(Task).filter_by(object=object, round=round)
         return self._all(query.order_by(Task.image_id))
 
-    def answers(self, object: str, round: int, *, with_honeypots: bool = False) -> Iterator[Answer]:
-        """The answers of one round, one at a time, by image id."""
-        query = select(Answer).filter_by(object=object, round=round).order_by(Answer.image_id)
-        if not with_honeypots:
-            query = query.where(Answer.image_id.not_in(honeypots(object)))
+    def answers(
+        self,
+        object: str,
+        round: int,
+        *,
+        with_honeypots: bool = False,
+        images: Collection[int] | None = None,
+    ) -> Iterator[Answer]:
+        """The answers of one round (to some `images`), one at a time, by image id.
+
+        Masks of parts that were merged since bear the id of the part they lie in now.
+        """
+        query = select_answers(with_honeypots=with_honeypots).order_by(Answer.image_id)
+        query = query.filter_by(object=object, round=round)
+        if images is not None:
+            query = query.where(Answer.image_id.in_(images))
+        merged = self.moves(self.batch(object, round)).merged
         with self.read() as session:
-            yield from session.scalars(query.execution_options(yield_per=500))
+            for answer in session.scalars(query.execution_options(yield_per=500)):
+                if merged:
+                    session.expunge(answer)  # a copy for the reader: the state keeps what it has
+                    masks = answer.masks
+                    answer.masks = [{**m, "part": merged.get(m["part"], m["part"])} for m in masks]
+                yield answer
 
     def events(self, object: str | None = None) -> list[Event]:
         """The history, oldest first; all, or of one object category."""
@@ -383,6 +433,15 @@ def settings_of(folder: Path) -> WorkSettings:
             f"{folder} holds no work", hint="begin one with `partlab studio create`"
         )
     return load_config(WorkSettings, folder / WORK)
+
+
+def _need_whole_migration(folder: Path) -> None:
+    """An earlier version of partlab gave annotations on the server new labels, one by one."""
+    if (folder / "migrating.yaml").exists():
+        raise StateError(
+            f"a change of the vocabulary of {folder} was cut off in an earlier version of partlab",
+            hint="finish it with that version: the same `partlab vocabulary migrate` again",
+        )
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:

@@ -30,8 +30,8 @@ from partlab.config import Config
 from partlab.errors import ConfigError, UnknownNameError
 from partlab.files import cannot_write, write_json
 from partlab.folders import new_folder
+from partlab.inclusions import Inclusions, spelled
 from partlab.masks import area, bbox, encode_many
-from partlab.parts import Inclusions
 from partlab.progress import track
 from partlab.schema import OURS, Annotation, Category, Dataset, Image
 
@@ -212,6 +212,8 @@ def categories(kinds: Sequence[Kind] = KINDS) -> list[Category]:
 
 
 def inclusions(kinds: Sequence[Kind] = KINDS) -> Inclusions:
-    """The declared inclusions: per object category inner part -> outer part (M-04)."""
-    found = {kind.name: {p.name: p.inside for p in kind.parts if p.inside} for kind in kinds}
+    """The declared inclusions: per object category inner part -> outer part or parts (M-04)."""
+    found = {
+        kind.name: spelled((p.name, p.inside) for p in kind.parts if p.inside) for kind in kinds
+    }
     return {name: pairs for name, pairs in found.items() if pairs}

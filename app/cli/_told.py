@@ -18,6 +18,7 @@ def tell_annotators(work: "Work", objects: Iterable[str]) -> list[str]:
     What was decided stands whether or not a server can be reached.
     """
     from annotate.studio.acts.todo import tell
+    from annotate.studio.acts.wall import tidy_wall
     from annotate.studio.api.client import Studio
     from annotate.studio.api.connection import TOKEN_VARIABLE, URL_VARIABLE
 
@@ -32,6 +33,7 @@ def tell_annotators(work: "Work", objects: Iterable[str]) -> list[str]:
             who = str(studio.whoami()["email"])
             for batch in batches:
                 tell(work, studio, batch, who)
+            tidy_wall(work, studio)
     except StudioError as error:
         return [f"{error.message}, so {_LATER}"]
     return []

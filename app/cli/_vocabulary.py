@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from partlab.inclusions import outers_of
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -44,8 +46,13 @@ def _safe(text: str) -> str:
 
 
 def _part_name(one: "ObjectParts", id: str) -> str:
-    outer = one.inclusions.get(id)
-    return one.part(id).name + (f" (in {one.part(outer).name})" if outer else "")
+    outers = _around(one, id)
+    return one.part(id).name + (f" (in {outers})" if outers else "")
+
+
+def _around(one: "ObjectParts", id: str) -> str:
+    """The names of what a part lies in."""
+    return ", ".join(one.part(outer).name for outer in outers_of(id, one.inclusions))
 
 
 def one_object(one: "ObjectParts", changes: Iterable["Change"]) -> "list[Table]":
@@ -53,12 +60,13 @@ def one_object(one: "ObjectParts", changes: Iterable["Change"]) -> "list[Table]"
     known = [f"{name} {value}" for name, value in (("wnid", one.wnid), ("QID", one.qid)) if value]
     known += [f"also {', '.join(one.aliases)}"] if one.aliases else []
     known += ["the whole object is its one part"] if one.whole_object else []
+    known += [one.remark] if one.remark else []
     title = "; ".join([one.name, *known])
     table = _table(_safe(title), "part", "id", "from", "evidence", "made from", "lies in")
     for part in one.parts:
-        outer = one.inclusions.get(part.id)
-        row = [part.name, part.id, part.source, "\n".join(part.evidence), ", ".join(part.origin)]
-        table.add_row(*map(_safe, [*row, one.part(outer).name if outer else ""]))
+        facts = [*part.evidence, *([f"remark: {part.remark}"] if part.remark else [])]
+        row = [part.name, part.id, part.source, "\n".join(facts), ", ".join(part.origin)]
+        table.add_row(*map(_safe, [*row, _around(one, part.id)]))
     tables = [table]
     history = _table("changes", "version", "change", "before", "after", "who", "when", "note")
     for change in changes:

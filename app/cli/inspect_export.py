@@ -86,6 +86,8 @@ def _exported(out: Path, n: dict[str, Any]) -> str:
             f"  {n['failed_but_in_it']} images failed inspection and are in it, their category "
             "being accepted: --exclude-failed leaves them out"
         )
+    for owner, why in n["without_new_parts"].items():
+        lines.append(f"  {owner} was drawn with an earlier vocabulary: {why}")
     if n["missing_pictures"]:
         lines.append(f"  {n['missing_pictures']} pictures were not found")
     return "\n".join(lines)
@@ -125,7 +127,7 @@ def inclusions(
 def _write(datasets: list["Dataset"], found: Any, out: Path, suggested: bool, force: bool) -> int:
     from annotate.inspect.inclusions import with_suggested, write_including
     from partlab.folders import new_folder
-    from partlab.parts import merged
+    from partlab.inclusions import merged
 
     declared = merged(dataset.inclusions for dataset in datasets)
     pairs = with_suggested(declared, found) if suggested else declared

@@ -71,6 +71,10 @@ def create(
     refill: Annotated[
         bool, typer.Option("--refill", help="Other pictures in place of final discards.")
     ] = False,
+    new_parts: Annotated[
+        bool,
+        typer.Option("--new-parts", help="Draw parts that accepted categories got since."),
+    ] = False,
     honeypots: Annotated[
         Path | None,
         typer.Option(help="Data set of known masks, to mix into a new work unannounced."),
@@ -104,6 +108,7 @@ def create(
         settings = {key: value for key, value in settings.items() if value not in (None, "")}
         asked = _Asked(folder, vocabulary, images, split, objects or [], settings, named)
         how: dict[str, Any] = {"start_from": start_from, "annotators": named, "refill": refill}
+        how |= {"new_parts": new_parts}
         how |= {"examples": read_examples(examples) if examples else None}
         if is_work(folder):
             told = _go_on(asked, how, honeypots, ui, dry_run=dry_run)
@@ -125,6 +130,11 @@ class _Asked:
     settings: dict[str, Any]
     annotators: "Annotators | None"
 
+    @property
+    def beside(self) -> Path:
+        """The folder of the vocabulary, where the pictures that it names begin."""
+        return self.vocabulary.parent if self.vocabulary else self.folder
+
 
 def _go_on(
     asked: _Asked, how: dict[str, Any], honeypots: Path | None, ui: Ui, *, dry_run: bool
@@ -145,7 +155,7 @@ def _go_on(
         **asked.settings,
     )
     if dry_run:
-        given = {name: how[name] for name in ("start_from", "refill")}
+        given = {name: how[name] for name in ("start_from", "refill", "new_parts")}
         return preview(work, asked.annotators, objects=asked.objects, **given)
     return _hand_out(work, {**how, "objects": asked.objects}, ui)
 
@@ -161,10 +171,12 @@ def _begin(
 ) -> list["HandedOut"]:
     """A new work: first what can be said without opening a picture."""
     from annotate.studio.acts.begin import begin_work, need_own_folder
+    from annotate.studio.acts.examples import keep_part_pictures, part_pictures
     from annotate.studio.acts.rounds import preview_new
 
     plan = _plan(asked)
     need_own_folder(asked.folder, plan)
+    pictures = part_pictures(plan.vocabulary, asked.beside)
     per_object = asked.settings.get("per_object", 100)
     known = _known(plan, honeypots, max(1, round(share * per_object)))
     told = preview_new(plan, per_object, asked.annotators, known)
@@ -173,6 +185,7 @@ def _begin(
     _check_server(told, asked)
     settings = {"name": asked.folder.resolve().name, **asked.settings, "known": known}
     work = begin_work(asked.folder, plan, **settings)
+    keep_part_pictures(asked.folder, pictures)
     return _hand_out(work, how, ui)
 
 

@@ -155,6 +155,8 @@ def include(
 ) -> None:
     """Declare that one part lies inside another, and may overlap it; --not takes that back.
 
+    A part may lie in several, as a mirror in the front door and in the back door: declare each.
+
     Example: partlab vocabulary include vocabulary.yaml ram horn head
     """
     with reported(json) as ui:

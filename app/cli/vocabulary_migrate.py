@@ -26,21 +26,26 @@ def migrate(
     ],
     keep_answers: Annotated[
         bool,
-        typer.Option("--keep-answers", help="Nothing is drawn again for new or removed parts."),
+        typer.Option("--keep-answers", help="Rounds being drawn go on with the parts they have."),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Count what it would touch; change nothing.")
+        bool, typer.Option("--dry-run", help="Tell what it would touch; change nothing.")
     ] = False,
     who: Annotated[str, typer.Option(help="Who decided; the account's name if left out.")] = "",
     json: JsonOpt = False,
 ) -> None:
-    """Change a work's vocabulary: interfaces, annotations and stored answers follow.
+    """Change a work's vocabulary; nothing that was drawn is touched.
+
+    Another name changes what annotators read. Merged parts are one in every
+    export. For parts that are split, new or removed, rounds being drawn end,
+    and the next ones begin with what was drawn.
 
     Example: partlab vocabulary migrate farm new.yaml --dry-run
     """
     with reported(json) as ui:
         from contextlib import ExitStack
 
+        from annotate.studio.acts.examples import keep_part_pictures, part_pictures
         from annotate.studio.acts.migrate import migrate as run
         from annotate.studio.api.client import Studio
         from annotate.vocabulary.edit import Editor
@@ -57,6 +62,9 @@ def migrate(
             opened = stack.enter_context(Work.open(work))
             new = read_vocabulary(vocabulary)
             old = opened.vocabulary
+            pictures = part_pictures(new, vocabulary.parent, opened.folder)
+            if not dry_run:
+                keep_part_pictures(opened.folder, pictures)
             handed_out = any(batch.project_id for batch in opened.batches())
             studio = stack.enter_context(Studio.from_env()) if handed_out else None
             target, told = run(
@@ -82,21 +90,12 @@ def _text(
     dry_run: bool,
 ) -> str:
     lines = [line for one in told for line in _lines(one)]
-    quiet = sum(not _lines(one) for one in told)
-    if quiet:
+    if quiet := sum(one.does == "nothing" for one in told):
         other = "other " if quiet < len(told) else ""
         what = "category" if quiet == 1 else "categories"
         lines.append(f"{quiet} {other}object {what}: nothing to change")
-    lines += notes
-    if unread := sum(one.unread for one in told):
-        lines.append(
-            f"{unread} submitted annotations are not pulled yet, so that more answers and images "
-            "may be touched: run `partlab studio pull` first for exact counts"
-        )
-    redraw = sum(one.redraw for one in told)
-    again = f"; {redraw} images to be drawn again" if redraw else ""
     end = "nothing changed (--dry-run)" if dry_run else f"the work is at version {target.version}"
-    return "\n".join([*lines, f"{end}{again}"])
+    return "\n".join([*lines, *notes, end])
 
 
 def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list[str]:
@@ -109,7 +108,7 @@ def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list
     return [
         *(f"{object} has no round at work: its next one has the new parts" for object in changed),
         *(
-            f"{object}: {inner} lay in {outer}, and is now declared in nothing"
+            f"{object}: {inner} lay in {outer}, and no inclusion says so now"
             for object, inner, outer in alone
         ),
     ]
@@ -117,33 +116,16 @@ def _notes(old: "Vocabulary", new: "Vocabulary", told: "list[Migrated]") -> list
 
 def _lines(one: "Migrated") -> list[str]:
     """What is to be said of one round; nothing where nothing changes."""
-    from annotate.studio.acts.migrate import OPEN
-
-    lines = []
-    if one.interface or _counts(one):
-        lines.append(f"{one.object} round {one.round} ({one.state}): {_words(one)}")
-    if one.names and one.state not in OPEN:
-        lines.append(f"{one.object} is {one.state}: its next export has the new names")
-    elif one.names and not lines:
-        lines.append(f"{one.object} is not handed out yet: it will be with the new names")
+    head, why = f"{one.object} round {one.round} ({one.state})", f": {one.why}" if one.why else ""
+    about = {
+        "new interface": f"{head}: new interface",
+        "goes on": f"{head}: goes on as it is; its next round has the new parts{why}",
+        "next round": f"{head}: ends, and round {one.round + 1} begins with the masks of "
+        f"{one.answers} images{why}",
+        "mapped": f"{head}: exports have the new names{why}",
+    }
+    lines = [about[one.does]] if one.does in about else []
     if one.keys:
         keys = ", ".join(f"{name} {before} -> {now}" for name, before, now in one.keys)
         lines.append(f"{one.object}: keys and colours change: {keys}: tell the annotators")
     return lines
-
-
-def _counts(one: "Migrated") -> dict[str, Any]:
-    names = {
-        "annotations": "annotations",
-        "predictions": "predictions",
-        "renamed": "regions with a new label",
-        "dropped": "regions taken out (kept in the raw export)",
-        "answers": "stored answers",
-        "redraw": "images to be drawn again",
-    }
-    return {words: getattr(one, name) for name, words in names.items() if getattr(one, name)}
-
-
-def _words(one: "Migrated") -> str:
-    interface = ["new interface"] if one.interface else []
-    return ", ".join([*interface, *(f"{count} {what}" for what, count in _counts(one).items())])

@@ -137,7 +137,7 @@ def _written(seeding: "Seeding", out: Path, *, update: bool, dry_run: bool) -> "
                 write_vocabulary(out, added.vocabulary)
             return added
         if not dry_run:
-            write_vocabulary(out, seeding.vocabulary, anew=True)
+            write_vocabulary(out, seeding.vocabulary)
     return None
 
 

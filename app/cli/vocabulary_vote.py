@@ -88,7 +88,7 @@ def vote(
             result = count(old, cast, VoteRule(quorum, share, tie), Editor(who, "vote"))
             written = target if out or result.vocabulary != old else None
             if written:
-                write_vocabulary(written, result.vocabulary, like=file)
+                write_vocabulary(written, result.vocabulary)
         _tell(ui, old, result, faults, written)
 
 

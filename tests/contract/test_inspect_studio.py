@@ -105,7 +105,9 @@ def test_an_inspection_in_label_studio(studio: Studio, work: Work, team: dict[st
     again = open_inspection(inspection, studio, "ram")
     assert (again.project_id, again.added) == (opened.project_id, 0)
     project = studio.get(f"/api/projects/{opened.project_id}/")
-    assert (project["title"], project["maximum_annotations"]) == ("farm/ram/inspect/r1", 1)
+    assert (project["title"], project["maximum_annotations"]) == ("ram: inspect, 10 of 10 to do", 1)
+    views = studio.get("/api/dm/views/", project=opened.project_id)
+    assert [view["data"]["title"] for view in views] == ["To do", "All pictures"]
 
     shown = team[INA].next(opened.project_id)
     card = next(c for c in desk.cards if c.image_id == shown["data"]["image_id"])
@@ -261,9 +263,9 @@ def test_the_word_of_another_annotator_on_refused_images_counts_only_where_that_
     told = read_discards(inspection, studio, "ram")
     assert (told.taken, len(told.refused)) == (1, 1)
     assert f"{BEN} draws {HAMMER} in this work" in told.refused[0]
-    assert inspection.discards("ram")[0].open
+    assert find_cases(inspection.work, "ram")[0].open
     assert read_discards(inspection, studio, "ram", anyone=True).taken == 1
-    assert inspection.discards("ram")[0].state == "final"
+    assert find_cases(inspection.work, "ram")[0].state == "final"
 
 
 def test_a_third_review_needs_no_project_of_the_first_two(

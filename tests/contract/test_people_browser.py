@@ -19,8 +19,9 @@ from annotate.studio.acts.push import Suggestion, push
 from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import colours
-from annotate.studio.spelling.regions import PartMask
-from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
+from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.vocabulary import ObjectParts, Part, Vocabulary, read_vocabulary, write_vocabulary
+from annotate.vocabulary.edit import rename_part
 from annotate.work import Work
 from app.cli.main import app
 from partlab.masks import area, decode, encode
@@ -73,15 +74,24 @@ def log_in(page: Page, server: Running, email: str, password: str) -> None:
     page.wait_for_url(lambda url: "login" not in url)
 
 
-def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw with the chosen tool; places as shares of the picture's width and height."""
+def place(page: Page, share: tuple[float, float]) -> tuple[float, float]:
+    """Where a place of the picture, in shares of its width and height, is in the page."""
     boxes = [image.bounding_box() for image in page.locator("img").all()]
     box = max((box for box in boxes if box), key=lambda box: box["width"])  # not the thumbnail
-    points = [(box["x"] + box["width"] * x, box["y"] + box["height"] * y) for x, y in (start, end)]
-    page.mouse.move(*points[0])
+    return box["x"] + box["width"] * share[0], box["y"] + box["height"] * share[1]
+
+
+def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """Draw with the chosen tool."""
+    page.mouse.move(*place(page, start))
     page.mouse.down()
-    page.mouse.move(*points[1], steps=20)
+    page.mouse.move(*place(page, end), steps=20)
     page.mouse.up()
+
+
+def click(page: Page, share: tuple[float, float]) -> None:
+    """Click a place of the picture."""
+    page.mouse.click(*place(page, share))
 
 
 @pytest.fixture
@@ -92,15 +102,18 @@ def server(studio_server: Running, monkeypatch: pytest.MonkeyPatch) -> Running:
     return studio_server
 
 
-def begin(folder: Path, email: str, ram: ObjectParts) -> tuple[Path, str]:
-    """One picture of a ram, handed out; the work's folder and the annotator's password."""
+def begin(folder: Path, email: str, ram: ObjectParts, pictures: int = 1) -> tuple[Path, str]:
+    """Pictures of rams, handed out; the work's folder and the annotator's password."""
     write_vocabulary(folder / "vocabulary.yaml", Vocabulary(name="farm", objects=(ram,)))
     (folder / "photos" / "ram").mkdir(parents=True)
     picture = PillowImage.effect_mandelbrot(SIZE, (-2, -1.5, 1, 1.5), 100).convert("RGB")
-    picture.save(folder / "photos" / "ram" / "größe & 1.png")
+    for number in range(1, pictures + 1):
+        picture.putpixel((0, 0), (number, 0, 0))  # no two are the same file
+        picture.save(folder / "photos" / "ram" / f"größe & {number}.png")
     (account,) = partlab("studio", "user", email)["users"]
     given = ["--vocabulary", folder / "vocabulary.yaml", "--images", folder / "photos"]
-    partlab("studio", "create", folder / "work", *given, "--annotators", email, "--per-object", 1)
+    given += ["--annotators", email, "--per-object", pictures]
+    partlab("studio", "create", folder / "work", *given)
     return folder / "work", account["password"]
 
 
@@ -135,7 +148,7 @@ def test_a_stroke_in_the_page_comes_back_as_a_mask(
     show_task(page, server, folder)
     page.get_by_text("left foot").first.wait_for()
     for name in names:
-        assert page.get_by_text(name, exact=True).count() >= 2  # brush and polygon
+        assert page.get_by_text(name, exact=True).count() == 1  # one list for both tools
     page.wait_for_timeout(1500)  # the picture comes after the page
     look(page, "1-the-page")
     boxes = [image.bounding_box() for image in page.locator("img").all()]
@@ -195,8 +208,8 @@ def test_what_is_drawn_bears_ids_and_people_read_names(
     look(page, "4-a-suggestion")
     tint = str(tuple(int(colours(ram)[0][place : place + 2], 16) for place in (1, 3, 5)))
     count, tints = read_as(page, "horn")
-    assert (count, f"rgb{tint}" in tints) == (3, True)  # two palettes and the region
-    assert read_as(page, "head")[0] == 2
+    assert (count, f"rgb{tint}" in tints) == (2, True)  # the list of parts, and the region
+    assert read_as(page, "head")[0] == 1
     for key, height in (("2", 0.5), ("3", 0.8)):
         page.keyboard.press("u")
         page.keyboard.press(key)
@@ -204,10 +217,101 @@ def test_what_is_drawn_bears_ids_and_people_read_names(
         page.wait_for_timeout(500)
     look(page, "5-three-parts")
     counts = [read_as(page, name)[0] for name in ("horn", "head", "foot")]
-    assert counts == [3, 3, 4]  # what was drawn last is selected, and told once more
-    sent = [item["value"]["brushlabels"] for item in save(page, "Submit")["result"]]
+    assert counts == [2, 2, 3]  # what was drawn last is selected, and told once more
+    result = save(page, "Submit")["result"]
+    sent = [item["value"]["labels"] for item in result if item["type"] == "labels"]
     assert sent == [["head"], ["horn"], ["f"]]
     partlab("studio", "pull", folder)
     with Work.open(folder) as work:
         (answer,) = work.answers("ram", 1)
     assert [mask["part"] for mask in answer.masks] == ["head", "horn", "f"]
+    before = annotations(folder, server)
+    new = read_vocabulary(folder / "vocabulary.yaml")
+    write_vocabulary(tmp_path / "new.yaml", rename_part(new, "ram", "foot", "hoof"))
+    partlab("vocabulary", "migrate", folder, tmp_path / "new.yaml")
+    assert annotations(folder, server) == before
+    show_task(page, server, folder)
+    page.get_by_text("hoof").first.wait_for()
+    page.wait_for_timeout(1500)
+    look(page, "6-another-name")
+    assert [read_as(page, name)[0] for name in ("horn", "head", "hoof", "foot")] == [2, 2, 2, 0]
+
+
+def annotations(folder: Path, server: Running) -> list[Any]:
+    """What is drawn in the one task, as the server has it."""
+    with Work.open(folder) as work, server.studio() as studio:
+        (task,) = work.tasks("ram", 1)
+        return list(studio.get(f"/api/tasks/{task.task_id}/annotations/"))
+
+
+CAR = ("bonnet", "boot", "roof", "door", "door handle", "window", "windscreen", "wheel", "bumper")
+CAR += ("headlight", "rear light", "wing mirror", "number plate")
+
+
+def bottom(page: Page, selector: str) -> float:
+    """How far down the lowest of these things reaches, in pixels of the page."""
+    boxes = [one.bounding_box() for one in page.locator(selector).all()]
+    assert boxes
+    assert all(boxes)
+    return max(box["y"] + box["height"] for box in boxes if box)
+
+
+def test_thirteen_parts_are_in_sight_and_the_tool_decides(
+    server: Running, page: Page, tmp_path: Path
+) -> None:
+    """At 1400 x 850: every part, every reason for giving up, and the object's number."""
+    boot = Part(name="boot", definition="what a boot is", example="a boot.png")
+    parts = tuple(boot if n == "boot" else Part(name=n) for n in CAR)
+    PillowImage.new("RGB", (480, 120), (9, 9, 9)).save(tmp_path / "a boot.png")
+    email = "max@x.org"
+    car = ObjectParts(name="ram", parts=parts)
+    folder, password = begin(tmp_path, email, car, pictures=3)
+    log_in(page, server, email, password)
+    page.set_viewport_size({"width": 1400, "height": 850})
+    with Work.open(folder) as work:
+        page.goto(f"{server.url}/projects/{work.batch('ram').project_id}/data?labeling=1")
+    page.wait_for_selector(".konvajs-content")
+    shown = page.locator("img[width='160']")
+    shown.wait_for()
+    page.wait_for_function("e => e.naturalWidth == 240", arg=shown.element_handle())
+    look(page, "6-instructions")
+    page.keyboard.press("Escape")
+    page.get_by_text("number plate").first.wait_for()
+    page.wait_for_timeout(1500)
+    assert page.get_by_text("1 of 3").count() == 1  # of the pictures, not of what was opened
+    page.get_by_text("boot", exact=True).hover()
+    page.get_by_text("what a boot is").wait_for()
+    page.keyboard.press("2")
+    stroke(page, (0.2, 0.2), (0.5, 0.2))
+    page.wait_for_timeout(500)
+    look(page, "7-thirteen-parts")
+    bar = page.get_by_role("button", name="Submit").first.bounding_box()
+    assert bar is not None
+    for inside in (".lsf-label", ".lsf-choice", "input[type=number]"):
+        assert bottom(page, inside) < bar["y"]
+    page.keyboard.press("u")
+    page.keyboard.press("p")
+    page.keyboard.press("4")
+    corners = ((0.6, 0.6), (0.8, 0.6), (0.8, 0.8))
+    for corner in (*corners, corners[0]):
+        click(page, corner)
+    page.wait_for_timeout(500)
+    page.keyboard.press("u")
+    page.keyboard.press("b")
+    stroke(page, (0.2, 0.9), (0.5, 0.9))  # without a part
+    page.wait_for_timeout(500)
+    look(page, "8-three-regions")
+    result = save(page, "Submit")["result"]
+    kinds = [item["type"] for item in result]
+    assert kinds == ["brush", "labels", "polygon", "labels", "brush"]
+    masks = read_result(result, car, SIZE, SIZE).masks
+    assert [mask.part for mask in masks] == ["boot", "door"]
+    rows, columns = np.nonzero(decode(masks[1].rle))
+    assert abs(columns.min() - 0.6 * SIZE[0]) < 6
+    assert abs(rows.max() - 0.8 * SIZE[1]) < 6
+    partlab("studio", "pull", folder)
+    with Work.open(folder) as work:
+        (answer,) = work.answers("ram", 1)
+        (problem,) = answer.problems
+    assert (answer.kind, problem["kind"]) == ("broken", "no-label")
+    assert "nothing says which part it is: click it, and choose one" in problem["message"]

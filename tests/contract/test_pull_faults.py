@@ -24,10 +24,11 @@ from annotate.studio.acts.pull import pull, read_export
 from annotate.studio.acts.push import push
 from annotate.studio.api.changes import PAGE
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import description_of
+from annotate.studio.api.projects import mark
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running, start_server
 from annotate.studio.spelling.labelconfig import config_hash, label_config
+from annotate.studio.spelling.mark import marked
 from annotate.work import Image, Work, rebuild_work
 from partlab.errors import StudioError
 from partlab.progress import Silent, listening
@@ -57,8 +58,7 @@ def filled(folder: Path, studio: Studio) -> Work:
     planned = {"images": [r.id for r in rows], "assignee": ANN, "vocabulary_version": 1}
     work.record("planned", who="lead", object="ram", round=1, data=planned)
     xml = label_config(RAM)
-    description = description_of(work, work.batch("ram"), config_hash(xml))
-    made = {"title": folder.name, "description": description, "label_config": xml}
+    made = {"title": folder.name, "label_config": marked(xml, mark(work, work.batch("ram")))}
     project = studio.post("/api/projects/", made)["id"]
     ann = studio.users()[ANN]
     tasks = [task_with(n, work, ann) for n in range(1, TASKS + 1)]
@@ -224,9 +224,9 @@ def test_another_server_holds_a_work_of_the_same_name(
         theirs = filled(tmp_path / "theirs" / "farm", other)
         assert theirs.settings.name == ours.settings.name
         assert theirs.batch("ram").project_id == number
-        for description in (None, "rams"):  # as it was made, then written anew by hand
-            if description:
-                other.patch(f"/api/projects/{number}/", {"description": description})
+        for changed in (None, label_config(RAM)):  # as it was made, then written anew by hand
+            if changed:
+                other.patch(f"/api/projects/{number}/", {"label_config": changed})
             (told,) = pull(ours, other)
             assert "does not belong to this work" in (told.trouble or "")
             assert state(ours) == ([], [], None)

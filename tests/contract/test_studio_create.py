@@ -21,10 +21,11 @@ from annotate.studio.acts.reassign import reassign
 from annotate.studio.acts.reopen import reopen_work
 from annotate.studio.acts.rounds import HandedOut, preview
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import facts_of, find_projects, title_of
+from annotate.studio.api.projects import facts_of, find_projects
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import config_hash, label_config
+from annotate.studio.spelling.mark import marked, unmarked
 from annotate.studio.spelling.regions import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Work
@@ -133,13 +134,14 @@ def test_every_category_becomes_one_project(make_work: MakeWork, studio: Studio)
     told = by_object(create(work, studio, annotators=[ANN, BEN]))
     assert {name: one.assignee for name, one in told.items()} == {PEAR.name: ANN, "ram": BEN}
     ram = project_of(studio, told["ram"])
-    assert ram["title"] == "work/ram/annotate/r1"
-    assert ram["label_config"] == label_config(RAM, work.settings.discard_reasons)
+    assert ram["title"] == "ram: draw, 3 of 3 to do"
+    assert ram["description"] == f"For {BEN}. Round 1 of the work work."
+    assert unmarked(ram["label_config"]) == label_config(RAM, work.settings.discard_reasons)
     assert (ram["maximum_annotations"], ram["show_skip_button"]) == (1, False)
     assert (ram["sampling"], ram["show_instruction"]) == ("Sequential sampling", True)
     assert "cover the whole object" in ram["expert_instruction"]
-    facts = facts_of(ram["description"])
-    assert (facts["work"], facts["assignee"]) == (work.settings.id, BEN)
+    wanted = {"work": work.settings.id, "kind": "annotate", "object": "ram", "round": 1}
+    assert facts_of(ram) == wanted
     batch = work.batch("ram")
     assert (batch.state, batch.project_id) == ("annotating", told["ram"].project_id)
     assert batch.config_hash == config_hash(ram["label_config"])
@@ -211,7 +213,7 @@ def test_killed_at_any_request_it_goes_on_without_doubles(
             projects = [
                 p
                 for p in studio.pages("/api/projects/")
-                if p["title"].startswith(f"{work.settings.name}/")
+                if facts_of(p).get("work") == work.settings.id
             ]
             assert len(projects) == 2
             for one in told:
@@ -238,18 +240,39 @@ def test_a_deleted_project_is_made_afresh_with_what_is_left(
     assert not any(one.made or one.added for one in create(work, studio))
 
 
-def test_a_description_changed_by_hand_is_put_back(make_work: MakeWork, studio: Studio) -> None:
+def test_an_interface_or_a_description_changed_by_hand_is_put_back(
+    make_work: MakeWork, studio: Studio
+) -> None:
     work = make_work()
     told = by_object(create(work, studio, annotators=[ANN]))["ram"]
-    before = project_of(studio, told)["description"]
-    studio.patch(f"/api/projects/{told.project_id}/", {"description": "mine"})
+    before = project_of(studio, told)
+    path = f"/api/projects/{told.project_id}/"
+    studio.patch(path, {"description": "mine", "label_config": unmarked(before["label_config"])})
     assert not any(one.made or one.added for one in create(work, studio))
-    assert project_of(studio, told)["description"] == before
-    studio.patch(
-        f"/api/projects/{told.project_id}/",
-        {"description": before.replace(work.settings.id, "another")},
-    )
+    after = project_of(studio, told)
+    assert after["description"] == before["description"]
+    assert after["label_config"] == before["label_config"]
+    other = marked(before["label_config"], {**facts_of(before), "work": "another"})
+    studio.patch(path, {"label_config": other})
     assert by_object(create(work, studio))["ram"].made
+
+
+def test_a_project_of_an_earlier_version_is_known_and_changed(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    """Its description held what it is found by; people read that no longer."""
+    work = make_work()
+    told = by_object(create(work, studio, annotators=[ANN]))["ram"]
+    new = project_of(studio, told)
+    facts = json.dumps({"partlab": {**facts_of(new), "assignee": ANN}})
+    old = {"title": "work/ram/annotate/r1", "description": f"ram, drawn by {ANN}. {facts}"}
+    old |= {"label_config": unmarked(new["label_config"]), "pinned_at": None}
+    studio.patch(f"/api/projects/{told.project_id}/", old)
+    assert find_projects(studio, work)["ram", 1] == told.project_id
+    assert not any(one.made or one.added for one in create(work, studio))
+    now = project_of(studio, told)
+    assert (now["title"], now["description"]) == (new["title"], new["description"])
+    assert (now["pinned_at"] is not None, facts_of(now)["assignee"]) == (True, ANN)
 
 
 def test_nothing_is_made_for_somebody_without_an_account(
@@ -290,7 +313,7 @@ def test_the_next_round_begins_fresh_or_from_the_one_before(
     assert told.note == f"stays with {BEN}; `partlab studio reassign` hands a category over"
     assert (told.round, told.assignee, told.made) == (2, BEN, True)
     project = project_of(studio, told)
-    assert project["title"] == "work/ram/annotate/r2"
+    assert project["title"] == "ram: draw again (round 2), 3 of 3 to do"
     assert (project["model_version"], project["show_collab_predictions"]) == (f"r1:{BEN}", True)
     (prediction,) = tasks_of(studio, told)[0]["predictions"]
     assert prediction["model_version"] == f"r1:{BEN}"
@@ -344,13 +367,24 @@ def test_examples_that_are_given_later_renew_the_instructions(
     assert project_of(studio, told["ram"])["expert_instruction"] == html
 
 
-def test_long_titles_are_shortened(make_work: MakeWork, studio: Studio) -> None:
-    work = make_work(name="a work with a name that is far too long for a title")
-    told = by_object(create(work, studio, annotators=[ANN]))["ram"]
-    title = project_of(studio, told)["title"]
-    assert title == title_of(work.settings.name, work.batch("ram"))
-    assert len(title) == 50
-    assert title.endswith("…/annotate/r1")
+def test_what_is_over_stands_last_and_says_so(make_work: MakeWork, studio: Studio) -> None:
+    work = make_work()
+    first = by_object(create(work, studio, annotators=[BEN]))
+    answer(work, "ram")
+    reject(work, "ram")
+    second = by_object(create(work, studio))["ram"]
+    ids = [first["ram"].project_id, first[PEAR.name].project_id, second.project_id]
+    wall = [p for p in studio.pages("/api/projects/") if p["id"] in ids]  # in the wall's order
+    assert [(p["id"], p["pinned_at"] is None) for p in wall] == [
+        (second.project_id, False),
+        (first[PEAR.name].project_id, False),
+        (first["ram"].project_id, True),
+    ]
+    assert wall[-1]["title"] == "over: ram, drawn again elsewhere"
+    assert wall[-1]["color"] != wall[0]["color"]
+    studio.patch(f"/api/projects/{second.project_id}/", {"title": "mine"})
+    create(work, studio)
+    assert project_of(studio, second)["title"] == "ram: draw again (round 2), 3 of 3 to do"
 
 
 # -- what can go wrong ------------------------------------------------------------------------
@@ -515,7 +549,7 @@ def test_a_category_changes_hands_before_its_first_answer(
     told = by_object(create(work, studio, annotators=[ANN]))["ram"]
     batch, redone = reassign(work, studio, "ram", CLEO.upper())
     assert (batch.assignee, batch.round, redone) == (CLEO, 1, 0)
-    assert facts_of(project_of(studio, told)["description"])["assignee"] == CLEO
+    assert project_of(studio, told)["description"].startswith(f"For {CLEO}. ")
     assert work.batch(PEAR.name).assignee == ANN
     assert by_object(create(work, studio))["ram"].project_id == told.project_id
     with pytest.raises(StateError, match="s already"):
@@ -532,7 +566,7 @@ def test_with_answers_the_round_is_begun_afresh(make_work: MakeWork, studio: Stu
     assert work.batch("ram").assignee == ANN
     batch, redone = reassign(work, studio, "ram", BEN, force=True)
     assert (batch.round, batch.state, batch.assignee, redone) == (2, "planned", BEN, 2)
-    assert project_of(studio, told)["title"].startswith("given up: work/ram")
+    assert project_of(studio, told)["title"] == "over: ram, given up"
     again = by_object(create(work, studio))["ram"]
     assert (again.round, again.made, again.added) == (2, True, 3)
     assert len(list(work.answers("ram", 1))) == 2  # nothing is lost

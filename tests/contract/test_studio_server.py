@@ -155,6 +155,21 @@ def test_two_servers_on_one_folder(studio_server: Running) -> None:
         pass
 
 
+def test_a_second_up_says_where_the_login_lies(studio_server: Running) -> None:
+    """Whoever types it again wants to log in: the first one goes on, with that login."""
+    folder = studio_server.folder
+    words = ["studio", "up", str(folder), "--port", "0", "--root", str(studio_server.root)]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 1
+    assert f"a server already runs on {folder}" in told.stderr
+    assert f"its login is in {folder / 'login.json'}" in told.stderr
+    assert "its address stands where it was started" in told.stderr
+    login = json.loads((folder / "login.json").read_text())
+    assert logs_in(studio_server.url, login["email"], login["password"])
+    told = CliRunner().invoke(app, [*words, "--json"])
+    assert (told.exit_code, told.stdout) == (1, "")
+
+
 def test_a_taken_port_is_said_and_never_changed(studio_server: Running, tmp_path: Path) -> None:
     taken = int(studio_server.url.rpartition(":")[2])
     with (

@@ -210,8 +210,8 @@ def test_polygons_of_the_round_before_stay_polygons(
     for id, task in tasks(studio, work).items():
         (made,) = task["predictions"]
         kinds = sorted(item["type"] for item in made["result"])
-        assert kinds == ["brushlabels", "number", "polygonlabels"]
-        polygon = next(item for item in made["result"] if item["type"] == "polygonlabels")
+        assert kinds == ["brush", "labels", "labels", "number", "polygon"]
+        polygon = next(item for item in made["result"] if item["type"] == "polygon")
         assert polygon["value"]["points"] == corners
         reading = read_result(made["result"], RAM, SIZE, SIZE)
         assert not reading.problems

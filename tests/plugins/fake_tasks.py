@@ -22,13 +22,17 @@ SHOWN: Size = (64, 48)
 
 
 def drawn(parts: ObjectParts, shown: Size = SHOWN, **boxes: Box) -> list[Json]:
-    """Brush regions, one rectangle for each part id: `drawn(parts, head=(5, 5, 20, 20))`."""
+    """Brush regions, one rectangle for each part id: `drawn(parts, head=(5, 5, 20, 20))`.
+
+    They are spelled as in projects of earlier versions, one item for each region.
+    """
     masks = []
     for part, (left, top, width, height) in boxes.items():
         pixels = np.zeros(shown[::-1], bool)
         pixels[top : top + height, left : left + width] = True
         masks.append(PartMask(part, 1, encode(pixels)))
-    return [{**region, "origin": "manual"} for region in regions_of(masks, parts, shown)]
+    regions = regions_of(masks, parts, shown, two_lists=True)
+    return [{**region, "origin": "manual"} for region in regions]
 
 
 def refused(reason: str = "low quality") -> Json:

@@ -6,7 +6,7 @@ from statistics import median
 
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.settings import CheckSettings
-from partlab.parts import circles
+from partlab.inclusions import circles, pairs_of
 from partlab.schema import Dataset, Finding
 
 
@@ -19,7 +19,7 @@ def inclusion_findings(
     """
     label = {(c.object, c.part): c.id for c in dataset.categories}
     for owner, pairs in dataset.inclusions.items():
-        for inner, outer in pairs.items():
+        for inner, outer in pairs_of(pairs):
             link = f"{owner}: {inner} -> {outer}"
             unknown = [part for part in (inner, outer) if (owner, part) not in label]
             if unknown:
@@ -43,7 +43,7 @@ class Areas:
 
     def __init__(self, dataset: Dataset) -> None:
         named = {
-            (o, p) for o, ps in dataset.inclusions.items() for pair in ps.items() for p in pair
+            (o, p) for o, ps in dataset.inclusions.items() for pair in pairs_of(ps) for p in pair
         }
         self.wanted = {c.id for c in dataset.categories if (c.object, c.part) in named}
         self.of: defaultdict[int, list[int]] = defaultdict(list)

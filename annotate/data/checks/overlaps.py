@@ -5,9 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from annotate.data.accepted import accepted_pairs
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.settings import CheckSettings
 from partlab.errors import MaskError
+from partlab.inclusions import related
 from partlab.masks import (
     BoolMask,
     Rle,
@@ -19,12 +21,9 @@ from partlab.masks import (
     iou,
     union,
 )
-from partlab.parts import join_name, related
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding, Image
 
 _WHOLE = frozenset({"object", "whole", "whole object"})
-OVERLAPS = "overlaps"
-"""In a data set's own values: per object the pairs of parts whose overlap was accepted."""
 Drawn = Sequence[tuple[Annotation, Rle]]
 Pair = tuple[int, int]
 
@@ -53,17 +52,6 @@ def overlap_findings(
         more = f", and {len(found) - 1} more such masks" if len(found) > 1 else ""
         what = f"{names[0]} shares {shared:.0f} px with {names[1]} (annotation {large.id}){more}"
         yield KINDS[kind].at(what, image=image, annotation=small)
-
-
-def accepted_pairs(dataset: Dataset) -> set[frozenset[int]]:
-    """Category ids of the pairs of parts whose overlap an inspection accepted by name."""
-    stated = dataset.top.get(OURS, {})
-    pairs = stated.get(OVERLAPS, {}) if isinstance(stated, dict) else {}
-    ids = {category.name: category.id for category in dataset.categories}
-    named = [
-        [join_name(o, part) for part in pair] for o, listed in pairs.items() for pair in listed
-    ]
-    return {frozenset(ids[name] for name in pair) for pair in named if ids.keys() >= set(pair)}
 
 
 def overlaps_of(rles: Sequence[Rle], settings: CheckSettings | None = None) -> Iterator[Pair]:

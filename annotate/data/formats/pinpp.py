@@ -1,7 +1,7 @@
 """The PartImageNet++ release: one COCO file per object category, ids local to each file.
 
     json/<wnid>.json        images, annotations, categories (named by the part alone)
-    including/<wnid>.txt    one `small:large` per line
+    including/<wnid>.txt    one `small:large` per line; a part in several has several lines
     discarded_data.json     refused pictures
     category_name.json      object and part names of each file
 
@@ -19,13 +19,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from annotate.data.accepted import (
+    OVERLAPS,
+    Pairs,
+    accepted_overlaps,
+    stated_overlaps,
+    with_accepted,
+)
 from annotate.data.formats import Source
 from annotate.data.formats.names import WNID, display_names, object_folders
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.coco import lists_of, with_sizes, write_coco
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
-from partlab.parts import Inclusions
+from partlab.inclusions import Inclusions, Outer, pairs_of, spelled
 from partlab.progress import track
 from partlab.records import read_records
 from partlab.schema import (
@@ -75,7 +82,7 @@ class PinppLayout:
             if pictures is not Pictures.none:
                 place(in_folder(replace(dataset, images=part.images), out / "images"), pictures)
             if pairs := dataset.inclusions.get(name):
-                lines = [f"{inner}:{outer}" for inner, outer in pairs.items()]
+                lines = [f"{inner}:{outer}" for inner, outer in pairs_of(pairs)]
                 write_lines(out / "including" / f"{folder}.txt", lines)
         write_json(out / "category_name.json", _name_table(dataset, folders))
         write_json(out / "discarded_data.json", [_without_ours(d.raw) for d in dataset.discards])
@@ -89,6 +96,7 @@ class _Reader:
         self.images_at = source.images or self.root / "images"
         self.broken: list[Raw] = []
         self.respelled = 0
+        self.accepted: Pairs = {}
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.categories: list[Category] = []
@@ -127,12 +135,15 @@ class _Reader:
         table = [category.raw for category in self.categories]
         version = RELEASES.get(masks, sha256_json([masks, len(self.images), table])[:12])
         origin = {"format": "pinpp", "version": version, "masks": masks}
-        return {"origin": origin} | ({"broken": self.broken} if self.broken else {})
+        ours = {"origin": origin} | ({"broken": self.broken} if self.broken else {})
+        return ours | ({OVERLAPS: self.accepted} if self.accepted else {})
 
     def _one_file(self, file: Path, name: str) -> None:
         loaded = read_json(file, share_floats=True)
         if not isinstance(loaded, dict):
             raise SchemaError(f"{file} is not a COCO file: its top level is not an object")
+        for pairs in stated_overlaps(loaded.get(OURS), file).values():
+            self.accepted[name] = pairs
         raws = self._lists(loaded, file)
         new = {kind: self._new_ids(raws[kind], kind) for kind in ("images", "categories")}
         wnid = {"wnid": file.stem} if WNID.fullmatch(file.stem) else {}
@@ -183,18 +194,17 @@ class _Reader:
         path = self.root / "category_name.json"
         return _names_in(read_json(path)) if path.is_file() else {}
 
-    def _inclusions(self, stem: str, name: str) -> dict[str, str]:
+    def _inclusions(self, stem: str, name: str) -> dict[str, Outer]:
         path = self.root / "including" / f"{stem}.txt"
         parts = {c.part for c in self.categories if c.object == name} if path.is_file() else set()
-        pairs: dict[str, str] = {}
+        pairs: list[tuple[str, str]] = []
         for position, line in enumerate(read_lines(path) if path.is_file() else []):
             inner, outer = _relation(line, parts)
             if not inner or not outer:
                 self._set_aside(f"including/{path.name}", position, "is not small:large", line)
-            elif pairs.setdefault(inner, outer) != outer:
-                reason = f"puts {inner!r} into a second part"
-                self._set_aside(f"including/{path.name}", position, reason, line)
-        return pairs
+            else:
+                pairs.append((inner, outer))
+        return spelled(pairs)
 
     def _discards(self, names: dict[str, str]) -> list[Discard]:
         path = self.root / "discarded_data.json"
@@ -294,11 +304,13 @@ def _one_object(dataset: Dataset, name: str, share: dict[int, list[Annotation]])
         for image_id, position in enumerate(share, 1)
         for a in share[position]
     ]
-    return Dataset(
+    found = Dataset(
         [dataset.images[position].changed(id=new) for new, position in enumerate(share, 1)],
         [a.changed(id=new) for new, a in enumerate(annotations, 1)],
         [_local_category(category, category_ids[category.id]) for category in categories],
     )
+    accepted = accepted_overlaps(dataset).get(name)
+    return with_accepted(found, {name: accepted}) if accepted else found
 
 
 def _local_category(category: Category, new: int) -> Category:

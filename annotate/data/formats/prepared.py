@@ -28,6 +28,7 @@ from partlab.composite import flatten
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
 from partlab.images import image_size, is_image_name
+from partlab.inclusions import is_inclusions
 from partlab.masks import area, bbox, decode, encode_many
 from partlab.progress import track
 from partlab.records import read_records
@@ -307,8 +308,8 @@ def _discards(value: Any) -> bool:
 _FORMS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "folders": (_texts, "an object of folder: object"),
     "inclusions": (
-        lambda value: isinstance(value, dict) and all(map(_texts, value.values())),
-        "an object of object: {inner: outer}",
+        lambda value: isinstance(value, dict) and all(map(is_inclusions, value.values())),
+        "an object of object: {inner: outer} or {inner: [outer, …]}",
     ),
     "discards": (_discards, "a list of records with a file_name"),
     "background": (

@@ -11,8 +11,8 @@ from annotate.studio.spelling.regions import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
 from annotate.work.complaints import ERROR, PART_GONE, SENT_BACK, Problem, problem
+from partlab.inclusions import related
 from partlab.masks import Rle, area, iou, union
-from partlab.parts import related
 
 OVERLAP = 0.05  # share of the smaller of two parts
 UNKNOWN_MODEL = "unknown"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from annotate.studio.api.raw import RawAnnotation, RawTask
 from annotate.work import Answer, same_person
 
-CLOSED = ("sampled", "accepted", "rejected")
+CLOSED = ("sampled", "accepted", "rejected", "abandoned")
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +132,7 @@ def late(task: RawTask, round: Round, stored: Answer | None) -> list[Said]:
     news = [a for a in task.annotations if a.updated_at > known[1]]
     what = {
         "rejected": "draw it in the project of the next round",
+        "abandoned": "draw it in the project of the next round",
         "sampled": "if it matters, tell the inspector",
         "accepted": "nothing needs to be done",
     }[round.state]

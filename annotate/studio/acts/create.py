@@ -3,13 +3,13 @@
     handed_out = create(work, studio, annotators=["ann@example.org", "ben@example.org"])
 
 Safe to run again at any time, also after `kill -9`: a project that was made but not noted is
-found by its description, a task by the image it shows.
+found by what its interface says, a task by the image it shows.
 """
 
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,12 +17,14 @@ from typing import Any
 from annotate.studio.acts.annotators import Annotators
 from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.carried import carried
-from annotate.studio.acts.instructions import Rejected, example_pictures, instructions
+from annotate.studio.acts.examples import example_pictures
+from annotate.studio.acts.instructions import Rejected, instructions
 from annotate.studio.acts.refill import refill as refill_rounds
 from annotate.studio.acts.rounds import (
     BEING_DRAWN,
     HandedOut,
     Start,
+    because,
     handed_out,
     named_objects,
     plan_rounds,
@@ -30,6 +32,7 @@ from annotate.studio.acts.rounds import (
 )
 from annotate.studio.acts.tabs import make_tabs
 from annotate.studio.acts.todo import last_rejection, tell, todos
+from annotate.studio.acts.wall import look_of, tidy_wall
 from annotate.studio.api.access import Access, ensure_access, find_access
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import (
@@ -39,19 +42,30 @@ from annotate.studio.api.projects import (
     Key,
     add_tasks,
     chunks,
-    description_of,
     find_projects,
     is_there,
     make_project,
+    mark,
     task_ids,
-    title_of,
 )
 from annotate.studio.api.users import need_users
-from annotate.studio.spelling.labelconfig import check_config, config_hash, label_config
+from annotate.studio.spelling.labelconfig import (
+    check_config,
+    config_hash,
+    has_two_lists,
+    label_config,
+)
+from annotate.studio.spelling.mark import marked, unmarked
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
-from annotate.work.pictures import EXAMPLES, FOLDER, save_examples, shown_picture
-from annotate.work.unfinished import need_settled
+from annotate.work.pictures import (
+    EXAMPLES,
+    FOLDER,
+    part_picture,
+    save_examples,
+    shown_in_examples,
+    shown_picture,
+)
 from partlab.coco import find_splits, read_dataset
 from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
@@ -70,6 +84,7 @@ def create(
     start_from: Start = "fresh",
     examples: Dataset | Path | None = None,
     refill: bool = False,
+    new_parts: bool = False,
 ) -> list[HandedOut]:
     """Hand out every category that is new or was rejected, and make what is missing in the studio.
 
@@ -84,6 +99,8 @@ def create(
         examples: a part data set or a folder of pictures for the instructions, of new projects
             and of those that are being drawn.
         refill: hand out other pictures in place of those whose discard is final.
+        new_parts: begin the next round of accepted categories whose vocabulary has parts by now
+            that nobody could have drawn, with what was drawn.
 
     Raises:
         ConfigError: somebody has to draw a category, and nobody is named.
@@ -94,9 +111,8 @@ def create(
     """
     who = str(studio.whoami()["email"])
     with handing_out(work.folder):
-        need_settled(work)
         objects = named_objects(work, objects)
-        planned = plan_rounds(work, annotators, start_from, objects)
+        planned = plan_rounds(work, annotators, start_from, objects, new_parts=new_parts)
         need_users(studio, sorted({str(data["assignee"]) for _, data in planned}))
         for (owner, round), data in planned:
             work.record("planned", who=who, object=owner, round=round, data=data)
@@ -110,13 +126,14 @@ def create(
         for batch in (work.batch(one.object, one.round) for one in told):
             if batch.state in BEING_DRAWN and batch.project_id is not None:
                 tell(work, studio, batch, who)
+        tidy_wall(work, studio)
         return [with_note(one, annotators, short.get(one.object, "")) for one in told]
 
 
 def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str:
-    """Give a round's project the interface and instructions of the vocabulary as it is now.
+    """Give a round's project the interface and instructions of a version of the vocabulary.
 
-    `version` is the vocabulary's. Returns the hash of the interface.
+    Returns the hash of the interface.
 
     Raises:
         StudioError: the project is gone, or the server refuses.
@@ -124,12 +141,13 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
     builder = _Builder(work, studio, "", {})
     if batch.project_id is None:
         raise StudioError(f"{batch.object} round {batch.round} has no project")
+    project, batch = batch.project_id, Batch(**{**asdict(batch), "vocabulary_version": version})
+    builder.two_lists = has_two_lists(studio.get(f"/api/projects/{project}/")["label_config"])
     config = builder._config(batch)
     check_config(config)
-    told = description_of(work, batch, config_hash(config), version=version)
-    fields = {"label_config": config, "description": told}
-    studio.patch(f"/api/projects/{batch.project_id}/", fields)
-    builder._instruct(batch, batch.project_id, builder._access(batch, batch.project_id))
+    fields = {"label_config": marked(config, mark(work, batch))}
+    studio.patch(f"/api/projects/{project}/", fields)
+    builder._instruct(batch, project, builder._access(batch, project))
     return config_hash(config)
 
 
@@ -158,6 +176,7 @@ class _Builder:
     found: dict[Key, int]
     examples: Dataset | Path | None = None
     access: Access | None = None
+    two_lists: bool = False  # whether the project is an earlier version's
 
     def build(self, batch: Batch) -> HandedOut:
         """Bring one round into the studio as far as it is not there."""
@@ -192,15 +211,16 @@ class _Builder:
         return self._told(self.work.batch(batch.object, batch.round), tasks, made, added)
 
     def _undescribed(self, batch: Batch) -> int | None:
-        """The round's project where somebody changed its description, which is put back."""
+        """The round's project where somebody took away what it is found by, which is put back."""
         if batch.project_id is None or not is_there(self.studio, self.work, batch):
             return None
         log.warning(
-            "the description of project %d (%s) was changed by hand, and is put back: partlab "
-            "finds the project by it", batch.project_id, batch.object
+            "the interface of project %d (%s) was changed by hand; what partlab finds it by is put "
+            "back", batch.project_id, batch.object
         )  # fmt: skip
-        about = description_of(self.work, batch, batch.config_hash or "")
-        self.studio.patch(f"/api/projects/{batch.project_id}/", {"description": about})
+        path = f"/api/projects/{batch.project_id}/"
+        xml = unmarked(self.studio.get(path)["label_config"])
+        self.studio.patch(path, {"label_config": marked(xml, mark(self.work, batch))})
         return batch.project_id
 
     def _waiting(self, batch: Batch, tasks: Sequence[Task], project_id: int | None) -> list[int]:
@@ -214,16 +234,17 @@ class _Builder:
         ]
 
     def _config(self, batch: Batch) -> str:
-        parts = self.work.vocabulary.object(batch.object)
-        return label_config(parts, self.work.settings.discard_reasons)
+        parts, reasons = self.work.parts(batch), self.work.settings.discard_reasons
+        return label_config(parts, reasons, two_lists=self.two_lists)
 
     def _fields(self, batch: Batch) -> Fields:
         config = self._config(batch)
         check_config(config)
+        look = look_of(self.work, batch)
         return Fields(
-            title=title_of(self.work.settings.name, batch),
-            description=description_of(self.work, batch, config_hash(config)),
-            label_config=config,
+            title=look.title,
+            description=look.description,
+            label_config=marked(config, mark(self.work, batch)),
             show_collab_predictions=self.work.settings.model_help or bool(batch.start_from),
         )
 
@@ -249,12 +270,23 @@ class _Builder:
             raise
 
     def _instruct(self, batch: Batch, project_id: int, access: Access) -> None:
-        parts = self.work.vocabulary.object(batch.object)
+        parts, folder = self.work.parts(batch), self.work.folder
         if self.examples is not None:
-            drawn = example_pictures(self.examples, parts)
-            save_examples(self.work.folder, batch.object, drawn)
-        urls = [access.url(path) for path in self._example_paths(batch.object)]
-        html = instructions(parts, self._config(batch), urls, self._rejection(batch))
+            found = example_pictures(self.examples, parts)
+            save_examples(folder, batch.object, found.pictures, found.shown)
+        html = instructions(
+            parts,
+            self._config(batch),
+            [access.url(path) for path in self._example_paths(batch.object)],
+            self._rejection(batch),
+            because(self.work, batch),
+            shown=shown_in_examples(folder, batch.object),
+            pictures={
+                part.id: access.url(path)
+                for part in parts.parts
+                if part.example and (path := part_picture(folder, batch.object, part.id))
+            },
+        )
         fields = {"expert_instruction": html, "show_instruction": True}
         self.studio.patch(f"/api/projects/{project_id}/", fields)
 
@@ -335,4 +367,4 @@ class _Builder:
         self, batch: Batch, tasks: Sequence[Task], made: bool = False, added: int = 0
     ) -> HandedOut:
         url = self.studio.project_url(batch.project_id) if batch.project_id else None
-        return handed_out(self.work, batch, tasks, made, added, url)
+        return handed_out(batch, tasks, made, added, url)

@@ -6,21 +6,11 @@ the examples are served like the pictures of the tasks.
 
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from xml.etree import ElementTree
 
-from PIL import Image as PillowImage
-
-from annotate.draw import Colour, Style, layers_of, overlay, palette
-from annotate.studio.spelling.labelconfig import colours
-from annotate.vocabulary.model import ObjectParts
-from partlab.composite import Layer
-from partlab.errors import PartlabError
-from partlab.images import is_image_name, load_image
-from partlab.schema import Dataset, Image
-
-_LOOK = Style(side=360, legend=True)
-
+from annotate.studio.spelling.labelconfig import colours, has_two_lists
+from annotate.vocabulary.model import ObjectParts, Part
+from partlab.inclusions import outers_of
 
 Rejected = tuple[int, Sequence[tuple[str, str]]]
 """The round that was rejected, and each picture that failed with what inspectors said of it."""
@@ -31,6 +21,10 @@ def instructions(
     config: str,
     examples: Sequence[str] = (),
     rejected: Rejected | None = None,
+    changed: str = "",
+    *,
+    shown: Sequence[str] | None = None,
+    pictures: Mapping[str, str] | None = None,
 ) -> str:
     """The instructions of one object category, as HTML.
 
@@ -39,17 +33,22 @@ def instructions(
         config: its labelling interface; the keys are read from it.
         examples: addresses of example pictures.
         rejected: what was wrong with the round before; it stands first.
+        changed: how the vocabulary changed, where the round began for that.
+        shown: ids of the parts that the examples show, if that is known.
+        pictures: addresses of pictures of single parts, by part id.
     """
     name = escape(parts.name)
     return "\n".join(
         [
             f"<h2>Drawing the parts of: {name}</h2>",
+            _what_changed(changed) if changed else "",
             _why_again(*rejected) if rejected is not None else "",
+            f"<p><b>{escape(parts.note)}</b></p>" if parts.note else "",
             _rules(parts),
             f"<br><h3>Parts of: {name}</h3>",
-            _table(parts, config),
-            _pictures(examples),
-            _KEYS,
+            _table(parts, config, pictures or {}),
+            _pictures(examples, _unshown(parts, shown)),
+            _keys_of_tools(config),
         ]
     )
 
@@ -67,12 +66,26 @@ def _why_again(round: int, failed: Sequence[tuple[str, str]]) -> str:
     )
 
 
+def _what_changed(why: str) -> str:
+    return (
+        f"<h3>What changed</h3>\n<p>{escape(why)}. What you drew is shown in every picture: add "
+        "what is missing, and submit.</p><br>"
+    )
+
+
 _KEYS = """<br><h3>Keys</h3>
-<p><b>B</b> brush, <b>E</b> eraser, <b>[</b> and <b>]</b> size of the brush,
+<p>{tools}<b>B</b> brush, <b>E</b> eraser, <b>[</b> and <b>]</b> size of the brush,
 <b>U</b> end this region: press it before the next part, whose key would else rename it,
 <b>V</b> select,
 <b>Ctrl</b> + mouse wheel zoom, <b>H</b> move the picture, <b>Ctrl+Z</b> undo,
-<b>Ctrl+Enter</b> submit.</p>"""
+<b>Ctrl+Enter</b> submit.</p>
+<p>Names on the masks: press the button with the two sliders at the lower edge of the page, and
+switch on <b>Show region labels</b>, once on each computer.</p>"""
+
+
+def _keys_of_tools(config: str) -> str:
+    polygon = "" if has_two_lists(config) else "<b>P</b> polygon (it cannot have holes), "
+    return _KEYS.format(tools=polygon)
 
 
 def _rules(parts: ObjectParts) -> str:
@@ -80,8 +93,9 @@ def _rules(parts: ObjectParts) -> str:
     name = escape(parts.name)
     whole = ["The whole object is the only part: paint all of it, up to its outline."]
     several = [
-        "Draw every part that can be seen. Together the parts cover the whole object: nothing "
-        "of it stays unpainted.",
+        "Draw every part that can be seen, and as much of it as can be seen: what lies behind "
+        "something else is not drawn. Together the parts cover the whole object: nothing of it "
+        "that can be seen stays unpainted.",
         f"Parts do not overlap: where one ends the next begins. {_inclusions(parts)}",
     ]
     rules = [
@@ -104,28 +118,42 @@ def _rules(parts: ObjectParts) -> str:
 def _inclusions(parts: ObjectParts) -> str:
     if not parts.inclusions:
         return "No part lies inside another."
-    pairs = [
-        (escape(parts.part(inner).name), escape(parts.part(outer).name))
-        for inner, outer in parts.inclusions.items()
-    ]
-    words = "; ".join(
-        f"<b>{inner}</b> lies in <b>{outer}</b>: paint {outer} with {inner}, "
-        f"then {inner} once more over it"
-        for inner, outer in pairs
-    )
-    return f"The only exception{'s' if len(pairs) > 1 else ''}: {words}."
+    words = "; ".join(_lies_in(parts, inner) for inner in parts.inclusions)
+    return f"The only exception{'s' if len(parts.inclusions) > 1 else ''}: {words}."
 
 
-def _table(parts: ObjectParts, config: str) -> str:
+def _lies_in(parts: ObjectParts, part: str) -> str:
+    inner = escape(parts.part(part).name)
+    outers = [escape(parts.part(id).name) for id in outers_of(part, parts.inclusions)]
+    where = ", in ".join(f"<b>{outer}</b>" for outer in outers)
+    below = f"paint {outers[0]} with {inner}"
+    if len(outers) > 1:
+        where += " or in several of them"
+        below = f"paint whichever it lies in with {inner}"
+    return f"<b>{inner}</b> lies in {where}: {below}, then {inner} once more over it"
+
+
+def _table(parts: ObjectParts, config: str, pictures: Mapping[str, str]) -> str:
     keys = _keys(config)
-    head = "<tr><th></th><th>part</th><th>key, brush</th><th>key, polygon</th></tr>"
+    columns = ["key, brush", "key, polygon"] if has_two_lists(config) else ["key"]
+    told = any(part.definition or part.id in pictures for part in parts.parts)
+    columns += ["what belongs to it"] if told else []
+    head = "".join(f"<th>{column}</th>" for column in ["", "part", *columns])
     rows = [
         f'<tr><td bgcolor="{colour}" width="28">&nbsp;</td><td>&nbsp;{escape(part.name)}&nbsp;</td>'
         + "".join(f"<td>{escape(key)}</td>" for key in keys.get(part.id, ()))
+        + (_about(part, pictures) if told else "")
         + "</tr>"
         for part, colour in zip(parts.parts, colours(parts), strict=True)
     ]
-    return f'<table cellpadding="4">{head}{"".join(rows)}</table>'
+    return f'<table cellpadding="4"><tr>{head}</tr>{"".join(rows)}</table>'
+
+
+def _about(part: Part, pictures: Mapping[str, str]) -> str:
+    """The lead's words on a part, and its picture."""
+    url = pictures.get(part.id)
+    picture = f'<br><img src="{escape(url)}" width="160" alt="">' if url else ""
+    return f"<td>{escape(part.definition)}{picture}</td>"
 
 
 def _keys(config: str) -> Mapping[str, list[str]]:
@@ -136,74 +164,19 @@ def _keys(config: str) -> Mapping[str, list[str]]:
     return found
 
 
-def _pictures(examples: Sequence[str]) -> str:
+def _unshown(parts: ObjectParts, shown: Sequence[str] | None) -> list[str]:
+    """Names of the parts that no example shows, as far as that is known."""
+    return [part.name for part in parts.parts if shown is not None and part.id not in shown]
+
+
+def _pictures(examples: Sequence[str], unshown: Sequence[str]) -> str:
     if not examples:
         return ""
     cells = [
         f'<td valign="top"><img src="{escape(url)}" width="{570 // len(examples)}" alt=""></td>'
         for url in examples
     ]
-    return f'<br><h3>Examples</h3>\n<table cellpadding="4"><tr>{"".join(cells)}</tr></table>'
-
-
-# -- example pictures -------------------------------------------------------------------------
-
-
-def example_pictures(
-    source: Dataset | Path, parts: ObjectParts, count: int = 3
-) -> list[PillowImage.Image]:
-    """Up to `count` pictures that show how parts are drawn; none when the source has none.
-
-    `source` is a part data set, whose masks are drawn in the colours of the palette, or a
-    folder with a sub-folder of finished pictures for each object category.
-    """
-    if isinstance(source, Path):
-        files = sorted((source / parts.name).glob("*"))
-        return [_picture(path) for path in files if is_image_name(path)][:count]
-    if not parts.categories.matched(source.parts):
-        return []
-    tints = _tints(source, parts)
-    ranked = sorted(source.images, key=lambda image: (-_richness(source, image, tints), image.id))
-    drawn: list[PillowImage.Image] = []
-    for image in ranked:
-        if len(drawn) == count or not _richness(source, image, tints):
-            break
-        try:
-            drawn.append(_drawn(source, image, tints))
-        except PartlabError:  # its picture is missing or damaged; the next one will do
-            continue
-    return drawn
-
-
-def _picture(path: Path) -> PillowImage.Image:
-    picture = PillowImage.fromarray(load_image(path))
-    picture.thumbnail((_LOOK.side, 2 * _LOOK.side))
-    return picture
-
-
-def _tints(source: Dataset, parts: ObjectParts) -> dict[int, Colour]:
-    """Colour for each label of the data set that is a part of this object."""
-    own = palette(parts.categories.names)
-    return {theirs: own[at] for at, theirs in parts.categories.matched(source.parts).items()}
-
-
-def _layers(source: Dataset, image: Image, tints: Mapping[int, Colour]) -> list[Layer]:
-    found = layers_of(source, source.annotations_of(image))
-    return [layer for layer in found if layer.label in tints]
-
-
-def _richness(source: Dataset, image: Image, tints: Mapping[int, Colour]) -> int:
-    """How many different parts an image shows."""
-    labels = {source.label_of.get(a.category_id) for a in source.annotations_of(image)}
-    return len(labels & set(tints))
-
-
-def _drawn(source: Dataset, image: Image, tints: Mapping[int, Colour]) -> PillowImage.Image:
-    return overlay(
-        load_image(source.image_path(image)),
-        _layers(source, image, tints),
-        source.names,
-        parents=source.parts.parents,
-        style=_LOOK,
-        colours=[tints.get(i, (0, 0, 0)) for i in range(len(source.names))],
-    )
+    table = f'<table cellpadding="4"><tr>{"".join(cells)}</tr></table>'
+    missing = escape(", ".join(unshown))
+    mind = f"<p>The examples do not show {missing}: draw them all the same.</p>" if missing else ""
+    return f"<br><h3>Examples</h3>\n{table}{mind}"

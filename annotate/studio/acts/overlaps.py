@@ -18,7 +18,7 @@ Pair = tuple[str, str]  # part ids: the smaller, the larger
 
 def undeclared_overlaps(work: Work, batch: Batch) -> dict[Pair, list[int]]:
     """The pairs of parts that lie over each other, and in which images; most images first."""
-    parts = work.vocabulary.object(batch.object)
+    parts = work.moves(batch).parts
     found: dict[Pair, list[int]] = {}
     for answer in work.answers(batch.object, batch.round):
         if answer.kind == "masks":

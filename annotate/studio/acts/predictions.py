@@ -9,7 +9,8 @@ from typing import Any
 from xml.etree import ElementTree
 
 from annotate.studio.api.client import RefusedError, Studio
-from annotate.studio.spelling.regions import BRUSH, read_result
+from annotate.studio.spelling.labelconfig import has_two_lists
+from annotate.studio.spelling.regions import LABELS, read_result
 from annotate.vocabulary.model import ObjectParts
 from partlab.errors import StudioError
 
@@ -137,18 +138,23 @@ class Predictions:
             hint=f"was the labelling interface of project {self.project_id} changed by hand?",
         )
 
+    @property
+    def two_lists(self) -> bool:
+        """Whether its interface is an earlier version's, with a list of parts for each tool."""
+        return has_two_lists(self.project["label_config"])
+
     @cached_property
-    def _palette(self) -> set[str]:
+    def _labels(self) -> set[str]:
         config = ElementTree.fromstring(self.project["label_config"])
-        palettes = (tag for tag in config.iter("BrushLabels") if tag.get("name") == BRUSH)
-        return {x.get("alias") or x.get("value", "") for tag in palettes for x in tag}
+        lists = config.iter("BrushLabels" if self.two_lists else "Labels")
+        return {x.get("alias", x.get("value", "")) for one in lists for x in one}
 
     def _check_labels(self, prediction: Prediction) -> None:
-        used = {x for r in prediction.regions for x in r["value"].get("brushlabels", ())}
-        if unknown := sorted(used - self._palette):
+        used = {x for r in prediction.regions for x in r["value"].get(LABELS[self.two_lists], ())}
+        if unknown := sorted(used - self._labels):
             raise StudioError(
                 f"project {self.project_id} ({self.parts.name}) has no label {unknown[0]!r} "
-                f"in its palette {BRUSH!r}",
+                "in its list of parts",
                 hint="its labelling interface was changed by hand, or the vocabulary since; "
                 "see `partlab vocabulary migrate`",
             )

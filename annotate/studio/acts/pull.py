@@ -21,6 +21,7 @@ from annotate.studio.acts.record import Recorder
 from annotate.studio.acts.status import standings
 from annotate.studio.acts.submit import submit_finished
 from annotate.studio.acts.todo import tell
+from annotate.studio.acts.wall import tidy_wall
 from annotate.studio.api.changes import PAGE, Got, ProjectTasks
 from annotate.studio.api.client import RefusedError, Studio
 from annotate.studio.api.projects import RIGHT_SERVER, Key, find_projects
@@ -34,7 +35,6 @@ from annotate.work import (
     waits_for_a_look,
 )
 from annotate.work.change import HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import track
@@ -44,7 +44,7 @@ __all__ = ["Pulled", "pull", "pulling", "read_export"]
 log = logging.getLogger(__name__)
 
 BEING_DRAWN = ("annotating", "submitted")
-OVER = ("sampled", "accepted", "rejected")
+OVER = ("sampled", "accepted", "rejected", "abandoned")
 
 
 @dataclass(slots=True)
@@ -122,18 +122,18 @@ def pull(
     batches = _batches(work, objects)
     told: list[Pulled] = []
     with pulling(work):
-        need_settled(work)
         there = find_projects(studio, work)
         people = {id: email for email, id in studio.users().items()}
         rounds = [_Round(work, studio, batch, people, who) for batch in batches]
         steps = _steps(rounds, there, told, submit=submit)
         for _ in track(steps, "pulling", sum(one.size for one in rounds)):
             pass
+        tidy_wall(work, studio)
     return told
 
 
 def _batches(work: Work, objects: Sequence[str]) -> list[Batch]:
-    """Rounds with a project: the current ones, and rejected ones somebody may still draw in."""
+    """Rounds with a project: the current ones, and those before, where somebody may still draw."""
     named = [work.batch(name) for name in dict.fromkeys(objects)] or work.batches()
     found = []
     for batch in named:

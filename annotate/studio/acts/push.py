@@ -21,11 +21,10 @@ from annotate.facts import Facts
 from annotate.studio.acts.predictions import Prediction, Predictions
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import chunks, labels_are_names, need_own
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.change import DONE, HINTS
-from annotate.work.unfinished import need_settled
 from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import track
@@ -114,7 +113,6 @@ def push(
     total = sum(_count(work, batch) for batch in batches)
     rows = track((row for b in batches for row in _rows(work, b)), "pushing", total=total)
     with _alone(work):
-        need_settled(work)
         who = "" if dry_run else str(studio.whoami()["email"])
         return [
             _Round(work, studio, batches[number], model, who).run(each, suggest, dry_run=dry_run)
@@ -215,7 +213,7 @@ class _Round:
         assert batch.project_id is not None  # it is being drawn
         self._work, self._studio, self._batch = work, studio, batch
         self._model, self._who = model, who
-        self._parts = work.vocabulary.object(batch.object)
+        self._parts = work.parts(batch)
         self._named = labels_are_names(work, batch)
         self._there = Predictions(studio, batch.project_id, model, self._parts, named=self._named)
         self._told = Pushed(batch.object, batch.round, batch.project_id)
@@ -281,7 +279,8 @@ class _Round:
     def _wanted(self, row: _Row, suggestion: Suggestion) -> _Wanted:
         task, image = row.task, row.image
         shown: Size = (image.shown[0], image.shown[1])
-        regions = regions_of(suggestion.masks, self._parts, shown, named=self._named)
+        how = {"named": self._named, "two_lists": self._there.two_lists}
+        regions = regions_of(suggestion.masks, self._parts, shown, **how)
         content = self._content(image) + ("" if regions else _BLANK)
         assert task.task_id is not None  # see _needs_one
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)
@@ -294,7 +293,9 @@ class _Round:
             regions = [region for prediction in sent for region in prediction.regions]
             blank = sum(not wanted.prediction.regions for wanted in portion)
             self._told.sent += len(sent)
-            self._told.masks += sum(region["type"] == "brushlabels" for region in regions)
+            self._told.masks += sum(
+                any(region["value"].get(key) for key in LABELS.values()) for region in regions
+            )
             self._told.unchanged += len(portion) - blank - len(sent)  # arrived, but not recorded
             self._told.blank += blank
             contents = {str(wanted.image_id): wanted.content for wanted in portion}

@@ -6,11 +6,10 @@ from typing import Any
 from annotate.studio.acts.begin import handing_out
 from annotate.studio.acts.pull import pull, pulling
 from annotate.studio.acts.rounds import BEING_DRAWN, OVER, images_of_next
+from annotate.studio.acts.wall import tell_project
 from annotate.studio.api.client import Studio
-from annotate.studio.api.projects import description_of, need_own, title_of
 from annotate.studio.api.users import need_users
 from annotate.work import Batch, Work
-from annotate.work.unfinished import need_settled
 from partlab.errors import StateError, StudioError
 
 log = logging.getLogger(__name__)
@@ -44,7 +43,6 @@ def reassign(
     who = str(studio.whoami()["email"])
     _fetch(work, studio, batch, who, force=force)
     with pulling(work), handing_out(work.folder):
-        need_settled(work)
         batch = work.batch(owner)
         _need_open(batch, to)
         answers = _answers(work, batch, force=force)
@@ -92,29 +90,13 @@ def _hand_over(work: Work, studio: Studio, who: str, batch: Batch, to: str, answ
     if batch.state in BEING_DRAWN and not answers:
         work.record("reassigned", who=who, object=owner, round=batch.round, data={"to": to})
         changed = work.batch(owner)
-        _tell(
-            work,
-            studio,
-            changed,
-            description=description_of(work, changed, batch.config_hash or ""),
-        )
+        tell_project(work, studio, changed)
         return
     if batch.state not in OVER:
         reason = f"reassigned from {batch.assignee} to {to}"
         work.record("abandoned", who=who, object=owner, round=batch.round, data={"reason": reason})
-        _tell(work, studio, batch, title=title_of(f"given up: {work.settings.name}", batch))
+        tell_project(work, studio, work.batch(owner, batch.round))
     images = images_of_next(work, batch)
     data: dict[str, Any] = {"images": images, "assignee": to}
     data["vocabulary_version"] = work.vocabulary.version
     work.record("planned", who=who, object=owner, round=batch.round + 1, data=data)
-
-
-def _tell(work: Work, studio: Studio, batch: Batch, **fields: str) -> None:
-    """Say it in the project too; the work's own state is what counts."""
-    if batch.project_id is None:
-        return
-    try:
-        need_own(studio, work, batch)
-        studio.patch(f"/api/projects/{batch.project_id}/", fields)
-    except StudioError as error:
-        log.warning("project %d was not changed: %s", batch.project_id, error.message)

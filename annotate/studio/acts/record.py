@@ -151,7 +151,7 @@ class Recorder:
     def _header(
         self, tasks: Sequence[RawTask], models: dict[int, str], cursor: str | None
     ) -> Header:
-        parts = self._work.vocabulary.object(self._batch.object)
+        parts = self._work.parts(self._batch)
         annotations = [annotation for task in tasks for annotation in task.annotations]
         touched = {a.completed_by for a in annotations} | {a.updated_by for a in annotations}
         return Header(

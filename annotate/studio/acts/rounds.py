@@ -13,7 +13,7 @@ from annotate.studio.acts.begin import Plan
 from annotate.studio.acts.honeypots import Known
 from annotate.studio.acts.refill import Lack, find_lacks
 from annotate.studio.api.projects import Key
-from annotate.work import Batch, Image, Task, Work, final_discards
+from annotate.work import HONEYPOT, Batch, Event, Image, Task, Work, final_discards
 from partlab.errors import ConfigError, UnknownNameError
 
 Start = Literal["fresh", "previous"]
@@ -63,8 +63,12 @@ def plan_rounds(
     annotators: Annotators | None = None,
     start_from: Start = "fresh",
     objects: Sequence[str] = (),
+    *,
+    new_parts: bool = False,
 ) -> list[tuple[Key, dict[str, Any]]]:
     """The rounds that are due, as ((object, round), data of the event "planned").
+
+    With `new_parts` those of accepted categories, too, whose parts nobody could have drawn yet.
 
     Raises:
         ConfigError: a category was never handed out, and nobody is named.
@@ -81,6 +85,9 @@ def plan_rounds(
     planned = []
     for owner in objects:
         before = latest.get(owner)
+        if new_parts and before is not None and (why := undrawn_parts(work, before)):
+            planned.append(round_after_a_change(work, before, why))
+            continue
         if before is not None and before.state not in OVER:
             continue
         kept = before.assignee if before is not None else None
@@ -98,6 +105,27 @@ def plan_rounds(
     return planned
 
 
+def undrawn_parts(work: Work, batch: Batch) -> str:
+    """Which parts an accepted category has by now that nobody could have drawn, in words."""
+    return work.moves(batch).undrawn if batch.state == "accepted" else ""
+
+
+def round_after_a_change(work: Work, before: Batch, why: str) -> tuple[Key, dict[str, Any]]:
+    """The round that follows a change of the vocabulary: it begins with what was drawn."""
+    data: dict[str, Any] = {"images": images_of_next(work, before), "assignee": before.assignee}
+    data |= {"vocabulary_version": work.vocabulary.version, "because": why}
+    data |= {"start_from": f"r{before.round}:{before.assignee}"}
+    return (before.object, before.round + 1), data
+
+
+def because(work: Work, batch: Batch) -> str:
+    """The change of the vocabulary that a round was begun for; nothing if there was none."""
+    query = select(Event.data).filter_by(what="planned", object=batch.object, round=batch.round)
+    with work.read() as session:
+        data = session.scalar(query) or {}
+    return str(data.get("because", ""))
+
+
 def images_of_next(work: Work, before: Batch) -> list[int]:
     """Image ids of the round after this one: the same, without those discarded for good."""
     with work.read() as session:
@@ -113,10 +141,11 @@ def preview(
     *,
     objects: Sequence[str] = (),
     refill: bool = False,
+    new_parts: bool = False,
 ) -> list[HandedOut]:
     """What `create` would do, as far as can be said without the server; changes nothing."""
     objects = named_objects(work, objects)
-    planned = plan_rounds(work, annotators, start_from, objects)
+    planned = plan_rounds(work, annotators, start_from, objects, new_parts=new_parts)
     told, next_ones = _preview(work, planned, objects), {key[0]: d["images"] for key, d in planned}
     lacks = {o.object: o for o in find_lacks(work, next_ones, objects)} if refill else {}
     told = [_with_more(one, lacks[one.object]) if one.object in lacks else one for one in told]
@@ -166,7 +195,7 @@ def _preview(
         if batch.object in objects and batch.object not in due:
             tasks = work.tasks(batch.object, batch.round)
             missing = sum(task.task_id is None for task in tasks)
-            due[batch.object] = handed_out(work, batch, tasks, batch.project_id is None, missing)
+            due[batch.object] = handed_out(batch, tasks, batch.project_id is None, missing)
     return [due[name] for name in sorted(due)]
 
 
@@ -198,7 +227,6 @@ def _nobody(owner: str) -> ConfigError:
 
 
 def handed_out(
-    work: Work,
     batch: Batch,
     tasks: Sequence[Task],
     made: bool = False,
@@ -206,7 +234,7 @@ def handed_out(
     url: str | None = None,
 ) -> HandedOut:
     """What is told of a round; honeypots are counted apart."""
-    checks = len(work.honeypots(batch.object).intersection(task.image_id for task in tasks))
+    checks = sum(task.role == HONEYPOT for task in tasks)
     return HandedOut(
         batch.object,
         batch.round,

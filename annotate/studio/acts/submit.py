@@ -28,7 +28,7 @@ def submit_finished(work: Work, batch: Batch, who: str) -> bool:
 def make_manifest(work: Work, batch: Batch) -> dict[str, Any]:
     """What a round holds: for each image the hash of each mask, and each discard's reason.
 
-    `inclusions` is inner part id -> outer part id, as declared when it is made (M-04).
+    `inclusions` is inner part id -> outer part id or ids, as declared when it is made (M-04).
     """
     images: dict[str, dict[str, str]] = {}
     discards: dict[str, str | None] = {}
@@ -45,7 +45,7 @@ def make_manifest(work: Work, batch: Batch) -> dict[str, Any]:
         "round": batch.round,
         "annotator": batch.assignee,
         "vocabulary_version": batch.vocabulary_version,
-        "inclusions": dict(work.vocabulary.object(batch.object).inclusions),
+        "inclusions": dict(work.moves(batch).parts.inclusions),
         "images": images,
         "discards": discards,
     }

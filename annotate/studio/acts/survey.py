@@ -5,7 +5,6 @@ for parts that are missing. Label Studio shows each task to as many volunteers a
 be, and to nobody twice.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from annotate.studio.api.client import Studio
+from annotate.studio.spelling.mark import mark_of, marked
 from annotate.vocabulary.diff import follow
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from annotate.vocabulary.names import tidy
@@ -90,9 +90,9 @@ def create_survey(
 
 def _payload(vocabulary: Vocabulary, voters: int) -> dict[str, Any]:
     return {
-        "title": f"{vocabulary.name[: _TITLE - 20]}/parts/v{vocabulary.version}",
-        "description": json.dumps({"partlab": _facts(vocabulary)}, ensure_ascii=False),
-        "label_config": survey_config(),
+        "title": f"{vocabulary.name[: _TITLE - 30]}: which parts matter? (v{vocabulary.version})",
+        "description": f"For volunteers: tick the parts of each object of {vocabulary.name}.",
+        "label_config": marked(survey_config(), _facts(vocabulary)),
         "maximum_annotations": voters,
         "sampling": "Uniform sampling",
         "show_skip_button": False,
@@ -106,17 +106,11 @@ def _facts(vocabulary: Vocabulary) -> dict[str, Any]:
 
 
 def _find(studio: Studio, vocabulary: Vocabulary) -> int | None:
-    for project in studio.pages("/api/projects/", include="id,description", ordering="id"):
-        if _facts_of(project) == _facts(vocabulary):
+    fields = "id,description,label_config"
+    for project in studio.pages("/api/projects/", include=fields, ordering="id"):
+        if mark_of(project) == _facts(vocabulary):
             return int(project["id"])
     return None
-
-
-def _facts_of(project: Mapping[str, Any]) -> Any:
-    try:
-        return json.loads(project["description"])["partlab"]
-    except (TypeError, ValueError, KeyError):
-        return None
 
 
 def _task(parts: ObjectParts) -> dict[str, Any]:
@@ -149,8 +143,7 @@ def read_survey(
         StudioError: the project is gone, or is not a survey.
     """
     about = studio.get(f"/api/projects/{project}/")
-    facts = _facts_of(about)
-    if not isinstance(facts, dict) or facts.get("kind") != "survey":
+    if mark_of(about).get("kind") != "survey":
         raise StudioError(
             f"project {project} ({about.get('title')}) is not a survey of partlab",
             hint="make one with partlab vocabulary survey",

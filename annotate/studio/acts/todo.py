@@ -112,7 +112,7 @@ def _of_answer(work: Work, batch: Batch, answer: Any) -> str:
 
 def _overlaps(work: Work, batch: Batch) -> dict[int, str]:
     """Where parts lie over each other, which keeps a round that is complete from inspection."""
-    parts, found = work.vocabulary.object(batch.object), dict[int, list[str]]()
+    parts, found = work.moves(batch).parts, dict[int, list[str]]()
     for (small, large), images in undeclared_overlaps(work, batch).items():
         for id in images:
             words = f"{parts.part(small).name} lies over {parts.part(large).name}"

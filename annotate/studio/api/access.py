@@ -18,6 +18,7 @@ from partlab.errors import StudioError
 
 _LOCAL = "/data/local-files/?d="
 _STORAGES = "/api/storages/localfiles"
+_IS_ROOT = "cannot be the same"  # as its document root, says Label Studio
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,32 @@ def need_access(studio: Studio, work: Path) -> None:
     why = ""
     with _some_project(studio) as project:
         for folder in dict.fromkeys([_there(work.absolute()), _there(work.resolve())]):
-            fields = {"project": project, "title": "partlab", "path": str(folder)}
-            try:
-                studio.request("POST", f"{_STORAGES}/validate", json=fields, again=True)
+            why = _refusal(studio, project, folder)
+            if _IS_ROOT in why:  # what lies below it can be shown, unless no file can
+                below = next((one for one in folder.iterdir() if _is_own(one)), None)
+                why = _refusal(studio, project, below) if below else ""
+            if not why:
                 return
-            except RefusedError as error:
-                if error.status != 400:
-                    raise
-                if "cannot be the same" in error.message:  # what lies below the root is fine
-                    return
-                why = error.message
     raise StudioError(
         f"Label Studio may not read {work / FOLDER}{_reason(why)}", hint=_how_to_start(work)
     )
+
+
+def _refusal(studio: Studio, project: int, folder: Path) -> str:
+    """Why the server would share no such folder; nothing if it would."""
+    fields = {"project": project, "title": "partlab", "path": str(folder)}
+    try:
+        studio.request("POST", f"{_STORAGES}/validate", json=fields, again=True)
+    except RefusedError as error:
+        if error.status != 400:
+            raise
+        return error.message
+    return ""
+
+
+def _is_own(path: Path) -> bool:
+    """Whether it is a folder that lies where it is listed: a link may lead anywhere."""
+    return path.is_dir() and not path.is_symlink()
 
 
 def _there(folder: Path) -> Path:

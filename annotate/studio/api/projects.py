@@ -1,26 +1,26 @@
 """Label Studio projects of a work: one for each object category and round.
 
-A project says in its description which work, object and round it belongs to, and a task which
-image of which work it shows, so both are found again whatever was lost on our side. A work is
+A project says in a comment of its interface which work, object and round it belongs to, and a task
+which image of which work it shows, so both are found again whatever was lost on our side. A work is
 known by its id: another server may hold one of the same name.
 """
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, TypeVar
 
 from sqlalchemy import select
 
 from annotate.studio.api.client import RefusedError, Studio
+from annotate.studio.spelling.mark import mark_of
 from annotate.work import Batch, Event, Work
 from partlab.errors import StudioError
 
 BATCH = 250  # tasks in one request
-IDS = "ids"  # in the event "opened": what its labels are
+IDS = "ids"  # what labels are, in the events that gave a project its interface
 RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
-_TITLE = 50  # characters Label Studio allows
 Key = tuple[str, int]
 T = TypeVar("T")
 
@@ -45,37 +45,14 @@ class Fields:
             "show_skip_button": False,
             "enable_empty_annotation": False,
             "show_collab_predictions": self.show_collab_predictions,
+            "pinned_at": datetime.now(UTC).isoformat(),
         }
 
 
-def title_of(name: str, batch: Batch, kind: str = "annotate") -> str:
-    """`<work>/<object>/annotate/r<n>`, shortened to what Label Studio allows."""
-    tail = f"/{kind}/r{batch.round}"
-    head = f"{name}/{batch.object}"
-    if len(head) + len(tail) > _TITLE:
-        head = head[: _TITLE - len(tail) - 1] + "…"
-    return head + tail
-
-
-def description_of(
-    work: Work, batch: Batch, config_hash: str, kind: str = "annotate", version: int | None = None
-) -> str:
-    """The description of a project: a sentence for people, then what partlab finds it by.
-
-    `version` is of its vocabulary.
-    """
-    facts = {
-        "work": work.settings.id,
-        "kind": kind,
-        "object": batch.object,
-        "round": batch.round,
-        "assignee": batch.assignee,
-        "vocabulary_version": version or batch.vocabulary_version,
-        "config": config_hash[:12],
-    }
-    words = {"annotate": f"{batch.object}, drawn by {batch.assignee}"}
-    sentence = words.get(kind, f"{batch.object}, for inspectors")
-    return f"{sentence}. {json.dumps({'partlab': facts}, ensure_ascii=False)}"
+def mark(work: Work, batch: Batch, kind: str = "annotate") -> dict[str, Any]:
+    """What a project is found by; it never changes."""
+    key = {"object": batch.object, "round": batch.round}
+    return {"work": work.settings.id, "kind": kind, **key}
 
 
 def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:
@@ -86,8 +63,9 @@ def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Ke
     with work.read() as session:
         noted = set(session.scalars(select(Batch.project_id)))
     found: dict[Key, int] = {}
-    for project in studio.pages("/api/projects/", include="id,description", ordering="id"):
-        facts = facts_of(project.get("description"))
+    fields = "id,description,label_config"
+    for project in studio.pages("/api/projects/", include=fields, ordering="id"):
+        facts = facts_of(project)
         if facts.get("work") == work.settings.id and facts.get("kind") == kind:
             key = facts["object"], facts["round"]
             if project["id"] in noted:
@@ -97,10 +75,10 @@ def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Ke
 
 
 def is_there(studio: Studio, work: Work, batch: Batch) -> bool:
-    """Whether a round's project is still there, though its description no longer says so."""
+    """Whether a round's project is still there, though it no longer says so."""
     try:
         project = studio.get(f"/api/projects/{batch.project_id}/")
-        return not facts_of(project.get("description")) and _has_tasks(studio, work, batch)
+        return not facts_of(project) and _has_tasks(studio, work, batch)
     except RefusedError as error:
         if error.status == 404:
             return False
@@ -121,7 +99,7 @@ def need_own(studio: Studio, work: Work, batch: Batch) -> None:
         StudioError: it is another's; the server is perhaps not the one of the work.
         RefusedError: there is none.
     """
-    facts = facts_of(studio.get(f"/api/projects/{batch.project_id}/").get("description"))
+    facts = facts_of(studio.get(f"/api/projects/{batch.project_id}/"))
     if facts.get("work") != work.settings.id and (facts or not _has_tasks(studio, work, batch)):
         raise StudioError(
             f"project {batch.project_id} of {studio.url} does not belong to this work "
@@ -140,22 +118,19 @@ def names_work(data: Mapping[str, Any], work: Work, *, by_name: bool = False) ->
     return said == work.settings.id or (by_name and said == work.settings.name)
 
 
-def facts_of(description: Any) -> dict[str, Any]:
-    """What partlab wrote into a project's description; nothing if it did not."""
-    _, brace, rest = str(description).partition('{"partlab":')
-    try:
-        facts = json.loads(brace + rest)["partlab"]
-    except (ValueError, TypeError, KeyError):
-        return {}
-    return facts if isinstance(facts, dict) and {"object", "round"} <= set(facts) else {}
+def facts_of(project: Mapping[str, Any]) -> dict[str, Any]:
+    """What partlab wrote into a project that it made for a round; nothing if it did not."""
+    facts = mark_of(project)
+    return facts if {"object", "round"} <= set(facts) else {}
 
 
 def labels_are_names(work: Work, batch: Batch) -> bool:
     """Whether a round's project was made by an earlier version: its labels are names, not ids."""
-    query = select(Event.data).filter_by(what="opened", object=batch.object, round=batch.round)
+    query = select(Event.data).filter_by(object=batch.object, round=batch.round)
+    query = query.where(Event.what.in_(("opened", "migrated"))).order_by(Event.id)
     with work.read() as session:
-        opened = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
-    return opened.get("labels") != IDS
+        events = [data for data in session.scalars(query) if {"labels", "project_id"} & {*data}]
+    return not events or events[-1].get("labels") != IDS
 
 
 def make_project(studio: Studio, work: Work, key: Key, fields: Fields) -> int:

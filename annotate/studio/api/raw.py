@@ -24,6 +24,7 @@ from annotate.vocabulary import ObjectParts, Part
 from partlab.config import Config
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import replacing
+from partlab.inclusions import Outer
 
 
 def _utc(value: Any) -> Any:
@@ -83,7 +84,7 @@ class Header(Config):
     people: dict[int, str]
     models: dict[int, str]
     parts: tuple[tuple[str, str], ...]
-    inclusions: dict[str, str]
+    inclusions: dict[str, Outer]
     named: bool = True
     cursor: str | None = None
 

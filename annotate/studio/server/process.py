@@ -11,6 +11,9 @@ from annotate.studio.server.environment import python_of
 COUNT_ONLY_WHAT_CAME = "fflag_fix_back_4620_memory_efficient_predictions_import_08012025_short"
 """Label Studio's own switch: without it, it counts a whole project after every import of
 suggestions, so that a push takes the square of the project's size (ADR 0010)."""
+COUNT_THE_QUEUE = "fflag_fix_all_optic_79_task_count_is_wrong_short"
+"""Another switch of its own: beside a picture stands which it is of those that were left, "2 of 8",
+not of those that the page has opened, "1 of 1"."""
 # Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
 _PROGRAM = """
 import os, sys, threading, time
@@ -39,6 +42,7 @@ def quiet_variables(data: Path) -> dict[str, str]:
         "FRONTEND_SENTRY_DSN": "",
         "FEATURE_FLAGS_OFFLINE": "true",
         COUNT_ONLY_WHAT_CAME: "true",
+        COUNT_THE_QUEUE: "true",
         "LOG_LEVEL": "WARNING",
     }
 

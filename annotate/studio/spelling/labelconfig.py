@@ -2,22 +2,23 @@
 
     xml = label_config(vocabulary.object("ram"))
 
-One palette draws with the brush, one with polygons; a key chooses a part in each. Every key is
-given, since Label Studio would else hand out keys that its own tools use. People read the names
-of parts; what they draw bears the ids (`alias`), so that another name changes nothing drawn.
+There is one list of parts, and a tool, brush or polygon, draws what is chosen in it. Every part has
+a key, since Label Studio would else hand out keys that its own tools use. People read the names of
+parts; what they draw bears the ids (`alias`), so that another name changes nothing drawn.
 """
 
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from xml.etree import ElementTree
 
 from annotate.draw import palette
-from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, POLYGON, TODO
+from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, PART, POLYGON, TODO
 from annotate.vocabulary.model import ObjectParts, Part
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError
 from partlab.files import sha256_json
+from partlab.inclusions import outers_of
 
 TOOL_KEYS = frozenset("behkmopruvw")
 """Single keys of Label Studio's own tools (B brush, E eraser, V move, H pan, U unselect, …)."""
@@ -30,10 +31,24 @@ POLYGON_KEYS = [f"shift+{c}" for c in _LETTERS if c not in _TAKEN_WITH_SHIFT]
 DISCARD_KEYS = [f"shift+{c}" for c in _DIGITS[2:]]  # shift+1 and shift+2 zoom
 _LAST_KEYS = [f"ctrl+alt+shift+{c}" for c in _LETTERS]  # for what nobody has so many of
 _LABELS = ("Label", "Choice")
-_MANY_PARTS = 12  # above this a search box helps
-# Beside the picture, so that the palette is in sight however tall the picture is.
-_SIDE = "flex: 0 0 220px; max-height: 85vh; overflow-y: auto"
+_MANY_PARTS = 30  # above this they are no longer all in sight, and a search box helps
+# Beside the picture, so that the parts are in sight however tall the picture is.
+_SIDE = "flex: 0 0 230px; max-height: 85vh; overflow-y: auto"
+_SIDE_CLASS = "partlab-side"
+# As many parts in a row as fit, and little space between reasons: with thirteen parts and more the
+# number of the object and the reasons are in sight without scrolling.
+_COMPACT = " ".join(
+    f".{_SIDE_CLASS} {rule}"
+    for rule in (
+        ".lsf-labels { display: block; margin: 0 }",
+        ".lsf-label { margin: 0 4px 5px 0 }",
+        ".lsf-choices, .lsf-choice { margin: 0 }",
+        "h5 { margin: 10px 0 4px }",
+    )
+)
 _LOUD = "color: #b3261e"
+_LINES = {"strokeWidth": "2", "pointSize": "small"}
+_HEADS = {"Labels": "Parts", "BrushLabels": "Brush", "PolygonLabels": "Polygon (no holes)"}
 _UNSEEN = "\u2060"
 
 Colour = tuple[int, int, int]
@@ -45,10 +60,14 @@ def colours(parts: ObjectParts) -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in found]
 
 
-def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -> str:
-    """The XML of the interface: picture, palettes, object number, discard reason.
+def label_config(
+    parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS, *, two_lists: bool = False
+) -> str:
+    """The XML of the interface: picture, parts, object number, discard reason.
 
-    `reasons` are what an annotator may say of a picture that cannot be drawn (M-07).
+    `reasons` are what an annotator may say of a picture that cannot be drawn (M-07). Projects of
+    earlier versions have `two_lists` of parts, one for each tool: Label Studio lets no control go
+    that something was drawn with.
 
     Raises:
         ConfigError: the object has no parts, or a name cannot be a label.
@@ -63,14 +82,20 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
     for what, given in (("part", names), ids, ("discard reason", list(reasons))):
         _need_labels(what, given, parts.name)
     root = ElementTree.Element("View", style="display: flex; gap: 12px")
-    side = _add(root, "View", style=_SIDE)
-    brush, polygon = _keys(len(names))
+    _add(root, "Style").text = _COMPACT
+    side = _add(root, "View", style=_SIDE, className=_SIDE_CLASS)
+    keys, polygon_keys = _keys(len(names))
     if len(names) > _MANY_PARTS:
-        # One search box serves one palette, and the brush is what most people use.
-        search = {"toName": BRUSH, "hotkey": "shift+f", "minlength": "0", "placeholder": "part"}
+        found = BRUSH if two_lists else PART
+        search = {"toName": found, "hotkey": "shift+f", "minlength": "0", "placeholder": "part"}
         _add(side, "Filter", name="search", **search)
-    _palette(side, "BrushLabels", BRUSH, parts, brush)
-    _palette(side, "PolygonLabels", POLYGON, parts, polygon)
+    if two_lists:
+        _list(side, "BrushLabels", BRUSH, parts, keys)
+        _list(side, "PolygonLabels", POLYGON, parts, polygon_keys)
+    else:
+        _list(side, "Labels", PART, parts, keys)
+        _add(side, "Brush", name=BRUSH, toName=IMAGE)  # the first is in hand at the beginning
+        _add(side, "Polygon", name=POLYGON, toName=IMAGE, **_LINES)
     _discard(side, reasons)
     _object_number(side)  # last, since it comes and goes
     middle = _add(root, "View", style="flex: 1 1 auto; min-width: 0")
@@ -80,20 +105,19 @@ def label_config(parts: ObjectParts, reasons: Sequence[str] = DISCARD_REASONS) -
     return ElementTree.tostring(root, encoding="unicode")
 
 
-def moved_keys(
-    old: ObjectParts, new: ObjectParts, labels: Mapping[str, str | None]
-) -> tuple[tuple[str, str, str], ...]:
+def moved_keys(old: ObjectParts, new: ObjectParts) -> tuple[tuple[str, str, str], ...]:
     """Parts that another key chooses than before: name, the brush's key before, and now.
 
-    Keys go by position, as colours do. `labels` is a name before -> the name now.
+    Keys go by position, as colours do.
     """
-    was = dict(zip(old.names, _keys(len(old.names))[0], strict=True))
-    now = dict(zip(new.names, _keys(len(new.names))[0], strict=True))
-    before: dict[str, list[str]] = {}
-    for name, to in labels.items():
-        if name in was and to in now:
-            before.setdefault(to, []).append(was[name])
-    return tuple((name, k[0], now[name]) for name, k in before.items() if now[name] not in k)
+    was = dict(zip(old.ids, _keys(len(old.ids))[0], strict=True))
+    keys = zip(new.parts, _keys(len(new.ids))[0], strict=True)
+    return tuple((p.name, was[p.id], key) for p, key in keys if was.get(p.id, key) != key)
+
+
+def has_two_lists(xml: str) -> bool:
+    """Whether an interface is an earlier version's, with a list of parts for each tool."""
+    return "<BrushLabels" in xml
 
 
 def config_hash(xml: str) -> str:
@@ -111,7 +135,7 @@ def check_config(xml: str) -> None:
 
     for palette_tag in ElementTree.fromstring(xml).iter():
         labels = [child for child in palette_tag if child.tag in _LABELS]
-        values = [label.get("alias") or label.get("value", "") for label in labels]
+        values = [label.get("alias", label.get("value", "")) for label in labels]
         if twice := sorted({value for value in values if values.count(value) > 1}):
             raise SchemaError(f"the label {twice[0]!r} stands in the interface twice")
     try:
@@ -166,19 +190,25 @@ def _picture(root: ElementTree.Element) -> None:
     )
 
 
-def _palette(
+def _list(
     root: ElementTree.Element, tag: str, name: str, parts: ObjectParts, keys: Sequence[str]
 ) -> None:
-    title = "Brush" if tag == "BrushLabels" else "Polygon (no holes)"
-    _add(root, "Header", value=title, size="5")
-    extra = {} if tag == "BrushLabels" else {"strokeWidth": "2", "pointSize": "small"}
+    _add(root, "Header", value=_HEADS[tag], size="5")
+    extra = _LINES if tag == "PolygonLabels" else {}
     control = _add(root, tag, name=name, toName=IMAGE, opacity="0.5", showInline="false", **extra)
     for part, colour, key in zip(parts.parts, colours(parts), keys, strict=True):
         label = _add(control, "Label", value=_read(part, parts), alias=part.id, background=colour)
         if key:
             label.set("hotkey", key)
-        if outer := parts.inclusions.get(part.id):
-            label.set("hint", f"lies in {parts.part(outer).name}: draw both")
+        if hint := _hint(part, parts):
+            label.set("hint", hint)
+
+
+def _hint(part: Part, parts: ObjectParts) -> str:
+    """What stands beside a part while the mouse is on it."""
+    names = [parts.part(id).name for id in outers_of(part.id, parts.inclusions)]
+    inside = f"lies in {' or '.join(names)}: draw both" if names else ""
+    return "; ".join(filter(None, (part.definition, inside)))
 
 
 def _read(part: Part, parts: ObjectParts) -> str:

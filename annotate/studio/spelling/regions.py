@@ -20,8 +20,14 @@ from annotate.work.complaints import KINDS, Problem, problem
 from partlab.errors import MaskError
 from partlab.masks import BoolMask, Rle, decode, encode
 
-BRUSH, POLYGON, OBJECT, DISCARD, IMAGE = "brush", "polygon", "object", "discard", "image"
+PART, OBJECT, DISCARD, IMAGE = "part", "object", "discard", "image"
 """Names of the controls and of the picture in the labelling interface."""
+
+BRUSH, POLYGON = "brush", "polygon"
+"""Its tools; in projects of earlier versions lists of parts of their own."""
+
+LABELS = {False: "labels", True: "brushlabels"}
+"""Under which name a painted region has its label; by whether each tool has a list of parts."""
 
 TODO = "todo"
 """In the data of every task: what is to be done that nobody would see otherwise."""
@@ -199,9 +205,11 @@ class _Labels:
             said = value.get(type) if isinstance(value, dict) and type.endswith("labels") else None
             found |= dict.fromkeys(map(str, said if isinstance(said, list) else []))
         if len(found) != 1:
-            kind = "several-labels" if found else "no-label"
-            words = f"it has {len(found) or 'no'} labels {', '.join(found)}".strip()
-            raise _RefusedError(kind, words)
+            if not found:
+                words = "nothing says which part it is: click it, and choose one"
+                raise _RefusedError("no-label", words)
+            words = f"it has {len(found)} labels {', '.join(found)}"
+            raise _RefusedError("several-labels", words)
         return self._id(next(iter(found)))
 
     def _id(self, label: str) -> str:
@@ -358,13 +366,18 @@ def without_specks(mask: BoolMask, limit: int) -> tuple[BoolMask, int]:
 
 
 def regions_of(
-    masks: Iterable[PartMask], parts: ObjectParts, shown: Size, *, named: bool = False
+    masks: Iterable[PartMask],
+    parts: ObjectParts,
+    shown: Size,
+    *,
+    named: bool = False,
+    two_lists: bool = False,
 ) -> list[dict[str, Any]]:
     """Part masks as brush regions of a picture of `shown` (width, height) pixels.
 
     What `read_result` reads from them is the masks again, bit for bit, where the picture shown
     has the size of the masks. Masks without a pixel (in that size) are left out. `named` is as in
-    `read_result`.
+    `read_result`, `two_lists` as in `shaped`.
 
     Raises:
         UnknownNameError: a mask is of a part that the object does not have.
@@ -383,12 +396,28 @@ def regions_of(
             "image_rotation": 0,
         }
         brush = {"format": "rle", "rle": encode_brush(pixels)}
-        labels = {"brushlabels": [label_of(mask.part, parts, named=named)]}
-        regions.append({**head, "from_name": BRUSH, "type": "brushlabels", "value": brush | labels})
+        label = label_of(mask.part, parts, named=named)
+        regions += shaped(BRUSH, head, brush, label, two_lists=two_lists)
         if mask.object != 1:
             number_of = {"number": mask.object}
             regions.append({**head, "from_name": OBJECT, "type": "number", "value": number_of})
     return regions
+
+
+def shaped(
+    tool: str, head: _Item, shape: Value, label: str, *, two_lists: bool = False
+) -> list[_Item]:
+    """One region as Label Studio wants it: the shape by its tool, and again with its label.
+
+    In projects of earlier versions, with `two_lists` of parts, the tool's own list labels it.
+    """
+    if two_lists:
+        type = f"{tool}labels"
+        return [{**head, "from_name": tool, "type": type, "value": {**shape, type: [label]}}]
+    return [
+        {**head, "from_name": tool, "type": tool, "value": dict(shape)},
+        {**head, "from_name": PART, "type": "labels", "value": {**shape, "labels": [label]}},
+    ]
 
 
 def label_of(id: str, parts: ObjectParts, *, named: bool = False) -> str:

@@ -70,7 +70,7 @@ def test_split_show_and_lint_of_the_maraca(farm: Path) -> None:
     text = run("show", farm, "maraca")
     assert "split from stick" in text
     assert "ann" in text
-    assert "# the males" in farm.read_text("utf-8")
+    assert "remark: the males" in farm.read_text("utf-8")
 
 
 def test_show_marks_whole_objects_and_inclusions(farm: Path) -> None:
@@ -132,6 +132,9 @@ def test_a_vocabulary_is_begun_by_hand(tmp_path: Path) -> None:
     run("add", tmp_path / "zoo.yaml", "yak", "horn", "hoof", "--new")
     begun = read_vocabulary(tmp_path / "zoo.yaml")
     assert (begun.name, begun.object("yak").names) == ("zoo", ("horn", "hoof"))
+    assert (begun.version, [change.version for change in begun.changes]) == (1, [1])
+    run("add", tmp_path / "zoo.yaml", "yak", "tail")
+    assert read_vocabulary(tmp_path / "zoo.yaml").version == 2
 
 
 def test_diff(farm: Path, make_dataset: Callable[..., Dataset], tmp_path: Path) -> None:
@@ -184,7 +187,7 @@ def test_vote(farm: Path, tmp_path: Path) -> None:
     text = run("vote", farm, cast, "--out", out)
     assert "no object category 'rom'; did you mean ram?" in text
     assert farm.read_bytes() == before
-    assert "# the males" in out.read_text("utf-8")
+    assert "remark: the males" in out.read_text("utf-8")
     assert read_vocabulary(out).object("ram").named("horn").evidence == ("8 of 10 volunteers",)
     run("vote", farm, cast, "--out", out, code=1)
     told = run_json("vote", farm, ballots(cast, 5), "--tie", "keep")

@@ -1,6 +1,7 @@
 """COCO files: reading then writing gives the same bytes; what is wrong is named."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,11 @@ FILES = st.fixed_dictionaries(
             {},
             optional={
                 "inclusions": st.dictionaries(
-                    st.text(max_size=5), st.dictionaries(st.text(max_size=5), st.text(max_size=5))
+                    st.text(max_size=5),
+                    st.dictionaries(
+                        st.text(max_size=5),
+                        st.text(max_size=5) | st.lists(st.text(max_size=5), min_size=1, max_size=3),
+                    ),
                 ),
                 "discards": st.lists(EXTRA, max_size=2),
                 "origin": JSON,
@@ -92,11 +97,21 @@ def test_an_owner_with_a_colon_keeps_its_spelling(tmp_path: Path, owner: str) ->
     assert path.read_text(encoding="utf-8") == text
 
 
+def test_several_outer_parts_are_a_list_and_one_a_text(tmp_path: Path) -> None:
+    given = {"goose": {"eye": ["head", "body"], "beak": ["head"]}}
+    read = read_coco(put(tmp_path / "x.json", coco(partlab={"inclusions": given})), as_is=True)
+    assert read.inclusions == {"goose": {"eye": ["head", "body"], "beak": "head"}}
+    changed = {"goose": {"eye": ["body", "head"], "beak": "head"}}
+    write_coco(replace(read, inclusions=changed), tmp_path / "y.json")
+    stated = json.loads((tmp_path / "y.json").read_text())["partlab"]["inclusions"]
+    assert stated == changed == read_coco(tmp_path / "y.json", as_is=True).inclusions
+
+
 def test_two_spellings_of_an_owner_lose_no_inclusion(tmp_path: Path) -> None:
     """ "snow:bird" and "snow bird" are one object, so its inclusions are those of both."""
-    both = {"snow:bird": {"beak": "head"}, "snow bird": {"claw": "foot"}}
+    both = {"snow:bird": {"beak": "head"}, "snow bird": {"claw": "foot", "beak": "face"}}
     read = read_coco(put(tmp_path / "x.json", coco(partlab={"inclusions": both})), as_is=True)
-    assert read.inclusions == {"snow bird": {"beak": "head", "claw": "foot"}}
+    assert read.inclusions == {"snow bird": {"beak": ["head", "face"], "claw": "foot"}}
 
 
 def coco(**more: Any) -> Raw:
@@ -150,6 +165,8 @@ def test_a_new_data_set_is_written_whole(tmp_path: Path) -> None:
         ({"partlab": {"inclusions": []}}, "inclusions"),
         ({"partlab": {"inclusions": {"goose": ["beak"]}}}, "inclusions"),
         ({"partlab": {"inclusions": {"goose": {"beak": 3}}}}, "inclusions"),
+        ({"partlab": {"inclusions": {"goose": {"beak": []}}}}, r"\{inner: \[outer, …\]\}"),
+        ({"partlab": {"inclusions": {"goose": {"beak": ["head", 3]}}}}, "inclusions"),
         ({"partlab": {"discards": ["x"]}}, "discards"),
         ({"partlab": [1]}, "inclusions"),
     ],

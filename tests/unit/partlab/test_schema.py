@@ -32,7 +32,7 @@ def test_labels_are_positions_not_ids() -> None:
 
 
 def test_parents_leave_unknown_parts_out() -> None:
-    assert dataset().parts.parents == {1: 0}
+    assert dataset().parts.parents == {1: (0,)}
 
 
 def test_the_object_of_an_image() -> None:

@@ -20,7 +20,7 @@ from partlab.labelmaps import Header, LabelMaps
 from partlab.masks import encode
 from partlab.parts import Parts
 from pseudolabel.source import StoreSource
-from pseudolabel.store import Store
+from pseudolabel.store import Store, write_manifest
 
 ROWS = [
     ("cat/a.png", "cat", [(1, (0, 0, 20, 20), 0.9), (2, (0, 0, 5, 5), 0.3)]),
@@ -284,8 +284,20 @@ def test_a_worker_elsewhere_finds_a_file_named_from_here(make_store, tmp_path, m
 def test_parts_come_with_their_inclusions(make_store, tmp_path):
     maps = open_cache(tmp_path / "c.arrow", [StoreSource(make_store(ROWS))]).maps
     assert maps.parts == make_store(ROWS).parts
-    assert maps.parts.parents == {2: 1}
+    assert maps.parts.parents == {2: (1,)}
     assert len(repr(maps)) < 200
+
+
+def test_a_part_in_several_others_is_found_again_in_store_and_file(make_store, tmp_path):
+    stored = make_store(ROWS)
+    several = {"cat": {"ear": ["head", "body"]}}
+    write_manifest(stored.path, stored.manifest.model_copy(update={"inclusions": several}))
+    store = Store.open(stored.path)
+    assert store.inclusions == several
+    maps = open_cache(tmp_path / "c.arrow", [StoreSource(store)]).maps
+    assert maps.parts.inclusions == several
+    assert maps.parts.parents == {2: (1, 0)}
+    assert not open_cache(tmp_path / "c.arrow", [StoreSource(store)]).made  # it is the same
 
 
 def test_what_a_killed_builder_left_is_removed(make_store, tmp_path):

@@ -114,11 +114,11 @@ def test_vocabulary_joins_names_and_keeps_an_objects_parts_together(make_store, 
 def test_contradicting_inclusions_are_refused(make_dataset):
     a, b = make_dataset([], folder="a"), make_dataset([], folder="b")
     turned = replace(b, inclusions={"cat": {"head": "ear"}})
-    with pytest.raises(SchemaError, match="lie in itself"):
+    with pytest.raises(SchemaError, match="put cat:ear into itself: ear in head in ear"):
         joined([DatasetSource(a), DatasetSource(turned)])
-    other = replace(b, inclusions={"cat": {"ear": "body"}})
-    with pytest.raises(SchemaError, match=r"cat:ear lies in head in one .* body in another"):
-        joined([DatasetSource(a), DatasetSource(other)])
+    alone = replace(b, inclusions={"cat": {"ear": "head", "head": "ear"}})
+    with pytest.raises(SchemaError, match="cat:ear is said to lie in itself"):
+        joined([DatasetSource(alone)])
 
 
 masks = st.lists(

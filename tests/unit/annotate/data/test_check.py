@@ -213,6 +213,11 @@ def overlapping(data: Raw, folder: Path) -> None:
     data["annotations"].append(annotation(98, 3, 4, (0, 0, 30, 30)))  # wheel over bed
 
 
+def accepted_overlapping(data: Raw, folder: Path) -> None:
+    overlapping(data, folder)
+    data["partlab"]["overlaps"] = {"cart": [["wheel", "bed"]]}
+
+
 def predicted_overlapping(data: Raw, folder: Path) -> None:
     overlapping(data, folder)
     data["annotations"][-1]["partlab"] = {"provenance": "pseudo:seg", "score": 0.7}
@@ -316,6 +321,7 @@ PLANTS: dict[str, Plant] = {
     "wrong_bbox": setting(11, bbox=[1, 1, 5, 5]),
     "duplicate_mask": copied_mask,
     "overlap": overlapping,
+    "accepted_overlap": accepted_overlapping,
     "predicted_overlap": predicted_overlapping,
     "inclusion_self": inclusions({"body": "body"}),
     "inclusion_cycle": lambda data, folder: data["partlab"]["inclusions"].update(
@@ -442,7 +448,9 @@ def moved(data: Raw, kind: str, block: int) -> Raw:
             if key in one:
                 one[key] += first
     ours = data["partlab"]
-    ours["inclusions"] = {f"{o} {kind}": pairs for o, pairs in ours["inclusions"].items()}
+    for pairs_by_object in ("inclusions", "overlaps"):
+        stated = ours.get(pairs_by_object, {})
+        ours[pairs_by_object] = {f"{o} {kind}": pairs for o, pairs in stated.items()}
     for discard in ours["discards"]:
         discard["file_name"] = f"{kind}/{discard['file_name']}"
     return data
@@ -451,7 +459,7 @@ def moved(data: Raw, kind: str, block: int) -> Raw:
 def test_one_data_set_with_a_defect_of_each_kind(tmp_path: Path) -> None:
     """Every kind planted in a corner of its own: each found there, and nothing elsewhere."""
     whole: Raw = {"images": [], "annotations": [], "categories": [], "partlab": {}}
-    whole["partlab"] = {"inclusions": {}, "discards": []}
+    whole["partlab"] = {"inclusions": {}, "overlaps": {}, "discards": []}
     target = tmp_path / "whole"
     (target / "annotations").mkdir(parents=True)
     for block, kind in enumerate(sorted(PLANTS), 1):
@@ -461,7 +469,8 @@ def test_one_data_set_with_a_defect_of_each_kind(tmp_path: Path) -> None:
         data = moved(data, kind, block)
         for name in ("images", "annotations", "categories"):
             whole[name] += data[name]
-        whole["partlab"]["inclusions"] |= data["partlab"]["inclusions"]
+        for pairs_by_object in ("inclusions", "overlaps"):
+            whole["partlab"][pairs_by_object] |= data["partlab"][pairs_by_object]
         whole["partlab"]["discards"] += data["partlab"]["discards"]
         (target / "images").mkdir(exist_ok=True)
         (alone / "images").rename(target / "images" / kind)

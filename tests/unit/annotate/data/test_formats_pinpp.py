@@ -147,12 +147,9 @@ def test_a_colon_in_a_part_name_is_split_where_the_parts_are_known(pinpp: Path) 
     path.write_text(json.dumps(data))
     (pinpp / "including" / f"{RAM}.txt").write_text("horn: left:head\n\nhorn\nhead:body\nhead:tail")
     dataset = read(pinpp)
-    assert dataset.inclusions["ram, tup"] == {"horn: left": "head", "head": "body"}
+    assert dataset.inclusions["ram, tup"] == {"horn: left": "head", "head": ["body", "tail"]}
     reasons = [(b["record"], b["reason"]) for b in dataset.broken if "including" in b["list"]]
-    assert reasons == [
-        ("horn", "is not small:large"),
-        ("head:tail", "puts 'head' into a second part"),
-    ]
+    assert reasons == [("horn", "is not small:large")]
 
 
 def test_discards_keep_unknown_fields(pinpp: Path) -> None:

@@ -26,6 +26,7 @@ from partlab.errors import (
     SchemaError,
     UnknownNameError,
 )
+from partlab.inclusions import Inclusions, pairs_of, spelled
 from partlab.masks import area, bbox, decode, encode
 from partlab.schema import Annotation, Category, Dataset, Discard, Image
 
@@ -216,7 +217,7 @@ def test_any_layers_flatten_as_the_kernel_says(
         Annotation.new(n, 1, label + 1, encode(mask), score=score)
         for n, (label, mask, score) in enumerate(layers, 1)
     ]
-    inclusions = {"thing": {"p0": "p1", "p1": "p2"}}
+    inclusions: Inclusions = {"thing": {"p0": ["p1", "p3"], "p1": "p2"}}
     dataset = Dataset([Image.new(1, "x.png", (6, 6))], annotations, categories, inclusions)
     get_format("prepared").write(dataset, folder, "all", Pictures.none)
     expected = flatten(
@@ -426,6 +427,19 @@ def test_formats_by_name() -> None:
     with pytest.raises(UnknownNameError) as caught:
         get_format("prepard")
     assert "prepared" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["coco", "pinpp", "prepared"])
+def test_a_part_in_several_others_goes_through_every_format(
+    name: str, world: Path, tmp_path: Path
+) -> None:
+    original = read_dataset(world)
+    given = spelled([*pairs_of(original.inclusions["ram"]), ("horn", "body")])
+    assert given["horn"] == ["head", "body"]
+    write_coco(replace(original, inclusions={"ram": given}), tmp_path / "a" / "annotations.json")
+    export_folder(tmp_path / "a", tmp_path / "out", format=name, pictures=Pictures.none)
+    (again,) = get_format(name).read(Source(tmp_path / "out")).values()
+    assert again.inclusions == {"ram": given}
 
 
 @pytest.mark.parametrize("name", ["coco", "pinpp", "prepared"])

@@ -126,17 +126,23 @@ def test_names_that_differ_in_case_are_refused_or_united(tmp_path: Path, ann: Pa
     assert read_dataset(tmp_path / "out").names == ("cat:head",)
 
 
-def test_conflicts_are_named(tmp_path: Path, ann: Path) -> None:
+def test_conflicts_are_named(tmp_path: Path, ann: Path, caplog: pytest.LogCaptureFixture) -> None:
     one = data_set(
         tmp_path / "one", {"b.png": 3}, "cat:head", partlab={"inclusions": {"cat": {"head": "x"}}}
     )
     two = data_set(
         tmp_path / "two", {"b.png": 3}, "cat:head", partlab={"inclusions": {"cat": {"head": "y"}}}
     )
-    with pytest.raises(SchemaError, match=r"cat:head lies in x .* and in y"):
-        merge_folders([one, two], tmp_path / "out")
+    caplog.set_level("WARNING")
+    merge_folders([one, two], tmp_path / "both")
+    assert read_dataset(tmp_path / "both").inclusions == {"cat": {"head": ["x", "y"]}}
+    assert "cat:head lies in x, y now" in caplog.text
     path = two / "annotations" / "train.json"
     data = json.loads(path.read_text())
+    data["partlab"]["inclusions"] = {"cat": {"x": "head"}}
+    path.write_text(json.dumps(data))
+    with pytest.raises(SchemaError, match="put cat:head into itself: head in x in head"):
+        merge_folders([one, two], tmp_path / "out")
     del data["partlab"]
     data["images"][0]["partlab"] = {"object": "dog"}
     path.write_text(json.dumps(data))

@@ -74,8 +74,8 @@ def test_a_declared_inclusion_can_be_wrong(dataset: Dataset, state: str) -> None
 
 def test_data_sets_that_contradict_each_other_are_refused() -> None:
     """One of the two would be judged as if nobody had declared the other."""
-    one, other = {"ram": {"horn": "head"}}, {"ram": {"horn": "body"}}
-    with pytest.raises(SchemaError, match="ram:horn lies in head in one data set and in body"):
+    one, other = {"ram": {"horn": "head"}}, {"ram": {"head": "horn"}}
+    with pytest.raises(SchemaError, match="put ram:horn into itself: horn in head in horn"):
         nestings([data(NESTED, inclusions=one), data(NESTED, inclusions=other)])
 
 
@@ -88,6 +88,28 @@ def test_what_nests_undeclared_is_suggested() -> None:
 def test_two_masks_of_the_same_pixels_do_not_nest() -> None:
     """That is one part drawn twice, which `partlab data check` finds."""
     assert states(data(*[{HEAD: (5, 5, 12, 12), HORN: (5, 5, 12, 12)}] * 6)) == {}
+
+
+def test_a_part_that_lies_in_either_of_two_holds_in_both() -> None:
+    """Where it lies in the other declared one, an image says nothing against this one."""
+    in_body: dict[int, Box] = {**APART, HORN: (20, 8, 4, 4)}
+    both = {"ram": {"horn": ["head", "body"]}}
+    mostly_head = data(*[NESTED] * 5, in_body, inclusions=both)
+    assert set(states(mostly_head).values()) == {"holds"}
+    one = {"ram": {"horn": "body"}}
+    assert states(data(*[NESTED] * 5, in_body, inclusions=one))["horn", "body"] == "doubtful"
+    never = states(data(*[NESTED] * 5, inclusions=both))
+    assert never == {("horn", "head"): "holds", ("horn", "body"): "unseen"}
+    nowhere = states(data(APART, APART, in_body, inclusions=both))
+    assert nowhere == {("horn", "head"): "doubtful", ("horn", "body"): "doubtful"}
+
+
+def test_what_nests_in_a_second_part_is_suggested_beside_the_declared() -> None:
+    in_body: dict[int, Box] = {**APART, HORN: (20, 8, 4, 4)}
+    declared = {"ram": {"horn": "head"}}
+    found = nestings([data(*[in_body] * 5, NESTED, inclusions=declared)])
+    assert with_suggested(declared, found) == {"ram": {"horn": ["head", "body"]}}
+    assert declared == {"ram": {"horn": "head"}}
 
 
 def test_an_inclusion_through_another_part_needs_no_suggestion() -> None:
@@ -113,13 +135,13 @@ def test_of_two_outer_parts_the_smaller_is_suggested() -> None:
 
 def test_the_dictionary_is_read_back_as_it_was_written(tmp_path: Path) -> None:
     """`including/<wnid>.txt` with `small:large` lines, as the release has it (C1)."""
-    dataset = data(NESTED, inclusions={"ram": {"horn": "head", "eye": "head"}})
+    dataset = data(NESTED, inclusions={"ram": {"horn": "head", "eye": ["head", "horn"]}})
     assert write_including([dataset], dataset.inclusions, tmp_path / "including") == 1
     text = (tmp_path / "including" / "n02412080.txt").read_text()
-    assert text == "horn:head\neye:head\n"
+    assert text == "horn:head\neye:head\neye:horn\n"
     write_coco(dataset, tmp_path / "json" / "n02412080.json")
     (read,) = PinppLayout().read(Source(tmp_path)).values()
-    assert list(read.inclusions.values()) == [{"horn": "head", "eye": "head"}]
+    assert list(read.inclusions.values()) == [{"horn": "head", "eye": ["head", "horn"]}]
 
 
 def test_an_object_called_like_a_path_stays_in_the_folder(tmp_path: Path) -> None:

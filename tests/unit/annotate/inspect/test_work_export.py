@@ -19,13 +19,10 @@ from annotate.inspect import showing
 from annotate.inspect.dataset import read_all
 from annotate.inspect.discards import review_discard
 from annotate.inspect.export import Wanted, build, category_ids, export
-from annotate.inspect.project import open_inspection
 from annotate.inspect.service import Inspection
-from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
 from annotate.work.pictures import remember_source
-from annotate.work.store import MIGRATING
 from partlab.coco import read_dataset
 from partlab.errors import OutputExistsError, SchemaError, StateError
 from partlab.files import sha256_file
@@ -399,24 +396,3 @@ def test_a_category_accepted_in_another_round_does_not_wait(work: Work) -> None:
     assert build(work, round=2).waiting == {}
     hand_out(work, HAMMER)
     assert build(work, round=2).waiting == {HAMMER: "annotating"}
-
-
-def test_nothing_is_inspected_or_exported_while_the_vocabulary_changes(
-    work: Work, tmp_path: Path
-) -> None:
-    """Cut off, some masks carry part ids that the vocabulary does not know: they would be lost."""
-    accepted(work)
-    hand_out(work, HAMMER)
-    submit_drawn(work, HAMMER)
-    inspection = Inspection(work)
-    inspection.sample(HAMMER, INA)
-    (work.folder / MIGRATING).write_text("x", encoding="utf-8")
-    renamed = {"vocabulary_version": 2, "parts": {"head": "face"}, "redraw": {}}
-    work.record("migrated", who="lead", object="ram", data=renamed)
-    with pytest.raises(StateError, match=r"change of the vocabulary .* cut off"):
-        export(work, tmp_path / "out")
-    with pytest.raises(StateError, match=r"change of the vocabulary .* cut off"):
-        inspection.sample(HAMMER, INA)
-    with Studio("http://127.0.0.1:1", "t") as studio, pytest.raises(StateError, match="cut off"):
-        open_inspection(inspection, studio, HAMMER)
-    assert not (tmp_path / "out").exists()

@@ -139,8 +139,9 @@ def rename_head(work: Work, server: FakeStudio) -> None:
 
 
 def labels_of(server: FakeStudio) -> set[str]:
-    results = (p["result"] for p in server.predictions.values())
-    return {r["value"]["brushlabels"][0] for result in results for r in result}
+    items = (item for p in server.predictions.values() for item in p["result"])
+    said = (item["value"].get("labels") or item["value"].get("brushlabels") for item in items)
+    return {labels[0] for labels in said if labels}
 
 
 def test_another_name_sends_nothing_again(work: Work, server: FakeStudio) -> None:
@@ -156,10 +157,12 @@ def test_in_a_project_of_an_earlier_version_labels_are_names(
     work: Work, server: FakeStudio
 ) -> None:
     rename_head(work, server)
-    config = server.project["label_config"]
+    config = label_config(work.vocabulary.object("ram"), two_lists=True)
     server.project["label_config"] = re.sub(' alias="[^"]*"', "", config)
     assert pushed(work, server).sent == 12
     assert labels_of(server) == {"Kopf", "body"}
+    kinds = {item["type"] for p in server.predictions.values() for item in p["result"]}
+    assert kinds == {"brushlabels"}
 
 
 def reopened(work: Work, **more: str) -> None:
@@ -270,7 +273,7 @@ def test_a_label_that_somebody_renamed_by_hand_stops_it_before_sending(
     work: Work, server: FakeStudio
 ) -> None:
     server.project["label_config"] = server.project["label_config"].replace('"body"', '"Rumpf"')
-    with pytest.raises(StudioError, match="no label 'body' in its palette 'brush'"):
+    with pytest.raises(StudioError, match="no label 'body' in its list of parts"):
         pushed(work, server)
     assert server.predictions == {}
 

@@ -107,7 +107,7 @@ def test_damage_on_the_server_is_told_or_mended(work: Work, studio: Studio) -> N
     path = f"/api/projects/{batch.project_id}/"
     config = studio.get(path)["label_config"].replace('alias="t"', 'alias="Schwanz"')
     studio.patch(path, {"label_config": config})
-    with pytest.raises(StudioError, match="no label 't' in its palette"):
+    with pytest.raises(StudioError, match="no label 't' in its list of parts"):
         push(work, studio, suggest, model="seg-2@ffff")
     studio.delete(path)
     with pytest.raises(StudioError, match=f"project {batch.project_id} is gone"):

@@ -16,6 +16,7 @@ from label_studio_sdk.label_interface import LabelInterface
 from PIL import Image as PillowImage
 
 from annotate.studio.spelling.codec import encode_brush
+from annotate.studio.spelling.labelconfig import label_config
 from annotate.studio.spelling.regions import (
     PartMask,
     Reading,
@@ -473,11 +474,6 @@ def test_any_value_under_a_sound_head_is_a_mask_or_a_problem(type: str, value: A
 
 # -- back ---------------------------------------------------------------------------------------
 
-INTERFACE = """<View><Image name="image" value="$image"/>
-<BrushLabels name="brush" toName="image"><Label value="head"/><Label value="horn"/>
-<Label value="body"/><Label value="leg"/></BrushLabels>
-<Number name="object" toName="image" perRegion="true"/></View>"""
-
 
 @st.composite
 def part_masks(draw: st.DrawFn) -> list[PartMask]:
@@ -496,31 +492,36 @@ SWAPPED = ObjectParts(
 )
 
 
-@given(part_masks(), st.sampled_from([GOAT, SWAPPED]), st.booleans())
+@given(part_masks(), st.sampled_from([GOAT, SWAPPED]), st.booleans(), st.booleans())
 @settings(deadline=None, max_examples=100)
 def test_regions_are_read_back_as_the_same_masks(
-    masks: list[PartMask], goat: ObjectParts, named: bool
+    masks: list[PartMask], goat: ObjectParts, named: bool, two: bool
 ) -> None:
-    regions = json.loads(json.dumps(regions_of(masks, goat, SIZE, named=named)))
+    regions = regions_of(masks, goat, SIZE, named=named, two_lists=two)
+    regions = json.loads(json.dumps(regions))
     reading = read_result(regions, goat, SIZE, SIZE, min_pixels=1, named=named)
     assert reading == Reading(tuple(masks))
 
 
-def test_the_server_s_own_check_accepts_our_regions() -> None:
+@pytest.mark.parametrize("two", [False, True])
+def test_the_server_s_own_check_accepts_our_regions(two: bool) -> None:
     masks = [
         PartMask("head", 1, encode(box(0, 0, 9, 9))),
         PartMask("leg", 2, encode(box(3, 3, 9, 9))),
     ]
-    prediction = {"result": regions_of(masks, GOAT, SIZE), "score": 0.5, "model_version": "m"}
-    assert LabelInterface(INTERFACE).validate_prediction(prediction, return_errors=True) == []
+    result = regions_of(masks, GOAT, SIZE, two_lists=two)
+    prediction = {"result": result, "score": 0.5, "model_version": "m"}
+    interface = LabelInterface(label_config(GOAT, two_lists=two))
+    assert interface.validate_prediction(prediction, return_errors=True) == []
 
 
 def test_regions_for_a_smaller_picture_are_reduced() -> None:
     large = PartMask("head", 1, encode(box(30, 30, 60, 30, (180, 120))))
-    (region,) = regions_of([large], GOAT, SIZE)
-    assert (region["original_width"], region["original_height"]) == SIZE
-    assert np.array_equal(only_mask(read(region)), box(10, 10, 20, 10))
-    again = read(region, size=(180, 120))
+    region = regions_of([large], GOAT, SIZE)
+    sizes = {(item["original_width"], item["original_height"]) for item in region}
+    assert (len(region), sizes) == (2, {SIZE})  # the shape, and the shape with its label
+    assert np.array_equal(only_mask(read(*region)), box(10, 10, 20, 10))
+    again = read(*region, size=(180, 120))
     assert again.masks[0].rle == large.rle
 
 
@@ -535,5 +536,8 @@ def test_regions_carry_ids_and_names_only_in_projects_of_earlier_versions(
     named: bool, label: str
 ) -> None:
     foot = PartMask("foot", 1, encode(box(0, 0, 9, 9)))
-    (region,) = regions_of([foot], RENAMED, SIZE, named=named)
+    shape, labelled = regions_of([foot], RENAMED, SIZE, named=named)
+    assert (shape["type"], labelled["type"], shape["id"]) == ("brush", "labels", labelled["id"])
+    assert labelled["value"]["labels"] == [label]
+    (region,) = regions_of([foot], RENAMED, SIZE, named=named, two_lists=True)
     assert region["value"]["brushlabels"] == [label]

@@ -10,29 +10,39 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from annotate.draw import palette
-from annotate.studio.acts.instructions import example_pictures, instructions
+from annotate.studio.acts.examples import (
+    example_pictures,
+    keep_part_pictures,
+    part_pictures,
+)
+from annotate.studio.acts.instructions import instructions
 from annotate.studio.spelling.labelconfig import (
     DISCARD_KEYS,
     TOOL_KEYS,
     check_config,
     colours,
     config_hash,
+    has_two_lists,
     label_config,
 )
-from annotate.vocabulary import ObjectParts, Part
+from annotate.vocabulary import ObjectParts, Part, Vocabulary
+from annotate.work.pictures import part_picture
 from annotate.work.settings import DISCARD_REASONS
-from partlab.errors import ConfigError, SchemaError
+from partlab.errors import ConfigError, NotFoundError, SchemaError
+from partlab.inclusions import Outer
 from partlab.masks import encode
 from partlab.schema import Annotation, Category, Dataset, Image
 
 ODD = ('a "b"', "it's", "a:b", "头部", "<b>&amp;", "µ,ü;", "]]>", "\\n", "&#10;")
 
 
-def parts_of(*names: str, owner: str = "ram", **inclusions: str) -> ObjectParts:
+def parts_of(*names: str, owner: str = "ram", **inclusions: Outer) -> ObjectParts:
     return ObjectParts(
         name=owner, parts=tuple(Part(name=name) for name in names), inclusions=inclusions
     )
 
+
+TOOLS = ("Brush", "Polygon")
 
 RAM = parts_of("head", "body", "foot", "tail", "horn", horn="head")
 
@@ -49,9 +59,20 @@ def keys(xml: str) -> list[str]:
     return [key for key in found if key]
 
 
-def test_both_palettes_hold_the_parts_in_their_colours() -> None:
-    xml = label_config(RAM)
-    for name in ("brush", "polygon"):
+@pytest.mark.parametrize(("two", "lists"), [(False, ["part"]), (True, ["brush", "polygon"])])
+def test_the_parts_stand_in_one_list_and_in_two_of_earlier_versions(
+    two: bool, lists: list[str]
+) -> None:
+    xml = label_config(RAM, two_lists=two)
+    check_config(xml)
+    assert has_two_lists(xml) == two
+    tools = [tag.tag for tag in ElementTree.fromstring(xml).iter() if tag.tag in TOOLS]
+    assert tools == ([] if two else ["Brush", "Polygon"])  # the first is in hand at the beginning
+    with_parts = [
+        tag for tag in ElementTree.fromstring(xml).iter() if tag.find("Label") is not None
+    ]
+    assert [tag.get("name") for tag in with_parts] == lists
+    for name in lists:
         assert [label.get("value") for label in labels(xml, name)] == list(RAM.names)
         assert [label.get("alias") for label in labels(xml, name)] == list(RAM.ids)
         assert [label.get("background") for label in labels(xml, name)] == colours(RAM)
@@ -77,7 +98,7 @@ def test_no_key_is_used_twice_or_by_a_tool(count: int) -> None:
     assert len(found) == len(set(found))
     assert not TOOL_KEYS & set(found)
     assert not {"shift+1", "shift+2", "shift+r"} & set(found)
-    every = [*labels(xml, "brush"), *labels(xml, "polygon"), *labels(xml, "discard")]
+    every = [*labels(xml, "part"), *labels(xml, "discard")]
     if count <= 36:
         assert all(label.get("hotkey") for label in every)
     assert [one.get("hotkey") for one in labels(xml, "discard")] == DISCARD_KEYS[:4]
@@ -85,10 +106,10 @@ def test_no_key_is_used_twice_or_by_a_tool(count: int) -> None:
 
 def test_the_first_ten_parts_are_drawn_by_digits() -> None:
     xml = label_config(parts_of(*(f"part {n}" for n in range(11))))
-    assert "".join(label.get("hotkey", "") for label in labels(xml, "brush"))[:10] == "1234567890"
+    assert "".join(label.get("hotkey", "") for label in labels(xml, "part"))[:10] == "1234567890"
 
 
-@pytest.mark.parametrize(("count", "searched"), [(12, 0), (13, 1)])
+@pytest.mark.parametrize(("count", "searched"), [(30, 0), (31, 1)])
 def test_many_parts_get_a_search_box(count: int, searched: int) -> None:
     root = ElementTree.fromstring(label_config(parts_of(*(f"p{n}" for n in range(count)))))
     assert len(root.findall(".//Filter")) == searched
@@ -96,7 +117,7 @@ def test_many_parts_get_a_search_box(count: int, searched: int) -> None:
 
 def test_odd_names_come_back_as_they_are() -> None:
     xml = label_config(parts_of(*ODD, owner='Frau "Müller" <x>'))
-    assert tuple(label.get("value") for label in labels(xml, "brush")) == ODD
+    assert tuple(label.get("value") for label in labels(xml, "part")) == ODD
     check_config(xml)
 
 
@@ -107,7 +128,7 @@ def test_a_name_is_refused_or_survives(name: str) -> None:
         xml = label_config(parts_of(name))
     except ConfigError:
         return
-    assert labels(xml, "brush")[0].get("value") == name
+    assert labels(xml, "part")[0].get("value") == name
 
 
 @pytest.mark.parametrize("name", ["two  blanks", " head", "a\nb", "$head", "a\u2060"])
@@ -128,7 +149,7 @@ def test_a_label_is_one_part_whatever_parts_are_called(names: list[str]) -> None
     """Label Studio looks for the first label whose value or alias it is."""
     ids = sorted(names)
     parts = [Part(id=id, name=name) for id, name in zip(ids, names, strict=True)]
-    found = labels(label_config(ObjectParts(name="ram", parts=tuple(parts))), "brush")
+    found = labels(label_config(ObjectParts(name="ram", parts=tuple(parts))), "part")
     assert [label.get("value", "").rstrip("\u2060") for label in found] == names
     for id in ids:
         assert [x.get("alias") for x in found if id in (x.get("alias"), x.get("value"))] == [id]
@@ -158,9 +179,63 @@ def test_the_instructions_say_the_rules_the_keys_and_the_inclusions() -> None:
     assert "<b>horn</b> lies in <b>head</b>" in html
     assert html.count("bgcolor") == 5
     rules = ["cover the whole object", "do not overlap", "draw all of them", "background"]
-    for words in (*rules, "do not hand some", "two inspectors", ">shift+a<", ">5<", "Ctrl+Enter"):
+    for words in (
+        *rules,
+        "do not hand some",
+        "two inspectors",
+        ">5<",
+        "Show region labels",
+        "Ctrl+Enter",
+    ):
         assert words in html
     assert "/x/1.png?a=1&amp;b=2" in html
+    assert "shift+" not in html
+    earlier = instructions(RAM, label_config(RAM, two_lists=True))
+    assert ">shift+a<" in earlier
+    assert "<b>P</b>" not in earlier
+
+
+def test_the_leads_own_words_stand_beside_the_parts_and_on_the_labels() -> None:
+    words = "from the <brow> to the neck"
+    head = Part(name="head", definition=words, example="head.png")
+    ram = ObjectParts(
+        name="ram",
+        note="Lambs & ewes, too.",
+        parts=(head, Part(name="horn", definition="both")),
+        inclusions={"horn": "head"},
+    )
+    xml = label_config(ram)
+    assert [label.get("hint") for label in labels(xml, "part")] == [
+        words,
+        "both; lies in head: draw both",
+    ]
+    check_config(xml)
+    html = instructions(ram, xml, pictures={"head": "/p/head.png"})
+    for said in ("Lambs &amp; ewes, too.", "from the &lt;brow&gt; to the neck", "/p/head.png"):
+        assert said in html
+    assert "what belongs to it" in html
+    assert "what belongs to it" not in instructions(RAM, label_config(RAM))
+
+
+def test_what_no_example_shows_is_said() -> None:
+    xml = label_config(RAM)
+    html = instructions(RAM, xml, ["/x.png"], shown=["head", "body", "horn"])
+    assert "do not show foot, tail: draw them all the same" in html
+    assert "do not show" not in instructions(RAM, xml, ["/x.png"], shown=None)
+    assert "do not show" not in instructions(RAM, xml, ["/x.png"], shown=list(RAM.ids))
+
+
+def test_a_part_in_one_of_several_others_is_said_so() -> None:
+    car = parts_of(
+        "front door", "back door", "mirror", owner="car", mirror=["front door", "back door"]
+    )
+    (*_, mirror) = labels(label_config(car), "part")
+    assert mirror.get("hint") == "lies in front door or back door: draw both"
+    html = instructions(car, label_config(car))
+    assert (
+        "The only exception: <b>mirror</b> lies in <b>front door</b>, in <b>back door</b>" in html
+    )
+    assert "or in several of them: paint whichever it lies in with mirror, then mirror once" in html
 
 
 def test_a_whole_object_has_a_rule_of_its_own() -> None:
@@ -193,19 +268,53 @@ def test_examples_show_the_richest_pictures_in_the_palettes_colours(tmp_path: Pa
                   Category.new(3, "ram", "head")]  # fmt: skip
     annotations[-1] = annotations[-1].changed(category_id=3)
     dataset = Dataset(images, annotations, categories, image_root=tmp_path)
-    drawn = example_pictures(dataset, RAM)
+    found = example_pictures(dataset, RAM)
+    drawn = found.pictures
     assert len(drawn) == 2  # the third shows nothing
+    assert found.shown == {"horn", "head"}
     horn = palette([f"ram:{name}" for name in RAM.names])[4]
     middle = np.asarray(drawn[0])[100, 180].astype(int)
     assert abs(middle - (np.array(horn) + 90) / 2).max() < 12
     (tmp_path / "2.png").unlink()
-    assert len(example_pictures(dataset, RAM)) == 1
-    assert example_pictures(dataset, parts_of("wheel", owner="car")) == []
+    assert len(example_pictures(dataset, RAM).pictures) == 1
+    assert example_pictures(dataset, parts_of("wheel", owner="car")).pictures == ()
+
+
+def test_examples_that_contradict_the_rules_are_left_out_and_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Two parts lie over each other: with the inclusion that is right, without it is not."""
+    large, small = np.zeros((2, 40, 60), bool)
+    large[10:30, 10:50], small[12:28, 12:40] = True, True
+    PillowImage.new("RGB", (60, 40), (90, 90, 90)).save(tmp_path / "1.png")
+    categories = [Category.new(1, "ram", "head"), Category.new(2, "ram", "horn")]
+    masks = [Annotation.new(1, 1, 1, encode(large)), Annotation.new(2, 1, 2, encode(small))]
+    image = Image.new(1, "1.png", (60, 40), object="ram")
+    dataset = Dataset([image], masks, categories, image_root=tmp_path)
+    assert len(example_pictures(dataset, RAM).pictures) == 1
+    undeclared = parts_of("head", "horn")
+    assert example_pictures(dataset, undeclared).pictures == ()
+    assert "1 examples of ram are left out: horn lies over head" in caplog.text
+
+
+def test_pictures_of_parts_are_kept_small_and_missed_by_name(tmp_path: Path) -> None:
+    PillowImage.new("RGB", (900, 300), (1, 2, 3)).save(tmp_path / "head.png")
+    ram = ObjectParts(name="ram", parts=(Part(name="head", example="head.png"),))
+    farm, work = Vocabulary(objects=(ram,)), tmp_path / "work"
+    keep_part_pictures(work, part_pictures(farm, tmp_path))
+    path = part_picture(work, "ram", "head")
+    assert path is not None
+    with PillowImage.open(work / "images" / path) as kept:
+        assert kept.size == (240, 80)
+    assert part_pictures(farm, tmp_path / "elsewhere", work) == {}
+    with pytest.raises(NotFoundError, match="'head' of ram is not there") as caught:
+        part_pictures(farm, tmp_path / "elsewhere")
+    assert "elsewhere" in str(caught.value.hint)
 
 
 def test_examples_may_be_finished_pictures(tmp_path: Path) -> None:
     (tmp_path / "ram").mkdir()
     PillowImage.new("RGB", (900, 300), (1, 2, 3)).save(tmp_path / "ram" / "a.png")
     (tmp_path / "ram" / "notes.txt").write_text("not a picture")
-    (drawn,) = example_pictures(tmp_path, RAM)
+    (drawn,) = example_pictures(tmp_path, RAM).pictures
     assert drawn.size == (360, 120)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from annotate.vocabulary.diff import follow
+from annotate.vocabulary.diff import follow, left_alone
 from annotate.vocabulary.edit import (
     Editor,
     add_parts,
@@ -21,11 +21,12 @@ from annotate.vocabulary.edit import (
 )
 from annotate.vocabulary.model import ObjectParts, Part, Vocabulary
 from partlab.errors import ConfigError, PartlabError, UnknownNameError
+from partlab.inclusions import Outer
 
 BY = Editor("ann", "because", "2026-01-02T03:04:05+00:00")
 
 
-def vocabulary(*parts: str, name: str = "maraca", **inclusions: str) -> Vocabulary:
+def vocabulary(*parts: str, name: str = "maraca", **inclusions: Outer) -> Vocabulary:
     listed = tuple(Part(id=part, name=part) for part in parts)
     return Vocabulary(objects=(ObjectParts(name=name, parts=listed, inclusions=inclusions),))
 
@@ -108,6 +109,25 @@ def test_inclusions_follow() -> None:
     assert outer.object("ram").inclusions == {"eye": "body"}
 
 
+def test_inclusions_in_several_follow() -> None:
+    old = vocabulary(
+        "mirror", "front", "back", "body", name="car", mirror=["front", "back"], front="body"
+    )
+    gone = remove_part(old, "car", "front").object("car")
+    assert gone.inclusions == {"mirror": ["body", "back"]}
+    split = split_part(old, "car", "front", ["pane", "frame"])
+    assert split.object("car").inclusions == {"mirror": "back", "pane": "body", "frame": "body"}
+    assert "say again in which piece mirror lies" in split.changes[0].note
+    assert list(left_alone(old, split)) == [("car", "mirror", "front")]
+    assert list(left_alone(old, include_part(split, "car", "mirror", "pane"))) == []
+    pieces = split_part(old, "car", "mirror", ["glass", "arm"]).object("car").inclusions
+    assert pieces == {"front": "body", "glass": ["front", "back"], "arm": ["front", "back"]}
+    doors = merge_parts(old, "car", ["front", "back"], "door").object("car").inclusions
+    assert doors == {"mirror": "door"}  # the back is in no body, so the door is not
+    whole = merge_parts(old, "car", ["mirror", "front"], "front").object("car").inclusions
+    assert whole == {"front": "body"}  # what all of it lay in, maybe through others
+
+
 def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
     """M-04."""
     old = vocabulary("wing", "body", "neck", name="duck")
@@ -116,7 +136,9 @@ def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
     (change,) = new.changes
     assert (change.version, change.operation, change.who) == (2, "include", "ann")
     assert (change.before, change.after) == ((), ("wing", "body"))
-    moved = include_part(new, "duck", "wing", "neck")
+    both = include_part(new, "duck", "wing", "neck")
+    assert both.object("duck").inclusions == {"wing": ["body", "neck"]}
+    moved = exclude_part(both, "duck", "wing", "body")
     assert moved.object("duck").inclusions == {"wing": "neck"}
     gone = exclude_part(moved, "duck", "wing", "neck")
     assert gone.object("duck") == old.object("duck")
@@ -124,7 +146,10 @@ def test_an_inclusion_is_declared_moved_and_taken_back() -> None:
         (2, "include"),
         (3, "include"),
         (4, "exclude"),
+        (5, "exclude"),
     ]
+    with pytest.raises(ConfigError, match="wing lies in neck already"):
+        include_part(both, "duck", "wing", "neck")
     with pytest.raises(ConfigError, match="wing lies in body already"):
         include_part(new, "duck", "wing", "body")
     with pytest.raises(ConfigError, match="not declared to lie in neck"):

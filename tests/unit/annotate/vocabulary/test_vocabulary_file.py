@@ -1,7 +1,6 @@
-"""The vocabulary's file: round trips, comments, words YAML 1.1 would eat, faults with a place."""
+"""The vocabulary's file: round trips, remarks, words YAML 1.1 would eat, faults with a place."""
 
-from collections.abc import Callable
-from itertools import pairwise
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,9 @@ from hypothesis import strategies as st
 from annotate.vocabulary import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary import read_vocabulary as read
 from annotate.vocabulary import write_vocabulary as write
-from annotate.vocabulary.edit import add_parts, remove_part, rename_part
+from annotate.vocabulary.edit import merge_parts, rename_part, split_part
 from partlab.errors import NotFoundError, SchemaError, UnknownNameError
+from partlab.inclusions import spelled
 
 FARM = """\
 # the farm
@@ -62,14 +62,16 @@ def object_parts(draw: st.DrawFn, name: str) -> ObjectParts:
             source=draw(SOURCES),
             evidence=tuple(draw(st.lists(WORDS, max_size=2))),
             origin=tuple(draw(st.lists(WORDS, max_size=2))),
+            remark=draw(st.just("") | WORDS),
+            definition=draw(st.just("") | WORDS),
+            example=draw(st.just("") | WORDS),
         )
         for id, one in zip(ids, names, strict=True)
     )
-    inner = draw(st.lists(st.sampled_from(ids), unique=True)) if ids else []
-    inclusions = dict(pairwise(inner))
-    return ObjectParts(
-        name=name, parts=parts, inclusions=inclusions, wnid=draw(st.none() | st.just("n01"))
-    )
+    some = st.lists(st.sampled_from(list(combinations(ids, 2))), max_size=6)
+    inclusions = spelled(draw(some)) if len(ids) > 1 else {}  # in what comes later: no circle
+    more = {"wnid": draw(st.none() | st.just("n01")), "note": draw(st.just("") | WORDS)}
+    return ObjectParts(name=name, parts=parts, inclusions=inclusions, **more)
 
 
 @st.composite
@@ -123,64 +125,81 @@ def test_signs_that_are_escaped_come_back_from_long_texts(tmp_path: Path) -> Non
         assert read(path) == vocabulary, ascii(sign)
 
 
-def test_a_rewrite_without_a_change_adds_version_and_language_only(tmp_path: Path) -> None:
-    path = tmp_path / "vocabulary.yaml"
-    path.write_text(FARM, encoding="utf-8")
-    write(path, read(path))
-    assert path.read_text("utf-8") == FARM.replace(
-        "name: farm\n", "name: farm\nversion: 1\nlanguage: en\n"
-    )
-
-
-def test_comments_stay_with_what_they_are_about(tmp_path: Path) -> None:
-    path = tmp_path / "vocabulary.yaml"
-    path.write_text(FARM, encoding="utf-8")
-    old = read(path)
-    ram = old.object("ram")
-    parts = [part for part in ram.parts if part.id != "eye"]
-    parts[1] = parts[1].model_copy(update={"name": "trunk"})
-    new = ram.model_copy(update={"parts": (*parts, Part(id="horn", name="horn")), "inclusions": {}})
-    write(path, old.replaced([new]))
-    assert (
-        path.read_text("utf-8").partition("  maraca:")[0]
-        == """\
-# the farm
+WRITTEN = """\
 name: farm
 version: 1
 language: en
 objects:
-  # animals first
-  ram:  # the males
+  ram:
     wnid: n02412080
-    # its parts
+    remark: animals first; the males; its parts
+    inclusions: {eye: head}
     parts:
-    # above head
-    - {name: head, source: wikidata, evidence: [has part]}  # behind head
-    # above body
-    - name: trunk # the trunk
-      source: wikidata  # sure
+    - name: head
+      source: wikidata
+      evidence: [has part]
+      remark: above head; behind head
+    - name: eye
+      source: wordnet
+      remark: behind eye
+    - name: body
+      source: wikidata
       evidence: [x]
-      id: body
-    # above foot
+      remark: above body; the trunk; sure
     - name: foot
-    - {name: tail, source: wikidata}  # behind tail
-    - {name: horn, source: manual}
-  # then things
+      remark: above foot
+    - name: tail
+      source: wikidata
+      remark: behind tail
+  maraca:
+    remark: then things
+    parts:
+    - head
+    - stick
+  flatworm:
+    remark: last one
+    parts:
+    - name: flatworm
+      source: whole-object
 """
-    )
-    assert read(path).object("ram").names == ("head", "trunk", "foot", "tail", "horn")
 
 
-def test_rows_in_one_line_stay_in_one_line_with_their_comment(tmp_path: Path) -> None:
+def test_comments_of_before_become_remarks_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     path = tmp_path / "vocabulary.yaml"
     path.write_text(FARM, encoding="utf-8")
     old = read(path)
-    pieces = tuple(Part(id=name, name=name) for name in ("head", "joint", "handle"))
-    write(path, old.replaced([old.object("maraca").model_copy(update={"parts": pieces})]))
-    text = path.read_text("utf-8")
-    assert "    parts: [{name: head}, {name: joint, source: manual}, {name: handle" in text
-    assert text.index("# then things") < text.index("maraca") < text.index("# last one")
-    assert text.rstrip().endswith("# the end")
+    assert old.object("ram").part("body").remark == "above body; the trunk; sure"
+    write(path, old)
+    assert path.read_text("utf-8") == WRITTEN
+    assert "are not kept (2)" in caplog.text  # of the farm, and of the end
+    caplog.clear()
+    assert read(path) == old
+    write(path, old)
+    assert (path.read_text("utf-8"), caplog.text) == (WRITTEN, "")
+
+
+def test_a_remark_that_is_there_goes_before_a_comment(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text("objects:\n  ram: [{name: head, remark: 'a # b'}, horn] # two\n", "utf-8")
+    ram = read(path).object("ram")
+    assert (ram.remark, [part.remark for part in ram.parts]) == ("two", ["a # b", ""])
+    path.write_text("objects:\n  ram:\n  - {name: head, remark: mine} # theirs\n", "utf-8")
+    assert read(path).object("ram").parts[0].remark == "mine"
+
+
+def test_remarks_follow_the_parts(tmp_path: Path) -> None:
+    path = tmp_path / "vocabulary.yaml"
+    path.write_text(FARM, encoding="utf-8")
+    new = rename_part(read(path), "ram", "body", "trunk")
+    new = merge_parts(new, "ram", ["head", "eye"], "head")
+    new = split_part(new, "ram", "tail", ["root", "tip"])
+    write(path, new)
+    notes = {part.name: part.remark for part in read(path).object("ram").parts}
+    assert notes["trunk"] == "above body; the trunk; sure"
+    assert notes["head"] == "above head; behind head; behind eye"
+    assert (notes["root"], notes["tip"]) == ("behind tail", "behind tail")
 
 
 def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None:
@@ -217,6 +236,17 @@ def test_no_and_on_stay_words_and_unicode_stays_readable(tmp_path: Path) -> None
             "go in a circle: a in b in a",
         ),
         ("objects:\n  ram: {inclusions: {a: a}, parts: [{name: a}]}", "circle: a in a"),
+        (
+            "objects:\n  ram: {inclusions: {a: [b, c], c: a}, parts: [a, b, c]}",
+            "go in a circle: a in c in a",
+        ),
+        ("objects:\n  ram: {inclusions: {a: [b, d]}, parts: [a, b]}", "a = d names 'd', which"),
+        (
+            "objects:\n  ram: {inclusions: {a: 7}, parts: [a]}",
+            "object 'ram': the inclusion a = 7 is neither the id of a part nor a list of such",
+        ),
+        ("objects:\n  ram: {inclusions: {a: []}, parts: [a]}", r"a = \[\] is neither the id"),
+        ("objects:\n  ram: {inclusions: [a], parts: [a]}", "objects.ram.inclusions: it is not a"),
         ("objects:\n  ram: {}\n  ram: {}", "not valid YAML.*duplicate key"),
         ("objects:\n  ram: {parts: [{name: a, source: hearsay}]}", r"objects.ram.parts.0.source"),
         ("version: 0", "version: "),
@@ -285,84 +315,15 @@ def test_a_list_of_names_will_do(tmp_path: Path) -> None:
     assert read(path) == vocabulary
 
 
-SHORT = """\
-name: sea
-version: 1
-language: en
-objects:
-  # above crab
-  crab:  # ten legs
-  - claw  # two of them
-  # between
-  - shell   # hard
-  # above lamp
-  lamp:
-    parts:
-    - shade  # of cloth
-    # above foot
-    - foot   # iron
-  mug: [body, handle]  # for tea
-  # above ram
-  ram:
-    parts: [head, horn]  # of many
-    wnid: n1
-# the end
-"""
-
-
-@pytest.mark.parametrize(
-    ("edit", "before", "after"),
-    [
-        (lambda v: v, "", ""),
-        (
-            lambda v: add_parts(v, "crab", ["eye"]),
-            "  # above lamp\n",
-            "  - name: eye\n    source: manual\n  # above lamp\n",
-        ),
-        (
-            lambda v: rename_part(v, "crab", "claw", "pincer"),
-            "  - claw  # two of them\n",
-            "  - name: pincer # two of them\n    id: claw\n",
-        ),
-        (
-            lambda v: rename_part(v, "lamp", "foot", "base"),
-            "    - foot   # iron\n",
-            "    - name: base # iron\n      id: foot\n",
-        ),
-        (
-            lambda v: add_parts(v, "mug", ["lid"]),
-            "handle]  # for tea",
-            "handle, {name: lid, source: manual}] # for tea",
-        ),
-        (
-            lambda v: remove_part(v, "ram", "horn"),
-            "[head, horn]  # of many",
-            "[head]        # of many",
-        ),
-    ],
-)
-def test_short_forms_keep_comments_and_form(
-    tmp_path: Path, edit: Callable[[Vocabulary], Vocabulary], before: str, after: str
-) -> None:
-    """What a command does not touch stays as it was written."""
+def test_short_forms_are_read_and_their_comments_too(tmp_path: Path) -> None:
     path = tmp_path / "vocabulary.yaml"
-    path.write_text(SHORT, encoding="utf-8")
-    edited = edit(read(path))
-    write(path, edited)
-    assert read(path) == edited
-    text = path.read_text("utf-8").replace("version: 2\n", "version: 1\n", 1)
-    assert text.partition("changes:")[0] == SHORT.replace(before, after)
-
-
-def test_a_list_that_needs_more_than_parts_keeps_their_comments(tmp_path: Path) -> None:
-    path = tmp_path / "vocabulary.yaml"
-    path.write_text(SHORT, encoding="utf-8")
-    old = read(path)
-    edited = old.replaced([old.object("crab").model_copy(update={"wnid": "n2"})])
-    write(path, edited)
-    assert read(path) == edited
-    for word in ("# ten legs", "# two of them", "# between", "# hard", "# above lamp"):
-        assert path.read_text("utf-8").count(word) == 1
+    text = (
+        "objects:\n  crab:  # ten legs\n  - claw  # two\n  # hard\n  - shell\n  ram: [head] # x\n"
+    )
+    path.write_text(text, encoding="utf-8")
+    crab, ram = read(path).objects
+    assert (crab.remark, [part.remark for part in crab.parts]) == ("ten legs", ["two", "hard"])
+    assert (ram.remark, ram.parts) == ("x", (Part(name="head", id="head"),))
 
 
 ANCHORS = """\
@@ -389,7 +350,7 @@ def test_an_edit_of_what_an_anchor_shares_changes_one_place(tmp_path: Path, owne
     write(path, edited)
     assert read(path) == edited
     assert [one.name for one in edited.objects if "scut" in one.names] == [owner]
-    assert "# the skull" in path.read_text("utf-8")
+    assert read(path).object("cow").part("udder").remark == ""
 
 
 def test_the_hash_is_of_what_annotators_see() -> None:
@@ -399,7 +360,10 @@ def test_the_hash_is_of_what_annotators_see() -> None:
     same = base.replaced([ram.model_copy(update={"parts": (evidence, ram.parts[1])})])
     assert same.hash == base.hash
     renamed = ram.parts[0].model_copy(update={"name": "skull"})
+    told = ram.parts[0].model_copy(update={"definition": "up to the neck"})
     for other in (
+        ram.model_copy(update={"parts": (told, ram.parts[1])}),
+        ram.model_copy(update={"note": "lambs, too"}),
         ram.model_copy(update={"parts": (renamed, ram.parts[1])}),
         ram.model_copy(update={"parts": ram.parts[::-1]}),
         ram.model_copy(update={"inclusions": {"h": "b"}}),
@@ -424,3 +388,19 @@ def test_an_object_is_part_categories_by_name_whatever_the_ids_are() -> None:
     assert ram.categories.names == ("ram:head", "ram:body", "ram:eye")
     assert ram.categories.ancestors == {0: (1,), 2: (0, 1)}
     assert Vocabulary(objects=(ram,)).inclusions == {"ram": {"eye": "head", "head": "body"}}
+
+
+def test_one_outer_part_is_written_as_it_always_was_and_several_as_a_list(tmp_path: Path) -> None:
+    """A file of before reads the same, and what has one outer part is read by older versions."""
+    path = tmp_path / "v.yaml"
+    text = "objects:\n  car:\n    inclusions: {mirror: front}\n    parts: [mirror, front, back]\n"
+    path.write_text(text)
+    car = read(path).object("car")
+    assert car.inclusions == {"mirror": "front"}
+    pairs = {"mirror": ["front", "back"]}
+    write(path, Vocabulary(objects=(car.model_copy(update={"inclusions": pairs}),)))
+    assert "inclusions: {mirror: [front, back]}" in path.read_text()
+    assert read(path).object("car").inclusions == pairs
+    assert read(path).inclusions == {"car": pairs}
+    path.write_text(text.replace("front}", "[front]}"))
+    assert read(path).object("car") == car

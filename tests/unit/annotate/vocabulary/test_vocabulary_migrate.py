@@ -1,10 +1,9 @@
-"""What becomes of every part between two versions, and of the labels in results."""
+"""What becomes of every part between two versions."""
 
 from typing import Any
 
 import pytest
 
-from annotate.studio.acts.relabel import changes, relabel
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,
@@ -15,7 +14,7 @@ from annotate.vocabulary.edit import (
     rename_part,
     split_part,
 )
-from annotate.vocabulary.migrate import moves_between, settle
+from annotate.vocabulary.migrate import Moves, moves_between, settle
 from partlab.errors import ConfigError, StateError
 
 BY = Editor("ann", at="2026")
@@ -35,53 +34,63 @@ def test_every_kind_of_change_at_once() -> None:
     new = split_part(new, "car", "body", ["side", "front"])
     new = remove_part(new, "car", "roof")
     new = add_parts(new, "car", ["mirror"])
-    moves = moves_between(OLD, new)["car"]
-    assert moves.parts == {"window": "glass", "windscreen": "glass", "body": None, "roof": None}
-    assert moves.labels == {
-        "tyre": "wheel",
-        "window": "glass",
-        "windscreen": "glass",
-        "body": None,
-        "roof": None,
-    }
+    moves = moves_between(OLD, new, "car")
+    assert moves.merged == {"window": "glass", "windscreen": "glass"}
     assert moves.split == {"body": "body is now side and front"}
     assert moves.removed == {"roof": "roof is no longer a part"}
     assert moves.added == ("mirror",)
-    assert not moves.empty
-    assert moves_between(new, new)["car"].empty
+    assert moves.undrawn == "body is now side and front; mirror is a new part"
+    assert moves.to_draw == f"{moves.undrawn}; roof is no longer a part"
+    assert [(part.id, part.name) for part in moves.parts.parts] == [
+        ("tyre", "wheel"),
+        ("glass", "glass"),
+        ("body", "body"),
+    ]
+    assert moves_between(new, new, "car") == Moves(new.object("car"))
 
 
-def test_chains_and_swaps() -> None:
+@pytest.mark.parametrize("into", ["glass", "window"])
+def test_what_is_merged_and_then_split_is_as_it_was_drawn(into: str) -> None:
+    new = merge_parts(OLD, "car", ["window", "windscreen"], into)
+    new = split_part(new, "car", into, ["left", "right"])
+    moves = moves_between(OLD, new, "car")
+    assert moves.merged == {}
+    assert set(moves.parts.ids) == {"tyre", "body", "roof", "window", "windscreen"}
+    assert sorted(moves.split) == ["window", "windscreen"]
+
+
+def test_names_change_places_and_ids_stay() -> None:
     new = rename_part(OLD, "car", "tyre", "x")
     new = rename_part(new, "car", "roof", "tyre")
     new = rename_part(new, "car", "x", "roof")
-    swapped = moves_between(OLD, new)["car"]
-    assert swapped.labels["tyre"] == "roof"
-    assert swapped.labels["roof"] == "tyre"
-    assert swapped.parts == {}
-    assert not swapped.empty
+    swapped = moves_between(OLD, new, "car")
+    assert (swapped.merged, swapped.to_draw) == ({}, "")
+    assert (swapped.parts.part("tyre").name, swapped.parts.part("roof").name) == ("roof", "tyre")
     piece = split_part(OLD, "car", "body", ["side", "front"])
     piece = merge_parts(piece, "car", ["front", "roof"], "shell")
-    moves = moves_between(OLD, remove_part(piece, "car", "side"))["car"]
-    assert moves.parts == {"body": None, "roof": "shell"}
-    assert moves.added == ()
+    moves = moves_between(OLD, remove_part(piece, "car", "side"), "car")
+    assert (moves.merged, moves.added) == ({"roof": "shell"}, ())
+    assert [*moves.split] == ["body"]
 
 
-def test_an_id_that_stands_as_a_label_moves_too() -> None:
-    """Label Studio may hold the id of a part that was given another name."""
-    named = rename_part(OLD, "car", "tyre", "wheel")
-    new = rename_part(named, "car", "wheel", "rim")
-    assert moves_between(named, new)["car"].labels == {
-        "tyre": "rim",
-        "wheel": "rim",
-        **{name: name for name in ("window", "windscreen", "body", "roof")},
-    }
-    taken = rename_part(named, "car", "roof", "tyre")  # now the name of another part
-    assert moves_between(taken, rename_part(taken, "car", "wheel", "rim"))["car"].labels == {
-        "tyre": "tyre",
-        "wheel": "rim",
-        **{name: name for name in ("window", "windscreen", "body")},
-    }
+def test_a_split_part_gives_its_name_up_to_another() -> None:
+    new = split_part(OLD, "car", "body", ["side", "front"])
+    new = rename_part(new, "car", "roof", "body")
+    parts = moves_between(OLD, new, "car").parts
+    assert (parts.part("roof").name, parts.part("body").name) == ("body", "body (before)")
+
+
+def test_inclusions_of_what_was_drawn() -> None:
+    old = car("head", "eye", "horn", "body", inclusions={"eye": "head", "horn": "head"})
+    new = split_part(old, "car", "horn", ["left horn", "right horn"])
+    new = merge_parts(new, "car", ["head", "body"], "torso")
+    drawn = moves_between(old, new, "car").parts
+    assert drawn.inclusions == {"eye": "torso", "horn": "torso"}
+    old = car("head", "body", "tail", "hat", inclusions={"hat": ["head", "body"]})
+    new = split_part(old, "car", "tail", ["root", "tip"])
+    assert moves_between(old, new, "car").parts.inclusions == {"hat": ["head", "body"]}
+    new = split_part(new, "car", "hat", ["rim", "top"])
+    assert moves_between(old, new, "car").parts.inclusions == {"hat": ["head", "body"]}
 
 
 def test_settling_records_what_was_done_by_hand() -> None:
@@ -91,7 +100,7 @@ def test_settling_records_what_was_done_by_hand() -> None:
     assert new.version == 2
     (change,) = new.changes
     assert (change.operation, change.before, change.version) == ("rename", ("tyre",), 2)
-    assert moves_between(OLD, new)["car"].labels["tyre"] == "wheel"
+    assert moves_between(OLD, new, "car").parts.part("tyre").name == "wheel"
     fewer = settle(OLD, OLD.replaced([parts.model_copy(update={"parts": parts.parts[:3]})]), BY)
     assert [c.before for c in fewer.changes] == [("body",), ("roof",)]
     more = (*parts.parts, Part(id="mirror", name="mirror"))
@@ -125,75 +134,18 @@ def test_what_has_two_meanings_is_refused() -> None:
         settle(grown, remove_part(OLD, "car", "roof"), BY)
 
 
-def region(id: str, label: str, control: str = "brush") -> dict[str, Any]:
-    key = f"{control}labels"
-    return {"id": id, "from_name": control, "type": key, "value": {"rle": [1], key: [label]}}
-
-
-def test_labels_change_and_everything_else_stays() -> None:
-    number = {"id": "b", "from_name": "object", "type": "number", "value": {"number": 2}}
-    gone = {"id": "c", "from_name": "object", "type": "number", "value": {"number": 2}}
-    relation = {"type": "relation", "from_id": "a", "to_id": "c", "direction": "right"}
-    kept = {"type": "relation", "from_id": "a", "to_id": "b", "direction": "right"}
-    discard = {"id": "d", "from_name": "discard", "type": "choices", "value": {"choices": ["roof"]}}
-    result = [
-        region("a", "tyre"),
-        region("b", "window", "polygon"),
-        number,
-        region("c", "roof"),
-        gone,
-        relation,
-        kept,
-        discard,
-        "rubbish",
-    ]
-    made = relabel(result, {"tyre": "wheel", "roof": None, "window": "window"})
-    assert made.result == [
-        region("a", "wheel"),
-        region("b", "window", "polygon"),
-        number,
-        kept,
-        discard,
-        "rubbish",
-    ]
-    assert (made.renamed, made.dropped) == (1, 1)
-    assert result[0] == region("a", "tyre")
-
-
-def test_a_swap_is_one_step_and_two_shapes_of_one_region_count_once() -> None:
-    pair = [
-        {"id": "a", "type": "brush", "value": {"rle": [1]}},
-        {"id": "a", "type": "labels", "value": {"rle": [1], "labels": ["head"]}},
-        region("b", "tail"),
-    ]
-    made = relabel(pair, {"head": "tail", "tail": "head"})
-    assert [r["value"].get("labels", r["value"].get("brushlabels")) for r in made.result] == [
-        None,
-        ["tail"],
-        ["head"],
-    ]
-    assert made.renamed == 2
-    assert relabel(pair, {"head": None}).result == [region("b", "tail")]
-    assert relabel("broken", {"a": "b"}).result == "broken"
-
-
-def test_what_came_since_keeps_labels_that_are_still_there() -> None:
-    """Two names change places: only what was there before can mean the old ones."""
-    labels = {"head": "tail", "tail": "head", "ear": None}
-
-    def one(id: int, *names: str) -> dict[str, Any]:
-        return {"id": id, "result": [region(name, name) for name in names]}
-
-    base = {"id": 7, "annotations": [one(1, "head", "ear"), one(2, "head")]}
-    now = {**base, "annotations": [one(1, "head", "ear"), one(2, "head", "ear"), one(3, "tail")]}
-    found = {
-        one["id"]: [item["value"]["brushlabels"] for item in made.result]
-        for _, one, made in changes(now, base, labels, ["head", "tail"])
-    }
-    assert found == {1: [["tail"]], 2: [["head"]]}  # as it was; changed since; 3 is new
-
-
 def test_an_inclusion_moves_nothing_drawn() -> None:
     new = include_part(OLD, "car", "tyre", "body")
     assert settle(OLD, new, BY) == new
-    assert moves_between(OLD, new)["car"].empty
+    moves = moves_between(OLD, new, "car")
+    assert (moves.merged, moves.to_draw) == ({}, "")
+
+
+def test_what_lay_in_a_split_part_and_in_others_lies_there_as_it_was_drawn() -> None:
+    """Masks drawn before the split overlap both doors, and nobody is to mend that (M-04)."""
+    old = car("front", "back", "mirror", inclusions={"mirror": ["front", "back"]})
+    new = split_part(old, "car", "front", ["pane", "frame"])
+    new = include_part(new, "car", "mirror", "pane")
+    moves = moves_between(old, new, "car")
+    assert sorted(moves.parts.inclusions["mirror"]) == ["back", "front"]
+    assert new.object("car").inclusions == {"mirror": ["back", "pane"]}

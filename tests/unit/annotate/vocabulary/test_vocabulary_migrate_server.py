@@ -1,18 +1,17 @@
-"""A vocabulary changes while people draw, in a real Label Studio: nothing lost, nothing twice."""
+"""A vocabulary changes while people draw, in a real Label Studio: nothing drawn is touched."""
 
-import gzip
-import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from annotator import Person
 from colour_segmenter import draw_folder
 
-from annotate.inspect.discards import find_cases, review_discard
-from annotate.studio.acts import migrate as module
+from annotate.inspect.export import Wanted, build
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.create import create
 from annotate.studio.acts.ingest import read_export
@@ -23,7 +22,8 @@ from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import facts_of
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import PartMask, read_result, regions_of
+from annotate.studio.spelling.labelconfig import label_config
+from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,
@@ -34,9 +34,6 @@ from annotate.vocabulary.edit import (
     split_part,
 )
 from annotate.work import Image, Work, rebuild_work
-from annotate.work.unfinished import marker
-from app.cli.vocabulary_migrate import _text
-from partlab.errors import StateError
 from partlab.masks import encode
 
 NAMES = ("head", "ear", "left leg", "right leg", "tail")
@@ -96,25 +93,35 @@ def work(tmp_path: Path, studio: Studio, cat_person: Person) -> Iterator[Work]:
         yield begun
 
 
-def labels(studio: Studio, work: Work, kind: str = "annotations") -> list[list[str]]:
-    """Labels of each annotation's regions, by task."""
-    project = work.batch("cat").project_id
+def shown_of(image: Image) -> tuple[int, int]:
+    return image.shown[0], image.shown[1]
+
+
+def held(studio: Studio, work: Work, round: int = 1) -> list[Any]:
+    """All annotations and predictions of a round's project, as the server has them."""
+    project = work.batch("cat", round).project_id
     tasks = studio.pages("/api/tasks", key="tasks", project=project, fields="all")
     return [
-        [
-            region["value"]["brushlabels"][0]
-            for region in one["result"]
-            if region["type"] == "brushlabels"
-        ]
+        (task["id"], kind, one["id"], one["result"], one.get("updated_at"))
         for task in sorted(tasks, key=lambda task: task["id"])
+        for kind in ("annotations", "predictions")
         for one in task[kind]
     ]
 
 
-def drawn(work: Work) -> dict[int, dict[str, Any]]:
+def labels(studio: Studio, work: Work, kind: str, round: int = 1) -> list[list[str]]:
+    """Labels of each annotation's (or prediction's) regions, by task."""
+    return [
+        [x["value"][x["type"]][0] for x in result if x["type"] in ("labels", "brushlabels")]
+        for _, what, _, result, _ in held(studio, work, round)
+        if what == kind
+    ]
+
+
+def drawn(work: Work, round: int = 1) -> dict[int, dict[str, Any]]:
     return {
         answer.image_id: {mask["part"]: mask["rle"] for mask in answer.masks}
-        for answer in work.answers("cat", 1)
+        for answer in work.answers("cat", round)
     }
 
 
@@ -123,11 +130,15 @@ def one(told: tuple[Vocabulary, list[Migrated]]) -> Migrated:
     return found
 
 
+def config(studio: Studio, work: Work) -> str:
+    return str(studio.get(f"/api/projects/{work.batch('cat').project_id}/")["label_config"])
+
+
 def check_quiet(work: Work, studio: Studio) -> None:
     """A pull after the change finds nothing new and flags nobody, and a rebuild agrees."""
     before = drawn(work), work.flags()
-    (told,) = pull(work, studio, submit=False)
-    assert (told.answers, told.flags, told.trouble) == (0, 0, None)
+    for told in pull(work, studio, submit=False):
+        assert (told.answers, told.flags, told.trouble) == (0, 0, None)
     assert (drawn(work), work.flags()) == before
     hashes = [event.after for event in work.events()]
     rebuild_work(work.folder, read_export)
@@ -137,311 +148,251 @@ def check_quiet(work: Work, studio: Studio) -> None:
         assert again.vocabulary.hash == work.vocabulary.hash
 
 
-def test_a_rename_and_a_merge_keep_every_mask(
-    work: Work, studio: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "PAGE", DRAWN - 1)  # the tasks come in three pages
-    before = drawn(work)
-    new = rename_part(OLD, "cat", "tail", "Schwanz")
-    new = merge_parts(new, "cat", ["left leg", "right leg"], "leg")
-    assert one(migrate(work, studio, new, dry_run=True)).as_json() == {
-        "object": "cat",
-        "round": 1,
-        "state": "annotating",
-        "project_id": work.batch("cat").project_id,
-        "interface": True,
-        "annotations": DRAWN,
-        "predictions": 6,
-        "renamed": 3 * (DRAWN + 6),
-        "dropped": 0,
-        "answers": DRAWN,
-        "redraw": 0,
-        "images": (),
-        "keys": (("Schwanz", "5", "4"),),
-        "names": True,
-        "unread": 0,
-        "done": False,
-    }
-    assert drawn(work) == before
-    assert labels(studio, work) == [list(NAMES)] * DRAWN
-    target, (told,) = migrate(work, studio, new, by=BY)
-    assert (told.annotations, told.predictions, told.redraw) == (DRAWN, 6, 0)
-    assert target.version == work.vocabulary.version == work.batch("cat").vocabulary_version == 3
-    renamed = ["head", "ear", "leg", "leg", "Schwanz"]
-    assert labels(studio, work) == [renamed] * DRAWN
-    assert labels(studio, work, "predictions") == [renamed] * 6
-    project = studio.get(f"/api/projects/{work.batch('cat').project_id}/")
-    assert 'value="Schwanz"' in project["label_config"]
-    assert "left leg" not in project["label_config"]
-    assert "Schwanz" in project["expert_instruction"]
-    assert facts_of(project["description"])["vocabulary_version"] == 3
-    for answer in work.answers("cat", 1):
-        kept = {mask["rle"]["counts"] for mask in answer.masks}
-        assert kept == {rle["counts"] for rle in before[answer.image_id].values()}
-        assert [mask["part"] for mask in answer.masks].count("leg") == 2
-    check_quiet(work, studio)
-    assert migrate(work, studio, new)[1] == []
-
-
-def test_a_split_is_drawn_again_and_the_old_mask_is_kept(
+def test_a_rename_rewrites_nothing_and_is_read_at_once(
     work: Work, studio: Studio, cat_person: Person
 ) -> None:
-    """V-07."""
-    new = split_part(OLD, "cat", "tail", ["root", "tip"])
-    before = drawn(work)
-    told = one(migrate(work, studio, new, dry_run=True))
-    assert (told.redraw, told.dropped, set(told.images)) == (DRAWN, DRAWN + 6, set(before))
-    migrate(work, studio, new, by=BY)
-    assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
-    (answer, *_) = work.answers("cat", 1)
-    assert answer.problems[-1]["message"] == "tail is now root and tip: draw them"
-    assert set(drawn(work)[answer.image_id]) == set(NAMES) - {"tail"}
-    kept = work.raw_folder("cat", 1) / "before-v2.jsonl.gz"
-    with gzip.open(kept, "rt", encoding="utf-8") as lines:
-        header, *tasks = map(json.loads, lines)
-    image = work.image(answer.image_id)
-    size = (image.width, image.height)
-    (task,) = [task for task in tasks if task["data"]["image_id"] == image.id]
-    reading = read_result(task["annotations"][0]["result"], CAT, size, tuple(image.shown))
-    assert {m.part: m.rle for m in reading.masks} == before[image.id]
-    assert [name for _, name in header["parts"]] == list(NAMES)
-    check_quiet(work, studio)
-    redrawn = [*masks(image)[:4], PartMask("root", 1, masks(image)[4].rle)]
-    shown = (image.shown[0], image.shown[1])
-    cat_person.update(answer.annotation_id, regions_of(redrawn, new.object("cat"), shown))
-    (told_again,) = pull(work, studio, submit=False)
-    assert (told_again.answers, told_again.masks, told_again.flags) == (1, 1, 0)
-    assert "root" in drawn(work)[image.id]
-
-
-def test_what_has_to_be_drawn_again(work: Work, studio: Studio) -> None:
-    """V-08: the ear lies in the head, so its removal uncovers nothing; the tail's does."""
-
-    def redraw(new: Vocabulary, **how: Any) -> int:
-        return one(migrate(work, studio, new, dry_run=True, **how)).redraw
-
-    assert redraw(remove_part(OLD, "cat", "ear")) == 0
-    assert redraw(remove_part(OLD, "cat", "tail")) == DRAWN
-    assert redraw(remove_part(OLD, "cat", "tail"), keep_answers=True) == 0
-    assert redraw(add_parts(OLD, "cat", ["whisker"])) == DRAWN
-    assert redraw(add_parts(OLD, "cat", ["whisker"]), keep_answers=True) == 0
-    assert redraw(split_part(OLD, "cat", "ear", ["a", "b"]), keep_answers=True) == DRAWN
-    migrate(work, studio, remove_part(OLD, "cat", "ear"), by=BY)
-    assert {answer.kind for answer in work.answers("cat", 1)} == {"masks"}
-    assert labels(studio, work) == [[name for name in NAMES if name != "ear"]] * DRAWN
-    check_quiet(work, studio)
-
-
-def test_cut_off_at_every_request_it_goes_on(
-    work: Work, studio: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Two names change places, so a label changed twice would be wrong."""
+    """Two names change places: each is now the id of the other part."""
+    before, there = drawn(work), held(studio, work)
     new = rename_part(OLD, "cat", "tail", "x")
     new = rename_part(new, "cat", "head", "tail")
     new = rename_part(new, "cat", "x", "head")
-    new = merge_parts(new, "cat", ["left leg", "right leg"], "leg")
-    before = drawn(work)
+    assert one(migrate(work, studio, new, by=BY)).does == "new interface"
+    assert held(studio, work) == there
+    found = ElementTree.fromstring(config(studio, work)).iter("Label")
+    read = {label.get("alias"): label.get("value", "").rstrip("\u2060") for label in found}
+    assert (read["tail"], read["head"]) == ("head", "tail")
+    project = studio.get(f"/api/projects/{work.batch('cat').project_id}/")
+    assert facts_of(project)["object"] == "cat"
+    assert work.batch("cat").vocabulary_version == 4
+    assert drawn(work) == before
+    check_quiet(work, studio)
+    fifth = work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    cat_person.submit(
+        fifth.task_id or 0, regions_of(masks(image), new.object("cat"), shown_of(image))
+    )
+    (told,) = pull(work, studio, submit=False)
+    assert (told.answers, told.masks) == (1, 1)
+    assert drawn(work)[image.id] == {mask.part: mask.rle for mask in masks(image)}
+
+
+def test_a_round_goes_on_while_parts_are_merged(
+    work: Work, studio: Studio, cat_person: Person
+) -> None:
+    there, interface = held(studio, work), config(studio, work)
+    new = merge_parts(OLD, "cat", ["left leg", "right leg"], "leg")
+    assert one(migrate(work, studio, new, by=BY)).does == "goes on"
+    assert (held(studio, work), config(studio, work)) == (there, interface)
+    assert {id for found in drawn(work).values() for id in found} == {"head", "ear", "leg", "tail"}
+    check_quiet(work, studio)
+    fifth = work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    cat_person.submit(fifth.task_id or 0, regions_of(masks(image), CAT, shown_of(image)))
+    (told,) = pull(work, studio, submit=False)
+    assert (told.masks, told.broken) == (1, 0)
+    assert set(drawn(work)[image.id]) == {"head", "ear", "leg", "tail"}
+    built = build(work, Wanted(include_open=True)).dataset
+    assert len(built.annotations) == 4 * (DRAWN + 1)  # both legs of a cat are one mask
+    pushed = push(work, studio, lambda images: [Suggestion(images[0].id, ())], model="n")
+    assert pushed[0].blank == 1
+
+
+@pytest.mark.parametrize("how", ["split", "remove", "add"])
+def test_the_next_round_begins_with_what_was_drawn(
+    work: Work, studio: Studio, cat_person: Person, how: str
+) -> None:
+    """V-07, V-08."""
+    new, gone, come = {
+        "split": (split_part(OLD, "cat", "tail", ["root", "tip"]), {"tail"}, ["root", "tip"]),
+        "remove": (remove_part(OLD, "cat", "ear"), {"ear"}, []),
+        "add": (add_parts(OLD, "cat", ["whisker"]), set[str](), ["whisker"]),
+    }[how]
+    there, before = held(studio, work), drawn(work)
+    told = one(migrate(work, studio, new, by=BY))
+    assert (told.does, told.answers) == ("next round", DRAWN)
+    assert [batch.state for batch in work.rounds("cat")] == ["abandoned", "annotating"]
+    assert held(studio, work) == there
+    assert drawn(work) == before
+    kept = [name for name in NAMES if name not in gone]
+    assert labels(studio, work, "predictions", 2) == [kept] * DRAWN
+    old = studio.get(f"/api/projects/{work.batch('cat', 1).project_id}/")
+    assert old["title"].startswith("over: cat")
+    html = studio.get(f"/api/projects/{work.batch('cat').project_id}/")["expert_instruction"]
+    assert told.why in html
+    for name in come:
+        assert f'alias="{name}"' in config(studio, work)
+    check_quiet(work, studio)
+    task = next(task for task in work.tasks("cat", 2) if task.image_id in before)
+    (prediction,) = studio.get("/api/predictions/", task=task.task_id)
+    image = work.image(task.image_id)
+    more = [PartMask(name, 1, masks(image)[-1].rle) for name in come]
+    added = [
+        {**x, "id": f"n{x['id']}"} for x in regions_of(more, new.object("cat"), shown_of(image))
+    ]
+    result = [{**region, "origin": "prediction"} for region in prediction["result"]] + added
+    cat_person.submit(task.task_id or 0, result, parent_prediction=prediction["id"])
+    told_again = pull(work, studio, submit=False)[-1]
+    assert (told_again.masks, told_again.flags) == (1, 0)
+    now = drawn(work, 2)[image.id]
+    assert set(now) == {*kept, *come}
+    assert {name: now[name] for name in kept} == {name: before[image.id][name] for name in kept}
+    export = build(work, Wanted(include_open=True)).dataset
+    assert {a.provenance for a in export.annotations} == {f"human:{cat_person.email}"}
+
+
+def test_what_was_not_drawn_again_is_carried_over_twice(work: Work, studio: Studio) -> None:
+    """The second change comes before anybody drew in the round that the first one began."""
+    migrate(work, studio, split_part(OLD, "cat", "tail", ["root", "tip"]), by=BY)
+    new = merge_parts(work.vocabulary, "cat", ["left leg", "right leg"], "leg")
+    migrate(work, studio, add_parts(new, "cat", ["whisker"]), by=BY)
+    assert [batch.state for batch in work.rounds("cat")] == [*["abandoned"] * 2, "annotating"]
+    assert labels(studio, work, "predictions", 3) == [["head", "ear", "leg", "leg"]] * DRAWN
+
+
+def test_what_is_drawn_in_a_round_that_ended_is_told(
+    work: Work, studio: Studio, cat_person: Person
+) -> None:
+    fifth = work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    migrate(work, studio, add_parts(OLD, "cat", ["whisker"]), by=BY)
+    cat_person.submit(fifth.task_id or 0, regions_of(masks(image), CAT, shown_of(image)))
+    first, second = pull(work, studio, submit=False)
+    assert (first.round, first.flags, first.answers, second.flags) == (1, 1, 0, 0)
+    (flag,) = work.flags()
+    assert "draw it in the project of the next round" in flag.message
+
+
+def test_what_was_not_pulled_is_pulled_before_a_round_ends(
+    work: Work, studio: Studio, cat_person: Person
+) -> None:
+    fifth = work.tasks("cat", 1)[DRAWN]
+    image = work.image(fifth.image_id)
+    cat_person.submit(fifth.task_id or 0, regions_of(masks(image), CAT, shown_of(image)))
+    told = one(migrate(work, studio, add_parts(OLD, "cat", ["whisker"]), by=BY))
+    assert told.answers == DRAWN + 1
+    assert len(labels(studio, work, "predictions", 2)) == DRAWN + 1
+
+
+@pytest.mark.parametrize("how", ["split", "rename"])
+def test_cut_off_at_every_step_it_goes_on(
+    work: Work, studio: Studio, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    new = {
+        "split": split_part(OLD, "cat", "tail", ["root", "tip"]),
+        "rename": rename_part(OLD, "cat", "tail", "Schwanz"),
+    }[how]
     send, record = Studio.request, Work.record
     left = 0
 
     def patched(self: Studio, method: str, path: str, **more: Any) -> Any:
         nonlocal left
         answer = send(self, method, path, **more)
-        if method.upper() == "PATCH":
-            left -= 1
-            if left < 0:
-                raise CutOffError  # the server has done it, and we do not know
+        left -= method.upper() in ("PATCH", "POST")
+        if left < 0:
+            raise CutOffError  # the server has done it, and we do not know
         return answer
 
     def recorded(self: Work, what: str, **more: Any) -> Any:
         nonlocal left
-        if what in ("migrated", "vocabulary"):
-            left -= 1
-            if left < 0:
-                raise CutOffError
-        return record(self, what, **more)
+        done = record(self, what, **more)
+        left -= 1
+        if left < 0:
+            raise CutOffError
+        return done
 
     monkeypatch.setattr(Studio, "request", patched)
     monkeypatch.setattr(Work, "record", recorded)
-    cuts, done, step = 0, False, 0
+    cuts, step, done = 0, 0, False
     while not done:
-        left = step = step % 3 + 1
+        left = step
         try:
             with Work.open(work.folder) as fresh:
                 migrate(fresh, studio, new, by=BY)
+                create(fresh, studio)
             done = True
         except CutOffError:
-            cuts += 1
-            if cuts == 2:
-                left = 99
-                with Work.open(work.folder) as fresh:
-                    with pytest.raises(StateError, match="was cut off"):
-                        pull(fresh, studio)
-                    with pytest.raises(StateError, match=r"to version 5 .* was cut off") as told:
-                        migrate(fresh, studio, rename_part(OLD, "cat", "ear", "y"))
-                    assert told.value.hint == "finish it first, with the same file"
+            cuts, step = cuts + 1, step + 1
         assert cuts < 30
-    assert cuts >= 4
+    assert cuts >= 3
     monkeypatch.undo()
-    assert not marker(work).exists()
     with Work.open(work.folder) as fresh:
         assert fresh.vocabulary.hash == new.hash
-        swapped = ["tail", "ear", "leg", "leg", "head"]
-        assert labels(studio, fresh) == [swapped] * DRAWN
-        assert labels(studio, fresh, "predictions") == [swapped] * 6
-        for answer in fresh.answers("cat", 1):
-            named = {mask["part"]: mask["rle"] for mask in answer.masks}
-            assert named["head"] == before[answer.image_id]["head"]
+        rounds = [batch.state for batch in fresh.rounds("cat")]
+        assert rounds == {"split": ["abandoned", "annotating"], "rename": ["annotating"]}[how]
+        assert fresh.batch("cat").vocabulary_version == 2
+        if how == "split":
+            kept = [name for name in NAMES if name != "tail"]
+            assert labels(studio, fresh, "predictions", 2) == [kept] * DRAWN
+        assert 'value="Schwanz"' in config(studio, fresh) or how == "split"
         check_quiet(fresh, studio)
 
 
-def test_a_round_that_is_accepted_is_not_opened_again(
-    work: Work, studio: Studio, cat_person: Person
+# -- a work of the version before: its labels are names -----------------------------------------
+
+
+def test_other_words_of_the_lead_change_the_page_and_nothing_drawn(
+    work: Work, studio: Studio
 ) -> None:
-    key: dict[str, Any] = {"who": "x", "object": "cat"}
-    for task in work.tasks("cat", 1)[DRAWN:]:
-        assert task.task_id is not None
-        cat_person.submit(task.task_id, _discard())
-    pull(work, studio)
-    for task in work.tasks("cat", 1)[DRAWN:]:
-        for inspector in ("i@x.org", "j@x.org"):
-            data = {"image_id": task.image_id, "uphold": True}
-            work.record("discard-review", who=inspector, object="cat", data=data)
-    work.record("sampled", data={"seed": 1, "plan": "paper", "images": []}, **key)
-    work.record("decided", data={"accepted": True, "seen": 0, "bad": 0, "plan": "paper"}, **key)
-    with pytest.raises(StateError, match=r"cat round 1 is accepted, and 4 of its images"):
-        migrate(work, studio, split_part(OLD, "cat", "tail", ["root", "tip"]))
-    assert work.vocabulary.version == 1
-    assert not marker(work).exists()
-    new = merge_parts(OLD, "cat", ["left leg", "right leg"], "leg")
-    new = rename_part(new, "cat", "tail", "Schwanz")
-    told = one(migrate(work, studio, new, by=BY))
-    assert (told.annotations, told.answers, work.batch("cat").state) == (0, DRAWN, "accepted")
-    assert labels(studio, work) == [*[list(NAMES)] * DRAWN, [], []]
-    parts = {mask["part"] for answer in work.answers("cat", 1) for mask in answer.masks}
-    assert parts == {"head", "ear", "leg", "tail"}
+    there = held(studio, work)
+    said = [p.model_copy(update={"definition": f"all of the {p.name}"}) for p in CAT.parts]
+    cat = CAT.model_copy(update={"parts": tuple(said), "note": "Kittens, too."})
+    assert one(migrate(work, studio, OLD.replaced([cat]), by=BY)).does == "new interface"
+    assert held(studio, work) == there
+    assert 'hint="all of the tail"' in config(studio, work)
+    html = studio.get(f"/api/projects/{work.batch('cat').project_id}/")["expert_instruction"]
+    for words in ("Kittens, too.", "all of the head"):
+        assert words in html
     check_quiet(work, studio)
 
 
-def _discard() -> list[dict[str, Any]]:
-    value = {"choices": ["low quality"]}
-    choice = {"id": "d", "from_name": "discard", "to_name": "image", "type": "choices"}
-    return [{**choice, "value": value}]
-
-
-def alone(folder: Path, studio: Studio) -> Work:
-    """6 cats whose annotator is the administrator, the one who migrates; 4 drawn and pulled."""
-    photos = draw_folder(folder / "photos", 18)
-    plan = plan_work(OLD, photos, objects=["cat"])
-    begun = begin_work(folder / "alone", plan, name="alone", per_object=6)
-    create(begun, studio, annotators=[str(studio.whoami()["email"])])
-    images = {image.id: image for image in begun.images()}
-    for task in begun.tasks("cat", 1)[:DRAWN]:
-        image = images[task.image_id]
-        result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
-        studio.post(f"/api/tasks/{task.task_id}/annotations/", {"result": result})
-    pull(begun, studio)
-    return begun
-
-
-def test_who_migrates_may_be_the_annotator(tmp_path: Path, studio: Studio) -> None:
-    """The new labels are no correction: what is to be drawn again waits for one."""
-    new = split_part(OLD, "cat", "tail", ["root", "tip"])
-    with alone(tmp_path, studio) as work:
-        last = list(work.answers("cat", 1))[-1]
-        migrate(work, studio, new, by=BY)
-        check_quiet(work, studio)
-        assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
-        migrate(work, studio, rename_part(new, "cat", "head", "face"), by=BY)
-        check_quiet(work, studio)
-        assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
-        path = f"/api/annotations/{last.annotation_id}/"
-        studio.patch(path, {"result": studio.get(path)["result"]})  # looked at, nothing to add
-        (told,) = pull(work, studio, submit=False)
-        assert (told.answers, told.masks) == (1, 1)
-
-
-@pytest.mark.parametrize("uphold", [True, False])
-def test_a_reviewed_refusal_stays_reviewed(tmp_path: Path, studio: Studio, uphold: bool) -> None:
-    """New labels in it are neither another refusal nor a drawing (Q-04)."""
-    with alone(tmp_path, studio) as work:
-        task = work.tasks("cat", 1)[DRAWN]
+@pytest.fixture
+def earlier(work: Work, studio: Studio, cat_person: Person) -> Work:
+    """The project as the version before made it, with a part that was called otherwise before."""
+    renamed = [Part(id=p.id, name="Schwanz" if p.id == "tail" else p.name) for p in CAT.parts]
+    cat = ObjectParts(name="cat", parts=tuple(renamed))
+    work.replace_vocabulary(work.vocabulary.replaced([cat]), "x")
+    work.vocabulary = work.vocabulary  # version 1 still: that version renamed on the server too
+    path = f"/api/projects/{work.batch('cat').project_id}/"
+    xml = label_config(cat, work.settings.discard_reasons, two_lists=True)
+    xml = re.sub(r' alias="[^"]*"', "", xml)
+    for _, what, id, _, _ in held(studio, work):
+        studio.delete(f"/api/{what}/{id}/")
+    studio.patch(path, {"label_config": xml})
+    data = {"project_id": work.batch("cat").project_id, "config_hash": "old"}
+    work.record("opened", who="x", object="cat", data=data)
+    for task in work.tasks("cat", 1)[:DRAWN]:
         image = work.image(task.image_id)
-        left = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
-        left = [{**region, "origin": "prediction"} for region in left]  # a model's, not wiped off
-        result = left + _discard()
-        studio.post(f"/api/tasks/{task.task_id}/annotations/", {"result": result})
-        pull(work, studio)
-        for who in ("ina@example.org", "ivo@example.org"):
-            review_discard(work, "cat", image.id, uphold, who)
-        migrate(work, studio, rename_part(OLD, "cat", "head", "face"), by=BY)
-        (case,) = find_cases(work, "cat")
-        check_quiet(work, studio)
-        assert find_cases(work, "cat") == [case]
-        assert (case.state, len(case.reviews)) == ("final" if uphold else "restored", 2)
+        result = regions_of(masks(image), cat, shown_of(image), named=True, two_lists=True)
+        cat_person.submit(task.task_id or 0, result)
+    pull(work, studio)
+    return work
 
 
-def test_a_dry_run_says_what_it_does_not_know_yet(
-    work: Work, studio: Studio, cat_person: Person
+def test_a_work_of_the_version_before_is_pulled_and_pushed(earlier: Work, studio: Studio) -> None:
+    assert labels(studio, earlier, "annotations") == [[*NAMES[:-1], "Schwanz"]] * DRAWN
+    assert [set(found) for found in drawn(earlier).values()] == [{*NAMES}] * DRAWN
+    told = push(
+        earlier, studio, lambda images: (Suggestion(i.id, masks(i)) for i in images), model="n"
+    )
+    assert told[0].sent == 2
+    assert labels(studio, earlier, "predictions") == [[*NAMES[:-1], "Schwanz"]] * 2
+    check_quiet(earlier, studio)
+
+
+def test_its_round_gets_the_new_interface_where_every_label_is_still_known(
+    earlier: Work, studio: Studio
 ) -> None:
-    """The real run pulls first, so that its counts may be higher."""
-    new = split_part(OLD, "cat", "tail", ["root", "tip"])
-    before, fifth = next(work.answers("cat", 1)), work.tasks("cat", 1)[DRAWN]
-    image = work.image(fifth.image_id)
-    result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
-    cat_person.submit(fifth.task_id or 0, result)
-    cat_person.update(before.annotation_id, result[:1])
-    target, (told,) = migrate(work, studio, new, dry_run=True)
-    assert (told.redraw, told.unread) == (DRAWN, 2)
-    assert "2 submitted annotations are not pulled yet" in _text(target, [told], dry_run=True)
-    told = one(migrate(work, studio, new, by=BY))
-    assert (told.redraw, told.unread) == (DRAWN, 0)
-    assert image.id in told.images
-    assert before.image_id not in told.images
-    told = one(migrate(work, studio, split_part(new, "cat", "ear", ["a", "b"]), dry_run=True))
-    assert told.unread == 0  # new labels are no news
+    there = held(studio, earlier)
+    new = rename_part(earlier.vocabulary, "cat", "head", "face")  # whose id is what was read
+    assert one(migrate(earlier, studio, new, by=BY)).does == "new interface"
+    assert held(studio, earlier) == there
+    assert "<BrushLabels" in config(studio, earlier)  # something was drawn with it
+    check_quiet(earlier, studio)
 
 
-def test_drawn_while_it_migrates_is_pulled_afterwards(
-    tmp_path: Path, studio: Studio, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What was changed after the pull that comes first is not taken for the new labels."""
-    new = split_part(OLD, "cat", "tail", ["root", "tip"])
-    with alone(tmp_path, studio) as work:
-        first, *_ = work.answers("cat", 1)
-        fetch = module._fetch
-
-        def late(*about: Any) -> None:
-            fetch(*about)
-            path = f"/api/annotations/{first.annotation_id}/"
-            drawn = [r for r in studio.get(path)["result"] if not _is(r, "left leg")]
-            studio.patch(path, {"result": drawn})
-
-        monkeypatch.setattr(module, "_fetch", late)
-        migrate(work, studio, new, by=BY)
-        (told,) = pull(work, studio, submit=False)
-        assert (told.answers, told.masks) == (1, 1)
-        assert set(drawn(work)[first.image_id]) == {"head", "ear", "right leg"}
-
-
-def test_pulled_just_before_the_locks_are_taken_it_is_drawn_again_too(
-    work: Work, studio: Studio, cat_person: Person, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fifth = work.tasks("cat", 1)[DRAWN]
-    image = work.image(fifth.image_id)
-    alone = module._alone
-
-    def late(same: Work) -> Any:
-        result = regions_of(masks(image), CAT, (image.shown[0], image.shown[1]))
-        cat_person.submit(fifth.task_id or 0, result)
-        pull(work, studio, submit=False)
-        return alone(same)
-
-    monkeypatch.setattr(module, "_alone", late)
-    told = one(migrate(work, studio, split_part(OLD, "cat", "tail", ["root", "tip"]), by=BY))
-    assert (told.redraw, image.id in told.images) == (DRAWN + 1, True)
-    assert {answer.kind for answer in work.answers("cat", 1)} == {"broken"}
-
-
-def _is(region: dict[str, Any], label: str) -> bool:
-    return label in region["value"].get("brushlabels", ())
+def test_its_round_ends_where_a_label_would_be_lost(earlier: Work, studio: Studio) -> None:
+    new = rename_part(earlier.vocabulary, "cat", "Schwanz", "Rute")
+    assert one(migrate(earlier, studio, new, by=BY)).does == "next round"
+    assert labels(studio, earlier, "predictions", 2) == [[*NAMES]] * DRAWN
+    assert 'value="Rute" alias="tail"' in config(studio, earlier)
+    check_quiet(earlier, studio)
