@@ -2,13 +2,15 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import httpx
@@ -33,41 +35,45 @@ def environment(pause: float = 0.0) -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "COLOUR_SEGMENTER_PAUSE": str(pause)}
 
 
-def test_sigterm_finishes_what_was_accepted_and_takes_nothing_new(colour_run: Path) -> None:
-    """SV-23."""
-    process = subprocess.Popen(
-        command(f"seg={colour_run}", "--port", 0, "--json"),
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment(2.0),
-    )  # fmt: skip
-    assert process.stdout is not None
-    assert process.stderr is not None
-    url = json.loads(process.stdout.readline())["url"]
-    assert url.startswith("http://127.0.0.1:")
+@pytest.fixture
+def process(colour_run: Path, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A server whose model takes two seconds; its log goes to a file, for a pipe would fill."""
+    with open(tmp_path / "log", "w") as log:
+        words = command(f"seg={colour_run}", "--port", 0, "--json")
+        started = subprocess.Popen(
+            words, stdout=subprocess.PIPE, stderr=log, text=True, env=environment(2.0)
+        )
+        yield started
+        started.kill()
+        started.wait()
+
+
+def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 120
-    while httpx.get(f"{url}/ready").status_code != 200:
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.05)
-    answers: list[httpx.Response] = []
 
-    def ask() -> None:
-        headers = {"Content-Type": "image/png"}
-        answers.append(httpx.post(f"{url}/v1/segment", content=grey(), headers=headers, timeout=60))
 
-    asking = [Thread(target=ask) for _ in range(3)]
-    for each in asking:
-        each.start()
-    while "partlab_queue_images" not in (text := httpx.get(f"{url}/metrics").text) or (
-        'partlab_queue_images{model="seg"} 0.0' in text
-    ):
-        assert time.monotonic() < end
-    process.send_signal(signal.SIGTERM)
-    for each in asking:
-        each.join()
-    assert [answer.status_code for answer in answers] == [200] * 3
+def test_sigterm_finishes_what_was_accepted_and_takes_nothing_new(
+    process: subprocess.Popen[str], tmp_path: Path
+) -> None:
+    """SV-23."""
+    assert process.stdout is not None
+    url = json.loads(process.stdout.readline())["url"]
+    assert url.startswith("http://127.0.0.1:")
+    client = httpx.Client(base_url=url, timeout=60, headers={"Content-Type": "image/png"})
+    until(lambda: client.get("/ready").status_code == 200)
+    with ThreadPoolExecutor(3) as threads:
+        asked = [threads.submit(client.post, "/v1/segment", content=grey()) for _ in range(3)]
+        waits = re.compile(r'partlab_queue_images\{model="seg"\} [12]')
+        until(lambda: bool(waits.search(client.get("/metrics").text)))
+        process.send_signal(signal.SIGTERM)
+        assert [each.result().status_code for each in asked] == [200] * 3
     assert process.wait(60) == 0
     with pytest.raises(httpx.ConnectError):
-        httpx.get(f"{url}/health")
-    said = process.stderr.read()
+        client.get("/health")
+    said = (tmp_path / "log").read_text()
     assert "Traceback" not in said
     lines = [json.loads(line) for line in said.splitlines() if line.startswith("{")]
     assert sum(line["path"] == "/v1/segment" for line in lines) == 3
