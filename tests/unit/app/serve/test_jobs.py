@@ -222,6 +222,7 @@ def ready(url: str) -> httpx.Client:
     return client
 
 
+@pytest.mark.slow
 def test_after_kill_nothing_accepted_is_lost_and_nothing_is_half_written(
     colour_run: Path, photos: Path, tmp_path: Path
 ) -> None:

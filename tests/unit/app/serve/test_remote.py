@@ -108,7 +108,12 @@ def test_an_audit_asks_the_server(
         for how in (("--segmenter", colour_run), ("--server", server.url, "--model", "seg"))
     ]
     assert [each.exit_code for each in told] == [0, 0], told[1].output
-    assert json.loads(told[0].stdout) == json.loads(told[1].stdout)
+    suspects = [
+        {each["file_name"]: each["suspicion"] for each in json.loads(one.stdout)["images"]}
+        for one in told
+    ]
+    assert suspects[0] == pytest.approx(suspects[1], abs=1e-3)  # scores depend on what is beside
+    assert list(suspects[0]) == list(suspects[1])
     masks = [found_by(origin, data.path) for origin in (colour_run, connect(server.url))]
     assert [len(each.annotations) for each in masks] == [len(masks[0].annotations)] * 2
 
