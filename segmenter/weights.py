@@ -28,20 +28,30 @@ def read_state(file: Path) -> dict[str, Tensor]:
         NotFoundError: there is no such file.
         DatasetError: it is empty, a web page, damaged, or a pickle of more than tensors.
     """
+    need_content(file)
+    found = _entry(_read(file), file)
+    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
+        raise DatasetError(f"{file} holds no state dict", hint="save model.state_dict()")
+    return found
+
+
+def need_content(file: Path) -> None:
+    """See that a file of weights is there, and no page that a server sent in its place (RK-16).
+
+    Raises:
+        NotFoundError: there is no such file.
+        DatasetError: it is empty, or a web page.
+    """
     if not file.is_file():
         raise NotFoundError(f"no weights file {file}")
     with open(file, "rb") as handle:
         begin = handle.read(256).lstrip().lower()
     if not begin:
-        raise DatasetError(f"{file} is empty", hint="download it again")
+        raise DatasetError(f"{file} is empty", hint="copy or download it again")
     if begin.startswith((b"<!doctype", b"<html")):
         raise DatasetError(
             f"{file} is a web page, not weights", hint="open its address in a browser and download"
         )
-    found = _entry(_read(file), file)
-    if not isinstance(found, dict) or not all(isinstance(v, Tensor) for v in found.values()):
-        raise DatasetError(f"{file} holds no state dict", hint="save model.state_dict()")
-    return found
 
 
 def _read(file: Path) -> Any:

@@ -4,7 +4,8 @@ The group falls back to its hidden command `run`, as that of `app.cli.pseudolabe
 modules add commands with `register(group)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -113,7 +114,10 @@ def run(
             plan_of(model, data, given, asked, (split, list_, out), (checkpoint, device))
             for model in models
         ]
-        costs = [estimate(plan, out / name) for name, plan in zip(names, plans, strict=True)]
+        costs = []
+        for name, path, plan in zip(names, models, plans, strict=True):
+            with named(path):
+                costs.append(estimate(plan, out / name))
         if dry_run:
             ui.emit(*estimated(names, costs))
         else:
@@ -136,11 +140,25 @@ def plan_of(
     from train.evaluate.victim import Victim
 
     split, file, out = where
-    opened = open_model(model, checkpoint=which[0], device=which[1])
-    victim = Victim(opened.network, opened.classes, **asked)
-    shown = shown_to(victim, data, split=split, cache=out / ".label-maps", file=file)
-    chunk = given["chunk"] or usual_chunk(len(shown.names), given["batch"])
-    return Plan(opened, victim, shown, **{**given, "chunk": chunk})
+    with named(model):
+        opened = open_model(model, checkpoint=which[0], device=which[1])
+        victim = Victim(opened.network, opened.classes, **asked)
+        shown = shown_to(victim, data, split=split, cache=out / ".label-maps", file=file)
+        chunk = given["chunk"] or usual_chunk(len(shown.names), given["batch"])
+        return Plan(opened, victim, shown, **{**given, "chunk": chunk})
+
+
+@contextmanager
+def named(model: Path) -> Iterator[None]:
+    """What is said of "the model" says of which: several may be evaluated."""
+    from partlab.errors import PartlabError
+
+    try:
+        yield
+    except PartlabError as error:
+        if "the model" in error.message and str(model) not in error.message:
+            error.message = f"{model}: {error.message}"
+        raise
 
 
 def _all(
@@ -150,8 +168,9 @@ def _all(
 
     done = []
     for name, path, plan in zip(names, models, plans, strict=True):
-        model: Model = plan.opened.described(name, path)
-        done.append(evaluate(plan, model, out / name))
+        with named(path):
+            model: Model = plan.opened.described(name, path)
+            done.append(evaluate(plan, model, out / name))
     return done
 
 
@@ -160,7 +179,7 @@ def agreed(costs: "Sequence[Preflight]", max_hours: float | None) -> None:
     from train.evaluate.preflight import together
 
     total = together(costs)
-    say(f"{len(costs)} model{'s' * (len(costs) > 1)} on {total}")
+    say(f"{len(costs)} models, together {total}" if len(costs) > 1 else f"1 model on {total}")
     total.check(max_hours)
 
 

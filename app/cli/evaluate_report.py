@@ -74,12 +74,13 @@ def _tell(ui: Ui, facts: Mapping[str, Any]) -> None:
 
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     for group in facts["groups"]:
-        shown = Table("", "model", title=f"list {group['list']}", box=None, title_justify="left")
+        shown = Table("", "model", title=words.about_list(group), box=None, title_justify="left")
         for one in group["columns"]:
             shown.add_column(words.title(one).replace(", ", "\n"), justify="right")
         for row in group["rows"]:
             cells = [f"{words.share(each)}\n{words.interval(each)}" for each in row["figures"]]
             shown.add_row(words.place(row), facts["models"][row["model"]]["name"], *cells)
         console.print(shown)
+        ui.emit(None, f"{words.about_rank(group)} Below each figure: its 95 % interval.")
     for line in (*facts["apart"], *facts["notes"]):
         ui.emit(None, f"- {line}")

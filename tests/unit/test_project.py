@@ -115,7 +115,7 @@ def test_the_wheel_holds_all_rooms_with_their_data_and_nothing_else(
 
 
 def test_the_published_metadata_is_clean(wheel: zipfile.ZipFile) -> None:
-    """An index refuses direct addresses; detectron2 must leave no trace (ADR 0005)."""
+    """An index refuses direct addresses (RK-16); detectron2 must leave no trace (ADR 0005)."""
     text = wheel.read("partlab-0.1.0.dist-info/METADATA").decode()
     needs = [line for line in text.splitlines() if line.startswith("Requires-Dist")]
     project = PROJECT["project"]

@@ -189,9 +189,9 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             notes.append(f"{each.name}: honesty was not checked; its gradients may be masked")
         else:
             checked = [str(one.get("name")) for one in honesty.get("findings", ())]
-            if "zero_gradients" not in checked:
+            if "zero_gradients" not in checked or not honesty.get("complete", True):
                 notes.append(
-                    f"{each.name}: masked gradients were not looked for (checked: "
+                    f"{each.name}: most signs of masked gradients were not looked for (checked: "
                     f"{', '.join(checked) or 'nothing'}); partlab evaluate honesty --keep-in "
                     f"{each.folder} does"
                 )

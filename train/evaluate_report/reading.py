@@ -87,19 +87,22 @@ def read_measured(folders: Sequence[str | Path]) -> list[Measured]:
 def _facts(folder: Path) -> dict[str, Any]:
     file = folder / "evaluation.json"
     if not file.is_file():
+        inside = " ".join(str(each.parent) for each in sorted(folder.glob("*/evaluation.json")))
         raise NotFoundError(
             f"{folder} is no evaluation: it has no evaluation.json",
-            hint="name a folder that `partlab evaluate … --out` wrote",
+            hint=f"name those in it: {inside}"
+            if inside
+            else "name a folder that `partlab evaluate … --out` wrote",
         )
     facts = read_json(file)
     if not isinstance(facts, dict) or facts.get("format") != 1:
         raise SchemaError(f"{file} is no evaluation of format 1", hint="update partlab")
-    for key, kind, inside in (
+    for key, kind, needed in (
         ("model", dict, ("name", "classes", "weights_sha256")),
         ("list", dict, ("name", "sha256", "images")),
         ("rows", list, ()),
     ):
-        lacks = [name for name in inside if name not in facts.get(key, ())]
+        lacks = [name for name in needed if name not in facts.get(key, ())]
         if not isinstance(facts.get(key), kind) or lacks:
             raise SchemaError(f"{file} lacks {', '.join([key, *lacks][bool(lacks) :])}")
     for row in facts["rows"]:

@@ -120,10 +120,9 @@ def read_weights(file: Path) -> dict[str, Tensor]:
     Raises:
         NotFoundError: there is no such file.
         ConfigError: it is a pickle.
-        DatasetError: it is damaged.
+        DatasetError: it is empty, a web page, or damaged.
     """
-    if not file.is_file():
-        raise NotFoundError(f"no file {file}")
+    weights.need_content(file)
     if is_pickle(file):
         raise ConfigError(
             f"{file} is a pickle, which may run code when it is read; models are .safetensors",

@@ -150,6 +150,7 @@ def _measured(
         "weights": model.weights_sha256, "list": listed.sha256, "chunk": plan.size(shown),
         "answers": {one: list(own) for one, own in shown.answers.items()},
         "preprocessing": plan.opened.preprocessing, "squashed": shown.squashed,
+        "uncut": shown.uncut,
         "device": plan.opened.device.type, "torch": torch.__version__,
     })  # fmt: skip
     remove_leftovers(parts)
@@ -180,7 +181,7 @@ def _victim(opened: Opened, shown: OodSet) -> Any:
 
 
 def _chunk(plan: OodPlan, shown: OodSet, own: range, victim: Any) -> Chunk:
-    seen = _squashed if shown.squashed else Opened.seen
+    seen = _squashed if shown.squashed else _uncut if shown.uncut else Opened.seen
     pixels = [seen(plan.opened, load_image(shown.paths[n])) for n in own]
     names, labels = ([each[n] for n in own] for each in (shown.names, shown.labels))
     return chunk_of(victim.classes, own, names, labels, plan.opened.tensor(pixels))
@@ -191,6 +192,13 @@ def _squashed(opened: Opened, pixels: Pixels) -> Pixels:
     side, size = opened.preprocessing["shorter_side"], opened.data.size
     large = F.resize(Image.fromarray(pixels), [side, side], InterpolationMode.BILINEAR)
     return np.asarray(F.center_crop(large, [size, size]))
+
+
+def _uncut(opened: Opened, pixels: Pixels) -> Pixels:
+    """Whole, at the model's size; a picture of that size is left as it is."""
+    size = opened.data.size
+    scaled = F.resize(Image.fromarray(pixels), [size, size], InterpolationMode.BICUBIC)
+    return np.asarray(scaled)
 
 
 def _facts(shown: OodSet, table: Any) -> dict[str, Any]:

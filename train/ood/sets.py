@@ -43,6 +43,7 @@ class OodSet:
         answers: label -> the model's classes that mean it; the highest logit decides, or with
             `by_mean` the highest mean probability (DIN). Classes in none are not asked about.
         squashed: scaled to a square without regard to its shape, as ImageNet-A-Plus is.
+        uncut: shown whole, at the model's size: ImageNet-9's pictures are cut already.
         extra: of each picture, what figures besides accuracy need: its texture, or whether its
             condition is kept.
         left_out: why -> how many.
@@ -55,6 +56,7 @@ class OodSet:
     answers: Mapping[str, Sequence[str]] = field(repr=False)
     by_mean: bool = False
     squashed: bool = False
+    uncut: bool = False
     extra: tuple[str, ...] = field(default=(), repr=False)
     hashes: tuple[str, ...] = field(default=(), repr=False)
     left_out: Mapping[str, int] = field(default_factory=dict)
@@ -182,23 +184,27 @@ def _nine(name: str, folder: Path, classes: tuple[str, ...]) -> list[OodSet]:
         good = [each for each in found if each[2][:2].isdigit() and int(each[2][:2]) < len(NINE)]
         labels = [NINE[int(owner[:2])] for _, _, owner in good]
         others = {"in folders of no class": len(found) - len(good)}
-        sets.append(_set(f"{name}/{variant}", good, labels, answers, others))
+        sets.append(_set(f"{name}/{variant}", good, labels, answers, others, uncut=True))
     return sets
 
 
 def _answers_of_nine(file: Path, ordered: Sequence[str]) -> dict[str, list[str]]:
     """IN-9 class -> the model's; what is in none of them is an answer too, a wrong one."""
     raw = read_json(file)
-    good = isinstance(raw, dict) and all(
-        str(n).isdigit() and isinstance(to, int) and -1 <= to < len(NINE) for n, to in raw.items()
+    wanted = {str(number) for number in range(len(ordered))}
+    good = (
+        isinstance(raw, dict)
+        and raw.keys() == wanted
+        and all(isinstance(to, int) and -1 <= to < len(NINE) for to in raw.values())
     )
     if not good:
         raise DatasetError(
-            f"{file} does not map ImageNet's indices to 0…8 or -1", hint=SETS["imagenet-9"].fetch
+            f'{file} does not map each of ImageNet\'s indices, "0" to "999", to 0…8 or -1',
+            hint=SETS["imagenet-9"].fetch,
         )
     answers: dict[str, list[str]] = {one: [] for one in (*NINE, NONE_OF_NINE)}
     for number, own in enumerate(ordered):
-        to = int(raw.get(str(number), -1))
+        to = int(raw[str(number)])
         answers[NINE[to] if to >= 0 else NONE_OF_NINE].append(own)
     return {one: own for one, own in answers.items() if own}
 
@@ -293,8 +299,9 @@ SETS: dict[str, Kind] = {
     ),
     "imagenet-9": Kind(
         _nine,
-        "ImageNet-9 and in_to_in9.json from the backgrounds challenge: name the folder that holds "
-        "both, as FOLDER/mixed_rand/val/00_dog and FOLDER/in_to_in9.json",
+        "the eight variants of ImageNet-9 from the release of the backgrounds challenge "
+        f"({', '.join(VARIANTS)}) and in_to_in9.json from its repository: name the folder that "
+        "holds all, as FOLDER/mixed_rand/val/00_dog and FOLDER/in_to_in9.json",
     ),
     "din": Kind(
         _din,

@@ -6,10 +6,12 @@ from typing import Any
 
 from train.evaluate.outcomes import Evaluation, Row
 from train.evaluate.table import preprocessing_told
-from train.ood.sets import FOUR, PUBLISHED
+from train.ood.sets import FOUR, PUBLISHED, VARIANTS
 from train.people.trials import EXCLUDED
 
 Facts = dict[str, Any]
+GAP = ("mixed_same", "mixed_rand")
+"""The two variants of ImageNet-9 that the background gap is between."""
 
 
 def ood_facts(evaluation: Evaluation) -> Facts:
@@ -75,8 +77,26 @@ def _din(sets: Mapping[str, Facts]) -> Facts | None:
 
 def _gap(sets: Mapping[str, Facts]) -> float | None:
     """ImageNet-9's: what is lost when the background is of any class and not of the object's."""
-    same, random = sets.get("imagenet-9/mixed_same"), sets.get("imagenet-9/mixed_rand")
+    same, random = (sets.get(f"imagenet-9/{name}") for name in GAP)
     return same["accuracy"] - random["accuracy"] if same and random else None
+
+
+def _nine(sets: Mapping[str, Facts]) -> list[str]:
+    """Of ImageNet-9: how many variants there are, and the gap."""
+    lacks = [name for name in VARIANTS if f"imagenet-9/{name}" not in sets]
+    if len(lacks) == len(VARIANTS):
+        return []
+    gap = _gap(sets)
+    told = (
+        f"background gap {100 * gap:.1f} points: mixed_same less mixed_rand"
+        if gap is not None
+        else f"no background gap without {' and '.join(name for name in GAP if name in lacks)}"
+    )
+    absent = f", not {', '.join(lacks)}" if lacks else ""
+    return [
+        f"  imagenet-9: {len(VARIANTS) - len(lacks)} of {len(VARIANTS)} variants present{absent}",
+        f"  {told}",
+    ]
 
 
 def ood_text(facts: Facts) -> str:
@@ -110,10 +130,7 @@ def _cue(name: str, each: Facts) -> list[str]:
 
 
 def _over_several(facts: Facts) -> list[str]:
-    lines, din, four = [], facts["din"], facts["four"]
-    if facts["background_gap"] is not None:
-        gap = 100 * facts["background_gap"]
-        lines.append(f"  background gap {gap:.1f} points: mixed_same less mixed_rand")
+    lines, din, four = _nine(facts["sets"]), facts["din"], facts["four"]
     if din:
         told = "no mean of fewer" if din["all"] is None else (
             f"mean over sets {_percent(din['kept'])} of kept conditions, "

@@ -124,8 +124,8 @@ class _Known:
         """The picture with its masks, and the names of the parts in the order of their list."""
         own = self.parts.categories
         pixels = load_image(self.source.image_path(image))
-        look = {"parents": own.parents, "style": _LOOK, "colours": self.tints}
-        return overlay(pixels, layers, own.names, **look)
+        parents, tints = own.parents, self.tints
+        return overlay(pixels, layers, own.names, parents=parents, style=_LOOK, colours=tints)
 
 
 # -- pictures of single parts -----------------------------------------------------------------

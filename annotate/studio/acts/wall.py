@@ -141,15 +141,17 @@ def _inspecting(work: Work, batch: Batch, kind: str) -> tuple[str, bool]:
     key = {"object": batch.object, "round": batch.round}
     with work.read() as session:
         if kind == INSPECT:
-            count = session.scalar(select(func.count()).select_from(Draw).filter_by(**key)) or 0
-            seen = session.scalar(select(func.count()).select_from(Verdict).filter_by(**key)) or 0
-            left, what = (count - seen if batch.state == "sampled" else 0), "inspect"
+            drawn, said = (
+                session.scalar(select(func.count()).select_from(table).filter_by(**key)) or 0
+                for table in (Draw, Verdict)
+            )
+            left = drawn - said if batch.state == "sampled" else 0
+            doing, done = f"inspect, {left} of {drawn} to do", "inspected"
         else:
             left = _refused(session, batch, disputed=kind == THIRD)
-            what = "a third word on refused ones" if kind == THIRD else "review refused ones"
-    if not left:
-        return f"{what} (round {batch.round})", False
-    return (f"{what}, {left} of {count} to do" if kind == INSPECT else f"{what}, {left} left"), True
+            what = "disputed" if kind == THIRD else "given up"
+            doing, done = f"review {left} {what}", f"{what} ones reviewed"
+    return (doing, True) if left else (f"{done} (round {batch.round})", False)
 
 
 def _refused(session: Session, batch: Batch, *, disputed: bool) -> int:

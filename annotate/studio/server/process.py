@@ -12,8 +12,8 @@ COUNT_ONLY_WHAT_CAME = "fflag_fix_back_4620_memory_efficient_predictions_import_
 """Label Studio's own switch: without it, it counts a whole project after every import of
 suggestions, so that a push takes the square of the project's size (ADR 0010)."""
 COUNT_THE_QUEUE = "fflag_fix_all_optic_79_task_count_is_wrong_short"
-"""Another switch of its own: under a picture stands which of how many it is ("3 of 8"), not how
-many were opened since the page was ("1 of 1")."""
+"""Another switch of its own: beside a picture stands which it is of those that were left, "2 of 8",
+not of those that the page has opened, "1 of 1"."""
 # Runs inside the server's environment: ends with its parent, then is `label-studio ARGUMENTS`.
 _PROGRAM = """
 import os, sys, threading, time

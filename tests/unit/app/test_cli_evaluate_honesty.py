@@ -73,7 +73,7 @@ def test_what_was_found_is_kept_in_an_evaluation(place: Path, tmp_path: Path) ->
     write_report(read_measured([kept]), tmp_path / "page")
     page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
     assert "The loss about single images" in page
-    assert "masked gradients were not looked for" not in page
+    assert "signs of masked gradients were not looked for" not in page
     other = write_folder(tmp_path / "other", nested(40, FOUR), weights="0" * 64)
     said = evaluate(*words, "--keep-in", other, code=2).stderr
     assert "other weights" in said

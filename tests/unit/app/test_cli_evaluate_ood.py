@@ -1,6 +1,7 @@
 """`partlab evaluate ood`: layouts, answers against torchvision by hand, resume, what is absent."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from partlab.files import write_json
 from train.evaluate.outcomes import read_evaluation
 from train.evaluate_report import read_measured, report
 from train.models.foreign import load_foreign
-from train.ood.sets import NINE, NONE_OF_NINE, SETS, open_set
+from train.ood.sets import NINE, NONE_OF_NINE, SETS, VARIANTS, open_set
 from train.ood.table import ood_facts, ood_text
 from train.ood.wnids import classes_by_wnid
 from train.people.categories import CATEGORIES
@@ -116,27 +117,62 @@ def test_answers_are_those_of_the_network_among_the_sets_classes(
     assert len(said) > 1  # they differ, so that the comparison says something
 
 
+def nine(folder: Path, *variants: str) -> Path:
+    """ImageNet-9 as it is released: pictures that are cut already, three of each class."""
+    for at, variant in enumerate(variants):
+        for n, k in product(range(9), range(3)):
+            file = folder / variant / "val" / f"{n:02}_{NINE[n]}" / f"fg_{k}_bg_0.png"
+            picture(file, 1000 * at + 10 * n + k, size=(SIDE, SIDE))
+    return folder
+
+
+def as_it_is(model: Path, file: Path) -> int:
+    """The answer to a picture that nothing is cut from."""
+    with Image.open(file) as shown, torch.no_grad():
+        told: torch.Tensor = load_foreign(model).eval()(transforms.ToTensor()(shown)[None])[0]
+    return int(told.argmax())
+
+
 def test_imagenet_9_joins_classes_by_its_map(model: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "in9"
-    for variant, sub in (("mixed_rand", "val"), ("mixed_same", "")):
-        for n in range(9):
-            picture(folder / variant / sub / f"{n:02}_x" / "a.jpg", 100 + n)
-        picture(folder / variant / sub / "99_x" / "a.jpg", 1)
-    first = int(logits(model, folder / "mixed_rand" / "val" / "00_x" / "a.jpg").argmax())
-    mapped = {str(n): -1 if n == first else n % 9 for n in range(1000)}
+    folder, place = nine(tmp_path / "in9", *VARIANTS), tmp_path / "out" / "thousand"
+    picture(folder / "mixed_rand" / "val" / "99_x" / "a.jpg", 1)
+    answers = {file: as_it_is(model, file) for file in folder.rglob("fg_*.png")}
+    mapped = {str(n): n % 10 - 1 for n in range(1000)}  # a tenth of the answers is in no class
+    for file, said in answers.items():  # some pictures are right
+        if file.stem == "fg_0_bg_0" and file.parts[-4] != "mixed_rand":
+            mapped[str(said)] = int(file.parent.name[:2])
     write_json(folder / "in_to_in9.json", mapped)
     result = call(model, tmp_path / "out", "--set", f"imagenet-9={folder}")
     assert result.exit_code == 0, told(result)
     assert "left out: 1 in folders of no class" in result.stdout
-    assert "background gap 0.0 points" in result.stdout  # the same pictures in both
-    said = []
-    for key, row in rows_of(tmp_path / "out" / "thousand", "ood:imagenet-9/mixed_rand").items():
-        best = mapped[str(int(logits(model, folder / "mixed_rand" / "val" / key).argmax()))]
-        assert row["prediction"] == (NINE[best] if best >= 0 else NONE_OF_NINE)
-        assert row["right"] == (best == int(key[:2]))
-        said.append(best)
-    assert -1 in said
-    assert max(said) > -1
+    assert "imagenet-9: 8 of 8 variants present\n" in result.stdout
+    right = dict[str, float]()
+    for variant in VARIANTS:
+        rows = rows_of(place, f"ood:imagenet-9/{variant}")
+        assert len(rows) == 27
+        for key, row in rows.items():
+            best = mapped[str(answers[folder / variant / "val" / key])]
+            assert row["prediction"] == (NINE[best] if best >= 0 else NONE_OF_NINE)
+            assert row["right"] == (best == int(key[:2]))
+        right[variant] = sum(row["right"] for row in rows.values()) / 27
+    gap = right["mixed_same"] - right["mixed_rand"]
+    assert gap > 0.1
+    assert f"background gap {100 * gap:.1f} points" in result.stdout
+    assert ood_facts(read_evaluation(place))["background_gap"] == pytest.approx(gap)
+    assert -1 in {mapped[str(said)] for said in answers.values()}
+
+
+def test_variants_of_imagenet_9_that_are_not_there_are_named(model: Path, tmp_path: Path) -> None:
+    folder = nine(tmp_path / "in9", "mixed_rand", "only_fg")
+    (folder / "mixed_rand" / "val").rename(folder / "mixed_rand" / "moved")
+    for each in (folder / "mixed_rand" / "moved").iterdir():
+        each.rename(folder / "mixed_rand" / each.name)  # without the folder `val`
+    write_json(folder / "in_to_in9.json", {str(n): n % 9 for n in range(1000)})
+    result = call(model, tmp_path / "out", "--set", f"imagenet-9={folder}")
+    assert result.exit_code == 0, told(result)
+    absent = ", ".join(v for v in VARIANTS if v not in ("mixed_rand", "only_fg"))
+    assert f"imagenet-9: 2 of 8 variants present, not {absent}" in result.stdout
+    assert "no background gap without mixed_same" in result.stdout
 
 
 def din(folder: Path, sets: list[str]) -> Path:
@@ -250,6 +286,7 @@ def test_a_damaged_picture_stops_it_and_what_is_done_stays(model: Path, tmp_path
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_set_that_is_not_there_says_what_to_fetch(name: str, tmp_path: Path) -> None:
+    """RK-22."""
     with pytest.raises(NotFoundError) as absent:
         open_set(name, tmp_path / "nowhere", WNIDS)
     assert f"{name}: no folder" in absent.value.message
@@ -274,9 +311,11 @@ def test_mistakes_get_one_sentence(model: Path, tmp_path: Path) -> None:
         open_set("imagenet-r", folder, ("zebra fish", "mug of tea"))
     with pytest.raises(DatasetError, match="the model lacks 999"):
         open_set("din", din(tmp_path / "din", ["edge"]), ("tench",))
-    write_json(tmp_path / "in9" / "in_to_in9.json", {"0": 12})
-    with pytest.raises(DatasetError, match="does not map"):
-        open_set("imagenet-9", tmp_path / "in9", WNIDS)
+    whole = {str(n): -1 for n in range(1000)}
+    for wrong in ({**whole, "0": 12}, {**whole, "1000": 1}, {"0": 1}, [0] * 1000):
+        write_json(tmp_path / "in9" / "in_to_in9.json", wrong)
+        with pytest.raises(DatasetError, match="does not map each of"):
+            open_set("imagenet-9", tmp_path / "in9", WNIDS)
 
 
 def test_classes_are_known_by_wnid_or_by_a_name_of_one_class_alone() -> None:

@@ -60,6 +60,7 @@ PAIRS = ("cat/cat1-dog2.png", "cat/cat2-car1.png", "cat/cat1-cat3.png", "dog/dog
 
 
 def test_shape_bias_of_a_card_with_formula_counts_and_what_is_left_out(tmp_path: Path) -> None:
+    """RK-20."""
     model, shown = (
         _biased(tmp_path / "m", "cat"),
         _stimuli(tmp_path / "s", *PAIRS, "dog/dog2-oven1.png"),
@@ -188,6 +189,7 @@ def test_people_with_people_and_a_model_with_people(tmp_path: Path) -> None:
 
 
 def test_the_text_says_formula_sets_and_what_is_not_compared(tmp_path: Path) -> None:
+    """RK-20."""
     raw = _raw(tmp_path / "raw", {"edge": EDGES, "rotation": ROTATED})
     csv = _answers(tmp_path / "rotation_net.csv", "net", ["cat", "cat", "dog"])
     other = _answers(tmp_path / "sketch_net.csv", "net", ["cat"])

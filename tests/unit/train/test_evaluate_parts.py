@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from partlab.errors import ConfigError, NotFoundError, PartlabError, SchemaError, UnknownNameError
+from train.evaluate import chunk as judged
+from train.evaluate.attacks import AUTOATTACK, parse_attack
+from train.evaluate.autoattack import Found
 from train.evaluate.average import FOUR, four
+from train.evaluate.chunk import Manner, attacked_outcomes, chunk_of
+from train.evaluate.evaluate import _waterfall
 from train.evaluate.outcomes import (
     SCHEMA,
     Evaluation,
@@ -51,6 +56,8 @@ def test_four_stands_for_four_levels_only_when_said_so() -> None:  # RK-13
         Threat.parse("linf:4")
     assert "4/255?" in str(told.value.hint)
     assert Threat.parse("linf:4", large_eps=True).eps == 4
+    with pytest.raises(ConfigError, match=r"eps 0.25 is 25 % of the range of colours"):
+        Threat.parse("linf:0.25")
     assert Threat.parse("l2:4").eps == 4
     for bad in ("linf", "linf:", "linf:x", "l3:1", "l2:-1", "l2:nan", "linf:1/0"):
         with pytest.raises(ConfigError):
@@ -227,3 +234,28 @@ def test_folders_that_hold_no_evaluation(tmp_path: Path) -> None:
     (tmp_path / "outcomes.parquet").write_bytes(b"<html>")
     with pytest.raises(SchemaError, match="damaged"):
         _ = read_evaluation(tmp_path).outcomes
+
+
+def test_what_the_attack_says_is_not_taken_on_trust(monkeypatch: pytest.MonkeyPatch) -> None:
+    """RK-08: the stored prediction decides, and pictures of which the attack said other are told.
+
+    Of four pictures the first was broken and is said to stand, the last is said to be broken.
+    """
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    images = torch.eye(3)[[0, 1, 2, 0]].view(4, 3, 1, 1).expand(4, 3, 2, 2).clone()
+    pictures = chunk_of(("r", "g", "b"), range(4), list("wxyz"), list("ggbr"), images)
+    claims = [None, None, None, "fab-t"]
+    monkeypatch.setattr(judged, "autoattack", lambda *_, **__: Found(images, claims))
+    attack, victim = parse_attack("autoattack"), Victim(model, ("r", "g", "b"))
+    found = attacked_outcomes(victim, pictures, Threat("linf", 0.01), attack, Manner(4, 0))
+    assert found.facts["disagreements"] == ["w", "z"]
+    assert found.table["right"].to_pylist() == [False, True, True, True]
+    assert found.table["prediction"].to_pylist() == list("rgbr")
+    assert found.table["broken_by"].to_pylist() == ["autoattack", None, None, None]
+
+
+def test_the_waterfall_is_the_worst_of_all_stages_by_picture() -> None:  # RK-07
+    stages = ("clean", *AUTOATTACK)
+    broken = [None, "clean", "apgd-ce", "apgd-ce", "square", "autoattack", None, "fab-t"]
+    left = [8 * stage.robust for stage in _waterfall(broken, stages)]
+    assert left == [7, 5, 5, 4, 2]  # what no stage claims falls with the last

@@ -259,7 +259,12 @@ def test_one_picture_and_no_honesty(tmp_path: Path) -> None:
     short = {"ok": True, "findings": [{"name": "randomness", "ok": True, "sentence": "none"}]}
     write_folder(tmp_path / "two", only, name="two", honesty=short)
     (note,) = report(read_measured([tmp_path / "two"]))["notes"]
-    assert "masked gradients were not looked for (checked: randomness)" in note
+    assert "signs of masked gradients were not looked for (checked: randomness)" in note
+    quick = [{"name": n, "ok": True} for n in ("train_mode", "randomness", "zero_gradients")]
+    for whole, notes in ((False, 1), (True, 0)):
+        told_of = {"ok": True, "complete": whole, "findings": quick}
+        place = write_folder(tmp_path / f"quick{whole}", only, name="three", honesty=told_of)
+        assert len(report(read_measured([place]))["notes"]) == notes
     assert "honesty was not checked" in (tmp_path / "report" / "report.html").read_text()
 
 
@@ -297,6 +302,7 @@ def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
         ([first, tmp_path / "twin"], 2, "are the same model on the same list"),
         ([half], 5, "is damaged or half written"),
         ([second, tmp_path / "other"], 2, "classes apart"),
+        ([tmp_path], 3, f"name those in it: {tmp_path}"),
     ):
         result = call("table", *folders)
         assert (result.exit_code, said in told(result)) == (code, True), told(result)

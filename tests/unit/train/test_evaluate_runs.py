@@ -6,6 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pyautoattack
 import pytest
 import tiny_recognition
 import torch
@@ -163,7 +164,7 @@ def test_all_honesty_checks_come_first(four: tuple[Path, Path], tmp_path: Path) 
         "honesty: all 12 checks were run" in result.stdout or "not to be believed" in result.stdout
     )
     notes = report(read_measured([tmp_path / "plain"]))["notes"]
-    assert not any("masked gradients were not looked for" in note for note in notes)
+    assert not any("signs of masked gradients were not looked for" in note for note in notes)
 
 
 def test_two_evaluations_into_one_folder(tmp_path: Path, world: Path, run: Path) -> None:
@@ -196,6 +197,17 @@ def test_mistakes_get_one_sentence(
     assert (result.exit_code, said in told(result)) == (code, True), told(result)
 
 
+def test_an_error_says_of_which_model_it_is(
+    tmp_path: Path, world: Path, run: Path, four: tuple[Path, Path]
+) -> None:
+    plain = four[1]
+    words = ("--split", "heldout", "--threats", "linf:4/255", "--out", tmp_path)
+    result = evaluate(run, plain, world, *words, "--attacks", "pgd-sum-2")
+    assert (result.exit_code, f"{plain}: " in told(result)) == (2, True), told(result)
+    nowhere = evaluate(run, plain, tmp_path / "x", *words)
+    assert f"error: no data {tmp_path / 'x'}" in told(nowhere)  # no model's doing
+
+
 def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) -> None:
     weights = load_file(run / "best.safetensors")
     broken = tmp_path / "nan"
@@ -206,9 +218,11 @@ def test_damaged_weights_and_pictures(tmp_path: Path, world: Path, run: Path) ->
     result = under_pgd(broken, world, tmp_path / "out")
     assert result.exit_code != 0
     assert "not finite" in told(result)
-    (broken / "best.safetensors").write_text("<!DOCTYPE html><html>Not found</html>")
-    page = under_pgd(broken, world, tmp_path / "out")
-    assert (page.exit_code, "best.safetensors" in told(page)) == (5, True), told(page)
+    for content, said in ((b"<!DOCTYPE html><html>Not found</html>", "is a web page"),
+                          (b"", "is empty"), (b"abc", "is damaged")):  # fmt: skip
+        (broken / "best.safetensors").write_bytes(content)
+        page = under_pgd(broken, world, tmp_path / "out")
+        assert (page.exit_code, f"best.safetensors {said}" in told(page)) == (5, True), told(page)
 
 
 def test_a_folder_called_like_a_command_is_written_with_a_dot(
@@ -230,6 +244,7 @@ def test_a_folder_called_like_a_command_is_written_with_a_dot(
 @pytest.fixture(scope="module")
 def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A model of four classes, which all of AutoAttack needs, and its world."""
+    torch.set_num_threads(1)
     place = tmp_path_factory.mktemp("four")
     objects = ("car", "cat", "mug", "ram")
     world = WorldConfig(images=80, pool=0, heldout=4, size=48, objects=objects)
@@ -237,6 +252,49 @@ def four(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     settings = ("train.epochs=10", "attack.method=none", "train.ema=0", "train.batch_size=8")
     run = tiny_recognition.train(place / "world", place / "plain", *settings, kind="vanilla")
     return place / "world", run
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many pictures the package's own four attacks were given."""
+    counts: dict[str, int] = {}
+
+    class Watched(pyautoattack.AutoAttack):  # type: ignore[misc]
+        def __init__(self, *args: Any, **given: Any) -> None:
+            super().__init__(*args, **given)
+            for name in ("apgd", "apgd_targeted", "fab", "square"):
+                own = getattr(self, name)
+                own.perturb = watched(name, own.perturb)
+
+    def watched(name: str, perturb: Any) -> Any:
+        def counting(images: Any, *more: Any) -> Any:
+            counts[name] = counts.get(name, 0) + len(images)
+            return perturb(images, *more)
+
+        return counting
+
+    monkeypatch.setattr(pyautoattack, "AutoAttack", Watched)
+    return counts
+
+
+def test_what_stands_is_shown_to_each_of_the_four_attacks(
+    four: tuple[Path, Path], tmp_path: Path, seen: dict[str, int]
+) -> None:
+    """ε so small that nothing is broken: an attack that saw no picture was left out."""
+    world, run = four
+    few = tmp_path / "l"
+    assert (
+        evaluate("list", world, "--split", "train", "--per-class", 4, "--out", few).exit_code == 0
+    )
+    result = evaluate(run, world, "--split", "train", "--list", few, "--threats", "linf:1/25500",
+                      "--out", tmp_path)  # fmt: skip
+    assert result.exit_code == 0, told(result)
+    clean, attacked = read_evaluation(tmp_path / "plain").rows
+    right = round(clean.accuracy * clean.images)
+    assert right > 0
+    assert [stage.robust for stage in attacked.stages] == [clean.accuracy] * 5
+    assert seen == dict.fromkeys(("apgd", "apgd_targeted", "fab", "square"), right)
+    assert not attacked.upper_bound
 
 
 def test_the_four_way_average_of_autoattack(four: tuple[Path, Path], tmp_path: Path) -> None:
@@ -257,6 +315,10 @@ def test_the_four_way_average_of_autoattack(four: tuple[Path, Path], tmp_path: P
     assert not any(row.upper_bound or row.disagreements for row in rows.values())
     stages = ["clean", "apgd-ce", "apgd-t", "fab-t", "square"]
     assert all([stage.name for stage in row.stages] == stages for row in rows.values())
+    for row in rows.values():  # RK-07
+        left = [stage.robust for stage in row.stages]
+        assert left == sorted(left, reverse=True)
+        assert left[-1] == row.accuracy
     assert found.settings["targets"]["l1-75"] == {"apgd-t": 3, "fab-t": 3}
     mean = sum(row.accuracy for row in rows.values()) / 4
     assert f"mean of four  autoattack  {100 * mean:5.1f} %" in result.stdout

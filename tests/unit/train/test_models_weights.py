@@ -169,6 +169,7 @@ def test_a_pickle_is_never_opened(
     ("name", "content", "said"),
     [
         ("evil.pth", pickle.dumps(Mine()), "is damaged, or holds more than tensors"),
+        # RK-16
         ("page.pth", b"\n<!DOCTYPE html><html>Not found</html>", "is a web page"),
         ("page.safetensors", b"<html>", "is a web page"),
         ("empty.pth", b"", "is empty"),

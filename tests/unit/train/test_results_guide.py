@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 PAGE = ROOT / "docs" / "guide" / "results.md"
 REPORT = runpy.run_path(str(ROOT / "benchmarks" / "part_supervision_report.py"))
+ATTACKED = runpy.run_path(str(ROOT / "benchmarks" / "part_supervision_attacked_report.py"))
 
 
 def line(clean: list[int], robust: list[int], **more: Any) -> dict[str, Any]:
@@ -22,7 +23,9 @@ def line(clean: list[int], robust: list[int], **more: Any) -> dict[str, Any]:
 
 def test_the_tables_of_the_guide_are_those_of_the_trainings() -> None:
     text = PAGE.read_text(encoding="utf-8")
-    assert REPORT["filled"](text, REPORT["tables"](REPORT["read"]())) == text
+    found = REPORT["tables"](REPORT["read"]()) | ATTACKED["tables"](ATTACKED["read"]())
+    assert all(f"<!-- table {name} -->" in text for name in found)
+    assert REPORT["filled"](text, found) == text
     assert (PAGE.parent / "images" / "part-supervision.png").is_file()
 
 
@@ -62,3 +65,35 @@ def test_the_guide_keeps_what_stands_between_its_tables() -> None:
         "a\n<!-- table A -->\n| x |\n| y |\n<!-- end -->\nb\n<!-- table B -->\n\n<!-- end -->\n"
     )
     assert REPORT["filled"](found, {"A": ["| x |", "| y |"]}) == found
+
+
+def evaluated(clean: list[int], attacked: list[int], fog: str) -> dict[str, Any]:
+    """A model on a few pictures, as benchmarks/part_supervision_attacked.py writes it."""
+    bits = {name: line(each, each)["right"] for name, each in (("clean", clean), ("x", attacked))}
+    stages = [{"name": "clean", "robust": np.mean(clean)}, {"name": "square", "robust": 0.125}]
+    rows = [{"attack": "clean", "right": bits["clean"]}] + [
+        {"attack": name, "right": bits["x"], "stages": stages} for name in ("pgd-50", "autoattack")
+    ]  # fmt: skip
+    checks = {"train_mode": {"ok": True}, "fgsm": {"ok": False}}
+    return {
+        "attacked": {"pictures": len(clean), "rows": rows, "checks": checks},
+        "corrupted": {"pictures": len(clean), "clean": bits["clean"], "types": {"fog": fog}},
+    }
+
+
+def test_two_models_are_compared_picture_by_picture() -> None:
+    models = {
+        "vanilla": evaluated([1] * 8, [0] * 8, "00000000"),
+        "mpm": evaluated([1] * 8, [1] * 7 + [0], "55555550"),
+    }
+    found = ATTACKED["tables"](models)
+    head, _, vanilla, mpm, gain, p = found["attacked"]
+    assert head.count("|") == mpm.count("|") == gain.count("|")
+    assert "| 12.5 | 1 of 2 passed |" in vanilla
+    assert [cell.split("(")[0].strip() for cell in gain.split("|")[2:5]] == ["+0.0", *["+87.5"] * 2]
+    assert p.split("|")[2:5] == [" no evidence (1.00) ", " 0.05 ", " 0.05 "]  # 3 x 1/64, by Holm
+    clean, fog, mean = found["corrupted"][2:]
+    assert clean.startswith("| none (clean) | 100.0 ")
+    assert [cell.split("(")[0].strip() for cell in fog.split("|")[1:5]] == [
+        "fog", "0.0", "87.5", "+87.5"]  # fmt: skip
+    assert mean.startswith("| mean of 1 | 0.0 ")

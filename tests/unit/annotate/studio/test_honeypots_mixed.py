@@ -259,7 +259,7 @@ def test_they_are_drawn_but_never_counted_sampled_or_exported(
     assert (one.images, one.checks) == (IMAGES, KNOWN)
     assert set(make_manifest(work, work.batch("ram"))["images"]) == set(map(str, ids))
     assert submit_finished(work, work.batch("ram"), "lead")
-    desk = Inspection(work).sample("ram", INA)
+    desk = Inspection(work).sample("ram", INA, overlaps=["horn=head"])
     assert {card.image_id for card in desk.cards} == ids  # 10 of 10, of 13 drawn
     built = build(work, Wanted(include_open=True))
     assert {image.id for image in built.dataset.images if image.object == "ram"} == ids
@@ -284,7 +284,9 @@ def test_one_given_up_is_no_discard(work: Work, truth: dict[str, Dataset]) -> No
     assert find_cases(work) == []
     assert [(row.looked_at, row.refused) for row in refusals(work)] == [(IMAGES, 0)]
     assert submit_finished(work, work.batch("ram"), "lead")
-    assert len(Inspection(work).sample("ram", INA).cards) == IMAGES  # no review is waited for
+    assert (
+        len(Inspection(work).sample("ram", INA, overlaps=["horn=head"]).cards) == IMAGES
+    )  # no review is waited for
     whole = check_annotators(work)[0]
     assert (whole.refused, whole.failed) == (1, 1)
     assert min(answer.overlap for answer in whole.record.answers) == 0

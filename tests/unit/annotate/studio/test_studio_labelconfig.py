@@ -229,7 +229,7 @@ def test_a_part_in_one_of_several_others_is_said_so() -> None:
     car = parts_of(
         "front door", "back door", "mirror", owner="car", mirror=["front door", "back door"]
     )
-    (*_, mirror) = labels(label_config(car), "brush")
+    (*_, mirror) = labels(label_config(car), "part")
     assert mirror.get("hint") == "lies in front door or back door: draw both"
     html = instructions(car, label_config(car))
     assert (

@@ -7,6 +7,7 @@ import pytest
 from farm import hand_out, start
 from farm_drawn import paint, submit_drawn
 
+from annotate.inspect.discards import review_discard
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, _title, look_of
 from annotate.work import Work
@@ -41,7 +42,7 @@ def test_a_project_says_what_is_to_be_done_and_when_nothing_is(work: Work) -> No
     inspection.decide("ram", desk.due[0].image_id, True, INA)
     assert seen(work, INSPECT) == ("ram: inspect, 9 of 10 to do", True)
     inspection.pass_rest("ram", INA)
-    assert seen(work, INSPECT) == ("over: ram, inspect (round 1)", False)
+    assert seen(work, INSPECT) == ("over: ram, inspected (round 1)", False)
     assert seen(work) == ("over: ram, accepted", False)
     image = desk.cards[0].image_id
     data = {"image_id": image, "reason": "outline"}
@@ -65,13 +66,12 @@ def test_a_rejected_round_is_over_and_the_next_one_is_open(work: Work) -> None:
 
 def test_refused_images_wait_for_two_and_disputed_ones_for_a_third(work: Work) -> None:
     submit_drawn(work, discards=(2, 3))
-    assert seen(work, DISCARDS) == ("ram: review refused ones, 2 left", True)
+    assert seen(work, DISCARDS) == ("ram: review 2 given up", True)
     assert seen(work, THIRD)[1] is False
-    inspection = Inspection(work)
-    inspection.review_discard("ram", 2, True, INA)
-    inspection.review_discard("ram", 2, False, IVO)
-    assert seen(work, DISCARDS) == ("ram: review refused ones, 1 left", True)
-    assert seen(work, THIRD) == ("ram: a third word on refused ones, 1 left", True)
+    review_discard(work, "ram", 2, True, INA)
+    review_discard(work, "ram", 2, False, IVO)
+    assert seen(work, DISCARDS) == ("ram: review 1 given up", True)
+    assert seen(work, THIRD) == ("ram: review 1 disputed", True)
 
 
 def test_titles_are_no_longer_than_label_studio_allows() -> None:
