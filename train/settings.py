@@ -19,6 +19,12 @@ LARGE_EPS = 0.2
 """An ℓ∞ ball as large as this is a slip of 255 in nearly every case (RK-13)."""
 
 
+def of_colours(eps: float) -> str:
+    """How large an ℓ∞ ball is, in words."""
+    share = "the whole range" if eps >= 1 else f"{100 * eps:.3g} % of the range"
+    return f"eps {eps:g} is {share} of colours, which lie in 0…1"
+
+
 def _fraction(value: Any) -> Any:
     """Read "4/255" as what it says."""
     if not isinstance(value, str):
@@ -94,7 +100,7 @@ class AttackConfig(Config):
     def _no_slip(self) -> Self:
         if self.norm == "linf" and self.eps >= LARGE_EPS and not self.large_eps:
             raise ValueError(
-                f"eps {self.eps:g} is the whole range of colours, which lie in 0…1: "
+                f"{of_colours(self.eps)}: "
                 f"write eps={self.eps:g}/255, or attack.large_eps=true if you mean it"
             )
         if self.norm == "l2" and 0 < self.eps <= TINY_EPS:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from partlab.errors import ConfigError, PartlabError
-from train.settings import LARGE_EPS
+from train.settings import LARGE_EPS, of_colours
 
 Norm = Literal["linf", "l2"]
 
@@ -36,7 +36,7 @@ class Ball:
             raise ConfigError(f"eps {self.eps:g} is no radius", hint="0 or more, e.g. 4/255")
         if self.norm == "linf" and self.eps >= LARGE_EPS and not self.large_eps:
             raise ConfigError(
-                f"eps {self.eps:g} is the whole range of colours, which lie in 0…1",
+                of_colours(self.eps),
                 hint=f"{self.eps:g}/255? Else say large_eps=True",
             )
 

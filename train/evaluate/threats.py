@@ -11,7 +11,7 @@ from torch import Tensor
 from partlab.errors import ConfigError, PartlabError
 from train.attacks.ball import Ball
 from train.evaluate.average import FOUR
-from train.settings import LARGE_EPS
+from train.settings import LARGE_EPS, of_colours
 
 _NORMS = ("linf", "l2", "l1")
 _ORDER = {"linf": math.inf, "l2": 2, "l1": 1}
@@ -40,7 +40,7 @@ class Threat:
             raise ConfigError(f"eps {self.eps:g} is no radius", hint=_FORM)
         if self.norm == "linf" and self.eps >= LARGE_EPS and not self.large_eps:
             raise ConfigError(
-                f"eps {self.eps:g} is the whole range of colours, which lie in 0…1",
+                of_colours(self.eps),
                 hint=f"{self.eps:g}/255? Else say --large-eps",
             )
 

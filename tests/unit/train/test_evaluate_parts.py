@@ -56,6 +56,8 @@ def test_four_stands_for_four_levels_only_when_said_so() -> None:  # RK-13
         Threat.parse("linf:4")
     assert "4/255?" in str(told.value.hint)
     assert Threat.parse("linf:4", large_eps=True).eps == 4
+    with pytest.raises(ConfigError, match=r"eps 0.25 is 25 % of the range of colours"):
+        Threat.parse("linf:0.25")
     assert Threat.parse("l2:4").eps == 4
     for bad in ("linf", "linf:", "linf:x", "l3:1", "l2:-1", "l2:nan", "linf:1/0"):
         with pytest.raises(ConfigError):
