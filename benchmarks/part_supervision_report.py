@@ -112,7 +112,7 @@ def weights(arms: Arms) -> list[str]:
             "| --- | --- | --- | --- | --- |"]  # fmt: skip
     for weight, arm in (("0.3", "mpm, weight 0.3"), ("1", "mpm, weight 1"), ("3", "mpm"),
                         ("10", "mpm, weight 10")):  # fmt: skip
-        lines = [line for seed, line in arms.get(arm, {}).items() if seed in shared(arms)]
+        lines = [line for seed, line in arms.get(arm, {}).items() if seed in shared(arms, LAMBDAS)]
         if lines:
             last = [line["validation"][-1] for line in lines]
             told = [_mean([one[key] for one in last]) for key in ("val_clean", "val_pgd")]
@@ -121,9 +121,11 @@ def weights(arms: Arms) -> list[str]:
     return rows
 
 
-def shared(arms: Arms) -> set[int]:
-    """Seeds that all λ have."""
-    tried = ("mpm", "mpm, weight 0.3", "mpm, weight 1", "mpm, weight 10")
+LAMBDAS = ("mpm", "mpm, weight 0.3", "mpm, weight 1", "mpm, weight 10")
+
+
+def shared(arms: Arms, tried: Iterable[str]) -> set[int]:
+    """Seeds that all of these have: means over different seeds are not compared."""
     return set.intersection(*(set(arms.get(arm, {})) for arm in tried))
 
 
@@ -182,15 +184,21 @@ WAYS = ("", ", pseudo raw", ", pseudo filtered")
 
 
 def curves(lines: Lines) -> dict[int, list[tuple[list[float], list[float]]]]:
-    """Share -> for each way, gains over vanilla of each seed: clean, under attack."""
-    base, arms = lines["A"].get("vanilla", {}), lines["S"]
-    found = {
-        share: [_pair(base, arms.get(f"{share} % human{way}", {})) for way in WAYS]
-        for share in (5, 10, 25, 50)
+    """Share -> for each way, gains over vanilla of each seed that all have: clean, under attack."""
+    arms = {
+        **lines["S"],
+        "vanilla": lines["A"].get("vanilla", {}),
+        "mpm": lines["A"].get("mpm", {}),
     }
-    seeds = arms.get(f"{min(found)} % human", {}).keys()
-    whole = {seed: line for seed, line in lines["A"].get("mpm", {}).items() if seed in seeds}
-    return {**found, 100: [_pair(base, whole), ([], []), ([], [])]}
+    named = {share: [f"{share} % human{way}" for way in WAYS] for share in (5, 10, 25, 50)}
+    seeds = shared(arms, [arm for each in named.values() for arm in each])
+
+    def gains(arm: str) -> tuple[list[float], list[float]]:
+        own = {seed: line for seed, line in arms.get(arm, {}).items() if seed in seeds}
+        return _pair(arms["vanilla"], own)
+
+    found = {share: [gains(arm) for arm in each] for share, each in named.items()}
+    return {**found, 100: [gains("mpm"), ([], []), ([], [])]}
 
 
 def _pair(base: dict[int, Any], lines: dict[int, Any]) -> tuple[list[float], list[float]]:

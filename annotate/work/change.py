@@ -97,7 +97,8 @@ class Change:
         """
         ids: list[int] = self.data["images"]
         key = {"object": self.event.object}
-        known = dict(self.session.execute(select(Image.id, Image.truth).filter_by(**key)).all())
+        rows = self.session.scalars(select(Image).filter_by(**key))
+        known = {image.id: image.truth for image in rows}
         there = set(self.session.scalars(select(Task.image_id).filter_by(**self.key)))
         for id in ids:
             if id not in known or id in there:
