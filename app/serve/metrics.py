@@ -83,6 +83,11 @@ def counter(name: str, text: str, value: float) -> Any:
     return CounterMetricFamily(name, text, value=value)
 
 
+def level(name: str, text: str, value: float) -> Any:
+    """A gauge without labels."""
+    return GaugeMetricFamily(name, text, value=value)
+
+
 def gpu_memory() -> Iterable[tuple[str, float]]:
     """Bytes that torch holds on each GPU; nothing without one, and torch is not loaded for it."""
     import sys

@@ -13,7 +13,7 @@ from app.serve.edge import call_of
 from app.serve.errors import RefusalError
 from app.serve.keys import Keys
 from app.serve.limits import Rates, Repeats
-from app.serve.metrics import Metrics, counter, gauge, gpu_memory
+from app.serve.metrics import Metrics, counter, gauge, gpu_memory, level
 from app.serve.models import Models
 from app.serve.settings import Role, ServeSettings
 
@@ -58,6 +58,7 @@ class State:
     def _look(self) -> Iterable[Any]:
         waiting = [(batcher.name, batcher.waiting) for batcher in self.models.batchers]
         yield gauge("partlab_queue_images", "Images that wait for a model.", "model", waiting)
+        yield level("partlab_requests_inside", "Requests under way, this one too.", self.inside)
         yield counter("partlab_cache_hits", "Repeated requests.", self.repeats.hits)
         yield counter("partlab_cache_misses", "Requests with a new key.", self.repeats.misses)
         kept = [("answers", self.repeats.size)]
