@@ -338,12 +338,13 @@ def test_a_label_renamed_by_hand(
     """Label Studio accepts it and leaves old annotations as they are (it protects nothing)."""
     ids, project = task_ids(small), small.batch("ram").project_id
     with person(studio_server, people) as ann:
-        ann.submit(ids[0], drawn(RAM, head=HEAD))
+        ann.submit(ids[0], drawn(RAM, two_lists=False, head=HEAD))
         path = f"/api/projects/{project}/"
         config = studio.get(path)["label_config"]
         studio.patch(path, {"label_config": config.replace('alias="head"', 'alias="skull"')})
-        result = drawn(RAM, head=HEAD)
-        result[0]["value"]["brushlabels"] = ["skull"]
+        result = drawn(RAM, two_lists=False, head=HEAD)
+        (label,) = (item for item in result if item["type"] == "labels")
+        label["value"]["labels"] = ["skull"]
         made = ann.submit(ids[1], result)
     (told,) = pull(small, studio)
     assert (told.masks, told.broken, told.open) == (1, 1, 4)

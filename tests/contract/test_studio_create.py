@@ -433,15 +433,17 @@ def test_pictures_the_server_may_not_show(
     with tempfile.TemporaryDirectory() as elsewhere:
         work = make_work()
         outside = Path(elsewhere) / "work"
+        work.close()
         work.folder.rename(outside)
-        work.folder = outside
+        work = Work.open(outside)
         with pytest.raises(StudioError, match="its document root is not above it") as caught:
             create(work, studio, annotators=[ANN])
         assert f"studio up DIR --root {Path(elsewhere)}" in str(caught.value.hint)
         assert find_projects(studio, work) == {}  # no empty project stays behind
+        work.close()
         outside.rename(tmp_path / "work")
-    work.folder = tmp_path / "work"
-    told = create(work, studio)
+    with Work.open(tmp_path / "work") as work:
+        told = create(work, studio)
     assert told[0].made
     assert all(one.state == "annotating" and one.added == 3 for one in told)
 

@@ -21,17 +21,19 @@ USERS = {1: "lead@x.org", 2: "ann@x.org", 3: "ben@x.org"}
 SHOWN: Size = (64, 48)
 
 
-def drawn(parts: ObjectParts, shown: Size = SHOWN, **boxes: Box) -> list[Json]:
+def drawn(
+    parts: ObjectParts, shown: Size = SHOWN, *, two_lists: bool = True, **boxes: Box
+) -> list[Json]:
     """Brush regions, one rectangle for each part id: `drawn(parts, head=(5, 5, 20, 20))`.
 
-    They are spelled as in projects of earlier versions, one item for each region.
+    With `two_lists` they are spelled as in projects of earlier versions, one item for each region.
     """
     masks = []
     for part, (left, top, width, height) in boxes.items():
         pixels = np.zeros(shown[::-1], bool)
         pixels[top : top + height, left : left + width] = True
         masks.append(PartMask(part, 1, encode(pixels)))
-    regions = regions_of(masks, parts, shown, two_lists=True)
+    regions = regions_of(masks, parts, shown, two_lists=two_lists)
     return [{**region, "origin": "manual"} for region in regions]
 
 

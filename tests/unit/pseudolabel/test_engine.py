@@ -226,7 +226,7 @@ def test_whole_run(photos, colour_run, tmp_path):
     rows = list(store.rows())
     assert store.finished
     assert store.names == NAMES
-    assert store.parts.parents == {EAR: HEAD, WHEEL: BODY}
+    assert store.parts.parents == {EAR: (HEAD,), WHEEL: (BODY,)}
     assert len(rows) == 41
     assert {"images": 41, "images_this_run": 41, **counts}.items() <= outcome.result().items()
     assert Counter(row.status for row in rows) == {k: v for k, v in counts.items() if k != "masks"}

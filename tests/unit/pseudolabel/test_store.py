@@ -68,7 +68,7 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert [store.row(n) for n in (9, 0, 5, 4)] == [rows[n] for n in (9, 0, 5, 4)]
     assert store.finished
     assert store.names == NAMES
-    assert store.parts.parents == {1: 0}
+    assert store.parts.parents == {1: (0,)}
     assert str(store.image_path(rows[0])) == "/photos/cat/ü 1.jpg"
     for position in (10, -1):
         with pytest.raises(IndexError):
