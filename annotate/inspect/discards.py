@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import null, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.inspect.people import need_no_annotator, person
@@ -19,6 +19,7 @@ from annotate.work import (
     discard_state,
     refusal_of,
     same_person,
+    select_answers,
 )
 from annotate.work.pictures import shown_picture
 from partlab.errors import ConfigError, NotFoundError
@@ -98,8 +99,8 @@ _Key = tuple[str, int, int]  # object, round, image id
 
 def _refused(session: Session, only: dict[str, str]) -> dict[_Key, tuple[Answer, Image]]:
     """Held by the caller, so that `session.get` finds these rows without asking again."""
-    query = select(Answer, Image).join(Image, Image.id == Answer.image_id)
-    query = query.where(Answer.kind.in_(("discard", "restored")), Image.truth.is_(null()))
+    query = select_answers(Answer, Image).join(Image, Image.id == Answer.image_id)
+    query = query.where(Answer.kind.in_(("discard", "restored")))
     rows = session.execute(query.where(Answer.object == only["object"]) if only else query)
     return {(a.object, a.round, a.image_id): (a, image) for a, image in rows}
 

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from annotate.data.effort import Effort, PersonEffort
 from annotate.inspect.refusals import refusals, total
 from annotate.studio.acts.status import origin_of, standings
-from annotate.work import Answer, Batch, Event, Verdict, Work, honeypots, same_person
+from annotate.work import Answer, Batch, Event, Verdict, Work, same_person, select_answers
 from partlab.errors import ConfigError
 
 ROLES = ("annotator", "inspector", "other")
@@ -113,8 +113,7 @@ def _images(
     work: Work, verdicts: list[Verdict], names: Mapping[str, str]
 ) -> Counter[tuple[str, str]]:
     found: Counter[tuple[str, str]] = Counter()
-    query = select(Answer.annotator, func.count()).group_by(Answer.annotator)
-    query = query.where(Answer.image_id.not_in(honeypots()))
+    query = select_answers(Answer.annotator, func.count()).group_by(Answer.annotator)
     with work.read() as session:
         for who, count in session.execute(query):
             found[names[who], "annotator"] += count

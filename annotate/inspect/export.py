@@ -23,7 +23,7 @@ from annotate.inspect.exports import note_export
 from annotate.inspect.provenance import Provenance
 from annotate.studio.acts.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
+from annotate.work import PICTURE, Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from annotate.work.pictures import original_picture, shown_picture
 from partlab import schema
 from partlab.coco import write_coco
@@ -160,8 +160,8 @@ class _Builder:
         self.categories += [self._category(parts, id) for id in parts.ids]
         self.inclusions.append(parts.categories.inclusions)
         images = {image.id: image for image in self.work.images(parts.name)}
-        handed_out = {task.image_id for task in self.work.tasks(batch.object, batch.round)}
-        handed_out -= self.work.honeypots(batch.object)
+        tasks = self.work.tasks(batch.object, batch.round)
+        handed_out = {task.image_id for task in tasks if task.role == PICTURE}
         verdicts, before = self._verdicts(batch), (len(self.images), len(self.annotations))
         drawn, correcting = set(), set()
         for answer in self.work.answers(batch.object, batch.round):

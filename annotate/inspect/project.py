@@ -168,11 +168,12 @@ def _payload(work: Work, batch: Batch, kind: str, xml: str, people: int) -> dict
 
 
 def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), when: str = "") -> str:
-    """The XML of an inspector's page: picture, verdict, the reason of a failure, a note."""
+    """The XML of an inspector's page: verdict, the reason of a failure, the picture, a note.
+
+    What is to be chosen stands above the picture, in sight however tall that is.
+    """
     root = ElementTree.Element("View")
     _add(root, "Header", value="$question", size="4")
-    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
-    _add(root, "Image", name=picture, value=f"${picture}", **look)
     choices = _choices(root, VERDICT, picture, "Say what you think of it.")
     for key, verdict in enumerate(verdicts, 1):
         _add(choices, "Choice", value=verdict, hotkey=str(key))
@@ -182,15 +183,11 @@ def page(picture: str, verdicts: Sequence[str], reasons: Sequence[str] = (), whe
         why.attrib |= {"whenChoiceValue": when}
         for reason in reasons:
             _add(why, "Choice", value=reason)
+    look = {"zoom": "true", "zoomControl": "true", "defaultZoom": "fit"}
+    _add(root, "Image", name=picture, value=f"${picture}", **look)
     note = {"rows": "2", "maxSubmissions": "1", "editable": "true"}
-    _add(
-        root,
-        "TextArea",
-        name=NOTE,
-        toName=picture,
-        placeholder="note (Shift+Enter adds it)",
-        **note,
-    )
+    words = "note (Shift+Enter adds it)"
+    _add(root, "TextArea", name=NOTE, toName=picture, placeholder=words, **note)
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import func, select
+from sqlalchemy import func
 
 from annotate.data import effort
 from annotate.inspect.discards import DiscardCase, find_cases
-from annotate.work import Answer, Work, honeypots
+from annotate.work import Answer, Work, select_answers
 
 PUBLISHED = {name: effort.PUBLISHED[name] for name in ("discarded", "kept")}
 PUBLISHED["rate"] = effort.PUBLISHED["discard_rate"]
@@ -58,8 +58,8 @@ def refusals(work: Work, object: str | None = None) -> list[Refusals]:
 
 
 def _looked_at(work: Work, object: str | None) -> dict[tuple[str, str], int]:
-    query = select(Answer.object, Answer.annotator, func.count()).where(Answer.kind != "broken")
-    query = query.where(Answer.image_id.not_in(honeypots(object)))
+    query = select_answers(Answer.object, Answer.annotator, func.count())
+    query = query.where(Answer.kind != "broken")
     query = query.filter_by(object=object) if object else query
     with work.read() as session:
         rows = session.execute(query.group_by(Answer.object, Answer.annotator))

@@ -8,7 +8,7 @@ from annotate.inspect.desk import Card, Desk
 from annotate.inspect.overlays import overlay_folder, overlay_path
 from annotate.inspect.plan import Plan, get_plan, in_words
 from annotate.inspect.sampling import Sample
-from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, honeypots
+from annotate.work import Answer, Batch, Draw, Event, Image, Verdict, Work, select_answers
 from annotate.work.change import is_drawn
 
 _SAID = ("passed", "reason", "note", "inspector")
@@ -82,9 +82,8 @@ def drawn_rows(work: Work, batch: Batch) -> list[tuple[Image, Answer]]:
 
 def with_masks(work: Work, batch: Batch) -> list[int]:
     """The images that were drawn by the time of the draw: one that was sent back since is, too."""
-    query = select(Answer.image_id, Answer.kind, Answer.problems)
+    query = select_answers(Answer.image_id, Answer.kind, Answer.problems)
     query = query.filter_by(object=batch.object, round=batch.round)
-    query = query.where(Answer.image_id.not_in(honeypots(batch.object)))
     with work.read() as session:
         return [row.image_id for row in session.execute(query) if is_drawn(row)]
 

@@ -4,17 +4,19 @@ from annotate.work.change import in_correction, waits_for_a_look
 from annotate.work.discards import (
     discard_state,
     final_discards,
-    honeypots,
     refusal_of,
     reviews_of,
     unsettled_discards,
 )
 from annotate.work.drawing import open_images
 from annotate.work.inspecting import images_in_correction, same_person
+from annotate.work.queries import select_answers
 from annotate.work.rebuild import rebuild_work
 from annotate.work.settings import WorkSettings
 from annotate.work.store import MovedOnError, Work, safe_name
 from annotate.work.tables import (
+    HONEYPOT,
+    PICTURE,
     Answer,
     Batch,
     CategoryId,
@@ -28,6 +30,8 @@ from annotate.work.tables import (
 )
 
 __all__ = [
+    "HONEYPOT",
+    "PICTURE",
     "Answer",
     "Batch",
     "CategoryId",
@@ -43,7 +47,6 @@ __all__ = [
     "WorkSettings",
     "discard_state",
     "final_discards",
-    "honeypots",
     "images_in_correction",
     "in_correction",
     "open_images",
@@ -52,6 +55,7 @@ __all__ = [
     "reviews_of",
     "safe_name",
     "same_person",
+    "select_answers",
     "unsettled_discards",
     "waits_for_a_look",
 ]

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from annotate.work.complaints import PART_GONE, REDRAWN, SENT_BACK
-from annotate.work.tables import Answer, Batch, Event, Flag, Image, Task
+from annotate.work.tables import HONEYPOT, PICTURE, Answer, Batch, Event, Flag, Image, Task
 from partlab.errors import StateError
 
 DONE = ("masks", "discard")
@@ -97,14 +97,16 @@ class Change:
         """
         ids: list[int] = self.data["images"]
         key = {"object": self.event.object}
-        known = set(self.session.scalars(select(Image.id).filter_by(**key)))
+        rows = self.session.scalars(select(Image).filter_by(**key))
+        known = {image.id: image.truth for image in rows}
         there = set(self.session.scalars(select(Task.image_id).filter_by(**self.key)))
         for id in ids:
             if id not in known or id in there:
                 why = "is in it already" if id in there else "is not an image of it"
                 raise StateError(f"image {id} cannot join {self.event.object}: it {why}")
             there.add(id)
-        self.session.add_all(Task(**self.key, image_id=id) for id in ids)
+        roles = {id: PICTURE if known[id] is None else HONEYPOT for id in ids}
+        self.session.add_all(Task(**self.key, image_id=id, role=roles[id]) for id in ids)
 
 
 HINTS = {

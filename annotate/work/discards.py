@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, null, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from annotate.work.tables import Answer, Batch, DiscardReview, Image
+from annotate.work.queries import select_answers
+from annotate.work.tables import Answer, Batch, DiscardReview
 
 
 def refusal_of(answer: Any) -> str:
@@ -35,11 +36,11 @@ def discard_state(reviews: Sequence[DiscardReview]) -> str:
 def unsettled_discards(session: Session, batch: Batch) -> list[int]:
     """Ids of discarded images whose two inspectors have not agreed yet; never honeypots."""
     query = _REFUSALS.filter_by(object=batch.object, round=batch.round, kind="discard")
-    rows = session.execute(query.where(Answer.image_id.not_in(honeypots(batch.object)))).all()
+    rows = session.execute(query).all()
     return [row.image_id for row in rows if discard_state(reviews_of(session, row)) == "waiting"]
 
 
-_REFUSALS = select(
+_REFUSALS = select_answers(
     Answer.object,
     Answer.round,
     Answer.image_id,
@@ -59,9 +60,3 @@ def final_discards(session: Session, object: str) -> set[int]:
         final = row.kind == "discard" and discard_state(said) == "final"
         (found.add if final else found.discard)(row.image_id)
     return found
-
-
-def honeypots(object: str | None = None) -> Select[Any]:
-    """Select the ids of the images whose masks are known; all, or one object category's."""
-    query = select(Image.id).where(Image.truth.is_not(null()))
-    return query.filter_by(object=object) if object else query

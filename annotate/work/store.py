@@ -24,7 +24,7 @@ from annotate.work.database import (
     reading,
     writing,
 )
-from annotate.work.discards import honeypots
+from annotate.work.queries import select_answers
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
@@ -363,7 +363,8 @@ class Work:
 
     def honeypots(self, object: str | None = None) -> frozenset[int]:
         """Ids of the pictures whose masks are known; annotators are not told."""
-        return frozenset(self._all(honeypots(object)))
+        query = select(Image.id).where(Image.truth.is_not(null()))
+        return frozenset(self._all(query.filter_by(object=object) if object else query))
 
     def image(self, id: int) -> Image:
         """One picture.
@@ -393,9 +394,8 @@ class Work:
 
         Masks of parts that were merged since bear the id of the part they lie in now.
         """
-        query = select(Answer).filter_by(object=object, round=round).order_by(Answer.image_id)
-        if not with_honeypots:
-            query = query.where(Answer.image_id.not_in(honeypots(object)))
+        query = select_answers(with_honeypots=with_honeypots).order_by(Answer.image_id)
+        query = query.filter_by(object=object, round=round)
         if images is not None:
             query = query.where(Answer.image_id.in_(images))
         merged = self.moves(self.batch(object, round)).merged

@@ -8,6 +8,9 @@ from typing import Any, ClassVar
 from sqlalchemy import JSON, Index
 from sqlalchemy.orm import DeclarativeBase, Mapped, MappedAsDataclass, mapped_column
 
+PICTURE, HONEYPOT = "picture", "honeypot"
+"""Roles of a task."""
+
 
 class Base(MappedAsDataclass, DeclarativeBase, kw_only=True):
     """Base of all tables; rows are dataclasses and stay usable after their session."""
@@ -66,7 +69,9 @@ class Batch(Base):
 class Task(Base):
     """One image handed out in one round; ids are Label Studio's, None until they are known.
 
-    `pushed` is the suggestion it holds, `seen` when it was last changed before it was pulled.
+    `role` is "picture", or "honeypot" of an image whose masks are known: it is drawn and pulled
+    like the others, and otherwise no picture of the work. `pushed` is the suggestion it holds,
+    `seen` when it was last changed before it was pulled.
     """
 
     __tablename__ = "tasks"
@@ -74,6 +79,7 @@ class Task(Base):
     object: Mapped[str] = mapped_column(primary_key=True)
     round: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(primary_key=True)
+    role: Mapped[str] = mapped_column(default=PICTURE)
     project_id: Mapped[int | None] = mapped_column(default=None)
     task_id: Mapped[int | None] = mapped_column(default=None)
     pushed: Mapped[str | None] = mapped_column(default=None)

@@ -367,4 +367,4 @@ class _Builder:
         self, batch: Batch, tasks: Sequence[Task], made: bool = False, added: int = 0
     ) -> HandedOut:
         url = self.studio.project_url(batch.project_id) if batch.project_id else None
-        return handed_out(self.work, batch, tasks, made, added, url)
+        return handed_out(batch, tasks, made, added, url)

@@ -13,7 +13,7 @@ from sqlalchemy import select
 
 from annotate.data.sample import Chosen, ImageSource, in_seeded_order, open_images
 from annotate.studio.acts.begin import prepare_images, rows_of
-from annotate.work import Batch, Task, Work, final_discards
+from annotate.work import PICTURE, Batch, Task, Work, final_discards
 from annotate.work.pictures import read_pool
 from annotate.work.store import IMAGES_PER_EVENT
 from partlab.progress import track
@@ -85,8 +85,8 @@ def _alive(work: Work, batch: Batch) -> set[int]:
     """Images of a round that are drawn, or may still be."""
     with work.read() as session:
         gone = final_discards(session, batch.object)
-    ids = {task.image_id for task in work.tasks(batch.object, batch.round)}
-    return ids - gone - work.honeypots(batch.object)
+    tasks = work.tasks(batch.object, batch.round)
+    return {task.image_id for task in tasks if task.role == PICTURE} - gone
 
 
 def _source(work: Work, objects: Collection[str]) -> ImageSource:

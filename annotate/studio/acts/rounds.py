@@ -13,7 +13,7 @@ from annotate.studio.acts.begin import Plan
 from annotate.studio.acts.honeypots import Known
 from annotate.studio.acts.refill import Lack, find_lacks
 from annotate.studio.api.projects import Key
-from annotate.work import Batch, Event, Image, Task, Work, final_discards
+from annotate.work import HONEYPOT, Batch, Event, Image, Task, Work, final_discards
 from partlab.errors import ConfigError, UnknownNameError
 
 Start = Literal["fresh", "previous"]
@@ -195,7 +195,7 @@ def _preview(
         if batch.object in objects and batch.object not in due:
             tasks = work.tasks(batch.object, batch.round)
             missing = sum(task.task_id is None for task in tasks)
-            due[batch.object] = handed_out(work, batch, tasks, batch.project_id is None, missing)
+            due[batch.object] = handed_out(batch, tasks, batch.project_id is None, missing)
     return [due[name] for name in sorted(due)]
 
 
@@ -227,7 +227,6 @@ def _nobody(owner: str) -> ConfigError:
 
 
 def handed_out(
-    work: Work,
     batch: Batch,
     tasks: Sequence[Task],
     made: bool = False,
@@ -235,7 +234,7 @@ def handed_out(
     url: str | None = None,
 ) -> HandedOut:
     """What is told of a round; honeypots are counted apart."""
-    checks = len(work.honeypots(batch.object).intersection(task.image_id for task in tasks))
+    checks = sum(task.role == HONEYPOT for task in tasks)
     return HandedOut(
         batch.object,
         batch.round,

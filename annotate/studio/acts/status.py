@@ -5,18 +5,18 @@ use the same numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import and_, select
 
 from annotate.facts import Facts
 from annotate.studio.acts.answers import nested
 from annotate.studio.acts.choose import CLOSED
 from annotate.studio.acts.notes import Note, Seen, sum_up
 from annotate.vocabulary import ObjectParts
-from annotate.work import Answer, Batch, Flag, Work
+from annotate.work import HONEYPOT, PICTURE, Answer, Batch, Flag, Task, Work
 from annotate.work.change import DONE
 from annotate.work.complaints import ERROR, ending, problem
 
@@ -109,11 +109,13 @@ def _standing(
     flags = all_flags.get((batch.object, batch.round), ())
     kinds: Counter[str] = Counter()
     origins: Counter[str] = Counter()
-    minutes, checked, secret = [], 0, work.honeypots(batch.object)
+    minutes, checked = [], 0
     problems: list[Seen] = []
     flagged, parts = {flag.task_id for flag in flags}, work.moves(batch).parts
     refused, used = set[int](), set[str]()
-    tasks = {task.image_id: task.task_id for task in work.tasks(batch.object, batch.round)}
+    handed_out = work.tasks(batch.object, batch.round)
+    tasks = {task.image_id: task.task_id for task in handed_out}
+    secret = {task.image_id for task in handed_out if task.role == HONEYPOT}
     for answer in work.answers(batch.object, batch.round, with_honeypots=True):
         minutes += [answer.minutes] if answer.minutes is not None else []
         if answer.image_id in secret:
@@ -207,24 +209,25 @@ def open_flags(work: Work) -> Mapping[tuple[str, int], list[Flag]]:
 def hours_by_annotator(work: Work) -> list[Hours]:
     """Time and images of every annotator over all rounds, also rejected ones (Q-03)."""
     query = select(Answer.annotator, Answer.object, Answer.round, Answer.kind, Answer.minutes)
-    query = query.add_columns(Answer.image_id)
+    own = and_(Answer.object == Task.object, Answer.round == Task.round)
+    query = query.add_columns(Task.role).join(Task, and_(own, Answer.image_id == Task.image_id))
     with work.read() as session:
         rows = session.execute(query).all()
     people: defaultdict[str, list[Any]] = defaultdict(list)
     for row in rows:
         people[row.annotator].append(row)
-    secret = work.honeypots()
-    return [_hours(annotator, people[annotator], secret) for annotator in sorted(people)]
+    return [_hours(annotator, people[annotator]) for annotator in sorted(people)]
 
 
-def _hours(annotator: str, rows: Sequence[Any], secret: Collection[int]) -> Hours:
+def _hours(annotator: str, rows: Sequence[Any]) -> Hours:
     """Time spent on honeypots counts as time, they do not count as images."""
     minutes = [row.minutes for row in rows if row.minutes is not None]
+    pictures = [row for row in rows if row.role == PICTURE]
     return Hours(
         annotator=annotator,
         rounds=len({(row.object, row.round) for row in rows}),
-        images=sum(row.image_id not in secret for row in rows),
-        discarded=sum(row.kind == "discard" and row.image_id not in secret for row in rows),
+        images=len(pictures),
+        discarded=sum(row.kind == "discard" for row in pictures),
         hours=sum(minutes) / 60,
         minutes_per_image=_mean(minutes),
     )

@@ -32,7 +32,8 @@ def work(tmp_path: Path) -> Iterator[Work]:
     with start(tmp_path / "work") as work:
         hand_out(work)
         yield work
-        before, again = [e.after for e in work.events()], tmp_path / "again"
+        before = [e.after for e in work.events()]
+        again = tmp_path / "again"
         work.folder.rename(again)  # every rule holds in a rebuild as well
         work.close()
         rebuild_work(again, read_export)

@@ -63,14 +63,15 @@ def object_parts(draw: st.DrawFn, name: str) -> ObjectParts:
             evidence=tuple(draw(st.lists(WORDS, max_size=2))),
             origin=tuple(draw(st.lists(WORDS, max_size=2))),
             remark=draw(st.just("") | WORDS),
+            definition=draw(st.just("") | WORDS),
+            example=draw(st.just("") | WORDS),
         )
         for id, one in zip(ids, names, strict=True)
     )
     some = st.lists(st.sampled_from(list(combinations(ids, 2))), max_size=6)
     inclusions = spelled(draw(some)) if len(ids) > 1 else {}  # in what comes later: no circle
-    return ObjectParts(
-        name=name, parts=parts, inclusions=inclusions, wnid=draw(st.none() | st.just("n01"))
-    )
+    more = {"wnid": draw(st.none() | st.just("n01")), "note": draw(st.just("") | WORDS)}
+    return ObjectParts(name=name, parts=parts, inclusions=inclusions, **more)
 
 
 @st.composite
@@ -359,7 +360,10 @@ def test_the_hash_is_of_what_annotators_see() -> None:
     same = base.replaced([ram.model_copy(update={"parts": (evidence, ram.parts[1])})])
     assert same.hash == base.hash
     renamed = ram.parts[0].model_copy(update={"name": "skull"})
+    told = ram.parts[0].model_copy(update={"definition": "up to the neck"})
     for other in (
+        ram.model_copy(update={"parts": (told, ram.parts[1])}),
+        ram.model_copy(update={"note": "lambs, too"}),
         ram.model_copy(update={"parts": (renamed, ram.parts[1])}),
         ram.model_copy(update={"parts": ram.parts[::-1]}),
         ram.model_copy(update={"inclusions": {"h": "b"}}),

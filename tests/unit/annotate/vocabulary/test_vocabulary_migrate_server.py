@@ -110,9 +110,9 @@ def held(studio: Studio, work: Work, round: int = 1) -> list[Any]:
 
 
 def labels(studio: Studio, work: Work, kind: str, round: int = 1) -> list[list[str]]:
-    """Labels of each annotation's (or prediction's) brush regions, by task."""
+    """Labels of each annotation's (or prediction's) regions, by task."""
     return [
-        [x["value"]["labels"][0] for x in result if x["type"] == "labels"]
+        [x["value"][x["type"]][0] for x in result if x["type"] in ("labels", "brushlabels")]
         for _, what, _, result, _ in held(studio, work, round)
         if what == kind
     ]
@@ -330,6 +330,21 @@ def test_cut_off_at_every_step_it_goes_on(
 # -- a work of the version before: its labels are names -----------------------------------------
 
 
+def test_other_words_of_the_lead_change_the_page_and_nothing_drawn(
+    work: Work, studio: Studio
+) -> None:
+    there = held(studio, work)
+    said = [p.model_copy(update={"definition": f"all of the {p.name}"}) for p in CAT.parts]
+    cat = CAT.model_copy(update={"parts": tuple(said), "note": "Kittens, too."})
+    assert one(migrate(work, studio, OLD.replaced([cat]), by=BY)).does == "new interface"
+    assert held(studio, work) == there
+    assert 'hint="all of the tail"' in config(studio, work)
+    html = studio.get(f"/api/projects/{work.batch('cat').project_id}/")["expert_instruction"]
+    for words in ("Kittens, too.", "all of the head"):
+        assert words in html
+    check_quiet(work, studio)
+
+
 @pytest.fixture
 def earlier(work: Work, studio: Studio, cat_person: Person) -> Work:
     """The project as the version before made it, with a part that was called otherwise before."""
@@ -338,7 +353,8 @@ def earlier(work: Work, studio: Studio, cat_person: Person) -> Work:
     work.replace_vocabulary(work.vocabulary.replaced([cat]), "x")
     work.vocabulary = work.vocabulary  # version 1 still: that version renamed on the server too
     path = f"/api/projects/{work.batch('cat').project_id}/"
-    xml = re.sub(r' alias="[^"]*"', "", label_config(cat, work.settings.discard_reasons))
+    xml = label_config(cat, work.settings.discard_reasons, two_lists=True)
+    xml = re.sub(r' alias="[^"]*"', "", xml)
     for _, what, id, _, _ in held(studio, work):
         studio.delete(f"/api/{what}/{id}/")
     studio.patch(path, {"label_config": xml})
@@ -346,7 +362,7 @@ def earlier(work: Work, studio: Studio, cat_person: Person) -> Work:
     work.record("opened", who="x", object="cat", data=data)
     for task in work.tasks("cat", 1)[:DRAWN]:
         image = work.image(task.image_id)
-        result = regions_of(masks(image), cat, shown_of(image), named=True)
+        result = regions_of(masks(image), cat, shown_of(image), named=True, two_lists=True)
         cat_person.submit(task.task_id or 0, result)
     pull(work, studio)
     return work
@@ -370,6 +386,7 @@ def test_its_round_gets_the_new_interface_where_every_label_is_still_known(
     new = rename_part(earlier.vocabulary, "cat", "head", "face")  # whose id is what was read
     assert one(migrate(earlier, studio, new, by=BY)).does == "new interface"
     assert held(studio, earlier) == there
+    assert "<BrushLabels" in config(studio, earlier)  # something was drawn with it
     check_quiet(earlier, studio)
 
 
