@@ -192,8 +192,8 @@ def _notes(found: Sequence[Measured]) -> list[str]:
             if "zero_gradients" not in checked or not honesty.get("complete", True):
                 notes.append(
                     f"{each.name}: most signs of masked gradients were not looked for (checked: "
-                    f"{', '.join(checked) or 'nothing'}); partlab evaluate honesty --keep-in "
-                    f"{each.folder} does"
+                    f"{', '.join(checked) or 'nothing'}); partlab evaluate honesty "
+                    f"{each.model.get('path', 'RUN')} DATA --keep-in {each.folder} does"
                 )
             bad = [one for one in honesty.get("findings", ()) if not one.get("ok", False)]
             notes += [f"{each.name}: {one.get('sentence') or one.get('name')}" for one in bad]
