@@ -4,7 +4,7 @@ import csv
 import json
 import logging
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,19 +57,43 @@ def test_a_round_by_the_table(run: Run, folder: Path, tmp_path: Path) -> None:
     assert (desk["state"], len(desk["cards"]), len(desk["due"])) == ("sampled", 10, 10)
     assert all(Path(card["overlay"]).is_file() for card in desk["cards"])
     table = Path(desk["table"])
-    rows = list(csv.DictReader(table.open()))
-    for row in rows:
-        row["verdict"] = "pass"
-    with table.open("w", newline="") as handle:
-        writer = csv.DictWriter(handle, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    fill_in(table, ["pass"] * 10)
     told = run("decide", "ram", "--verdicts", table, *INA)
     assert (told["state"], told["given"], told["bad"]) == ("accepted", 10, 0)
     out = tmp_path / "out"
     assert run("export", "--out", out)["images"] == 12
     assert CliRunner().invoke(app, ["data", "check", str(out)]).exit_code == 0
     assert "data check" in run("export", "--out", out, "--force", json_=False)
+
+
+def fill_in(table: Path, words: Sequence[str]) -> None:
+    """Write these verdicts into the lines of a table, from the top."""
+    rows = list(csv.DictReader(table.open()))
+    for row, word in zip(rows, words, strict=False):
+        row["verdict"] = word
+    with table.open("w", newline="") as handle:
+        writer = csv.DictWriter(handle, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_without_a_category_all_tables_of_the_inspector_are_taken(run: Run) -> None:
+    """One that cannot be read, or is another inspector's, is told; then none is taken."""
+    (desk,) = run("sample", *INA)
+    table = Path(desk["table"])
+    assert "no table that was written for ina@x.org has a verdict" in run("decide", *INA, code=2)
+    assert "--pass-rest is about one object category" in run("decide", "--pass-rest", *INA, code=2)
+    fill_in(table, ["pass", "perhaps"])
+    assert "line 3: the verdict is 'perhaps'" in run("decide", *INA, code=5)
+    fill_in(table, ["pass"] * 10)
+    words = run("decide", "--by", "mikhail@y.org", code=2)
+    assert "left out: ram is inspected by ina@x.org" in words
+    assert "--yes does it" in run("decide", *INA, code=2)
+    ahead = run("decide", "--dry-run", *INA)
+    assert (ahead["dry_run"], ahead["desks"][0]["decision"]) == (True, "accept")
+    assert run("status")[0]["state"] == "sampled"
+    (told,) = run("decide", *INA)["desks"]
+    assert (told["object"], told["state"], told["given"]) == ("ram", "accepted", 10)
 
 
 def test_a_table_with_a_gap_says_what_waits(run: Run) -> None:
