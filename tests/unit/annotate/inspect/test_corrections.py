@@ -4,6 +4,7 @@ import pytest
 from farm import hand_out, pull
 from farm_drawn import drawn, submit_drawn
 
+from annotate.inspect.again import decide_again, read_again, write_again
 from annotate.inspect.corrections import corrections, look_again, send_back
 from annotate.inspect.export import build
 from annotate.inspect.service import Inspection
@@ -28,10 +29,11 @@ def accepted(work: Work) -> int:
     return first
 
 
-def redraw(work: Work, image: int) -> None:
+def redraw(work: Work, image: int, month: int = 2) -> None:
     """As a pull would record it."""
     note = {"kind": REDRAWN, "message": "drawn again", "severity": "note"}
-    pull(work, [drawn(work, image, problems=[note], updated_at="2026-02-01T00:00:00Z")])
+    at = f"2026-{month:02d}-01T00:00:00Z"
+    pull(work, [drawn(work, image, problems=[note], updated_at=at)])
 
 
 def test_the_reason_is_that_of_the_verdict(work: Work) -> None:
@@ -67,6 +69,23 @@ def test_drawn_again_it_waits_for_a_look_and_may_go_back_once_more(work: Work) -
     assert len(build(work, keep_ids=False).dataset.images) == 12
     with pytest.raises(NotFoundError, match="is not being corrected"):
         look_again(work, "ram", bad, True, INA)
+
+
+def test_a_line_of_the_table_is_about_the_drawing_it_was_written_for(work: Work) -> None:
+    bad = accepted(work)
+    send_back(work, "ram", bad, INA)
+    redraw(work, bad)
+    table = write_again(work, "ram", INA)
+    table.write_text(table.read_text("utf-8").replace(".jpg,,,", ".jpg,pass,,"), "utf-8")
+    (said,) = read_again(work, "ram", INA)
+    assert (said.image, said.passed) == (str(bad), True)
+    assert read_again(work, "ram", "ivo@x.org") == []  # it was written for ina
+    redraw(work, bad, month=3)
+    assert read_again(work, "ram", INA) == []
+    with pytest.raises(StateError, match="was drawn once more, or looked at, meanwhile"):
+        decide_again(work, "ram", [said], INA)
+    assert write_again(work, "ram", INA).read_text("utf-8").count("pass") == 0
+    assert corrections(work)[0].drawn
 
 
 def test_an_image_that_nobody_looked_at_can_go_back_too(work: Work) -> None:
