@@ -101,5 +101,5 @@ def key(
     with reported(json) as ui:
         from app.serve.keys import add_key
 
-        made = add_key(keys, name, role)  # type: ignore[arg-type]  # unknown roles are refused
+        made = add_key(keys, name, role)
         ui.emit({"name": name, "role": role, "key": made}, made)

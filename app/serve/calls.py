@@ -7,7 +7,6 @@ A picture comes as the body itself, with parameters in the address, or in base64
 """
 
 import asyncio
-import base64
 import hashlib
 import math
 from collections.abc import Awaitable, Callable
@@ -20,6 +19,7 @@ from starlette.datastructures import QueryParams
 from starlette.requests import ClientDisconnect
 
 from app.serve.edge import GONE, Call, call_of
+from app.serve.encoded import base64_picture
 from app.serve.errors import RefusalError
 from app.serve.state import State, state_of
 from partlab.config import Config, validate
@@ -168,18 +168,6 @@ async def read_json_body(request: Request) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise RefusalError(422, "the body is no JSON object", hint='such as {"image": "…"}')
     return values
-
-
-def base64_picture(text: Any) -> bytes:
-    """The bytes of a picture in base64, with or without `data:image/…;base64,` before it."""
-    if not isinstance(text, str) or not text:
-        raise RefusalError(422, "the request has no picture", hint='{"image": "<base64>"}')
-    if text.startswith("data:"):
-        text = text.partition(",")[2]
-    try:
-        return base64.b64decode(text, validate=True)
-    except ValueError as error:
-        raise RefusalError(422, f"the picture is not in base64: {error}") from None
 
 
 def from_query(sent: QueryParams, kind: type[Config]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from typing import Any, Literal, TypeVar
 import pyarrow.parquet as pq
 from pydantic import Field
 
+from app.serve.encoded import base64_picture
 from app.serve.errors import RefusalError, parameters
 from app.serve.models import Models, SegmenterModel, SharedSegmenter
 from app.serve.settings import ServeSettings
@@ -353,7 +354,6 @@ class Jobs:
             shutil.rmtree(scratch, ignore_errors=True)
 
     def _keep_pictures(self, place: Path, pictures: Sequence[SentPicture]) -> None:
-        from app.serve.calls import base64_picture
 
         if not 0 < len(pictures) <= self.settings.job_pictures:
             raise RefusalError(

@@ -55,7 +55,7 @@ def read_keys(path: Path) -> tuple[Holder, ...]:
     return validate(_File, found, str(path)).keys
 
 
-def add_key(path: Path, name: str, role: Role) -> str:
+def add_key(path: Path, name: str, role: str) -> str:
     """Make a key, keep its hash in the file, and give the key, which is kept nowhere.
 
     Raises:
@@ -75,7 +75,8 @@ def add_key(path: Path, name: str, role: Role) -> str:
                 hint="take its lines out of the file to withdraw it, or use another name",
             )
         key = f"pl_{secrets.token_urlsafe(32)}"
-        holders = [*there, Holder(name=name, role=role, sha256=_hash(key))]
+        made = {"name": name, "role": role, "sha256": _hash(key)}
+        holders = [*there, Holder.model_validate(made)]
         write_json(path, {"keys": [each.model_dump() for each in holders]})
         os.chmod(path, 0o600)
     return key

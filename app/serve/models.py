@@ -8,15 +8,15 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import sleep
-from typing import Any, Literal, Protocol
+from typing import Any
 
 import numpy as np
 
 from app.serve.batcher import Batcher, QueueFullError
+from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
 from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
-from partlab.files import sha256_json
 from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
@@ -24,28 +24,6 @@ from segmenter.predictor import PredictionSettings, Predictor
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
 log = logging.getLogger(__name__)
-
-Kind = Literal["segmenter", "recognition"]
-Told = Callable[[str, int, float], None]
-"""Model, images of a batch, seconds it took."""
-_HASH = 12  # hex digits of a version
-
-
-class Served(Protocol):
-    """A model that is loaded and answers; its batchers are where its threads are."""
-
-    name: str
-    version: str
-    kind: Kind
-    batchers: tuple[Batcher, ...]
-
-    def about(self) -> dict[str, Any]:
-        """What `/v1/models` tells of it."""
-        ...
-
-    def warm_up(self) -> None:
-        """One real prediction, which raises what any prediction would."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +78,6 @@ class _Run:
         loaded = origin.load(self.checkpoint, self.device)
         weights = origin.weights_sha256(self.checkpoint)
         return SegmenterModel(name, loaded, facts, settings.batch, told, self.checkpoint, weights)
-
-
-def version_of(weights: str, config: Any) -> str:
-    """12 hex digits that change with the weights and with the settings."""
-    return sha256_json([weights, config])[:_HASH]
 
 
 class SegmenterModel:

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from app.serve.batcher import Batcher
-from app.serve.models import Kind, Told, version_of
+from app.serve.served import Kind, Told, version_of
 from app.serve.settings import ServeSettings
 from segmenter.protocol import Pixels
 from train.attacks.ball import Ball
