@@ -1,6 +1,5 @@
 """The application: what hangs where, what happens at the start and at the end."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -40,13 +39,12 @@ def create_app(
     settings: ServeSettings | None = None,
     *,
     failed: Callable[[BaseException], None] | None = None,
-    wait: bool = False,
 ) -> FastAPI:
     """The server of these models, which are loaded when it starts.
 
     It answers `/health` from the first moment and `/ready` when every model has made a first
-    prediction; with `wait` it starts only then, and not at all when a model cannot be loaded.
-    `failed` is told of such a failure; `app.state.partlab` is the state that all requests share.
+    prediction. `failed` is told when a model cannot be loaded; `app.state.partlab` is the state
+    that all requests share.
 
     Raises:
         NotFoundError, ConfigError: a file of keys, or a folder for jobs, that is none.
@@ -61,7 +59,7 @@ def create_app(
         title="partlab",
         summary=_SUMMARY,
         version=version("partlab"),
-        lifespan=_life(state, failed, wait),
+        lifespan=_life(state, failed),
         docs_url=None,  # its page would load scripts from elsewhere
         redoc_url=None,
         responses={422: {"model": ErrorAnswer}},
@@ -74,15 +72,10 @@ def create_app(
     return app
 
 
-def _life(state: State, failed: Callable[[BaseException], None] | None, wait: bool) -> Any:
+def _life(state: State, failed: Callable[[BaseException], None] | None) -> Any:
     @asynccontextmanager
     async def life(app: FastAPI) -> AsyncIterator[None]:
-        loading = Thread(target=_load, args=(state, failed), name="loading", daemon=True)
-        loading.start()
-        if wait:
-            await asyncio.to_thread(loading.join)
-            if state.models.failure is not None:
-                raise state.models.failure
+        Thread(target=_load, args=(state, failed), name="loading", daemon=True).start()
         yield
         state.close()
 

@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 
 from app.serve.settings import ServeSettings
 from partlab.config import Config, validate
-from partlab.errors import ConfigError, BackendUnavailableError
+from partlab.errors import BackendUnavailableError, ConfigError
 
 INSTALL = 'pip install "partlab[ray]"'
 
@@ -65,7 +65,9 @@ def build(args: dict[str, Any]) -> Any:
             Source.of_run(run, checkpoint=config.checkpoint, device=config.device)
             for run in config.runs
         ]
-        return create_app(sources, config.settings, wait=True)
+        app = create_app(sources, config.settings)
+        app.state.partlab.models.load()  # here a failure is told by `serve status`
+        return app
 
     deployment = serve.deployment(serve.ingress(replica)()).options(
         name="partlab",

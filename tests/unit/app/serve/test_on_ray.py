@@ -3,9 +3,12 @@
 import importlib.util
 import os
 import signal
+import socket
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +24,36 @@ HAS_RAY = importlib.util.find_spec("ray") is not None
 needs_ray = pytest.mark.skipif(not HAS_RAY, reason="Ray Serve is missing: uv run --extra ray …")
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """Ray Serve on this machine; requests go to `url`."""
+
+    serve: Any
+    url: str
+
+
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    import ray
-    from ray import serve
+def cluster() -> Iterator[Cluster]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")  # the environment that runs this
+        import ray
+        from ray import serve
 
     here = Path(__file__).resolve()
-    paths = [str(here.parents[4]), str(here.parents[3] / "plugins")]
-    os.environ["PYTHONPATH"] = os.pathsep.join(paths)  # the replicas read the colour segmenter
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
-    serve.start(http_options={"host": "127.0.0.1", "port": 0})
-    yield serve
+    paths = os.pathsep.join([str(here.parents[4]), str(here.parents[3] / "plugins")])
+    ray.init(
+        num_cpus=4,
+        include_dashboard=False,
+        log_to_driver=False,
+        runtime_env={
+            "env_vars": {"PYTHONPATH": paths},
+            "worker_process_setup_hook": "colour_segmenter.ColourBackend",  # registers itself
+        },
+    )
+    with closing(socket.create_server(("127.0.0.1", 0))) as free:
+        port = free.getsockname()[1]
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    yield Cluster(serve, f"http://127.0.0.1:{port}")
     serve.shutdown()
     ray.shutdown()
 
@@ -39,13 +61,13 @@ def cluster() -> Iterator[Any]:
 @needs_ray
 @pytest.mark.slow
 def test_replicas_answer_as_the_server_does_and_a_dead_one_is_replaced(
-    cluster: Any, colour_run: Path, server: Running, tmp_path: Path
+    cluster: Cluster, colour_run: Path, server: Running, tmp_path: Path
 ) -> None:
     application = build({"runs": f"seg={colour_run}", "replicas": 2, "cpus": 0.5})
-    cluster.run(application, name="partlab", route_prefix="/")
+    cluster.serve.run(application, name="partlab", route_prefix="/")
     data, path = drawing(tmp_path), "/v1/segment?object=cat"
     expected = server.post(path, data).json()
-    with httpx.Client(base_url=address(cluster), timeout=120) as client:
+    with httpx.Client(base_url=cluster.url, timeout=120) as client:
         assert client.get("/ready").json() == server.client.get("/ready").json()
 
         def ask(_: int) -> httpx.Response:
@@ -54,7 +76,8 @@ def test_replicas_answer_as_the_server_does_and_a_dead_one_is_replaced(
         with ThreadPoolExecutor(8) as threads:
             answers = list(threads.map(ask, range(40)))
         assert [each.status_code for each in answers] == [200] * 40
-        assert all(each.json() == expected for each in answers)
+        for each in answers:
+            assert each.json() == expected
         wrong = client.post(path.replace("cat", "caat"), content=grey())
         assert wrong.status_code == 415
         wrong = client.post(
@@ -76,21 +99,15 @@ def test_replicas_answer_as_the_server_does_and_a_dead_one_is_replaced(
 @needs_ray
 @pytest.mark.slow
 def test_a_run_that_cannot_be_loaded_is_said_by_the_deployment(
-    cluster: Any, tmp_path: Path
+    cluster: Cluster, tmp_path: Path
 ) -> None:
     with pytest.raises(RuntimeError):
-        cluster.run(build({"runs": [str(tmp_path / "none")]}), name="broken", route_prefix="/no")
-    told = str(cluster.status().applications["broken"])
+        cluster.serve.run(
+            build({"runs": [str(tmp_path / "none")]}), name="broken", route_prefix="/no"
+        )
+    told = str(cluster.serve.status().applications["broken"])
     assert "none" in told
-    cluster.delete("broken")
-
-
-def address(serve: Any) -> str:
-    """Where the proxy listens."""
-    from ray.serve._private.api import _get_global_client
-
-    details = _get_global_client().get_serve_details()
-    return f"http://127.0.0.1:{details['http_options']['port']}"
+    cluster.serve.delete("broken")
 
 
 def replicas() -> list[int]:
