@@ -63,7 +63,10 @@ def cluster() -> Iterator[Cluster]:
 def test_replicas_answer_as_the_server_does_and_a_dead_one_is_replaced(
     cluster: Cluster, colour_run: Path, server: Running, tmp_path: Path
 ) -> None:
-    application = build({"runs": f"seg={colour_run}", "replicas": 2, "cpus": 0.5})
+    alone = {"batch": {"images": 1}}  # in a batch this segmenter's scores are others
+    application = build(
+        {"runs": f"seg={colour_run}", "replicas": 2, "cpus": 0.5, "settings": alone}
+    )
     cluster.serve.run(application, name="partlab", route_prefix="/")
     data, path = drawing(tmp_path), "/v1/segment?object=cat"
     expected = server.post(path, data).json()
