@@ -191,6 +191,12 @@ def _onnx() -> Found:
     return "missing", "export of models for other programs", "pip install 'partlab[onnx]'"
 
 
+def _ray() -> Found:
+    if find_spec("ray"):
+        return "present", f"{_version('ray')}", None
+    return "missing", "the model server on several machines", "pip install 'partlab[ray]'"
+
+
 def _corruptions() -> Found:
     if find_spec("imagecorruptions"):
         found = f"imagecorruptions-imaug {_version('imagecorruptions-imaug') or ''}".strip()
@@ -232,6 +238,7 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "Label Studio": _label_studio,
     "PostgreSQL": _postgres,
     "ONNX": _onnx,
+    "Ray Serve": _ray,
     "corruptions": _corruptions,
     "chromium": _chromium,
 }

@@ -185,12 +185,12 @@ class Models:
     _lock: Lock = field(default_factory=Lock)
 
     def load(self) -> None:
-        """Load and warm up one after the other; the first failure ends it.
+        """Load and warm up those that are not there yet; the first failure ends it.
 
         Raises:
             PartlabError: a model cannot be loaded, or its first prediction fails.
         """
-        for source in self.sources:
+        for source in self.sources[len(self.ready) :]:
             try:
                 model = source.load(source.name, self.settings, self.told)
                 model.warm_up()

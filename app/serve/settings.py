@@ -38,7 +38,7 @@ class ServeSettings(Config):
     rate: int | None = Field(None, ge=1)  # requests a minute of one client
     repeats_bytes: int = Field(64 * MIB, ge=0)  # answers kept for who repeats a request
     attack_steps: int = Field(50, ge=1, le=1000)  # the most one request may ask for
-    attack: bool = True  # keeps a second copy of each recognition model
+    attack: bool = True  # the first one makes a second copy of the model
     keys: Path | None = None
     jobs: Path | None = None
     roots: dict[str, Path] = Field(default_factory=dict)  # folders that jobs may name
