@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from annotate.data.about import say_lost
 from annotate.data.formats import Source, get_format, guess_format
 from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.pictures import Pictures
@@ -174,6 +175,8 @@ def export_folder(
             if dataset.broken and format != "coco":
                 told = "%d broken records of %s are not carried over"
                 log.warning(told, len(dataset.broken), name)
+            if format != "coco":
+                say_lost(dataset, name, format)
             target = folder if format == "coco" or len(chosen) == 1 else folder / name
             layout.write(dataset, target, name, pictures)
     return {"format": format, "out": str(out), "splits": counts}

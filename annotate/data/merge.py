@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from annotate.data.about import joined, said_of_itself
 from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
 from annotate.data.convert import counts_of
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
@@ -92,7 +93,7 @@ class _Joined:
     discards: list[Discard] = field(default_factory=list)
     broken: list[Raw] = field(default_factory=list)
     dropped: list[Raw] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    said: list[tuple[str, Raw]] = field(default_factory=list)  # of each source: what it is
     at: dict[str, int] = field(default_factory=dict)  # file name -> position in `images`
     objects: int = 0  # highest object id so far
 
@@ -159,7 +160,7 @@ class _Merge:
         return together
 
     def _add(self, split: _Joined, where: str, data: Dataset) -> None:
-        split.sources.append(where)
+        split.said.append((where, said_of_itself(data)))
         licenses = self._licenses(data)
         names = {
             image.id: self._image(split, where, data, image, licenses) for image in data.images
@@ -282,7 +283,7 @@ class _Merge:
             log.warning("%d pictures are in two splits: %s", len(twice), ", ".join(twice[:3]))
 
     def _dataset(self, split: _Joined, inclusions: Inclusions) -> Dataset:
-        ours: Raw = {"merged": split.sources}
+        ours = joined(split.said)
         ours |= {"broken": split.broken} if split.broken else {}
         ours |= {"dropped": split.dropped} if split.dropped else {}
         licenses = [{"id": id, **one} for id, one in enumerate(self.licenses, 1)]

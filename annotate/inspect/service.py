@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from annotate.inspect.desk import Desk
 from annotate.inspect.draws import check_not_too_late, draw, still_drawn
 from annotate.inspect.exports import mark_stale
+from annotate.inspect.overlaps import shared_out
 from annotate.inspect.people import person
 from annotate.inspect.plan import Plan, get_plan
 from annotate.inspect.rounds import lay_out, sample_of, verdicts_of
@@ -92,14 +93,20 @@ class Inspection:
     ) -> list[Desk]:
         """`sample` of the categories named, else of all that are ready and can be `who`'s.
 
+        Of `overlaps` each category takes those between parts that it has.
+
         Raises:
+            UnknownNameError: no category has both parts that one of `overlaps` names.
             PartlabError: as `sample`, of a category that was named, or where there is no other.
         """
+        names = list(objects) or self.ready()
+        others = [] if objects else [batch.object for batch in self.work.batches()]
+        fine = shared_out(self.work, names, overlaps, others=others)
 
         def one(name: str) -> Desk:
-            return self.sample(name, who, plan=plan, suspicion=suspicion, overlaps=overlaps)
+            return self.sample(name, who, plan=plan, suspicion=suspicion, overlaps=fine[name])
 
-        return for_each(objects or self.ready(), one, named=bool(objects))
+        return for_each(names, one, named=bool(objects))
 
     def ready(self) -> list[str]:
         """Object categories that can be sampled, or are being inspected."""
@@ -248,7 +255,7 @@ class Inspection:
 def for_each(names: Iterable[str], action: Callable[[str], T], *, named: bool = False) -> list[T]:
     """What came of each category; one that cannot be served does not stop the others.
 
-    Its fault is logged.
+    Its fault is logged, with what to do about it.
 
     Raises:
         PartlabError: what stopped a category that was `named`, or the first where none came out.
@@ -262,5 +269,5 @@ def for_each(names: Iterable[str], action: Callable[[str], T], *, named: bool = 
     if faults and (named or not found):
         raise faults[0]
     for fault in faults:
-        log.warning("left out: %s", fault.message)
+        log.warning("left out: %s%s", fault.message, f"\n  {fault.hint}" if fault.hint else "")
     return found

@@ -45,7 +45,7 @@ def export(
     """
     with reported(json) as ui:
         from annotate.data.formats.pictures import Pictures
-        from annotate.inspect.export import Wanted
+        from annotate.inspect.build import Wanted
         from annotate.inspect.export import export as write
         from annotate.work import Work
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from app.cli._told import tell_annotators
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def sample(
     accept_overlap: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="INNER=OUTER", help="Accept that this part lies over that one; repeatable."
+            metavar="INNER=OUTER",
+            help="Accept that this part lies over that one, where a category has both; repeatable.",
         ),
     ] = None,
     studio: Annotated[
@@ -68,12 +70,13 @@ def sample(
             nothing = _nothing_waits(work)
             again = _to_look_at_again(work, objects or [], by)
             doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
+            later = tell_annotators(work, [d.object for d in desks]) if fine else []
         told = [
             {**desk_json(d), "project": projects.get(d.object), "likely_wrong": doubts[d.object]}
             for d in desks
         ]
         lines = [_to_look_at(d, folder, projects.get(d.object), doubts[d.object]) for d in desks]
-        ui.emit(told, "\n".join([*lines, *again]) or nothing)
+        ui.emit(told, "\n".join([*lines, *again, *later]) or nothing)
 
 
 def _sampled(

@@ -68,3 +68,25 @@ def test_what_is_accepted_by_name_is_no_error_of_the_data_set(work: Work, tmp_pa
     assert report.errors == 0
     kinds = {finding.kind for finding in report.findings}
     assert "accepted_overlap" in kinds
+
+
+def test_several_categories_take_what_is_accepted_of_their_parts(
+    work: Work, caplog: pytest.LogCaptureFixture
+) -> None:
+    overlapping(work, 3)
+    hand_out(work, "schöner Hammer", "ben@x.org")
+    submit_drawn(work, "schöner Hammer")
+    inspection = Inspection(work)
+    with pytest.raises(UnknownNameError, match="heda"):
+        inspection.sample_all(INA, overlaps=["heda=body"])
+    (hammer,) = inspection.sample_all(INA, overlaps=["head=body"])
+    assert hammer.object == "schöner Hammer"
+    assert "horn over body in image 3" in caplog.text
+    assert "--accept-overlap horn=body" in caplog.text  # what to do stands with it
+    with pytest.raises(UnknownNameError, match="head"):
+        inspection.sample_all(INA, ["schöner Hammer"], overlaps=["head=body"])
+    both = inspection.sample_all(INA, overlaps=["head=body", "horn=body"])
+    assert [(desk.object, desk.state) for desk in both] == [
+        ("ram", "sampled"),
+        ("schöner Hammer", "sampled"),
+    ]
