@@ -29,10 +29,16 @@ WORLD = WorldConfig(
 )
 BACKBONE = ["train.epochs=12", "val.pictures=40"]
 ATTACKS = ("cls", "reg")
+REPLAYS = 4
 METHODS = {
-    "standard": ["attack.method=none", "train.epochs=4"],
-    "free-AT": ["attack.method=free", "attack.replays=4", "train.epochs=1"],
+    "standard": (["attack.method=none"], 1),
+    "free-AT": (["attack.method=free", f"attack.replays={REPLAYS}"], REPLAYS),
 }
+"""Settings, and updates with each draw of a picture."""
+EPOCHS = (4, 16)
+"""Each with one update a batch: free-AT has as many updates, and a quarter of the epochs."""
+UPDATES = 90
+"""Of one epoch: 720 pictures in batches of 8."""
 
 
 def backbone(work: Path) -> Path:
@@ -46,10 +52,12 @@ def backbone(work: Path) -> Path:
     return out
 
 
-def measured(work: Path, name: str, seed: int) -> dict[str, Any]:
-    """One detector, trained and attacked."""
-    run, out = work / f"{name}-{seed}", work / "results" / f"{name}-{seed}"
-    overrides = [*METHODS[name], f"train.seed={seed}"]
+def measured(work: Path, name: str, epochs: int, seed: int) -> dict[str, Any]:
+    """One detector, trained with `epochs` updates of each picture, and attacked."""
+    updates, (settings, each) = UPDATES * epochs, METHODS[name]
+    run = work / f"{name}-{updates}-{seed}"
+    out = work / "results" / run.name
+    overrides = [*settings, f"train.epochs={epochs // each}", f"train.seed={seed}"]
     train_detector(
         work / "model", work / "world", run, recipe="small", overrides=overrides, device="cpu"
     )
@@ -61,8 +69,8 @@ def measured(work: Path, name: str, seed: int) -> dict[str, Any]:
         {k: row[k] for k in ("attack", "ap", "ap50", "loss") if k in row} for row in found["rows"]
     ]
     for row in rows:
-        print(name, seed, row, flush=True)
-    return {"training": name, "seed": seed, "updates": 360, "rows": rows}
+        print(name, updates, seed, row, flush=True)
+    return {"training": name, "seed": seed, "updates": updates, "rows": rows}
 
 
 def main() -> None:
@@ -74,7 +82,12 @@ def main() -> None:
     torch.set_num_threads(1)
     args.work.mkdir(parents=True, exist_ok=True)
     backbone(args.work)
-    found = [measured(args.work, name, seed) for seed in range(args.seeds) for name in METHODS]
+    found = [
+        measured(args.work, name, epochs, seed)
+        for seed in range(args.seeds)
+        for epochs in EPOCHS
+        for name in METHODS
+    ]
     result = {
         "detectors": found,
         "images": WORLD.heldout,
