@@ -41,6 +41,7 @@ from app.cli import (
     vocabulary_migrate,
     vocabulary_seed,
     vocabulary_vote,
+    web,
 )
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
@@ -92,6 +93,7 @@ app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")
 app.add_typer(serve.group, name="serve")
+app.add_typer(web.group, name="app")
 
 
 @app.callback(invoke_without_command=True)
