@@ -71,7 +71,8 @@ def _need_something(found: dict[str, Built], wanted: Wanted) -> None:
         return
     touched = sum(built.touched for built in found.values())
     if touched:
-        raise StateError(f"a model helped with all {touched} images; none is left (D-05)")
+        images = "the only image" if touched == 1 else f"all {touched} images"
+        raise StateError(f"a model helped with {images}; none is left (D-05)")
     states = Counter(state for built in found.values() for state in built.waiting.values())
     waiting = ", ".join(f"{count} {state}" for state, count in states.most_common())
     raise StateError(

@@ -8,6 +8,7 @@ import typer
 
 from app.cli._told import tell_annotators
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
@@ -233,4 +234,4 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
         from annotate.work import rebuild_work
 
         count = rebuild_work(folder, read_export)
-        ui.emit({"events": count}, f"{folder}: the database again, from {count} events")
+        ui.emit({"events": count}, f"{folder}: the database again, from {counted(count, 'event')}")
