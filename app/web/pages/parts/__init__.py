@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from threading import Timer
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_threshold
 from app.web.pages.parts.view import Made, page_of, table_of
 from app.web.shelf import Known
 from app.web.toolkit import asked, gr, markup
-from app.web.work import step_html
+from app.web.work import fault_html
 from partlab.errors import ConfigError, DatasetError, NotFoundError, PartlabError
 from partlab.images import load_image
 from partlab.progress import event
@@ -47,6 +46,10 @@ element.addEventListener('click', (event) => {
   if (button) trigger('click', {picture: button.dataset.picture});
 });
 """
+_NONE = (
+    "No segmenter was given. Start the app with a run (partlab app RUN) or a server that has one "
+    "(--server URL); partlab quickstart trains a small one."
+)
 _EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
 
 
@@ -158,9 +161,9 @@ def build(site: "Site") -> None:
     """Controls on the left, the answer on the right; on a phone below one another."""
     page = Parts(site)
     gr.HTML(_HEAD, apply_default_css=False)
+    strip = gr.HTML(js_on_load=_PICK, apply_default_css=False)
     with gr.Row(elem_classes="pl-sides"):
         with gr.Column(scale=2, min_width=300):
-            strip = gr.HTML(js_on_load=_PICK, apply_default_css=False)
             file = gr.File(
                 label="A picture of your own",
                 file_types=["image"],
@@ -193,7 +196,7 @@ def build(site: "Site") -> None:
             with gr.Row():
                 go = gr.Button("Find parts ⏎", variant="primary", elem_id="parts-go", scale=3)
                 stop = gr.Button("Stop x", elem_id="parts-stop", min_width=90)
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column(scale=5, min_width=320, elem_classes="pl-answer"):
             step = gr.HTML(apply_default_css=False, elem_id="parts-step")
             result = gr.HTML(_EMPTY, apply_default_css=False, elem_id="parts-result")
             data = gr.JSON(visible=False)
@@ -267,7 +270,7 @@ def _running(site: "Site", page: Parts) -> Callable[..., AsyncIterator[Any]]:
         object: a category, "" if it is not known (no filter), "?" for what a classifier says.
         """
         if not file and not picture:
-            yield "", _EMPTY, None
+            yield gr.skip(), _EMPTY, None
             return
         given = (file, picture, model, object, classifier, threshold, own, compare, apart)
 
@@ -275,12 +278,8 @@ def _running(site: "Site", page: Parts) -> Callable[..., AsyncIterator[Any]]:
             found = page.found(*given)
             return page.html(found), table_of(found[0])
 
-        async for each in site.work.run(request.session_hash, work):
-            if each.done:
-                assert each.result is not None
-                yield "", *each.result
-            else:
-                yield step_html(each), gr.skip(), gr.skip()
+        async for step, result in site.work.shown(request.session_hash, work):
+            yield step, *(result or (gr.skip(), gr.skip()))
 
     return run
 
@@ -291,10 +290,8 @@ def _opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]
     try:
         models, classifiers = site.shelf.segmenters(), site.shelf.recognition()
     except PartlabError as error:
-        models, classifiers = {}, {}
-        told = '<p class="pl-note" role="alert">{{ words }}<br><small>{{ hint }}</small></p>'
-        trouble = markup(told, words=error.message, hint=error.hint or "")
-    Timer(2.0, _quietly, [page.warm]).start()
+        models, classifiers, trouble = {}, {}, fault_html(error)
+    site.later(page.warm)
     model = words.get("model") or next(iter(models), None)
     named = list(classifiers)
     classifier = words.get("classifier") or next(iter(named), None)
@@ -314,14 +311,6 @@ def _opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]
         words.get("apart") == "true",
         trouble,
     )
-
-
-def _quietly(work: Callable[[], None]) -> None:
-    """What fails here fails again, and is told, when somebody asks for it."""
-    try:
-        work()
-    except PartlabError:
-        return
 
 
 def _number(text: str | None) -> float:
@@ -357,12 +346,20 @@ def _picked(site: "Site", page: Parts, name: str) -> tuple[Any, ...]:
     return _strip(site, page, offered.name), offered.name, object, None
 
 
+def _needs(site: "Site") -> str | None:
+    try:
+        return None if site.shelf.segmenters() else _NONE
+    except PartlabError:  # a server that may come back; the page tells it
+        return None
+
+
 PAGE = Page(
     "parts",
     "Parts",
     "part masks of a picture, with and without the category filter",
     build,
     order=10,
+    needs=_needs,
     keys=(
         Key("Enter", "find the parts", "parts-go"),
         Key("x", "stop", "parts-stop"),

@@ -29,6 +29,7 @@ from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.predictor import FoundPart, Prediction
 from segmenter.protocol import Pixels
 
+_OTHERS, _TOLD = 3, 0.005  # runner-up parts, if they are not 0.00
 _MOST = 1600  # pixels of the longer side that are sent to the browser
 
 
@@ -121,14 +122,19 @@ def _numbers(found: Prediction) -> list[str]:
 
 
 def _marks(found: Prediction, ids: Sequence[str], changes: Sequence[Change]) -> list[Mark]:
-    """Large masks first, so that small ones lie on top."""
-    colours = palette(found.parts.names)
+    """Large masks first, so that small ones lie on top; names stand where a mask is seen."""
     why = {id(change.mask): change.why for change in changes}
-    return [
-        _mark(found, mask, ids[at], colours, why.get(id(mask), ""))
-        for at in paint_order(found.layers, found.parts.parents)
-        for mask in (found.masks[at],)
-    ]
+    colours = palette(found.parts.names)
+    covered = np.zeros(found.size, bool)
+    marks = []
+    for at in reversed(paint_order(found.layers, found.parts.parents)):
+        mask = found.masks[at]
+        pixels = decode(mask.rle)
+        seen = pixels & ~covered
+        covered |= pixels
+        spot = _middle(seen if seen.any() else pixels)
+        marks.append(_mark(mask, pixels, spot, ids[at], colours[mask.label], why.get(id(mask), "")))
+    return marks[::-1]
 
 
 def _plain_marks(answer: Answer, numbers: Sequence[str]) -> list[Mark]:
@@ -140,11 +146,16 @@ def _plain_marks(answer: Answer, numbers: Sequence[str]) -> list[Mark]:
     return _marks(answer.plain, ids, answer.removed)
 
 
-def _mark(found: Prediction, mask: FoundPart, id: str, colours: Any, why: str) -> Mark:
-    pixels = decode(mask.rle)
-    height, width = found.size
-    x, y = _middle(pixels)
-    red, green, blue = colours[mask.label]
+def _mark(
+    mask: FoundPart,
+    pixels: BoolMask,
+    spot: tuple[float, float],
+    id: str,
+    colour: tuple[int, int, int],
+    why: str,
+) -> Mark:
+    height, width = pixels.shape
+    red, green, blue = colour
     return Mark(
         id,
         mask.name,
@@ -154,8 +165,8 @@ def _mark(found: Prediction, mask: FoundPart, id: str, colours: Any, why: str) -
         mask.area,
         100 * mask.area / (height * width),
         outline(pixels),
-        (100 * x / width, 100 * y / height),
-        mask.alternatives[:3],
+        (100 * spot[0] / width, 100 * spot[1] / height),
+        tuple(other for other in mask.alternatives[:_OTHERS] if other[1] >= _TOLD),
         why,
     )
 
@@ -171,7 +182,7 @@ def _letter(number: int) -> str:
 
 def outline(mask: BoolMask) -> str:
     """The mask as an SVG path in pixels of the picture, to a quarter of a pixel, holes kept."""
-    twice = np.ascontiguousarray(np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8)))
+    twice: Any = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     found, _ = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     steps = []
     for contour in found:
