@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from PIL import Image as PillowImage
 from playwright.sync_api import Page
 
 HERE = Path(__file__).resolve().parent
@@ -42,6 +43,13 @@ PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = 
 }
 
 
+def _smaller(path: Path) -> None:
+    """256 colours do for a guide."""
+    with PillowImage.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, dither=PillowImage.Dither.NONE)
+    few.save(path, optimize=True)
+
+
 def main() -> None:
     given, out = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else IMAGES
     with showing(given) as shown, browsing() as browser:
@@ -50,6 +58,7 @@ def main() -> None:
                 page.set_default_timeout(180_000)
                 act(page, shown.url)
                 page.screenshot(path=out / f"{name}.png")
+                _smaller(out / f"{name}.png")
                 print(out / f"{name}.png")
 
 

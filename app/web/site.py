@@ -44,13 +44,14 @@ class Site:
     library: Library = field(init=False)
     shown: Shown = field(default_factory=Shown)
     uploads: Uploads = field(default_factory=Uploads)
-    work: Work = field(default_factory=Work)
+    work: Work = field(init=False)
+    base: str = ""  # where the pages begin: "/ui" of a model server
     blocks: Any = None
     page: Page | None = None
     _asks: dict[int, Role] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.library = Library(self.given)
+        self.library, self.work = Library(self.given), Work(self.shelf.at_once)
 
     def needs(self, role: Role, event: Any) -> Any:
         """Have an event ask for more than its page does; gives the event back."""
@@ -67,8 +68,19 @@ class Site:
         assert self.page is not None
         name = f"{self.page.path or 'home'}_open"
         return self.blocks.load(
-            function, None, list(outputs), api_name=name, show_progress="hidden"
+            function,
+            None,
+            list(outputs),
+            api_name=name,
+            api_visibility="undocumented",
+            show_progress="hidden",
         )
+
+    def models_at(self, request: Any) -> str | None:
+        """Address of the server that has the models; None: they are in this process alone."""
+        if not self.base:
+            return self.server
+        return str(request.request.base_url).rstrip("/").removesuffix(self.base)
 
     def later(self, work: Callable[[], Any]) -> None:
         """Do something when the page has been drawn; what fails, fails again when it is asked for.
@@ -141,7 +153,14 @@ def _page(site: Site, page: Page, gr: Any) -> None:
         )
 
     name = f"{page.path or 'home'}_head"
-    site.blocks.load(hello, None, [head, lacking, column], api_name=name, show_progress="hidden")
+    site.blocks.load(
+        hello,
+        None,
+        [head, lacking, column],
+        api_name=name,
+        api_visibility="undocumented",
+        show_progress="hidden",
+    )
 
 
 def _ended(site: Site, gr: Any) -> None:
@@ -216,6 +235,7 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
     """Put the site's pages below `base` ("" or "/ui") of an application, behind its door."""
     from app.web.toolkit import gr
 
+    site.base = base
     app.include_router(site.shown.router(base))
     blocks = build(site)
     warnings.filterwarnings("ignore", message="SSR mode is not supported")  # nor asked for
@@ -228,6 +248,8 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
         run_history=False,
         ssr_mode=False,
         pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
         allowed_paths=[],
         max_file_size=LARGEST,
         show_error=False,

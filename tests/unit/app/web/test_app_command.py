@@ -1,4 +1,4 @@
-"""`partlab app` as a process: what it says, how soon it ends, and a world where there is nothing."""
+"""`partlab app` as a process: what it says, how soon it ends, a world where there is nothing."""
 
 import json
 import os
@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,7 +54,7 @@ def test_it_ends_at_once_though_a_page_is_open(
     assert "given: segmenter seg-colour" in said
     assert "open http://127.0.0.1:" in said
     assert "Traceback" not in said
-    assert not list(Path("/tmp").glob(f"partlab-app-{process.pid}-*"))
+    assert not list(Path(tempfile.gettempdir()).glob(f"partlab-app-{process.pid}-*"))
 
 
 def test_the_model_server_with_pages(tmp_path: Path, browser: Browser, colour_run: Path) -> None:

@@ -80,6 +80,19 @@ def test_no_folder_is_open(shown: Shown, tmp_path: Path) -> None:
         assert http.get("/shown/0/../../etc/passwd").status_code == 404
 
 
+def test_what_gradio_brings_along_is_off(shown: Shown) -> None:
+    with client(shown.url) as http:
+        for path in (
+            "/monitoring",
+            "/gradio_api/runs",
+            "/gradio_api/mcp/",
+            "/openapi.json",
+            "/docs",
+        ):
+            assert http.get(path, follow_redirects=True).status_code in (403, 404), path
+        assert http.get("/gradio_api/proxy=https://example.org/").status_code in (400, 403, 404)
+
+
 def test_other_machines_are_never_asked(shown: Shown) -> None:
     with client(shown.url) as http:
         answer = http.get("/")
