@@ -21,7 +21,7 @@ from app.web.people import Accounts, Person, Role
 from app.web.shelf import Shelf
 from app.web.shown import Shown
 from app.web.uploads import AGE_S, LARGEST, Uploads
-from app.web.work import Work
+from app.web.work import CancelledError, Work
 from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
@@ -108,18 +108,21 @@ def build(site: Site) -> Any:
 def _page(site: Site, page: Page, gr: Any) -> None:
     gr.Navbar(visible=False)  # ours says more
     head = gr.HTML(look.head(page, None), elem_id="pl-head", apply_default_css=False)
+    lacking = gr.HTML(apply_default_css=False, visible=False)
+    with gr.Column(elem_id="pl-page", elem_classes=[f"pl-{page.path or 'home'}"]) as column:
+        page.build(site)
 
-    def hello(request: gr.Request) -> str:
-        return look.head(page, request.request.scope[PERSON], site.given)
+    def hello(request: gr.Request) -> tuple[Any, ...]:
+        missing = page.needs(site.given)
+        told = look.empty(page, missing) if missing else ""
+        return (
+            look.head(page, request.request.scope[PERSON], site.given),
+            gr.update(value=told, visible=bool(missing)),
+            gr.update(visible=not missing),
+        )
 
-    missing = page.needs(site.given)
-    with gr.Column(elem_id="pl-page", elem_classes=[f"pl-{page.path or 'home'}"]):
-        if missing is not None:
-            gr.HTML(look.empty(page, missing), apply_default_css=False)
-        else:
-            page.build(site)
     name = f"{page.path or 'home'}_head"
-    site.blocks.load(hello, None, head, api_name=name, show_progress="hidden")
+    site.blocks.load(hello, None, [head, lacking, column], api_name=name, show_progress="hidden")
 
 
 def _ended(site: Site, gr: Any) -> None:
@@ -174,7 +177,11 @@ class _told:
             hint = f"<br><small>{html.escape(error.hint)}</small>" if error.hint else ""
             words = html.escape(error.message)
             raise self.gr.Error(
-                f"{words}{hint}", title="Not done", duration=20, print_exception=False
+                f"{words}{hint}",
+                title="Not done",
+                duration=20,
+                visible=not isinstance(error, CancelledError),  # whoever stopped it knows
+                print_exception=False,
             ) from error
         if isinstance(error, Exception) and not isinstance(
             error, self.gr.Error | StopIteration | StopAsyncIteration

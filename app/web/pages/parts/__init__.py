@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image as PillowImage
 
+from app.serve.calls import decoded
+from app.serve.settings import ServeSettings
 from app.web.page import Key, Page
 from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_thresholds
 from app.web.pages.parts.view import Made, page_of, table_of
 from app.web.shelf import Known
 from app.web.toolkit import asked, gr, markup
 from app.web.work import step_html
-from partlab.errors import ConfigError, NotFoundError, PartlabError
+from partlab.errors import ConfigError, DatasetError, NotFoundError, PartlabError
 from partlab.images import load_image
 from partlab.progress import event
 from segmenter.protocol import Pixels
@@ -87,8 +89,8 @@ class Parts:
 
     def _picture(self, file: str | None, picture: str) -> tuple[Pixels, Made, str | None]:
         if file:
-            path = Path(file)
-            return load_image(path), Made(path.name, path.name), None
+            name = Path(file).name
+            return _uploaded(Path(file)), Made(name, name), None
         if not picture:
             raise NotFoundError("there is no picture yet", hint="choose one, or drop one here")
         offered = self.site.library.find(picture)
@@ -129,6 +131,14 @@ class Parts:
         return self.site.shown.picture(np.asarray(picture), "thumbnail.png")
 
 
+def _uploaded(path: Path) -> Pixels:
+    """A picture from elsewhere; errors name it as its sender does."""
+    try:
+        return decoded(path.read_bytes(), ServeSettings().picture_pixels)
+    except DatasetError as error:
+        raise DatasetError(f"{path.name}: {error.message}", hint=error.hint) from error
+
+
 def _one(there: Mapping[str, Known], name: str, what: str) -> Known:
     """The one of this name, or the only one."""
     from partlab.errors import UnknownNameError
@@ -152,7 +162,12 @@ def build(site: "Site") -> None:
         with gr.Column(scale=2, min_width=300):
             strip = gr.HTML(js_on_load=_PICK, apply_default_css=False)
             file = gr.File(
-                label="A picture of your own", file_types=["image"], type="filepath", height=110
+                label="A picture of your own",
+                file_types=["image"],
+                type="filepath",
+                height=128,
+                show_label=False,
+                elem_id="parts-file",
             )
             picture = gr.Textbox(visible=False)
             model = gr.Dropdown([], label="Segmenter", allow_custom_value=True)
@@ -176,8 +191,8 @@ def build(site: "Site") -> None:
                 compare = gr.Checkbox(True, label="Show what the filter removes")
                 apart = gr.Checkbox(False, label="Each instance apart")
             with gr.Row():
-                go = gr.Button("Find parts (Enter)", variant="primary", elem_id="parts-go")
-                stop = gr.Button("Stop (x)", elem_id="parts-stop")
+                go = gr.Button("Find parts ⏎", variant="primary", elem_id="parts-go", scale=3)
+                stop = gr.Button("Stop x", elem_id="parts-stop", min_width=90)
         with gr.Column(scale=5, min_width=320):
             step = gr.HTML(apply_default_css=False, elem_id="parts-step")
             result = gr.HTML(_EMPTY, apply_default_css=False, elem_id="parts-result")

@@ -1,10 +1,11 @@
 """An answer as HTML: pictures with masks that can be pointed at, tables, files, and the call."""
 
+import csv
 import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from io import BytesIO
+from io import BytesIO, StringIO
 from itertools import count
 from pathlib import Path
 from shlex import quote
@@ -332,8 +333,7 @@ def _python(call: Call) -> str:
 
 def _command(call: Call) -> str:
     ask, known = call.ask, call.known
-    line = f"{call.path},{ask.object}" if ask.object else call.path
-    steps = [f"echo {quote(line)} > one.csv"]
+    steps = [f"echo {quote(_line(call))} > one.csv"]
     limits = f"--threshold {ask.threshold:g}"
     if ask.own:
         told = json.dumps({"default": ask.threshold, "parts": dict(ask.own)}, ensure_ascii=False)
@@ -344,3 +344,10 @@ def _command(call: Call) -> str:
     plain = "" if ask.object else " --no-category-filter"
     steps.append(f"partlab pseudolabel one.csv {origin} \\\n    {limits}{plain} --out pseudo")
     return "\n".join(steps)
+
+
+def _line(call: Call) -> str:
+    """A list of one picture, as `partlab pseudolabel` reads it."""
+    held = StringIO()
+    csv.writer(held).writerow([call.path, *([call.ask.object] if call.ask.object else [])])
+    return held.getvalue().strip()
