@@ -65,7 +65,7 @@ def page_of(
     html = render(
         "app.web.pages.robustness",
         "result.html",
-        filters={"percent": _percent, "length": "{:.3g}".format},
+        filters={"percent": _percent, "far": "{:.3g}".format},
         asked=asked,
         cards=cards,
         parts=any(card.levels for card in cards),
