@@ -1,4 +1,4 @@
-"""What is drawn of runs, also of segmenters': which figures share one pair of axes, under which names."""
+"""What is drawn of runs, also of segmenters': which figures share axes, under which names."""
 
 import math
 from collections.abc import Callable, Sequence

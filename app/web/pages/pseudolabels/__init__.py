@@ -113,8 +113,8 @@ class PseudoLabels:
         Raises:
             ConfigError, UnknownNameError: they cannot be read, or name no part.
         """
-        from app.web.pages.pseudolabels.thresholds import need_known
         from app.web.pages.parts.answer import own_thresholds
+        from app.web.pages.pseudolabels.thresholds import need_known
         from partlab.config import validate
         from pseudolabel.settings import Thresholds
 
@@ -215,9 +215,9 @@ def build(site: "Site") -> None:
         trigger_mode="always_last",
         **asks,
     )
-    pick.click(
-        page.picked, [store, truth, default], own, api_name="pseudolabels_pick"
-    ).success(run, controls, api_visibility="private", **asks)
+    pick.click(page.picked, [store, truth, default], own, api_name="pseudolabels_pick").success(
+        run, controls, api_visibility="private", **asks
+    )
 
     def saved(name: str, default: float, own: str, file: str, replace: bool) -> str:
         """Save thresholds as a calibration beside the store's manifest; where it is."""
@@ -230,7 +230,44 @@ def build(site: "Site") -> None:
         show_progress="hidden",
     )  # fmt: skip
     site.needs("lead", made)
+    _people(site, page, store, object)
     site.kept(store=store, truth=truth, object=object, threshold=default, own=own)
+
+
+def _people(site: "Site", page: PseudoLabels, store: Any, object: Any) -> None:
+    """What is done with the least certain images; leads alone may."""
+    from app.web.pages.pseudolabels.send import Chosen
+
+    def chosen(name: str, object: str, most: float) -> Chosen:
+        return Chosen(page.scores(page.store(name)), object or _ALL, int(most))
+
+    def exported(name: str, object: str, most: int, folder: str) -> str:
+        """Write the least certain images as a data set beside the store."""
+        return chosen(name, object, most).export(folder)
+
+    def sent(name: str, object: str, most: int, work: str) -> str:
+        """Suggest their masks in the open tasks of a work, in Label Studio."""
+        if work not in site.given.works:
+            raise UnknownNameError("work", work, site.given.works)
+        return chosen(name, object, most).suggest(site.given.works[work])
+
+    works = list(site.given.works)
+    with gr.Row():
+        most = gr.Slider(1, 500, 50, step=1, label="How many of the least certain", scale=2)
+        folder = gr.Textbox("least-certain", label="Folder beside the store", min_width=160)
+        export = gr.Button("Export as a data set", elem_id="pseudolabels-export", min_width=160)
+        work = gr.Dropdown(works, value=next(iter(works), None), label="Work", min_width=140,
+                           visible=len(works) > 0)  # fmt: skip
+        send = gr.Button("Suggest in Label Studio", elem_id="pseudolabels-send", min_width=180,
+                         visible=len(works) > 0)  # fmt: skip
+    told = gr.HTML(apply_default_css=False, elem_id="pseudolabels-told")
+    asked = [store, object, most]
+    for button, function, more, name in (
+        (export, exported, folder, "pseudolabels_export"),
+        (send, sent, work, "pseudolabels_suggest"),
+    ):
+        made = button.click(function, [*asked, more], told, api_name=name, show_progress="minimal")
+        site.needs("lead", made)
 
 
 _MOVE = """

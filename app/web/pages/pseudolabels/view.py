@@ -69,7 +69,10 @@ def page_of(looked: Looked, shown: Shown) -> str:
         report=report,
         findings=list(findings(report)) if report else [],
         histogram=total_histogram(report) if report and report.objects else [],
-        swatch={n: "#{:02x}{:02x}{:02x}".format(*c) for n, c in zip(scores.store.names, colours, strict=True)},
+        swatch={
+            n: "#{:02x}{:02x}{:02x}".format(*c)
+            for n, c in zip(scores.store.names, colours, strict=True)
+        },
         changed=_changed(looked, shown),
         least=_least(looked, shown),
         lowest=_lowest(scores.store),
