@@ -176,12 +176,16 @@ def build(site: "Site") -> None:
         max_lines=4,
     )
     with gr.Row():
-        pick = gr.Button("Pick for the best F1", elem_id="pseudolabels-pick", scale=1)
+        pick = gr.Button("Pick for the best F1", elem_id="pseudolabels-pick", min_width=190)
         file = gr.Textbox(_NAME, show_label=False, container=False, scale=1, min_width=140,
                           placeholder="file name")  # fmt: skip
         replace = gr.Checkbox(False, label="replace", container=False, min_width=90, scale=0)
-        save = gr.Button("Save as a calibration", variant="primary", elem_id="pseudolabels-save",
-                         scale=1)  # fmt: skip
+        save = gr.Button(
+            "Save as a calibration",
+            variant="primary",
+            elem_id="pseudolabels-save",
+            min_width=210,
+        )
     step = gr.HTML(apply_default_css=False, elem_id="pseudolabels-step")
     result = gr.HTML(js_on_load=_MOVE, apply_default_css=False, elem_id="pseudolabels-result")
     data = gr.JSON(visible=False)
