@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -352,9 +353,10 @@ def _own(thresholds: "Thresholds") -> str:
 
 def _number(text: str | None, least: float, usual: float) -> float:
     try:
-        return min(max(float(text), least), 1.0) if text else usual
+        value = float(text or usual)
     except ValueError:
         return usual
+    return min(max(value, least), 1.0) if isfinite(value) else usual
 
 
 def _needs(given: "Given") -> str | None:

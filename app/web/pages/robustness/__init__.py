@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from segmenter.protocol import Pixels
 if TYPE_CHECKING:
     from app.web.site import Site
 
-_NONE = ""  # no second model
+_NONE = "none"  # no second model; an empty word would not stand in the address
 _RADII = {  # most and step of ε, and what a new page begins with
     "linf": (16.0, 0.5, 4.0, "ε, in 255ths of a colour"),
     "l2": (5.0, 0.05, 2.0, "ε, ℓ2 length, colours 0 to 1"),
@@ -74,7 +75,7 @@ class Robustness:
             raise NotFoundError(
                 "there is no recognition model", hint="start the app with one: partlab app RUN"
             )
-        wanted = dict.fromkeys(name for name in names if name)
+        wanted = dict.fromkeys(name for name in names if name not in ("", _NONE))
         if not wanted:
             raise ConfigError("which model?", hint=f"one of {', '.join(there)}")
         for name in wanted:
@@ -274,7 +275,7 @@ def _opened(site: "Site", words: Mapping[str, str]) -> tuple[Any, ...]:
         trouble = _NO_MODEL
     model = words.get("model") or _first(models)
     others = [name for name in models if name != model]
-    beside = words.get("beside", others[0] if others else _NONE) if words or others else _NONE
+    beside = words.get("beside", others[0] if others else _NONE)
     norm = words.get("norm", "linf") if words.get("norm") in NORMS else "linf"
     attack = words.get("attack", PGD)
     picture = words.get("picture", "")
@@ -310,9 +311,10 @@ def _radius(norm: str, value: str | None = None) -> Any:
 
 def _number(text: str | None, least: float, most: float, usual: float) -> float:
     try:
-        return min(max(float(text), least), most) if text else usual
+        value = float(text or usual)
     except ValueError:
         return usual
+    return min(max(value, least), most) if isfinite(value) else usual
 
 
 PAGE = Page(

@@ -35,7 +35,7 @@ def images(count: int = LINES) -> tuple[list[Any], list[Any]]:
     """Cats whose heads are right above a score of 0.5, and cars' bodies; one blank, one bad."""
     rows, truth = [], []
     for number in range(count):
-        score = round(0.15 + 0.07 * number, 2)
+        score = round(0.14 + 0.07 * number, 2)
         box = RIGHT if score > 0.5 else WRONG
         rows.append((f"cat/{number:03d}.png", "cat", [(HEAD, box, score)]))
         truth.append((f"cat/{number:03d}.png", "cat", [("cat:head", RIGHT)]))
@@ -96,7 +96,7 @@ def test_least_certain_images_become_a_data_set(given: tuple[Store, Path]) -> No
     assert str(folder) in told
     made = read_coco(folder / "annotations" / "pseudo.json")
     assert [image.file_name for image in made.images] == [f"cat/{n:03d}.png" for n in range(4)]
-    assert [round(a.score or 0, 2) for a in made.annotations] == [0.15, 0.22, 0.29, 0.36]
+    assert [round(a.score or 0, 2) for a in made.annotations] == [0.14, 0.21, 0.28, 0.35]
     assert all((folder / "images" / image.file_name).is_file() for image in made.images)
     with pytest.raises(OutputExistsError):
         chosen.export("least")
@@ -112,7 +112,7 @@ def test_least_certain_images_of_a_work_get_suggestions(
         pictures = list(work.images("ram"))
         rows = [(each.file_name, "ram", [(0, RIGHT, 0.2 + 0.05 * n)])
                 for n, each in enumerate(pictures)]  # fmt: skip
-        store = make_store(rows, names=("ram:head",), pictures=False)
+        store = make_store(rows, names=("ram:head",), pictures=False, size=(48, 64))
         server = FakeStudio(work, farm.FARM.object("ram"), range(1001, 1001 + len(pictures)))
         monkeypatch.setattr(Studio, "from_env", lambda: server.client())
         told = Chosen(Scores.of(store), "ram", 3).suggest(tmp_path / "work")

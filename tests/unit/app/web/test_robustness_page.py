@@ -159,7 +159,7 @@ def test_keys_held_down_show_all_pictures_clean_or_attacked(shown: Shown, browse
 
 def test_a_corruption_and_a_link_opened_fresh(shown: Shown, browser: Browser) -> None:
     words = {"picture": picture_of(shown), "attack": "fog", "severity": 5, "model": "mpm",
-             "beside": ""}  # fmt: skip
+             "beside": "none"}  # fmt: skip
     with opened(browser) as page:
         go(page, address(shown, **words))
         settled(page)
@@ -170,6 +170,7 @@ def test_a_corruption_and_a_link_opened_fresh(shown: Shown, browser: Browser) ->
         asked = parse_qs(urlsplit(page.url).query)
         assert asked["attack"] == ["fog"]
         assert asked["severity"] == ["5"]
+        assert asked["beside"] == ["none"]
 
 
 def test_wrong_words_in_the_address_are_told(shown: Shown, browser: Browser) -> None:
