@@ -38,7 +38,9 @@ class Known:
 
 
 class Shelf(Protocol):
-    """Models by name."""
+    """Models by name; `at_once` pieces of work may use them at the same time."""
+
+    at_once: int
 
     def segmenters(self) -> Mapping[str, Known]:
         """Those there are now; errors say that a server is not there."""
@@ -91,6 +93,7 @@ class LocalShelf:
     runs: Mapping[str, Path]
     models: Mapping[str, Path]
     device: str | None = None
+    at_once: int = 1
     _kept: Kept = field(default_factory=Kept)
 
     def segmenters(self) -> Mapping[str, Known]:
@@ -141,6 +144,7 @@ class ServerShelf:
 
     url: str
     patience: float = 10.0
+    at_once: int = 8  # which the server looks at together
     _kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
@@ -193,6 +197,7 @@ class MountedShelf:
     """The models of the server that the app is mounted on."""
 
     models: Models
+    at_once: int = 8
 
     def segmenters(self) -> Mapping[str, Known]:
         """Those that are ready."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from app.web.page import Page, pages
 from app.web.toolkit import gr, markup, person
-from app.web.work import step_html
 
 if TYPE_CHECKING:
     from app.web.site import Site
@@ -73,8 +72,8 @@ def _making(site: "Site", models: bool) -> Any:
         site.given.add(FOLDER)
 
     async def make(request: gr.Request) -> AsyncIterator[str]:
-        async for each in site.work.run(request.session_hash, work):
-            yield "" if each.done else step_html(each)
+        async for step, _ in site.work.shown(request.session_hash, work):
+            yield step
 
     return make
 

@@ -59,6 +59,8 @@ def test_at_ui_of_the_model_server(colour_run: Path, photos: Path, browser: Brow
             page.get_by_role("button", name="one.png").click()
             page.locator(".pl-table tbody tr").first.wait_for()
             assert "cat:ear" in page.locator(".pl-table").inner_text()
+            page.get_by_text("The call that does it again").click()
+            assert f"'{running.url}/v1/segment?model=seg" in page.locator(".pl-calls").inner_text()
             look(page, "mounted")
             page.get_by_role("link", name="partlab", exact=True).click()
             page.locator(".pl-tiles").wait_for()
@@ -155,8 +157,8 @@ def test_below_a_path_of_a_proxy_that_signs_people_in(
             assert page.locator(".pl-who").inner_text() == "kim@x.org"
             page.get_by_role("button", name="one.png").click()
             page.locator(".pl-table tbody tr").first.wait_for()
-            shown = page.locator(".pl-stage img").first
-            assert shown.evaluate("image => image.complete && image.naturalWidth") == 320
+            seen = "document.querySelector('.pl-stage img')?.naturalWidth == 320"
+            page.wait_for_function(seen)
             page.get_by_role("link", name="partlab", exact=True).click()
             page.locator(".pl-tiles").wait_for()
             assert page.url == f"{url}/lab/"

@@ -18,7 +18,8 @@ from typer.testing import CliRunner
 from app.cli.main import app
 from app.serve.models import Source
 from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_thresholds, told_thresholds
-from app.web.pages.parts.view import Call, Made, calls, coco_of, outline, page_of, table_of
+from app.web.pages.parts.calls import Call, calls
+from app.web.pages.parts.view import Made, coco_of, outline, page_of, table_of
 from app.web.shelf import Known
 from app.web.shown import Shown
 from partlab.coco import read_coco

@@ -264,3 +264,29 @@ def test_everything_is_reached_with_tab(shown: Shown, browser: Browser) -> None:
         text = "\n".join(reached)
         for wanted in ("data-picture", "parts-go", "parts-stop", "<path", "<summary", "download="):
             assert wanted in text, wanted
+
+
+def test_a_part_gets_a_threshold_of_its_own(shown: Shown, browser: Browser) -> None:
+    with opened(browser) as page:
+        go(page, f"{shown.url}/parts")
+        pick(page, "two <b>.png")
+        assert parts(page) == []
+        page.get_by_role("button", name="More").click()
+        page.get_by_label("Part", exact=True).click()
+        page.get_by_role("option", name="bike:wheel").click()
+        number = page.get_by_role("spinbutton", name="Its threshold")
+        number.fill("0.2")
+        number.press("Tab")
+        page.locator(".pl-table tbody tr").first.wait_for()
+        settled(page)
+        assert parts(page) == ["bike:wheel"]
+        assert words(page)["own"] == "bike:wheel=0.2"
+        look(page, "parts-own")
+        text = page.get_by_label("Thresholds of single parts", exact=False).last
+        text.fill("bike:wheel=0.3")
+        text.press("Enter")
+        page.get_by_text("No part has a score above the threshold").wait_for()
+        text.fill("bike:weel=0.3")
+        text.press("Enter")
+        page.locator("#parts-step [role=alert]").wait_for()
+        assert "did you mean bike:wheel" in page.locator("#parts-step").inner_text()
