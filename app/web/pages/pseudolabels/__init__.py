@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Any
 from app.web.page import Page
 from app.web.shelf import Kept
 from app.web.toolkit import asked, gr, markup
-from app.web.work import step_html
-from partlab.errors import ConfigError, NotFoundError, UnknownNameError
+from partlab.errors import ConfigError, UnknownNameError
 from partlab.progress import event
 
 if TYPE_CHECKING:
-    from app.web.given import Given
     from app.web.pages.pseudolabels.thresholds import Scores
     from app.web.site import Site
     from partlab.schema import Dataset
@@ -256,16 +254,23 @@ def _people(site: "Site", page: PseudoLabels, store: Any, object: Any) -> None:
             raise UnknownNameError("work", work, site.given.works)
         return chosen(name, object, most).suggest(site.given.works[work])
 
-    works = list(site.given.works)
     with gr.Row():
         most = gr.Slider(1, 500, 50, step=1, label="How many of the least certain", scale=2)
         folder = gr.Textbox("least-certain", label="Folder beside the store", min_width=160)
         export = gr.Button("Export as a data set", elem_id="pseudolabels-export", min_width=160)
-        work = gr.Dropdown(works, value=next(iter(works), None), label="Work", min_width=140,
-                           visible=len(works) > 0)  # fmt: skip
-        send = gr.Button("Suggest in Label Studio", elem_id="pseudolabels-send", min_width=180,
-                         visible=len(works) > 0)  # fmt: skip
+        work = gr.Dropdown([], label="Work", min_width=140, visible=False)
+        send = gr.Button(
+            "Suggest in Label Studio", elem_id="pseudolabels-send", min_width=180, visible=False
+        )
     told = gr.HTML(apply_default_css=False, elem_id="pseudolabels-told")
+
+    def opened() -> tuple[Any, Any]:
+        works = list(site.given.works)
+        seen = len(works) > 0
+        first = next(iter(works), None)
+        return gr.update(choices=works, value=first, visible=seen), gr.update(visible=seen)
+
+    site.blocks.load(opened, None, [work, send], api_visibility="private")
     asked = [store, object, most]
     for button, function, more, name in (
         (export, exported, folder, "pseudolabels_export"),
@@ -310,17 +315,14 @@ def _running(site: "Site", page: PseudoLabels) -> Callable[..., AsyncIterator[An
     ) -> AsyncIterator[Any]:
         """Look at a store under thresholds. truth: DATA/SPLIT, "" for none; object: "" for all."""
         if not store:
-            raise NotFoundError("there is no store", hint="start the app with one")
+            yield "", "", None
+            return
 
         def work() -> tuple[str, dict[str, Any]]:
             return page.html(store, truth or _NO_TRUTH, object or _ALL, threshold, own)
 
-        async for each in site.work.run(request.session_hash, work):
-            if each.done:
-                assert each.result is not None
-                yield "", *each.result
-            else:
-                yield step_html(each), gr.skip(), gr.skip()
+        async for step, result in site.work.shown(request.session_hash, work):
+            yield step, *(result or (gr.skip(), gr.skip()))
 
     return run
 
@@ -330,6 +332,8 @@ def _opened(site: "Site", page: PseudoLabels, words: Mapping[str, str]) -> tuple
     from pseudolabel.sweep import lowest_score
 
     stores = list(site.given.stores)
+    if not stores:
+        return "", _NO_TRUTH, _ALL, 0.5, ""
     name = words.get("store", next(iter(stores), ""))
     store = page.store(name)
     own = page.scores(store).own
@@ -359,8 +363,8 @@ def _number(text: str | None, least: float, usual: float) -> float:
     return min(max(value, least), 1.0) if isfinite(value) else usual
 
 
-def _needs(given: "Given") -> str | None:
-    if given.stores:
+def _needs(site: "Site") -> str | None:
+    if site.given.stores:
         return None
     return (
         "Start the app with a store of pseudo labels: partlab app pseudo. "

@@ -10,10 +10,10 @@ from app.web.page import Key, Page
 from app.web.pages.robustness.evaluated import Evaluated
 from app.web.pages.robustness.trial import NORMS, PGD, Ask, Asked, answered, name_of
 from app.web.pages.robustness.view import page_of
+from app.web.pictures import PICK, strip, uploaded
 from app.web.shelf import Known
-from app.web.strip import PICK, strip
-from app.web.toolkit import asked, gr, markup
-from app.web.work import step_html
+from app.web.toolkit import asked, gr
+from app.web.work import fault_html
 from partlab.errors import ConfigError, NotFoundError, PartlabError, UnknownNameError
 from partlab.images import load_image
 from partlab.progress import event
@@ -33,12 +33,21 @@ _HEAD = """
 sees of the parts.</p>
 """
 _EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
-_NO_MODEL = """
-<p class="pl-note">The app was given no recognition model, so nothing can be attacked here: start
-it with one, <code>partlab app quickstart</code> or <code>partlab app runs/mpm</code>, or with the
-server that has it, <code>--server URL</code>.</p>
+_NEEDS = (
+    "No recognition model and no evaluation was given. Start the app with some (partlab app "
+    "runs/mpm results) or with a server that has models (--server URL); partlab quickstart trains "
+    "two small ones."
+)
+_NO_EVALUATION = """
+<p class="pl-soft">None was given. <code>partlab evaluate RUN DATA --out DIR</code> makes one; then
+<code>partlab app … DIR</code> shows accuracy against ε, and what one model keeps and another
+loses.</p>
 """
-_TROUBLE = '<p class="pl-note" role="alert">{{ words }}<br><small>{{ hint }}</small></p>'
+_NO_MODEL = """
+<p class="pl-note">No recognition model was given, so nothing can be attacked here. Start the app
+with one, <code>partlab app runs/mpm</code>, or with a server that has some,
+<code>--server URL</code>.</p>
+"""
 
 
 @dataclass
@@ -52,9 +61,16 @@ class Robustness:
         self.evaluated = Evaluated(self.site)
 
     def tried(
-        self, file: str | None, picture: str, names: Sequence[str], ask: Ask
+        self,
+        file: str | None,
+        picture: str,
+        names: Sequence[str],
+        ask: Ask,
+        server: str | None = None,
     ) -> tuple[str, dict[str, Any]]:
         """The answers of these models for an uploaded file, else for the picture of this name.
+
+        `server` is the address of the one that has the models, for who asks again.
 
         Raises:
             PartlabError: no picture, no such model, an attack that makes no sense, or a server
@@ -67,7 +83,7 @@ class Robustness:
             event("step", words=f"loading {name} …")
             models[name] = self.site.shelf.recogniser(name)
         places = {name: each.place for name, each in known.items()}
-        return page_of(answered(asked, pixels, models), self.site.shown, places, self.site.server)
+        return page_of(answered(asked, pixels, models), self.site.shown, places, server)
 
     def _known(self, names: Sequence[str]) -> dict[str, Known]:
         there = self.site.shelf.recognition()
@@ -86,7 +102,7 @@ class Robustness:
     def _picture(self, file: str | None, picture: str, ask: Ask) -> tuple[Asked, Pixels]:
         if file:
             path = Path(file)
-            return Asked(path.name, path.name, None, ask), load_image(path)
+            return Asked(path.name, path.name, None, ask), uploaded(path)
         if not picture:
             raise NotFoundError("there is no picture yet", hint="choose one, or drop one here")
         offered = self.site.library.find(picture)
@@ -201,19 +217,16 @@ def _running(site: "Site", page: Robustness) -> Callable[..., AsyncIterator[Any]
         linf, a length of colours 0 to 1 under l2.
         """
         if not file and not picture:
-            yield "", _EMPTY, None
+            yield gr.skip(), gr.skip(), None
             return
+        server = site.models_at(request)
         ask = Ask(attack, norm, float(eps), int(steps), int(severity))
 
         def work() -> tuple[str, dict[str, Any]]:
-            return page.tried(file, picture, (model, beside), ask)
+            return page.tried(file, picture, (model, beside), ask, server)
 
-        async for each in site.work.run(request.session_hash, work):
-            if each.done:
-                assert each.result is not None
-                yield "", *each.result
-            else:
-                yield step_html(each), gr.skip(), gr.skip()
+        async for step, result in site.work.shown(request.session_hash, work):
+            yield step, *(result or (gr.skip(), gr.skip()))
 
     return run
 
@@ -221,25 +234,21 @@ def _running(site: "Site", page: Robustness) -> Callable[..., AsyncIterator[Any]
 def _evaluations(site: "Site", page: Robustness) -> Any:
     """The section about evaluations; the component whose pictures can be picked."""
     gr.HTML("<h2>Evaluations</h2>", apply_default_css=False)
-    if not site.given.evaluations:
-        gr.HTML(
-            '<p class="pl-soft">The app was given none. <code>partlab evaluate RUN DATA --out DIR'
-            "</code> makes one; then <code>partlab app … DIR</code>.</p>",
-            apply_default_css=False,
-        )
-        return gr.HTML(visible=False)
-    with gr.Row():
+    with gr.Row() as row:
         named = gr.Dropdown([], label="Evaluations", multiselect=True, scale=3)
         condition = gr.Dropdown([], label="Kept and lost under", scale=2, allow_custom_value=True)
     told = gr.HTML(js_on_load=PICK, apply_default_css=False, elem_id="robustness-evaluated")
 
     def opened(request: gr.Request) -> tuple[Any, ...]:
-        words = asked(request)
-        there = list(site.given.evaluations)
+        words, there = asked(request), list(site.given.evaluations)
+        if not there:
+            return gr.update(visible=False), gr.skip(), gr.skip(), _NO_EVALUATION
         names = [name for name in words.get("evaluations", "").split("|") if name] or there[:2]
-        return gr.update(choices=there, value=names), *seen(names, words.get("under", ""))
+        chosen = gr.update(choices=there, value=names)
+        return gr.update(visible=True), chosen, *seen(names, words.get("under", ""))
 
     def seen(names: list[str], under: str) -> tuple[Any, Any]:
+        """What evaluations say side by side; under: THREAT|ATTACK, "" for the last there is."""
         if not names:
             return gr.update(choices=[], value=""), '<p class="pl-soft">Choose one or more.</p>'
         choices = page.evaluated.conditions(names)
@@ -247,7 +256,7 @@ def _evaluations(site: "Site", page: Robustness) -> Any:
         value = under if under in keys else next(reversed(keys), "")
         return gr.update(choices=choices, value=value), page.evaluated.html(names, value)
 
-    site.blocks.load(opened, None, [named, condition, told], api_visibility="private")
+    site.blocks.load(opened, None, [row, named, condition, told], api_visibility="private")
     gr.on(
         [named.input, condition.input],
         seen,
@@ -270,7 +279,7 @@ def _opened(site: "Site", words: Mapping[str, str]) -> tuple[Any, ...]:
         models = list(site.shelf.recognition())
     except PartlabError as error:
         models = []
-        trouble = markup(_TROUBLE, words=error.message, hint=error.hint or "")
+        trouble = fault_html(error)
     if not models and trouble is None:
         trouble = _NO_MODEL
     model = words.get("model") or _first(models)
@@ -317,12 +326,20 @@ def _number(text: str | None, least: float, most: float, usual: float) -> float:
     return min(max(value, least), most) if isfinite(value) else usual
 
 
+def _needs(site: "Site") -> str | None:
+    try:
+        return None if site.given.evaluations or site.shelf.recognition() else _NEEDS
+    except PartlabError:  # a server that may come back; the page tells it
+        return None
+
+
 PAGE = Page(
     "robustness",
     "Robustness",
     "a picture clean and attacked, two models side by side",
     build,
     order=20,
+    needs=_needs,
     keys=(
         Key("Enter", "attack", "robustness-go"),
         Key("x", "stop", "robustness-stop"),

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.web.pictures import thumbnail
 from app.web.shelf import Kept
-from app.web.strip import thumbnail
 from partlab.errors import UnknownNameError
 from partlab.files import read_json
 from partlab.pages import render

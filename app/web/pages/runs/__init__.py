@@ -80,8 +80,8 @@ def build(site: "Site") -> None:
     site.kept(runs=joined)
 
 
-def _needs(given: "Given") -> str | None:
-    if any(runs_of(given).values()):
+def _needs(site: "Site") -> str | None:
+    if any(runs_of(site.given).values()):
         return None
     return "Start the app with a folder of runs: partlab app runs"
 

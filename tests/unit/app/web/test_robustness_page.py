@@ -284,4 +284,4 @@ def test_models_of_a_server_and_a_server_that_goes_away(models: Path, browser: B
 def test_no_model_says_what_to_give(colour_run: Path, browser: Browser) -> None:
     with showing(colour_run) as shown, opened(browser) as page:
         go(page, f"{shown.url}/robustness")
-        page.get_by_text("The app was given no recognition model").wait_for()
+        page.get_by_text("No recognition model and no evaluation was given").wait_for()

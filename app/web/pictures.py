@@ -1,17 +1,21 @@
-"""The pictures that the app was given, as a strip of buttons: pages let people pick from it.
+"""Pictures to work on: those that the app was given, as a strip of buttons, or one's own.
 
 strip = gr.HTML(js_on_load=PICK, apply_default_css=False)
 strip.click(picked, …)            # `event.picture` is the picture's name (`site.library.find`)
 """
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image as PillowImage
 
+from app.serve.calls import decoded
+from app.serve.settings import ServeSettings
 from app.web.toolkit import markup
-from partlab.errors import PartlabError
+from partlab.errors import DatasetError, PartlabError
 from partlab.images import load_image
+from segmenter.protocol import Pixels
 
 if TYPE_CHECKING:
     from app.web.library import Offered
@@ -51,3 +55,11 @@ def thumbnail(site: "Site", offered: "Offered") -> str | None:
         return None
     picture.thumbnail(_THUMB)
     return site.shown.picture(np.asarray(picture), "thumbnail.png")
+
+
+def uploaded(path: Path) -> Pixels:
+    """A picture from elsewhere; errors name it as its sender does."""
+    try:
+        return decoded(path.read_bytes(), ServeSettings().picture_pixels)
+    except DatasetError as error:
+        raise DatasetError(f"{path.name}: {error.message}", hint=error.hint) from error
