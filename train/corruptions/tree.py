@@ -9,7 +9,8 @@ from partlab.counts import counted
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import sha256_json
 from partlab.images import is_image_name
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import check
 
 Cell = tuple[str, int]
 _GROUPS = ("", "noise", "blur", "weather", "digital")  # folders of the published archives

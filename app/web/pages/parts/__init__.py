@@ -9,6 +9,7 @@ from app.web.pages.parts import choices
 from app.web.pages.parts.answer import own_thresholds, told_thresholds
 from app.web.pages.parts.asking import CLASSIFIER, Parts
 from app.web.pages.parts.view import table_of
+from app.web.pictures import PICK
 from app.web.toolkit import asked, gr
 from partlab.errors import PartlabError
 
@@ -19,12 +20,6 @@ _HEAD = """
 <h1>Parts</h1>
 <p class="pl-soft">The parts that a segmenter finds in one picture, and what knowing the object
 category changes.</p>
-"""
-_PICK = """
-element.addEventListener('click', (event) => {
-  const button = event.target.closest('[data-picture]');
-  if (button) trigger('click', {picture: button.dataset.picture});
-});
 """
 _NONE = (
     "No segmenter was given. Start the app with a run (partlab app RUN) or a server that has one "
@@ -57,7 +52,7 @@ def build(site: "Site") -> None:
     """Controls on the left, the answer on the right; on a phone the answer comes first."""
     page = Parts(site)
     gr.HTML(_HEAD, apply_default_css=False)
-    strip = gr.HTML(js_on_load=_PICK, apply_default_css=False)
+    strip = gr.HTML(js_on_load=PICK, apply_default_css=False)
     with gr.Row(elem_classes="pl-sides"):
         with gr.Column(scale=2, min_width=300):
             controls = _controls()

@@ -5,26 +5,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from PIL import Image as PillowImage
-
-from app.serve.calls import decoded
-from app.serve.settings import ServeSettings
 from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_thresholds
 from app.web.pages.parts.view import Made, page_of
+from app.web.pictures import uploaded
 from app.web.shelf import Known
-from partlab.errors import ConfigError, DatasetError, NotFoundError, PartlabError, UnknownNameError
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from partlab.images import load_image
 from partlab.progress import event
 from segmenter.protocol import Pixels
 
 if TYPE_CHECKING:
-    from app.web.library import Offered
     from app.web.site import Site
 
 UNKNOWN, CLASSIFIER = "", "?"
 """Object categories that are none: not known, and the one that a classifier says."""
-_THUMB = (152, 116)
 
 
 @dataclass
@@ -67,7 +61,7 @@ class Parts:
     def _picture(self, file: str | None, picture: str) -> tuple[Pixels, Made, str | None]:
         if file:
             name = Path(file).name
-            return _uploaded(Path(file)), Made(name, name), None
+            return uploaded(Path(file)), Made(name, name), None
         if not picture:
             raise NotFoundError("there is no picture yet", hint="choose one, or drop one here")
         offered = self.site.library.find(picture)
@@ -95,25 +89,6 @@ class Parts:
         local = [known for known in self.site.shelf.segmenters().values() if not known.served]
         if local:
             self.site.shelf.segmenter(local[0].name)
-
-    def thumbnail(self, offered: "Offered") -> str | None:
-        """Address of a small picture; None where the file cannot be read."""
-        try:
-            with PillowImage.open(offered.path) as opened:
-                opened.draft("RGB", _THUMB)
-            picture = PillowImage.fromarray(load_image(offered.path))
-        except (PartlabError, OSError):
-            return None
-        picture.thumbnail(_THUMB)
-        return self.site.shown.picture(np.asarray(picture), "thumbnail.png")
-
-
-def _uploaded(path: Path) -> Pixels:
-    """A picture from elsewhere; errors name it as its sender does."""
-    try:
-        return decoded(path.read_bytes(), ServeSettings().picture_pixels)
-    except DatasetError as error:
-        raise DatasetError(f"{path.name}: {error.message}", hint=error.hint) from error
 
 
 def one_of(there: Mapping[str, Known], name: str, what: str) -> Known:

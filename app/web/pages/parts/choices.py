@@ -3,20 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 from app.web.pages.parts.asking import CLASSIFIER, UNKNOWN, Parts, one_of
-from app.web.toolkit import gr, markup
+from app.web.pictures import strip
+from app.web.toolkit import gr
 from app.web.work import fault_html
 from partlab.errors import PartlabError
 
 if TYPE_CHECKING:
     from app.web.site import Site
-
-_STRIP = """
-<div class="pl-offered" role="group" aria-label="Pictures to try">
-{% for each, address in offered %}
-<button type="button" data-picture="{{ each.name }}" aria-pressed="{{ 'true' if each.name == here else 'false' }}" title="{{ each.name }}"><img src="{{ address }}" alt="{{ each.name }}" width="72" height="56"><span>{{ each.object or each.path.name }}</span></button>
-{% endfor %}
-</div>
-"""  # noqa: E501
 
 
 def opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]:
@@ -33,7 +26,7 @@ def opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]:
     picture = words.get("picture", "")
     object = words.get("object", CLASSIFIER if named else UNKNOWN)
     return (
-        _strip(site, page, picture),
+        strip(site, picture),
         picture,
         gr.update(choices=list(models), value=model),
         gr.update(choices=objects(site, model or ""), value=object),
@@ -73,14 +66,8 @@ def parts(site: "Site", model: str, object: str) -> list[str]:
     return [known.names[label] for label in labels]
 
 
-def _strip(site: "Site", page: Parts, here: str) -> str:
-    offered = [(each, page.thumbnail(each)) for each in site.library.offered()]
-    shown = [(each, address) for each, address in offered if address]
-    return markup(_STRIP, offered=shown, here=here) if shown else ""
-
-
 def picked(site: "Site", page: Parts, name: str) -> tuple[Any, ...]:
     """A picture of the strip; what it is known to show becomes the object category."""
     offered = site.library.find(name)
     object = gr.update(value=offered.object) if offered.object else gr.skip()
-    return _strip(site, page, offered.name), offered.name, object, None
+    return strip(site, offered.name), offered.name, object, None
