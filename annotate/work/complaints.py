@@ -61,6 +61,10 @@ KINDS = {
     "rotated": Kind("a region of a turned picture", _REDRAW),
     "broken-mask": Kind("a geometry that cannot be read", "delete it, draw it afresh, and update"),
     "empty-mask": Kind("a region without a pixel", severity=WARNING),  # nothing drawn, or lost
+    "prompt-left": Kind(
+        "a click or box that asked the model is left: its suggestion was not accepted",
+        severity=WARNING,
+    ),
     "wrong-object": Kind(
         "an object number that is not 1, 2, 3, …", "correct the number, and update"
     ),
