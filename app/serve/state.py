@@ -19,6 +19,7 @@ from app.serve.settings import Role, ServeSettings
 
 if TYPE_CHECKING:
     from app.serve.jobs import Jobs
+    from app.serve.studio.desk import Desk
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class State:
     keys: Keys
     rates: Rates
     repeats: Repeats
+    studio: "Desk"
     jobs: "Jobs | None" = None
     inside: int = 0  # requests under way
     stopping: bool = False
@@ -53,6 +55,7 @@ class State:
         if self.jobs is not None:
             self.jobs.close()
         self.models.close()
+        self.studio.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _look(self) -> Iterable[Any]:

@@ -68,6 +68,5 @@ def understood(kind: type[M], body: Any) -> M:
         raise RefusalError(
             422,
             f"this is not what Label Studio sends: {where}: {first['msg']}",
-            hint="this address is for a Label Studio of version 1.23; "
-            "programs use /v1/segment",
+            hint="this address is for a Label Studio of version 1.23; programs use /v1/segment",
         ) from None

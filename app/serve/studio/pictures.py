@@ -44,27 +44,30 @@ class Homes:
 
     settings: HelpSettings
     token: str | None = field(default=None, repr=False)
-    _known: OrderedDict[str, Home] = field(default_factory=OrderedDict)
+    _known: OrderedDict[str, Home | PartlabError] = field(default_factory=OrderedDict)
 
     def learn(self, project: str, url: str, token: str) -> None:
-        """Remember a project.
-
-        Raises:
-            ConfigError: Label Studio says that it lives where we do not trust it.
-        """
-        home = Home(self._trusted(url), self.token or token)
-        self._known[project] = home
+        """Remember a project; one whose Label Studio we do not trust is remembered as such."""
+        try:
+            self._known[project] = Home(self._trusted(url), self.token or token)
+        except PartlabError as error:
+            self._known[project] = error
         self._known.move_to_end(project)
         while len(self._known) > _PROJECTS:
             self._known.popitem(last=False)
 
     def of(self, project: str) -> Home | None:
-        """Where the pictures of a project are, if that is known."""
-        if (found := self._known.get(project)) is not None:
-            return found
-        if self.settings.studio and self.token:
+        """Where the pictures of a project are, if that is known.
+
+        Raises:
+            ConfigError: Label Studio says that it lives where we do not trust it.
+        """
+        found = self._known.get(project)
+        if isinstance(found, PartlabError):
+            raise found
+        if found is None and self.settings.studio and self.token:
             return Home(self.settings.studio.rstrip("/"), self.token)
-        return None
+        return found
 
     def _trusted(self, url: str) -> str:
         if self.settings.studio:
