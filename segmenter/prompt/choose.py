@@ -1,5 +1,7 @@
 """Which prompter goes with a segmenter."""
 
+from typing import Any, cast
+
 from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.prompt.layers import LayersPrompter
 from segmenter.prompt.prompts import Prompter
@@ -12,4 +14,14 @@ def prompter_of(segmenter: Segmenter, *, cache_bytes: int = DEFAULT_BYTES) -> Pr
     Of a torchvision run the network itself is asked, or the prompt head that was trained beside
     it; of any other segmenter (detectron2's, a served one) only the layers it finds.
     """
-    return LayersPrompter(segmenter, cache_bytes=cache_bytes)
+    if not _is_mask_rcnn(segmenter):
+        return LayersPrompter(segmenter, cache_bytes=cache_bytes)
+    from segmenter.prompt.network import NetworkPrompter
+
+    return NetworkPrompter(cast(Any, segmenter), cache_bytes=cache_bytes)
+
+
+def _is_mask_rcnn(segmenter: Segmenter) -> bool:
+    """Whether its heads can be asked; one of another kind has no such network, or another."""
+    network = type(getattr(segmenter, "network", None))
+    return (network.__module__, network.__name__) == ("segmenter.part_rcnn", "PartRCNN")

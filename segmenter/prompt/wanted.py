@@ -45,7 +45,8 @@ class Wanted:
     def likeliest(self, probabilities: NDArray[np.float32]) -> NDArray[np.int64]:
         """The label of each of (N, K) vectors; without a name, the likeliest of all."""
         if not self.labels:
-            return probabilities.argmax(1)
+            every: NDArray[np.int64] = probabilities.argmax(1)
+            return every
         labels = np.array(self.labels, np.int64)
         found: NDArray[np.int64] = labels[probabilities[:, labels].argmax(1)]
         return found
