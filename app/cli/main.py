@@ -27,6 +27,7 @@ from app.cli import (
     segmenter_evaluate,
     serve,
     studio,
+    studio_connect,
     studio_create,
     studio_pull,
     studio_push,
@@ -58,6 +59,7 @@ data_merge.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)
+studio_connect.register(studio.group)
 studio_pull.register(studio.group)
 studio_reassign.register(studio.group)
 vocabulary_seed.register(vocabulary.group)

@@ -1,7 +1,7 @@
 """`partlab serve RUN…`: trained models behind one door; `partlab serve key`: who may ask."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +35,22 @@ def run(
         list[str] | None,
         typer.Option(metavar="[NAME=]DIR", help="Folder whose pictures jobs may name; repeatable."),
     ] = None,
+    studio: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PARTLAB_STUDIO_URL",
+            metavar="URL",
+            help="The Label Studio to help in; without it, one on this machine.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL|DIR",
+            help="Where else pictures of tasks may be: an address, or the folder that Label "
+            "Studio serves as local files; repeatable.",
+        ),
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
     set_: SetOpt = None,
@@ -51,7 +67,8 @@ def run(
         from app.serve.models import Source
         from app.serve.run import run_server
 
-        settings = _settings(keys, jobs, root or [], set_ or [])
+        help_ = {"studio": studio, "pictures": pictures or []}
+        settings = _settings(keys, jobs, root or [], help_, set_ or [])
         sources = [Source.of_run(each, checkpoint=checkpoint, device=device) for each in runs]
         run_server(
             sources,
@@ -70,7 +87,11 @@ def _told(ui: Ui, url: str) -> None:
 
 
 def _settings(
-    keys: Path | None, jobs: Path | None, roots: list[str], overrides: list[str]
+    keys: Path | None,
+    jobs: Path | None,
+    roots: list[str],
+    help_: dict[str, Any],
+    overrides: list[str],
 ) -> "ServeSettings":
     from app.serve.settings import ServeSettings
     from partlab.config import load_config
@@ -83,7 +104,7 @@ def _settings(
         if not path.is_dir():
             raise NotFoundError(f"no folder {path}", hint="--root names a folder of pictures")
         named[name if equals else path.resolve().name] = str(path)
-    base = {"keys": keys, "jobs": jobs, "roots": named}
+    base = {"keys": keys, "jobs": jobs, "roots": named, "help": help_}
     return load_config(ServeSettings, None, overrides, base)
 
 

@@ -39,9 +39,7 @@ def task(image: str, id: int = 1, **data: Any) -> dict[str, Any]:
     return {"id": id, "data": about, "annotations": [], "predictions": []}
 
 
-def predict(
-    *tasks: dict[str, Any], context: Any = None, xml: str | None = None
-) -> dict[str, Any]:
+def predict(*tasks: dict[str, Any], context: Any = None, xml: str | None = None) -> dict[str, Any]:
     """The body of `/predict`."""
     params = {"login": None, "password": None, "context": context}
     config = interface() if xml is None else xml

@@ -1,8 +1,4 @@
-"""What Label Studio 1.23 sends to an ML backend; what it sends besides is passed over.
-
-Its own words are kept: `schema` is the labelling interface in `/setup`, `label_config` the same
-in `/predict`.
-"""
+"""What Label Studio 1.23 sends to an ML backend; what it sends besides is passed over."""
 
 from typing import Any, TypeVar
 
@@ -17,7 +13,6 @@ class Setup(BaseModel):
     """`POST /setup`: before every batch, and whenever the project's page is opened."""
 
     project: str
-    interface: str = Field("", alias="schema")
     hostname: str = ""
     access_token: str = Field("", repr=False)
 

@@ -41,10 +41,6 @@ async def setup(request: Request) -> dict[str, Any]:
     state, model = state_of(request), _model(request)
     told = understood(Setup, await read_json_body(request))
     state.studio.homes.learn(told.project, told.hostname, told.access_token)
-    try:
-        words_of(told.interface, (), model.segmenter.objects)
-    except PartlabError as error:
-        _say_why(model, told.project, error)
     return {"model_version": f"{model.name}@{model.version}"}
 
 
