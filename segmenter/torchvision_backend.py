@@ -59,7 +59,7 @@ class MaskRCNN(SegmenterBase):
             torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)
         )
         self.network = self.build().to(self.device).eval()
-        self.run: Path | None = None  # where it was loaded from
+        self.weights: Path | None = None  # the checkpoint it was loaded from
         self._turn = Lock()  # some backbones keep features in themselves while they compute
 
     def build(self) -> Any:
@@ -262,7 +262,7 @@ class TorchvisionBackend:
         parts = Parts.of(description["names"], description.get("inclusions"))
         segmenter = MaskRCNN(parts, config.model, device, amp=predicting(config.train.amp))
         load_weights(segmenter.network, run, checkpoint)
-        segmenter.run = Path(run)
+        segmenter.weights = run / f"{checkpoint}.safetensors"
         return segmenter
 
 

@@ -1,6 +1,6 @@
 """What a network makes of a picture once, and what its heads say about places in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
+from segmenter.data import fitted, resize
 from segmenter.part_rcnn import PartRCNN, Size
 from segmenter.prompt.bend import FAR, Logits
 from segmenter.protocol import Pixels
 from segmenter.torchvision_backend import MaskRCNN
 
 Floats = NDArray[np.float32]
+_LONGEST = 1024  # pixels of a picture that is kept
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,14 @@ class Look:
     features: dict[str, Tensor]
     shape: Size
     size: Size  # (height, width) of the picture itself
+    picture: Tensor  # (3, height, width) uint8, of the picture's size or smaller
     places: Places
 
     @property
     def nbytes(self) -> int:
         """Bytes of the maps and arrays."""
         maps = sum(map.numel() * map.element_size() for map in self.features.values())
+        maps += self.picture.numel()
         return maps + self.places.boxes.nbytes + self.places.probabilities.nbytes
 
     def scaled(self, boxes: Floats) -> Tensor:
@@ -62,6 +66,11 @@ class Look:
     def _scale(self) -> Floats:
         across, down = self.size[1] / self.shape[1], self.size[0] / self.shape[0]
         return np.array([across, down, across, down], np.float32)
+
+    def in_picture(self, boxes: Floats) -> Floats:
+        """Boxes in pixels of `picture`."""
+        found: Floats = boxes * (self.picture.shape[2] / self.size[1])
+        return found
 
     def unscaled(self, boxes: Tensor) -> Floats:
         """The reverse."""
@@ -82,29 +91,54 @@ class Looker:
         """The picture's feature maps, with the network's proposals as places."""
         features, proposals, shape = self.segmenter.look(pixels)
         empty = Places(np.zeros((0, 4), np.float32), np.zeros((0, 0), np.float32))
-        bare = Look(features, shape, (int(pixels.shape[0]), int(pixels.shape[1])), empty)
-        return Look(features, shape, bare.size, self.places(bare, proposals))
+        size = (int(pixels.shape[0]), int(pixels.shape[1]))
+        bare = Look(features, shape, size, _bounded(pixels), empty)
+        return replace(bare, places=self.places(bare, proposals))
 
     @torch.no_grad()
-    def places(self, look: Look, boxes: Tensor, *, refine: bool = True) -> Places:
+    def places(self, look: Look, boxes: Tensor) -> Places:
         """What the box head says of boxes at the network's resolution, moved as it wants."""
-        heads, boxes = self.heads, boxes.to(self.segmenter.device)
-        vectors = heads.box_head(heads.box_roi_pool(look.features, [boxes], [look.shape]))
-        probabilities = heads.classify(vectors).float().softmax(-1)[:, 1:]
-        if refine:
-            boxes = heads.box_coder.decode(heads.regress(vectors).float(), [boxes]).reshape(-1, 4)
-        boxes = clip_boxes_to_image(boxes, look.shape)
+        vectors, boxes = self._vectors(look, boxes)
+        boxes = self.heads.box_coder.decode(self.heads.regress(vectors).float(), [boxes])
+        boxes = clip_boxes_to_image(boxes.reshape(-1, 4), look.shape)
         wide = ((boxes[:, 2:] - boxes[:, :2]) >= 1).all(dim=1)
-        return Places(look.unscaled(boxes[wide]), probabilities[wide].cpu().numpy())
+        return Places(look.unscaled(boxes[wide]), self._likely(vectors[wide]))
+
+    @torch.no_grad()
+    def likely(self, look: Look, boxes: Floats) -> Places:
+        """What the box head says of boxes of the picture, which stay where they are."""
+        vectors, _ = self._vectors(look, look.scaled(boxes))
+        return Places(boxes, self._likely(vectors))
+
+    def _vectors(self, look: Look, boxes: Tensor) -> tuple[Tensor, Tensor]:
+        boxes = boxes.to(self.segmenter.device)
+        pooled = self.heads.box_roi_pool(look.features, [boxes], [look.shape])
+        return self.heads.box_head(pooled), boxes
+
+    def _likely(self, vectors: Tensor) -> Floats:
+        found: Floats = self.heads.classify(vectors).float().softmax(-1)[:, 1:].cpu().numpy()
+        return found
 
     @torch.no_grad()
     def masks(self, look: Look, boxes: Floats, labels: NDArray[np.int64]) -> Floats:
         """Mask logits (N, m, m) of boxes of the picture, each for its label."""
-        rois = [look.scaled(boxes).to(self.segmenter.device)]
-        pooled = self.heads.mask_roi_pool(look.features, rois, [look.shape])
         wanted = torch.from_numpy(labels).to(self.segmenter.device)
-        found: Floats = self.heads.part_masks(pooled, wanted).float().cpu().numpy()
+        masks = self.heads.part_masks(self.pooled(look, boxes), wanted)
+        found: Floats = masks.float().cpu().numpy()
         return found
+
+    def pooled(self, look: Look, boxes: Floats) -> Tensor:
+        """What the mask head sees of boxes of the picture: (N, C, 14, 14)."""
+        rois = [look.scaled(boxes).to(self.segmenter.device)]
+        found: Tensor = self.heads.mask_roi_pool(look.features, rois, [look.shape])
+        return found
+
+
+def _bounded(pixels: Pixels) -> Tensor:
+    """The picture as a tensor, its long side at most _LONGEST."""
+    picture = torch.from_numpy(np.ascontiguousarray(pixels)).permute(2, 0, 1)
+    longest = max(pixels.shape[:2])
+    return picture if longest <= _LONGEST else resize(picture, fitted(pixels.shape[:2], _LONGEST))
 
 
 def spread(logits: Floats, box: Floats, size: Size) -> Logits:

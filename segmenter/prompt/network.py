@@ -72,7 +72,9 @@ class NetworkPrompter:
         return _Masked(places.boxes, logits, labels, scores, fit, prompts)
 
 
-def places_under(looker: Looker, look: Look, prompts: Prompts, wanted: Wanted) -> Places:
+def places_under(
+    looker: Looker, look: Look, prompts: Prompts, wanted: Wanted, *, most: int = _MOST
+) -> Places:
     """Where the mask may lie: likely places under the prompt, best first.
 
     With a box those that fit it, and as the last the box itself. With clicks alone the network's
@@ -80,14 +82,14 @@ def places_under(looker: Looker, look: Look, prompts: Prompts, wanted: Wanted) -
     """
     if prompts.box is not None:
         fitting = np.flatnonzero(box_iou(look.places.boxes, prompts.box) >= FITS)
-        own = look.scaled(np.array([prompts.box], np.float32))
-        near = _best(look.places.of(fitting), wanted, _MOST)
-        return near.beside(looker.places(look, own, refine=False))
+        own = looker.likely(look, np.array([prompts.box], np.float32))
+        near = _best(look.places.of(fitting), wanted, most)
+        return near.beside(own)
     if not prompts.positive:
         return look.places.of([])
     points = np.array([(click.x, click.y) for click in prompts.positive], np.float32)
     holding = np.flatnonzero(_inside(look.places.boxes, points).any(1))
-    found = _best(look.places.of(holding), wanted, _MOST)
+    found = _best(look.places.of(holding), wanted, most)
     windows = np.array(
         [_window(points[-1], side * max(look.size)) for side in _WINDOWS], np.float32
     )
