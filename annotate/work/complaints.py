@@ -62,8 +62,8 @@ KINDS = {
     "broken-mask": Kind("a geometry that cannot be read", "delete it, draw it afresh, and update"),
     "empty-mask": Kind("a region without a pixel", severity=WARNING),  # nothing drawn, or lost
     "prompt-left": Kind(
-        "a click or box that asked the model is left: its suggestion was not accepted",
-        severity=WARNING,
+        "a click or a box asked the model, and its answer was neither accepted nor refused",
+        "accept or refuse it, or delete the click, and update",
     ),
     "wrong-object": Kind(
         "an object number that is not 1, 2, 3, …", "correct the number, and update"

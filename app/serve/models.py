@@ -21,6 +21,7 @@ from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
 from segmenter.predictor import PredictionSettings, Predictor
+from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class SegmenterModel:
         told: Told,
         checkpoint: str = "best",
         weights_sha256: str = "",
-        cache_bytes: int = 0,
+        cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.name, self.segmenter = name, segmenter
         self.description, self.checkpoint = description, checkpoint

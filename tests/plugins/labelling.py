@@ -1,6 +1,12 @@
 """What Label Studio sends to an ML backend, for tests that play its part."""
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from colour_segmenter import COLOURS, NAMES
@@ -72,3 +78,63 @@ def box(x1: float, y1: float, x2: float, y2: float, label: str | None = "h") -> 
     sizes = {"original_width": SIZE[0], "original_height": SIZE[1], "image_rotation": 0}
     labels = {"labels": [label]} if label else {}
     return {**about, **sizes, "value": {**value, **labels}}
+
+
+@dataclass
+class PictureServer:
+    """A Label Studio or a web server as far as pictures go; `asked` are paths with their tokens.
+
+    `answers` are bodies by path, or another address to be sent on to. Where `token` is set, it or
+    an access token of it has to come along; an access token is good for `uses` requests.
+    """
+
+    url: str = ""
+    answers: dict[str, bytes | str] = field(default_factory=dict)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    token: str | None = None
+    uses: int = 1
+    given: int = 0
+    _left: dict[str, int] = field(default_factory=dict)
+
+    def answer(self, method: str, path: str, sent: str) -> tuple[int, bytes, dict[str, str]]:
+        self.asked.append((path, sent))
+        if method == "POST" and path == "/api/token/refresh/":
+            self.given += 1
+            self._left[f"Bearer access-{self.given}"] = self.uses
+            return 200, json.dumps({"access": f"access-{self.given}"}).encode(), {}
+        if self.token is not None and sent != f"Token {self.token}":
+            if self._left.get(sent, 0) <= 0:
+                return 401, b'{"detail": "Invalid token."}', {}
+            self._left[sent] -= 1
+        found = self.answers.get(path)
+        if isinstance(found, str):
+            return 302, b"", {"Location": found}
+        return (404, b"", {}) if found is None else (200, found, {})
+
+
+@contextmanager
+def picture_server() -> Iterator[PictureServer]:
+    """One that runs, on a port of its own."""
+    state = PictureServer()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            sent = self.headers.get("Authorization") or ""
+            status, body, headers = state.answer(self.command, self.path, sent)
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_POST = do_GET
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        state.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield state
+        server.shutdown()

@@ -3,6 +3,7 @@
 import asyncio
 import os
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 from annotate.studio.api.connection import TOKEN_VARIABLE
 from app.serve.settings import ServeSettings
@@ -26,9 +27,8 @@ class Desk:
 
     async def fetch(self, address: str, project: str) -> bytes:
         """The file of a picture; errors are those of `Pictures.read`."""
-        home = self.homes.of(project)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, self.pictures.read, address, home)
+        loop, home_of = asyncio.get_running_loop(), partial(self.homes.of, project)
+        return await loop.run_in_executor(self._threads, self.pictures.read, address, home_of)
 
     def close(self) -> None:
         """End the threads and the connections."""

@@ -6,7 +6,7 @@ or not at all; redirections are not followed.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
@@ -89,8 +89,8 @@ class Pictures:
     _studios: OrderedDict[Home, Studio] = field(default_factory=OrderedDict)
     _lock: Lock = field(default_factory=Lock)
 
-    def read(self, address: str, home: Home | None) -> bytes:
-        """The bytes of a picture.
+    def read(self, address: str, home_of: Callable[[], Home | None]) -> bytes:
+        """The bytes of a picture; `home_of` is asked for what is neither named nor on disk.
 
         Raises:
             ConfigError: it may not be fetched from there.
@@ -101,6 +101,7 @@ class Pictures:
             return _from_disk(file, self.most)
         if any(_below(address, root) for root in self._addresses):
             return self._plain(address)
+        home = home_of()
         if home is not None and (path := _path_at(address, home.url)) is not None:
             return self._of_studio(path, home)
         raise ConfigError(
@@ -189,13 +190,9 @@ def _below(address: str, root: str) -> bool:
     if (one := http_address(address)) is None or (other := http_address(root)) is None:
         return False
     same = (one.scheme, one.host, one.port) == (other.scheme, other.host, other.port)
-    steps = unquote(one.path).split("/")
-    return (
-        same
-        and not one.userinfo
-        and ".." not in steps
-        and address.startswith(root.rstrip("/") + "/")
-    )
+    plain = not one.userinfo and ".." not in unquote(one.path).split("/")
+    # As they will be asked for: `a/../b` has become `b` here.
+    return same and plain and str(one).startswith(str(other).rstrip("/") + "/")
 
 
 def _why(address: str, home: Home | None) -> str:
