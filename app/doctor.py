@@ -70,7 +70,8 @@ def _lines(parts: list[Part]) -> Iterator[str]:
     wide = max(len(part.name) for part in parts)
     yield f"partlab {_version('partlab')}"
     for title, required in (("required", True), ("optional", False)):
-        yield f"\n{title}"
+        if any(part.required is required for part in parts):
+            yield f"\n{title}"
         for part in parts:
             if part.required is required:
                 yield f"  {part.name:<{wide}}  {part.state:<7}  {part.detail}"

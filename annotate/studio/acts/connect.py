@@ -161,8 +161,9 @@ def own_backends(studio: Studio, project: int) -> list[dict[str, Any]]:
 
 def _register(studio: Studio, project: int, backend: Backend) -> None:
     """See to it that the project has this backend, and no other of ours."""
-    fields, (first, *others) = backend.fields(project), own_backends(studio, project) or [None]
-    for one in others:
+    fields, there = backend.fields(project), own_backends(studio, project)
+    first = there[0] if there else None
+    for one in there[1:]:
         studio.delete(f"/api/ml/{one['id']}")
     try:
         if first is None:

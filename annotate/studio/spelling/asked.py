@@ -64,7 +64,7 @@ def _size(item: _Item) -> Size | None:
 
 
 def _numbers(value: Any, names: tuple[str, ...]) -> list[float] | None:
-    found = [value.get(name) for name in names] if isinstance(value, dict) else []
+    found: list[Any] = [value.get(name) for name in names] if isinstance(value, dict) else []
     good = found and all(type(one) in (int, float) and math.isfinite(one) for one in found)
     return [float(one) for one in found] if good else None
 

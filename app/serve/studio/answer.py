@@ -132,8 +132,8 @@ class Answers:
         return self._answer(region, found.score)
 
     def _region(self, id: str, rle: Any, label: str | None, score: float) -> list[dict[str, Any]]:
-        about = {"score": round(float(score), 4), "model": self.version}
-        return self.words.interface.region(id, decode(rle), label, **about)
+        sure = round(float(score), 4)
+        return self.words.interface.region(id, decode(rle), label, score=sure, model=self.version)
 
     def _answer(self, result: list[dict[str, Any]], score: float) -> dict[str, Any] | None:
         if not result:
