@@ -123,8 +123,10 @@ def measure(prompters: dict[str, Prompter], data: Dataset, given: Any, only: str
             print(number, {w: round(float(np.mean([clicks_to(f, 0.8) for f, _ in t])), 2)
                            for w, t in told.items()}, flush=True)  # fmt: skip
     result: dict[str, Any] = {"masks": len(hand), "images": len(set(images))}
-    result["hand"] = {f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
-                      for at, level in enumerate(LEVELS)}  # fmt: skip
+    result["hand"] = {
+        f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
+        for at, level in enumerate(LEVELS)
+    }
     result |= {way: summary(sessions) for way, sessions in told.items()}
     result["seconds_first_look"] = round(float(np.median(looks)), 3)
     if len(told) == 2:
