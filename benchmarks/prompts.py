@@ -1,6 +1,7 @@
 """How many clicks a mask needs: simulated annotators with model help, against drawing from nothing.
 
-    python benchmarks/prompts.py RUN DATA --split heldout --masks 100 [--unseen FULL --object NAME]
+    python benchmarks/prompts.py RUN DATA --way network [--split heldout] [--masks 100]
+        [--unseen FULL --object NAME]
 
 The annotator's first click is the middle of the part (the farthest point from its border), each
 later one the middle of the largest region that is still wrong: positive where pixels are missing,
@@ -9,15 +10,17 @@ does not get there in 20 counts 20, and their share is told. The part's name is 
 Studio gives it.
 
 Ways: `network`, the run's own heads, nothing trained for prompts; `prompted`, the prompt head
-beside the run, if there is one; `hand`, drawing from nothing, counted as the corners of the
-coarsest polygons (one for each piece and each hole, by Douglas-Peucker) that reach the IoU.
-`--unseen` is a data set with an object category that the run never saw: its parts have no names.
+beside the run; a run of each makes the difference too. Beside them `hand`, drawing from nothing,
+counted as the corners of the coarsest polygons (one for each piece and each hole, by
+Douglas-Peucker) that reach the IoU. `--unseen` is a data set with an object category that the run
+never saw: its parts have no names.
 
 Results are added to benchmarks/results/prompts.json under the name of DATA.
 """
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Iterator
@@ -35,7 +38,7 @@ from partlab.images import load_image
 from partlab.masks import BoolMask, decode
 from partlab.schema import Dataset, Image
 from partlab.truth import drawn_masks
-from segmenter.prompt.head_file import has_head, load_head
+from segmenter.prompt.head_file import load_head
 from segmenter.prompt.network import NetworkPrompter
 from segmenter.prompt.prompts import Click, Prompter, Prompts
 from segmenter.prompt.simulate import iou, next_click
@@ -107,31 +110,31 @@ def corners(truth: BoolMask, level: float) -> int:
     return fewest
 
 
-def measure(prompters: dict[str, Prompter], data: Dataset, given: Any, only: str | None) -> Any:
-    told: dict[str, list[Any]] = {way: [] for way in prompters}
-    hand, images, looks = [], [], []
+def measure(prompter: Prompter, data: Dataset, given: Any, only: str | None) -> Any:
+    """One way's figures, and for each mask its image and the clicks it needed."""
+    sessions, hand, images, looks = [], [], [], []
     for number, (image, part, truth) in enumerate(masks(data, given.masks, given.seed, only), 1):
         pixels = load_image(data.image_path(image))
-        for way, prompter in prompters.items():
-            new = image.id not in images
-            found, seconds = session(prompter, pixels, truth, str(image.id), part)
-            told[way].append((found, seconds[1:]))
-            looks += seconds[:1] if new else []
+        found, seconds = session(prompter, pixels, truth, str(image.id), part)
+        looks += seconds[:1] if image.id not in images else []
+        sessions.append((found, seconds[1:]))
         images.append(image.id)
         hand.append([corners(truth, level) for level in LEVELS])
         if number % 10 == 0:
-            print(number, {w: round(float(np.mean([clicks_to(f, 0.8) for f, _ in t])), 2)
-                           for w, t in told.items()}, flush=True)  # fmt: skip
-    result: dict[str, Any] = {"masks": len(hand), "images": len(set(images))}
-    result["hand"] = {
-        f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
-        for at, level in enumerate(LEVELS)
+            mean = np.mean([clicks_to(ious, LEVELS[0]) for ious, _ in sessions])
+            print(f"{number} masks: {mean:.2f} clicks", flush=True)
+    return {
+        "masks": len(hand),
+        "images": len(set(images)),
+        "hand": {
+            f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
+            for at, level in enumerate(LEVELS)
+        },
+        **summary(sessions),
+        "seconds_first_look": round(float(np.median(looks)), 3),
+        "of_image": images,
+        "needed": [[clicks_to(ious, level) for level in LEVELS] for ious, _ in sessions],
     }
-    result |= {way: summary(sessions) for way, sessions in told.items()}
-    result["seconds_first_look"] = round(float(np.median(looks)), 3)
-    if len(told) == 2:
-        result["prompted_against_network"] = paired(*told.values(), images, given.seed)
-    return result
 
 
 def summary(sessions: list[Any]) -> dict[str, Any]:
@@ -149,13 +152,14 @@ def summary(sessions: list[Any]) -> dict[str, Any]:
     return found
 
 
-def paired(one: list[Any], other: list[Any], images: list[int], seed: int) -> dict[str, Any]:
+def paired(one: Any, other: Any, seed: int) -> dict[str, Any]:
     """By how much the second needs fewer clicks than the first; 95 % interval over images."""
-    random, where = np.random.default_rng(seed), np.array(images)
-    rows = [np.flatnonzero(where == image) for image in dict.fromkeys(images)]
+    assert one["of_image"] == other["of_image"], "measured on other masks"
+    random, where = np.random.default_rng(seed), np.array(one["of_image"])
+    rows = [np.flatnonzero(where == image) for image in dict.fromkeys(one["of_image"])]
     found = {}
-    for level in LEVELS:
-        a, b = (np.array([clicks_to(i, level) for i, _ in each]) for each in (one, other))
+    for at, level in enumerate(LEVELS):
+        a, b = (np.array(each["needed"])[:, at] for each in (one, other))
         shares = []
         for _ in range(2000):
             some = np.concatenate([rows[i] for i in random.integers(len(rows), size=len(rows))])
@@ -165,6 +169,23 @@ def paired(one: list[Any], other: list[Any], images: list[int], seed: int) -> di
             round(float(each), 3) for each in np.quantile(shares, [0.025, 0.975])
         ]
     return found
+
+
+def keep(name: str, group: str, way: str, found: Any, seed: int) -> None:
+    """Add one way's figures to the results; with both ways, the difference."""
+    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+    place = kept.setdefault(name, {}).setdefault(group, {})
+    place[way] = found
+    if {"network", "prompted"} <= place.keys():
+        place["prompted_against_network"] = paired(place["network"], place["prompted"], seed)
+    write_json(RESULTS, kept)
+
+
+def prompter_for(way: str, run: Path) -> Prompter:
+    segmenter: Any = load_segmenter(run)
+    if way == "network":
+        return NetworkPrompter(segmenter)
+    return TrainedPrompter(segmenter, load_head(segmenter))
 
 
 def main() -> None:
@@ -178,24 +199,25 @@ def main() -> None:
     parser.add_argument("--name", help="in the results; else that of DATA")
     parser.add_argument("--note", default="", help="kept with the results")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--way", choices=["network", "prompted"], required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    segmenter: Any = load_segmenter(given.run)
-    prompters: dict[str, Prompter] = {"network": NetworkPrompter(segmenter)}
-    if has_head(given.run):
-        prompters["prompted"] = TrainedPrompter(segmenter, load_head(segmenter))
-    told = {"note": given.note, "split": given.split, "seed": given.seed, "threads": 1,
-            "machine": platform.processor() or platform.machine(),
-            "torch": torch.__version__}  # fmt: skip
-    told["known"] = measure(prompters, read_dataset(given.data, given.split), given, None)
+    prompter, name = prompter_for(given.way, given.run), given.name or given.data.name
+    how = {
+        "note": given.note,
+        "split": given.split,
+        "seed": given.seed,
+        "threads": 1,
+        "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}",
+        "torch": torch.__version__,
+    }
+    groups = {"known": (given.data, None)}
     if given.unseen:
-        unseen = read_dataset(given.unseen, given.split)
-        told["never_trained_on"] = {
-            "object": given.object, **measure(prompters, unseen, given, given.object)
-        }  # fmt: skip
-    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-    write_json(RESULTS, {**kept, given.name or given.data.name: told})
-    print(json.dumps(told, indent=2))
+        groups[f"never trained on: {given.object}"] = (given.unseen, given.object)
+    for group, (folder, only) in groups.items():
+        found = measure(prompter, read_dataset(folder, given.split), given, only)
+        keep(name, group, given.way, {**how, **found}, given.seed)
+        print(group, {k: v for k, v in found.items() if k not in ("needed", "of_image")})
 
 
 if __name__ == "__main__":
