@@ -110,31 +110,30 @@ def corners(truth: BoolMask, level: float) -> int:
     return fewest
 
 
-def measure(prompter: Prompter, data: Dataset, given: Any, only: str | None) -> Any:
-    """One way's figures, and for each mask its image and the clicks it needed."""
+def measure(prompter: Prompter, data: Dataset, given: Any, only: str | None) -> Iterator[Any]:
+    """One way's figures after every tenth mask and the last; for each mask what it needed."""
     sessions, hand, images, looks = [], [], [], []
-    for number, (image, part, truth) in enumerate(masks(data, given.masks, given.seed, only), 1):
+    chosen = list(masks(data, given.masks, given.seed, only))
+    for number, (image, part, truth) in enumerate(chosen, 1):
         pixels = load_image(data.image_path(image))
         found, seconds = session(prompter, pixels, truth, str(image.id), part)
         looks += seconds[:1] if image.id not in images else []
         sessions.append((found, seconds[1:]))
         images.append(image.id)
         hand.append([corners(truth, level) for level in LEVELS])
-        if number % 10 == 0:
-            mean = np.mean([clicks_to(ious, LEVELS[0]) for ious, _ in sessions])
-            print(f"{number} masks: {mean:.2f} clicks", flush=True)
-    return {
-        "masks": len(hand),
-        "images": len(set(images)),
-        "hand": {
-            f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
-            for at, level in enumerate(LEVELS)
-        },
-        **summary(sessions),
-        "seconds_first_look": round(float(np.median(looks)), 3),
-        "of_image": images,
-        "needed": [[clicks_to(ious, level) for level in LEVELS] for ious, _ in sessions],
-    }
+        if number % 10 == 0 or number == len(chosen):
+            yield {
+                "masks": len(hand),
+                "images": len(set(images)),
+                "hand": {
+                    f"corners@{round(100 * level)}": round(float(np.mean([h[at] for h in hand])), 2)
+                    for at, level in enumerate(LEVELS)
+                },
+                **summary(sessions),
+                "seconds_first_look": round(float(np.median(looks)), 3),
+                "of_image": list(images),
+                "needed": [[clicks_to(ious, level) for level in LEVELS] for ious, _ in sessions],
+            }
 
 
 def summary(sessions: list[Any]) -> dict[str, Any]:
@@ -154,12 +153,14 @@ def summary(sessions: list[Any]) -> dict[str, Any]:
 
 def paired(one: Any, other: Any, seed: int) -> dict[str, Any]:
     """By how much the second needs fewer clicks than the first; 95 % interval over images."""
-    assert one["of_image"] == other["of_image"], "measured on other masks"
-    random, where = np.random.default_rng(seed), np.array(one["of_image"])
-    rows = [np.flatnonzero(where == image) for image in dict.fromkeys(one["of_image"])]
-    found = {}
+    both = min(one["masks"], other["masks"])  # the order of masks follows from the seed
+    images = one["of_image"][:both]
+    assert images == other["of_image"][:both], "measured on other masks"
+    random, where = np.random.default_rng(seed), np.array(images)
+    rows = [np.flatnonzero(where == image) for image in dict.fromkeys(images)]
+    found: dict[str, Any] = {"masks": both}
     for at, level in enumerate(LEVELS):
-        a, b = (np.array(each["needed"])[:, at] for each in (one, other))
+        a, b = (np.array(each["needed"])[:both, at] for each in (one, other))
         shares = []
         for _ in range(2000):
             some = np.concatenate([rows[i] for i in random.integers(len(rows), size=len(rows))])
@@ -215,9 +216,10 @@ def main() -> None:
     if given.unseen:
         groups[f"never trained on: {given.object}"] = (given.unseen, given.object)
     for group, (folder, only) in groups.items():
-        found = measure(prompter, read_dataset(folder, given.split), given, only)
-        keep(name, group, given.way, {**how, **found}, given.seed)
-        print(group, {k: v for k, v in found.items() if k not in ("needed", "of_image")})
+        for found in measure(prompter, read_dataset(folder, given.split), given, only):
+            keep(name, group, given.way, {**how, **found}, given.seed)
+            shown = {k: v for k, v in found.items() if k not in ("needed", "of_image")}
+            print(group, shown, flush=True)
 
 
 if __name__ == "__main__":
