@@ -92,7 +92,7 @@ class TrainedPrompter:
 
     def _best(self, look: Look, places: Places, prompts: Prompts, wanted: Wanted, key: str) -> _Try:
         """The mask after all clicks: that after all but the last, corrected; kept for the next."""
-        name = f"{key} {wanted} {prompts}"
+        name = f"{key} {hash(wanted)} {prompts}"
         return self.tries.get(name, lambda: self._after(look, places, prompts, wanted, key))
 
     def _after(
