@@ -192,6 +192,12 @@ def _onnx() -> Found:
     return "missing", "export of models for other programs", "pip install 'partlab[onnx]'"
 
 
+def _sam() -> Found:
+    if find_spec("transformers"):
+        return "present", f"transformers {_version('transformers') or ''}".strip(), None
+    return "missing", "model help by SAM", "pip install 'partlab[sam]'"
+
+
 def _corruptions() -> Found:
     if find_spec("imagecorruptions"):
         found = f"imagecorruptions-imaug {_version('imagecorruptions-imaug') or ''}".strip()
@@ -234,5 +240,6 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "PostgreSQL": _postgres,
     "ONNX": _onnx,
     "corruptions": _corruptions,
+    "SAM": _sam,
     "chromium": _chromium,
 }

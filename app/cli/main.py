@@ -24,7 +24,7 @@ from app.cli import (
     inspect_plan,
     inspect_sample,
     pseudolabel_reports,
-    segmenter_evaluate,
+    segmenter_prompt_head,
     serve,
     studio,
     studio_connect,
@@ -89,7 +89,7 @@ app.add_typer(data.group, name="data")
 app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
-app.add_typer(segmenter_evaluate.group, name="segmenter")
+app.add_typer(segmenter_prompt_head.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")

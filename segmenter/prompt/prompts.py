@@ -10,6 +10,7 @@ from segmenter.objects import Objects
 from segmenter.protocol import Pixels
 
 Box = tuple[float, float, float, float]
+MOST_CLICKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,16 @@ class Prompts:
         """The same with every point inside the picture and the box's corners in order.
 
         Raises:
-            ConfigError: there is neither click nor box, or a coordinate is no number.
+            ConfigError: there is neither click nor box, there are more than MOST_CLICKS, or a
+                coordinate is no number.
         """
         if not self.clicks and self.box is None:
             raise ConfigError("a prompt has neither a click nor a box", hint="give one of them")
+        if len(self.clicks) > MOST_CLICKS:
+            raise ConfigError(
+                f"a prompt has {len(self.clicks)} clicks, more than {MOST_CLICKS}",
+                hint="draw this part by hand",
+            )
         numbers = [n for click in self.clicks for n in (click.x, click.y)] + [*(self.box or ())]
         if not all(isfinite(number) for number in numbers):
             raise ConfigError(
@@ -110,6 +117,7 @@ class Prompter(Protocol):
         Without `key` the pixels are hashed.
 
         Raises:
-            ConfigError: there is neither click nor box, or a coordinate is no number.
+            ConfigError: there is neither click nor box, there are more than MOST_CLICKS, or a
+                coordinate is no number.
         """
         ...

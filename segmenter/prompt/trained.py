@@ -10,7 +10,7 @@ from torch import Tensor
 from partlab.masks import encode
 from segmenter.objects import Objects
 from segmenter.prompt.bend import bent
-from segmenter.prompt.cache import DEFAULT_BYTES, LookCache, key_of
+from segmenter.prompt.cache import DEFAULT_BYTES, MIB, LookCache, key_of
 from segmenter.prompt.head import PromptHead
 from segmenter.prompt.look import Floats, Look, Looker, Places, at_points, spread
 from segmenter.prompt.network import places_under
@@ -22,6 +22,7 @@ from segmenter.torchvision_backend import MaskRCNN
 
 _DISOBEYED = 0.2  # of IoU: what a click that is not obeyed takes from a mask's estimate
 _FRESH = 3  # clicks up to which all places are tried again; later ones correct the last mask
+_TRIES_BYTES = 8 * MIB  # of masks after the clicks so far
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,11 @@ class _Try:
     rank: float
     quality: float
     place: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of its logits and its key."""
+        return self.logits.numel() * 4 + 1024
 
 
 class TrainedPrompter:
@@ -49,6 +55,7 @@ class TrainedPrompter:
         self.segmenter, self.looker = segmenter, Looker(segmenter)
         self.head = head.to(segmenter.device).eval()
         self.cache: LookCache[Look] = LookCache(cache_bytes)
+        self.tries: LookCache[_Try] = LookCache(_TRIES_BYTES)
 
     @torch.no_grad()
     def answer(
@@ -62,12 +69,13 @@ class TrainedPrompter:
     ) -> PromptAnswer | None:
         """See `Prompter.answer`."""
         prompts = prompts.within(*pixels.shape[:2])
-        look = self.cache.get(key or key_of(pixels), lambda: self.looker.look(pixels))
+        key = key or key_of(pixels)
+        look = self.cache.get(key, lambda: self.looker.look(pixels))
         wanted = Wanted.of(self.segmenter.parts, part, objects)
         places = self._places(look, prompts, wanted)
         if not len(places):
             return None
-        best = self._best(look, places, prompts, wanted)
+        best = self._best(look, places, prompts, wanted, key)
         whole = spread(best.logits.cpu().numpy(), best.window, look.size)
         obeying = bent(whole, pixels, prompts)
         if obeying is None or not (obeying > 0).any():
@@ -82,23 +90,26 @@ class TrainedPrompter:
             return self.looker.likely(look, np.array([prompts.box], np.float32))
         return places_under(self.looker, look, Prompts(prompts.positive[:1]), wanted, most=12)
 
-    def _best(self, look: Look, places: Places, prompts: Prompts, wanted: Wanted) -> _Try:
-        """The mask after all clicks."""
-        windows = windows_about(places.boxes)
-        every = np.arange(len(places))
-        best: _Try | None = None
-        for seen in range(min(1, len(prompts.clicks)), len(prompts.clicks) + 1):
-            so_far = Prompts(prompts.clicks[:seen], prompts.box)
-            tries = []
-            if best is None or seen <= _FRESH:
-                tries += self._tried(look, windows, every, places, so_far, wanted, None)
-            if best is not None:
-                again, last = _windows_after(best, so_far)
-                at = np.full(len(again), best.place)
-                tries += self._tried(look, again, at, places, so_far, wanted, last)
-            best = max(tries, key=lambda one: one.rank)
-        assert best is not None
-        return best
+    def _best(self, look: Look, places: Places, prompts: Prompts, wanted: Wanted, key: str) -> _Try:
+        """The mask after all clicks: that after all but the last, corrected; kept for the next."""
+        name = f"{key} {hash(wanted)} {prompts}"
+        return self.tries.get(name, lambda: self._after(look, places, prompts, wanted, key))
+
+    def _after(
+        self, look: Look, places: Places, prompts: Prompts, wanted: Wanted, key: str
+    ) -> _Try:
+        tries: list[_Try] = []
+        clicks = len(prompts.clicks)
+        if clicks <= _FRESH:
+            windows, every = windows_about(places.boxes), np.arange(len(places))
+            tries += self._tried(look, windows, every, places, prompts, wanted, None)
+        if clicks > 1 or (clicks and prompts.box is not None):
+            before = Prompts(prompts.clicks[:-1], prompts.box)
+            best = self._best(look, places, before, wanted, key)
+            again, last = _windows_after(best, prompts)
+            at = np.full(len(again), best.place)
+            tries += self._tried(look, again, at, places, prompts, wanted, last)
+        return max(tries, key=lambda one: one.rank)
 
     def _tried(
         self,
@@ -131,7 +142,7 @@ class TrainedPrompter:
         wrong = (held != np.array([c.positive for c in prompts.clicks], bool)).sum(1)
         rank = quality - _DISOBEYED * wrong
         return [
-            _Try(windows[i], logits[i], float(rank[i]), float(quality[i]), int(at[i]))
+            _Try(windows[i], logits[i].clone(), float(rank[i]), float(quality[i]), int(at[i]))
             for i in range(count)
         ]
 
