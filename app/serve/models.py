@@ -150,7 +150,8 @@ class SegmenterModel:
         return prompter_of(self.segmenter, cache_bytes=self.cache_bytes)
 
     def warm_up(self) -> None:
-        """Look at grey."""
+        """Look at grey, and load what answers clicks."""
+        _ = self.prompter
         self._look(0.5, [(np.full((64, 96, 3), 128, np.uint8), None)])
 
     def _look(self, key: Any, asked: list[Any]) -> Sequence[Any]:
@@ -277,6 +278,11 @@ class Models:
         """Finish what waits and end all threads."""
         for each in self.batchers:
             each.close()
+
+    @property
+    def segmenters(self) -> list[SegmenterModel]:
+        """Those that are ready."""
+        return [model for model in list(self.ready) if isinstance(model, SegmenterModel)]
 
     @property
     def batchers(self) -> list[Batcher]:

@@ -97,8 +97,21 @@ class PromptAnswer:
     way: str
 
 
+class Kept(Protocol):
+    """What is kept of pictures that were looked at: bytes, and how often that saved a look."""
+
+    hits: int
+    misses: int
+    nbytes: int
+
+
 class Prompter(Protocol):
     """Who turns prompts into masks. Threads may share one."""
+
+    @property
+    def cache(self) -> Kept:
+        """What it keeps of pictures."""
+        ...
 
     def answer(
         self,

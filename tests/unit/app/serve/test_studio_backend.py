@@ -341,6 +341,10 @@ def test_a_second_click_needs_no_second_look(folder: Path) -> None:
         for x in (15, 18, 21):
             assert read(ask(server, click(x, 20)))
         assert len(segmenter.batches) == before + 1
+        text = server.client.get("/metrics").text
+        assert 'partlab_look_cache_hits_total{model="seg"} 2.0' in text
+        assert 'partlab_look_cache_misses_total{model="seg"} 1.0' in text
+        assert 'partlab_cache_bytes{cache="looks of seg"}' in text
 
 
 def test_keys_are_asked_for_and_may_be_a_password(folder: Path, tmp_path: Path) -> None:
