@@ -59,6 +59,7 @@ class MaskRCNN(SegmenterBase):
             torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)
         )
         self.network = self.build().to(self.device).eval()
+        self.weights: Path | None = None  # the checkpoint it was loaded from
         self._turn = Lock()  # some backbones keep features in themselves while they compute
 
     def build(self) -> Any:
@@ -125,6 +126,19 @@ class MaskRCNN(SegmenterBase):
                 self.network.roi_heads.find(features, proposals, shapes, each, threshold=threshold)
                 for each in filters
             ]
+
+    @torch.no_grad()
+    def look(self, image: Pixels) -> tuple[dict[str, Tensor], Tensor, Size]:
+        """Feature maps of one image, its proposals (P, 4), and the resolution these are of.
+
+        For who asks the heads about places of its own, or trains one of them.
+        """
+        shape = fitted(image.shape[:2], self.config.image_size)
+        batch, shapes = pad_batch([_resized(image, shape)])
+        with self._turn, autocast(self.device, self.amp):
+            self.network.eval()
+            features, (proposals,), _ = self.network.propose(self.normalised(batch), shapes)
+        return features, proposals, shape
 
     def paste(self, mask: Tensor, box: Tensor, size: Size) -> BoolMask:
         """Mask probabilities (m, m) put into their box (4,): (height, width)."""
@@ -248,6 +262,7 @@ class TorchvisionBackend:
         parts = Parts.of(description["names"], description.get("inclusions"))
         segmenter = MaskRCNN(parts, config.model, device, amp=predicting(config.train.amp))
         load_weights(segmenter.network, run, checkpoint)
+        segmenter.weights = run / f"{checkpoint}.safetensors"
         return segmenter
 
 

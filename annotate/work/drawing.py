@@ -101,7 +101,10 @@ def _settle(change: Change, **which: Any) -> None:
 
 @rules("pushed")
 def _pushed(change: Change) -> None:
-    """{model, tasks: {image id: content hash}}: suggestions are in Label Studio (D-05)."""
+    """{model, tasks: {image id: content hash}}: suggestions are in Label Studio (D-05).
+
+    Those that Label Studio got from a connected model have "fetched" in place of a hash.
+    """
     change.batch("annotating")
     for image_id, content in change.data["tasks"].items():
         change.task(image_id).pushed = f"{change.data['model']}:{content}"

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from time import sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,14 @@ from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
 from segmenter.predictor import PredictionSettings, Predictor
+from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
+if TYPE_CHECKING:
+    from segmenter.prompt import Prompter, Prompts
+
 log = logging.getLogger(__name__)
+_PROMPT = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +82,10 @@ class _Run:
         facts = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
         loaded = origin.load(self.checkpoint, self.device)
         weights = origin.weights_sha256(self.checkpoint)
-        return SegmenterModel(name, loaded, facts, settings.batch, told, self.checkpoint, weights)
+        kept = settings.help.cache_bytes
+        return SegmenterModel(
+            name, loaded, facts, settings.batch, told, self.checkpoint, weights, kept
+        )
 
 
 class SegmenterModel:
@@ -94,11 +102,13 @@ class SegmenterModel:
         told: Told,
         checkpoint: str = "best",
         weights_sha256: str = "",
+        cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.name, self.segmenter = name, segmenter
         self.description, self.checkpoint = description, checkpoint
         self.weights_sha256 = weights_sha256
         self.version = version_of(weights_sha256, description)
+        self.cache_bytes = cache_bytes
         self.batcher = Batcher(name, self._look, limits, partial(told, name))
         self.batchers: tuple[Batcher, ...] = (self.batcher,)
 
@@ -124,11 +134,34 @@ class SegmenterModel:
         size = int(pixels.shape[0] * pixels.shape[1])
         return self.batcher.submit((pixels, objects), pixels=size, key=threshold)
 
+    def ask(self, pixels: Pixels, prompts: "Prompts", **about: Any) -> Future[Any]:
+        """`PromptAnswer` or None, in the model's own thread; `about` as `Prompter.answer`.
+
+        Errors are those of `Batcher.submit`.
+        """
+        size = int(pixels.shape[0] * pixels.shape[1])
+        return self.batcher.submit((pixels, prompts, about), pixels=size, key=_PROMPT)
+
+    @cached_property
+    def prompter(self) -> "Prompter":
+        """What answers clicks and boxes; it keeps features of the last pictures."""
+        from segmenter.prompt import prompter_of
+
+        return prompter_of(self.segmenter, cache_bytes=self.cache_bytes)
+
     def warm_up(self) -> None:
-        """Look at grey."""
+        """Look at grey, and load what answers clicks."""
+        _ = self.prompter
         self._look(0.5, [(np.full((64, 96, 3), 128, np.uint8), None)])
 
-    def _look(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
+    def _look(self, key: Any, asked: list[Any]) -> Sequence[Any]:
+        """The batcher's work: `key` is a threshold, or says that clicks and boxes are asked."""
+        if key is _PROMPT:
+            answer = self.prompter.answer
+            return [answer(pixels, prompts, **about) for pixels, prompts, about in asked]
+        return self._found(key, asked)
+
+    def _found(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
         return self.segmenter.predict(
             [pixels for pixels, _ in asked],
             [objects for _, objects in asked],
@@ -245,6 +278,11 @@ class Models:
         """Finish what waits and end all threads."""
         for each in self.batchers:
             each.close()
+
+    @property
+    def segmenters(self) -> list[SegmenterModel]:
+        """Those that are ready."""
+        return [model for model in list(self.ready) if isinstance(model, SegmenterModel)]
 
     @property
     def batchers(self) -> list[Batcher]:

@@ -25,6 +25,20 @@ class BatchLimits(Config):
     queue_pixels: int = Field(1 << 28, ge=1)
 
 
+class HelpSettings(Config):
+    """Help inside Label Studio: where its pictures may be fetched, and for how long one answers.
+
+    `studio` is Label Studio's address as seen from here; without it the one it says of itself
+    counts, on this machine only. `pictures` are further addresses below which pictures may lie,
+    and folders that Label Studio serves as local files.
+    """
+
+    studio: str | None = None
+    pictures: tuple[str, ...] = ()
+    deadline_s: float = Field(10.0, gt=0)  # of an answer to a click or a box
+    cache_bytes: int = Field(256 * MIB, ge=0)  # of what each model keeps of pictures
+
+
 class ServeSettings(Config):
     """A server's limits and folders."""
 
@@ -42,4 +56,5 @@ class ServeSettings(Config):
     keys: Path | None = None
     jobs: Path | None = None
     roots: dict[str, Path] = Field(default_factory=dict)  # folders that jobs may name
+    help: HelpSettings = HelpSettings()
     job_pictures: int = Field(1000, ge=1)  # sent with one job

@@ -25,7 +25,7 @@ from annotate.studio.api.projects import chunks, labels_are_names, need_own
 from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
-from annotate.work.change import DONE, HINTS
+from annotate.work.change import BLANK, DONE, HINTS
 from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import track
@@ -38,7 +38,6 @@ ASKED = 250  # pictures that suggestions are asked for at once
 PORTION_TASKS = 1000
 PORTION_NUMBERS = 4_000_000  # bytes of run lengths; each is a number of 4 characters in JSON
 PORTION_SECONDS = 20.0
-_BLANK = "-blank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +270,7 @@ class _Round:
     def _holds(self, row: _Row) -> bool:
         """Whether this very suggestion was recorded, and is still on the server."""
         wanted = f"{self._model}:{self._content(row.image)}"
-        if row.task.pushed == wanted + _BLANK:
+        if row.task.pushed == wanted + BLANK:
             return True
         held = row.task.pushed == wanted and row.task.task_id in self._there.held
         self._there.some_held = self._there.some_held or held
@@ -306,7 +305,7 @@ class _Round:
         shown: Size = (image.shown[0], image.shown[1])
         how = {"named": self._named, "two_lists": self._there.two_lists}
         regions = regions_of(suggestion.masks, self._parts, shown, **how)
-        content = self._content(image) + ("" if regions else _BLANK)
+        content = self._content(image) + ("" if regions else BLANK)
         assert task.task_id is not None  # see _needs_one
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)
         return _Wanted(image.id, content, prediction)
