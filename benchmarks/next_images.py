@@ -147,14 +147,19 @@ def at_masks(rows: list[dict[str, Any]], masks: float) -> float:
 
 
 def compared(random: list[dict[str, Any]], chosen: list[dict[str, Any]]) -> dict[str, Any]:
-    """Masks for the AP that the random order ends with, and AP at as many masks."""
-    goal, end = random[-1]["ap"], min(random[-1]["masks"], chosen[-1]["masks"])
-    needed = masks_for(chosen, goal)
-    grid = np.linspace(random[0]["masks"], end, 50)
+    """Masks for the best AP that the random order came to, and AP at as many masks."""
+    best = max(random, key=lambda row: row["ap"])
+    needed = masks_for(chosen, best["ap"])
+    grid = np.linspace(random[0]["masks"], min(random[-1]["masks"], chosen[-1]["masks"]), 50)
     gain = float(np.mean([at_masks(chosen, m) - at_masks(random, m) for m in grid]))
-    share = None if needed is None else needed / random[-1]["masks"]
-    return {"goal_ap": goal, "masks_random": random[-1]["masks"], "masks_chosen": needed,
-            "share": share, "mean_gain_in_ap": gain}  # fmt: skip
+    share = None if needed is None else needed / best["masks"]
+    return {
+        "goal_ap": best["ap"],
+        "masks_random": best["masks"],
+        "masks_chosen": needed,
+        "share": share,
+        "mean_gain_in_ap": gain,
+    }
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from threading import Lock
 from time import sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,25 +17,35 @@ from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
 from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
+from partlab.files import is_work
 from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
 from segmenter.predictor import PredictionSettings, Predictor
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
+if TYPE_CHECKING:
+    from app.serve.following import Following
+
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that is to be served: its name, and what loads it."""
+    """A model that is to be served: its name, and what loads it.
+
+    `newest`, of a model that may become another while it is served, says which it is by now.
+    """
 
     name: str
     load: Callable[[str, ServeSettings, Told], Served]
+    newest: Callable[[], str] | None = None
 
     @classmethod
     def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
         """A run folder, an exported recognition model, or NAME=FOLDER to call it otherwise.
+
+        Of an annotation work its loop's version, now and as it changes (`app.serve.following`).
 
         Raises:
             ConfigError: a name that could not stand in an address.
@@ -47,11 +57,16 @@ class Source:
             raise ConfigError(
                 f"{name!r} cannot be a model's name", hint="name it without / @ ? # % and colons"
             )
-        return cls(name, _Run(Path(folder), checkpoint, device))
+        if is_work(folder):
+            from app.serve.following import LoopOf
+
+            loop = LoopOf(Path(folder), device)
+            return cls(name, loop, loop.newest)
+        return cls(name, RunOf(Path(folder), checkpoint, device))
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class RunOf:
     """A run folder of either kind, or an exported recognition model."""
 
     folder: Path
@@ -59,6 +74,7 @@ class _Run:
     device: str | None
 
     def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
+        """Load it; errors are those of `segmenter.origin` and `train.evaluate.opened`."""
         described = read_config(self.folder)
         kind = "recognition" if described is None else described.get("kind", "segmenter")
         if kind == "segmenter":
@@ -182,6 +198,8 @@ class Models:
     told: Told
     ready: list[Served] = field(default_factory=list)
     failure: BaseException | None = None
+    loaded: int = 0  # of the sources
+    _following: "Following | None" = None
     _lock: Lock = field(default_factory=Lock)
 
     def load(self) -> None:
@@ -198,7 +216,13 @@ class Models:
             except BaseException as error:
                 self.failure = error
                 raise
+            self.loaded += 1
             log.info("%s@%s is ready", model.name, model.version)
+        if any(source.newest for source in self.sources):
+            from app.serve.following import Following
+
+            self._following = Following(self)
+            self._following.start()
 
     def _add(self, model: Served) -> None:
         with self._lock:
@@ -210,10 +234,16 @@ class Models:
                     )
             self.ready.append(model)
 
+    def put(self, model: Served, gone: Served | None = None) -> None:
+        """Make a model the last of its name, which is the one that answers; another may go."""
+        with self._lock:
+            others = [each for each in self.ready if each is not model and each is not gone]
+            self.ready = [*others, model]
+
     @property
     def all_ready(self) -> bool:
         """Whether every model has made its first prediction."""
-        return len(self.ready) == len(self.sources)
+        return self.loaded == len(self.sources)
 
     def find(self, wanted: str | None, kind: Kind | None = None) -> Any:
         """A model by `name` or `name@version`; of several versions the last. None: the only one.
@@ -243,6 +273,8 @@ class Models:
 
     def close(self) -> None:
         """Finish what waits and end all threads."""
+        if self._following is not None:
+            self._following.close()
         for each in self.batchers:
             each.close()
 

@@ -2,7 +2,7 @@
 
     python -m segmenter.loop.job WORK
 
-Killed at any moment, `segmenter.loop.control` goes on with it: what it had collected stays, training
+Killed at any moment, `segmenter.loop.control` goes on with it: what was collected stays, training
 goes on at the last saved step, and a version is noted once.
 """
 

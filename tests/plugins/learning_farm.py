@@ -13,7 +13,12 @@ from PIL import Image as PillowImage
 from annotate.work import Image, Work, safe_name
 from partlab.masks import decode
 
-COLOURS = {"head": (180, 60, 60), "horn": (250, 250, 60), "body": (60, 180, 60), "handle": (9, 9, 200)}
+COLOURS = {
+    "head": (180, 60, 60),
+    "horn": (250, 250, 60),
+    "body": (60, 180, 60),
+    "handle": (9, 9, 200),
+}
 RAMS, HAMMERS = 40, 5
 INA = "ina@x.org"
 
@@ -42,7 +47,12 @@ def picture(object: str, image_id: int) -> Any:
 
 
 def accept(
-    work: Work, object: str = "ram", *, failed: Iterable[int] = (), hand: bool = True, **changes: Any
+    work: Work,
+    object: str = "ram",
+    *,
+    failed: Iterable[int] = (),
+    hand: bool = True,
+    **changes: Any,
 ) -> None:
     """Draw a round well, and have it accepted; `failed` images do not pass."""
     if hand:
