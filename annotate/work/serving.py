@@ -30,13 +30,13 @@ def served_version(events: list[Event]) -> int | None:
 def _made(change: Change) -> None:
     """{version, parent, served, weights_sha256, data_sha256, …}: a version was made and examined.
 
-    It may be served only if what it was compared with, `parent`, is what is served now.
+    `parent` is what it was compared with; another that is served since has a right to be, too.
     """
     events = version_events(change.session)
     last = max((e.data["version"] for e in events if e.what == MADE), default=0)
     if change.data["version"] != last + 1:
         raise StateError(f"the next version is {last + 1}, not {change.data['version']}")
-    if change.data["served"] and change.data["parent"] != served_version(events):
+    if change.data["parent"] != served_version(events):
         raise StateError(
             f"version {change.data['version']} was compared with another version than is served",
             hint="run the same command again",

@@ -35,7 +35,6 @@ def start(
         str | None, typer.Option(help="Named settings of the backend: light, small, resnet50.")
     ] = None,
     set_: SetOpt = None,
-    device: DeviceOpt = None,
     who: WhoOpt = "partlab",
     json: JsonOpt = False,
 ) -> None:
@@ -56,7 +55,6 @@ def start(
             backend=backend,
             recipe=recipe,
             overrides=set_ or (),
-            device=device,
         )
         begun = f"from version {job.parent}" if job.parent else "from nothing"
         words = f"job {job.number}: training version {job.version} {begun}"

@@ -57,7 +57,6 @@ def start(
     backend: str | None = None,
     recipe: str | None = None,
     overrides: Sequence[str] = (),
-    device: str | None = None,
 ) -> Job:
     """Begin to train the work's next segmenter on what is accepted; or go on with what was cut off.
 
@@ -83,7 +82,7 @@ def start(
             if run is not None:
                 add_given(opened, Path(run), who)
             chosen = (backend, recipe, tuple(overrides))
-            job = _cut_off(work, chosen) or _new(opened, who, chosen, device)
+            job = _cut_off(work, chosen) or _new(opened, who, chosen)
         clear(work)
         job = write_job(work, job, state="queued", why="")
         _spawn(work)
@@ -112,7 +111,7 @@ def _cut_off(work: Path, chosen: tuple[Any, ...]) -> Job | None:
     return job
 
 
-def _new(work: Work, who: str, chosen: tuple[Any, ...], device: str | None) -> Job:
+def _new(work: Work, who: str, chosen: tuple[Any, ...]) -> Job:
     if not any(
         batch.state == "accepted" for o in work.batches() for batch in work.rounds(o.object)
     ):
@@ -131,7 +130,6 @@ def _new(work: Work, who: str, chosen: tuple[Any, ...], device: str | None) -> J
         parent=parent.number if parent else None,
         backend=backend,
         settings=settings,
-        device=device,
     )
 
 

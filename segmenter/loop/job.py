@@ -137,8 +137,6 @@ class _Doing:
             names = called_before(self.work, parent, lessons.parts)
             values = {**values, "train": {**train, **begun, "start_parts": names}}
         config = validate(backend.settings, values, "the job's settings")
-        if self.job.device:
-            log.info("on %s", self.job.device)
         backend.fit(lessons.train, None, self.run, config)
 
     def _examined(self, lessons: Lessons) -> Version:
@@ -161,7 +159,7 @@ class _Doing:
     ) -> dict[int, Agreement]:
         if lessons.exam is None:
             return {}
-        segmenter: Segmenter = origin.load(CHECKPOINT, self.job.device)
+        segmenter: Segmenter = origin.load(CHECKPOINT, None)
         same = {name: name for name in lessons.parts}
         called = same if version is None else called_now(self.work, version, lessons.parts)
         return answers(segmenter, lessons.exam, called, what)

@@ -25,6 +25,7 @@ T = TypeVar("T")
 State = Literal["queued", "running", "done", "refused", "failed", "cancelled", "stopped"]
 UNFINISHED = ("queued", "running", "failed", "stopped")
 """States from which `start` goes on with the same job."""
+_LOOK = 0.25  # seconds that others may hold the lock to see whether it is free
 _TELL = 0.5  # seconds between two notes of progress
 
 
@@ -43,7 +44,6 @@ class Job(Config):
     parent: int | None
     backend: str
     settings: dict[str, Any]
-    device: str | None = None
     why: str = ""
 
 
@@ -103,9 +103,9 @@ def write_job(work: Path, job: Job, **changes: Any) -> Job:
 
 
 def is_alive(work: Path) -> bool:
-    """Whether a job's process holds the work's loop."""
+    """Whether a job's process holds the work's loop; who only looks holds it for a moment."""
     try:
-        with exclusive(work / LOOP):
+        with exclusive(work / LOOP, patience=_LOOK):
             return False
     except BusyError:
         return True

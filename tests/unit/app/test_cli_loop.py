@@ -94,7 +94,7 @@ def test_a_real_training_from_nothing_and_on_from_it(work: Work) -> None:
     """The default backend in a process of its own; its weights are carried into the next turn."""
     accept(work, "schöner Hammer")
     settings = [word for each in TINY for word in ("--set", each)]
-    partlab("start", work.folder, *settings, "--recipe", "small", "--device", "cpu")
+    partlab("start", work.folder, *settings, "--recipe", "small")
     until = time.monotonic() + 240
     while '"state": "done"' not in (told := partlab("status", work.folder, "--json").output):
         assert time.monotonic() < until, told

@@ -42,7 +42,7 @@ def promote(work: Work, number: int, *, broken: bool = False) -> None:
 def heads_and_bodies(running: Running) -> tuple[str, int]:
     """The version that answers, and how many parts it finds."""
     found = running.post("/v1/segment?object=ram", png(picture("ram", 3))).json()
-    return found["model"]["version"], len(found["results"][0]["parts"])
+    return found["model"]["version"], len(found["answers"][0]["parts"])
 
 
 def soon(holds: Callable[[], bool], seconds: float = 60) -> None:

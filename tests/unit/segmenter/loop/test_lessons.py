@@ -1,5 +1,6 @@
 """What is learnt from: only what was accepted, never the exam, and the exam never moves."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from farm import hand_out
 from farm_drawn import masks_of, submit_drawn
 from learning_farm import INA, RAMS, accept
 
-from annotate.work import Work
+from annotate.work import Image, Work
 from partlab.errors import StateError
 from partlab.schema import Dataset
 from segmenter.loop.lessons import SHARE, Lessons, collect, is_held_out, read_lessons
@@ -81,12 +82,16 @@ def test_failed_sent_back_and_open_pictures_are_not_learnt(work: Work) -> None:
 
 def test_honeypots_are_not_learnt(work: Work) -> None:
     """They are drawn like the others, and known: whoever learnt them would do well on them."""
-    from annotate.work import Image
-
-    pot = Image(id=99, object="ram", file_name="ram/pot.png", width=64, height=48, shown=[64, 48],
-                rank=99, truth={"version": 1, "parts": ["head"], "masks": masks_of("ram", 1)})  # fmt: skip
-    from dataclasses import asdict
-
+    pot = Image(
+        id=99,
+        object="ram",
+        file_name="ram/pot.png",
+        width=64,
+        height=48,
+        shown=[64, 48],
+        rank=99,
+        truth={"version": 1, "parts": ["head"], "masks": masks_of("ram", 1)},
+    )
     work.record("images", who="lead", data={"images": [asdict(pot)]})
     hand_out(work)
     work.record("extended", who="lead", object="ram", data={"images": [99]})

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,8 +14,8 @@ from learning_farm import accept, run_of
 
 from annotate.work import Work
 from partlab.errors import BusyError, PartlabError
-from segmenter.loop import cancel, start, status
-from segmenter.loop.state import Job, is_alive, read_job
+from segmenter.loop import cancel, control, start, status
+from segmenter.loop.state import Job, is_alive, read_job, write_job
 from segmenter.loop.versions import folder_of, versions
 
 pytestmark = pytest.mark.usefixtures("process")
@@ -101,8 +102,6 @@ def test_killed_before_its_end_is_noted_it_makes_no_second_version(
     monkeypatch.setenv("LOOP_PAUSE", "0")
     start(slow.folder, run=tmp_path / "poor")
     done = until(slow.folder, "done")
-    from segmenter.loop.state import write_job
-
     write_job(slow.folder, done, state="running", why="")
     found = read_job(slow.folder)
     assert found is not None
@@ -112,13 +111,28 @@ def test_killed_before_its_end_is_noted_it_makes_no_second_version(
     assert len(versions(slow)) == 2
 
 
+def test_a_full_disk_is_said_and_the_same_command_goes_on(
+    slow: Work, tmp_path: Path, until: Wait, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No file may be larger than 40 KiB there: a real refusal of the system."""
+    monkeypatch.setenv("LOOP_PAUSE", "0")
+    usual = control.COMMAND
+    monkeypatch.setattr(
+        control, "COMMAND", ("bash", "-c", f'ulimit -f 40; exec {" ".join(usual)} "$0"')
+    )
+    begun = start(slow.folder, run=tmp_path / "poor")
+    failed = until(slow.folder, "failed")
+    assert "File too large" in failed.why
+    assert "ulimit -f" in failed.why, "what to do"
+    assert [one.number for one in versions(slow)] == [1]
+    monkeypatch.setattr(control, "COMMAND", usual)
+    assert start(slow.folder).number == begun.number
+    assert until(slow.folder, "done").why.startswith("version 2 is served")
+
+
 def test_a_process_that_cannot_begin_is_said(
     slow: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import sys
-
-    from segmenter.loop import control
-
     monkeypatch.setattr(control, "COMMAND", (sys.executable, "-c", "raise SystemExit(3)"))
     with pytest.raises(PartlabError, match="could not begin"):
         start(slow.folder, run=tmp_path / "poor")
