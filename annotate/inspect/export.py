@@ -90,7 +90,7 @@ def _write(
     dataset = built.dataset
     file = write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
     records = [*dataset.images, *dataset.discards]
-    missing = place(_pictures(work, records, out), how) if records else 0
+    missing = place(pictures_for(work, records, out), how) if records else 0
     counts = {
         "images": len(dataset.images),
         "masks": len(dataset.annotations),
@@ -113,12 +113,16 @@ def _write(
     return counts
 
 
-def _pictures(
+def pictures_for(
     work: Work,
     records: Sequence[Any],
     out: Path,
 ) -> Iterator[tuple[Path, Path]]:
-    """(source, target) of every picture."""
+    """(source, target) of every picture of these records, targets below OUT/images.
+
+    Raises:
+        SchemaError: a file name points outside the data set.
+    """
     for record in track(records, "pictures", len(records)):
         if not is_safe_name(record.file_name):
             raise SchemaError(

@@ -143,7 +143,7 @@ async def ready(request: Request) -> dict[str, Any]:
     if not _ready(request):
         raise RefusalError(
             503,
-            f"{len(models.ready)} of {len(models.sources)} models are ready",
+            f"{models.loaded} of {len(models.sources)} models are ready",
             headers={"Retry-After": "2"},
         )
     return {"models": [f"{each.name}@{each.version}" for each in models.ready]}
