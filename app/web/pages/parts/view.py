@@ -16,12 +16,13 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, overlay, palette
+from app.web.outlines import middle, outline
 from app.web.pages.parts.answer import Answer, Ask, Change
 from app.web.shelf import Known
 from app.web.shown import Shown
 from partlab.coco import write_coco
 from partlab.composite import paint_order
-from partlab.masks import BoolMask, decode
+from partlab.masks import decode
 from partlab.pages import render
 from partlab.parts import split_name
 from partlab.schema import Annotation, Category, Dataset, Image
@@ -142,7 +143,7 @@ def _plain_marks(answer: Answer, numbers: Sequence[str]) -> list[Mark]:
 def _mark(found: Prediction, mask: FoundPart, id: str, colours: Any, why: str) -> Mark:
     pixels = decode(mask.rle)
     height, width = found.size
-    x, y = _middle(pixels)
+    x, y = middle(pixels)
     red, green, blue = colours[mask.label]
     return Mark(
         id,
@@ -166,25 +167,6 @@ def _letter(number: int) -> str:
         number, rest = divmod(number - 1, 26)
         text = chr(ord("a") + rest) + text
     return text
-
-
-def outline(mask: BoolMask) -> str:
-    """The mask as an SVG path in pixels of the picture, to a quarter of a pixel, holes kept."""
-    twice = np.ascontiguousarray(np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8)))
-    found, _ = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    steps = []
-    for contour in found:
-        points = " ".join(f"{(x + 0.5) / 2:g},{(y + 0.5) / 2:g}" for x, y in contour[:, 0].tolist())
-        steps.append(f"M{points}Z")
-    return "".join(steps)
-
-
-def _middle(mask: BoolMask) -> tuple[float, float]:
-    """(x, y) deep inside the mask, where a name can stand."""
-    padded = np.pad(mask.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
 
 
 def _files(answer: Answer, made: Made, shown: Shown) -> list[tuple[str, str, str]]:
