@@ -34,7 +34,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
-    """By image id what a pass (True) or a failure would lead to, and what if all the rest passes."""
+    """By image id what a pass (True) or a failure would lead to; `rest`: if all others pass."""
 
     of: Mapping[int, Mapping[bool, Ahead]]
     rest: Ahead | None
