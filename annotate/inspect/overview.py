@@ -155,7 +155,7 @@ def _waits_for(
         return _INSPECTOR, "partlab inspect sample"
     if state == "sampled":
         who = " or ".join(inspection.inspectors) or _INSPECTOR
-        return who, "partlab inspect decide"
+        return who, "to be finished" if inspection.held else "partlab inspect decide"
     if undrawn := [one for one in back if not one.drawn]:
         return drawing.assignee, f"{len(undrawn)} sent back"
     return (_INSPECTOR, f"{len(back)} corrected") if back else ("", "")

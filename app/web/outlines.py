@@ -8,7 +8,7 @@ from partlab.masks import BoolMask
 
 def outline(mask: BoolMask) -> str:
     """The mask as an SVG path in pixels of the picture, to a quarter of a pixel, holes kept."""
-    twice = np.ascontiguousarray(np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8)))
+    twice = np.asarray(np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8)), np.uint8)
     found, _ = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     steps = []
     for contour in found:

@@ -236,8 +236,8 @@ def build(site: "Site") -> None:
     gr.HTML(frame, js_on_load="partlab.inspect(element)", apply_default_css=False)
     every = ("queue", "open", "picture", "say", "take_back", "pass_rest", "finish", "look_again")
     for name in (*every, "send_back", "review"):
-        gr.api(getattr(page, name), api_name=f"inspect_{name}", queue=False)
-    site.needs("lead", gr.api(page.reopen, api_name="inspect_reopen", queue=False))
+        gr.events.api(getattr(page, name), api_name=f"inspect_{name}", queue=False)
+    site.needs("lead", gr.events.api(page.reopen, api_name="inspect_reopen", queue=False))
 
 
 def _needs(given: "Given") -> str | None:

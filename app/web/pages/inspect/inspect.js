@@ -47,7 +47,7 @@
     // What is needed fills the window, whatever stands above it.
     fill() {
       const top = this.root.getBoundingClientRect().top + window.scrollY;
-      this.root.style.setProperty("--h", `${Math.max(window.innerHeight - top, 480)}px`);
+      this.root.style.setProperty("--h", `${Math.max(window.innerHeight - top - 14, 480)}px`);
     }
 
     find(name) {
@@ -58,7 +58,11 @@
       this.fill();
       await this.refresh();
       const { kind, object } = this.asked;
-      if (kind && object) await this.open(kind, object).catch((error) => this.nothing(error.message));
+      const items = this.queue?.items || [];
+      const wanted = kind && object ? items.find((each) => each.kind === kind && each.object === object) : items[0];
+      // Coming here draws nothing: images of a round that nobody has begun are drawn when one says so.
+      if (wanted?.kind === "round" && wanted.state === "submitted") this.nothing("", wanted);
+      else if (kind && object) await this.open(kind, object).catch((error) => this.nothing(error.message));
       else await this.next();
       this.root.dataset.state = "ready";
     }
@@ -70,6 +74,10 @@
         await this.refresh();
         await this.next();
       });
+    }
+
+    begin({ kind, object }) {
+      this.run(() => this.open(kind, object).catch((error) => this.nothing(error.message)));
     }
 
     // One thing after the other, so that no key is lost while one before it is being saved.
@@ -116,8 +124,8 @@
     }
 
     // `words` is HTML that the server has escaped.
-    nothing(words = "") {
-      Object.assign(this, { sheet: null, image: null, trouble: words });
+    nothing(words = "", offer = null) {
+      Object.assign(this, { sheet: null, image: null, trouble: words, offer });
       this.draw();
       this.drawQueue();
     }
@@ -127,7 +135,8 @@
       Object.assign(this, { said: [], armed: "", sheet: null, image: null });
       this.pending.clear();
       this.take(sheet);
-      const wanted = this.cards().find((card) => card.image === this.asked.image);
+      const asked = this.cards().find((card) => card.image === this.asked.image);
+      const wanted = asked && (asked.due || asked.mine || !sheet.waiting) ? asked : null;
       this.asked.image = 0;
       this.show((wanted || this.cards().find((card) => card.due) || this.cards()[0])?.image);
       this.drawQueue();
@@ -384,7 +393,9 @@
       this.drawSide();
       this.drawStrip();
       this.drawFoot();
-      if (!sheet || !this.image) return this.stage.empty(sheet ? "Nothing is left here." : this.trouble || "Nothing waits for you.");
+      const { offer, esc } = this;
+      const begin = offer && `<b>${esc(offer.object)} round ${offer.round}</b>, drawn by ${esc(offer.annotator)}: ${offer.pictures} pictures to look at.<br><button type="button" class="pi-main-button" data-open="round" data-object="${esc(offer.object)}">Begin <kbd>Enter</kbd></button>`;
+      if (!sheet || !this.image) return this.stage.empty(sheet ? "Nothing is left here." : this.trouble || begin || "Nothing waits for you.");
       partlab.address(["work", "kind", "object", "image"], [this.work, sheet.kind, sheet.object, this.image]);
       return this.drawPicture();
     }
@@ -576,7 +587,7 @@
       if (!at) return;
       if (event.detail > 0 && !at.closest("form")) at.blur(); // so that Enter is the page's again
       const { open, object, go, reason, unpin } = at.dataset;
-      if (open) this.run(() => this.open(open, object).catch((error) => this.nothing(error.message)));
+      if (open) this.begin({ kind: open, object });
       else if (go) {
         if (this.grid) this.closeGrid();
         this.show(Number(go));
@@ -612,6 +623,7 @@
       else if (name === "undo" && judging && sheet.kind === "round") this.run(() => this.undo());
       else if (name === "rest") this.run(() => this.passRest());
       else if (name === "finish" && judging) this.run(() => this.finish());
+      else if (name === "finish" && this.offer && !sheet) this.begin(this.offer);
       else if (name === "reopen" && this.decided && this.queue.lead) this.run(() => this.reopen());
       else if (name === "close") this.closeGrid();
       else if (name === "note" && !this.find(".pi-note").hidden) this.field.focus();

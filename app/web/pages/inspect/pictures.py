@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from annotate.inspect.overlays import parts_of
 from annotate.studio.spelling.labelconfig import colours
 from annotate.work import Answer, Work
@@ -39,11 +37,12 @@ def _marks(work: Work, answer: Answer) -> list[dict[str, Any]]:
     masks = [mask for mask in answer.masks if mask["part"] in label and area(mask["rle"])]
     layers = [Layer(label[mask["part"]], mask["rle"]) for mask in masks]
     several = len({mask["object"] for mask in masks}) > 1
-    found, above = [], np.zeros((0, 0), bool)
+    found: list[dict[str, Any]] = []
+    above: BoolMask | None = None
     for at in reversed(paint_order(layers, parts.categories.parents)):
         pixels = decode(masks[at]["rle"])
-        seen = pixels & ~above if above.size else pixels
-        above = above | pixels if above.size else pixels
+        seen = pixels if above is None else pixels & ~above
+        above = pixels if above is None else above | pixels
         part = layers[at].label
         mark = _mark(masks[at], parts.names[part], tints[part], several=several)
         found.append(mark | _shape(pixels, seen if seen.any() else pixels))

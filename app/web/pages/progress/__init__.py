@@ -54,8 +54,10 @@ class Progress:
 
         with Work.open(self.path(work)) as found:
             chores = my_work(found, who.name)
-            mine = mine_html(found, chores, who.name, self.site.shown)
-            table = table_html(found, look_over(found)) if who.may("lead") else ""
+            lead = who.may("lead")
+            alone = lead and not chores  # who leads and draws nothing is not told so
+            mine = "" if alone else mine_html(found, chores, who.name, self.site.shown)
+            table = table_html(found, look_over(found)) if lead else ""
         return mine, table
 
     def do(self, act: str, work: str, object: str, to: str) -> str:
@@ -115,9 +117,9 @@ def build(site: "Site") -> None:
     work = gr.Dropdown([], label="Work", visible=False, allow_custom_value=True)
     with gr.Row():
         pull = gr.Button(
-            "Fetch what was drawn (l)", elem_id="progress-pull", visible=False, size="sm"
+            "Fetch what was drawn (l)", elem_id="progress-pull", visible=False, size="sm", scale=0
         )
-        stop = gr.Button("Stop (x)", elem_id="progress-stop", visible=False, size="sm")
+        stop = gr.Button("Stop (x)", elem_id="progress-stop", visible=False, size="sm", scale=0)
     step = gr.HTML(apply_default_css=False)
     mine = gr.HTML(apply_default_css=False)
     table = gr.HTML(js_on_load=_PRESS, apply_default_css=False)
@@ -128,16 +130,18 @@ def build(site: "Site") -> None:
 
     def opened(request: gr.Request) -> tuple[Any, ...]:
         names, who = list(site.given.works), person(request)
+        if not names:  # then the page is not seen
+            return gr.update(), gr.update(), gr.update(), "", ""
         wanted = asked(request).get("work", names[0])
         lead = gr.update(visible=who.may("lead"))
         choice = gr.update(choices=names, value=wanted, visible=len(names) > 1)
         return choice, lead, lead, *page.html(wanted, who)
 
     site.opened(opened, [work, pull, stop, mine, table])
-    shown = {"outputs": [mine, table], "show_progress": "hidden"}
+    shown: dict[str, Any] = {"outputs": [mine, table], "show_progress": "hidden"}
     work.input(show, work, api_name="progress_show", **shown)
     act = _acting(site, page)
-    acted = {"outputs": [step, mine, table], "show_progress": "hidden"}
+    acted: dict[str, Any] = {"outputs": [step, mine, table], "show_progress": "hidden"}
 
     async def pulled(work: str, request: gr.Request) -> AsyncIterator[Any]:
         """Fetch from Label Studio what was drawn since the last time."""

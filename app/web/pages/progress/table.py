@@ -47,6 +47,7 @@ def _row(row: Row) -> dict[str, Any]:
         "told": ", ".join(f"{part['count']} {part['name']}" for part in bar),
         "link": studio_link(one.project_id),
         "next": one.state in ("planned", "rejected", "abandoned"),
+        "pull": one.state == "annotating" or bool(row.corrections),
         "away": one.state in ("planned", "annotating", "rejected", "abandoned"),
         "notes": [*one.flags, *map(str, one.notes)],
     }
@@ -69,7 +70,6 @@ def mine_html(work: Work, chores: Sequence[Chore], who: str, shown: Shown) -> st
     """What an annotator is to do, with the pictures that were pinned."""
     pictures = [_picture(work, chore, shown) for chore in _first_pinned(chores)]
     by_image = {picture["image"]: picture for picture in pictures}
-    drawn = [one.object for one in work.batches()]
     return render(
         __package__ or "",
         "mine.html",
@@ -77,7 +77,6 @@ def mine_html(work: Work, chores: Sequence[Chore], who: str, shown: Shown) -> st
         chores=[(chore, by_image.get(chore.image_id)) for chore in chores],
         fixes=sum(chore.kind == "fix" for chore in chores),
         who=who,
-        drawn=drawn,
     )
 
 

@@ -8,6 +8,7 @@ from farm import hand_out
 from farm_drawn import begin
 
 from annotate.inspect.discards import find_cases, foresee_review, review_discard
+from annotate.inspect.overview import look_over
 from annotate.inspect.pins import Pin, noted, pins_of, read_pins, typed
 from annotate.inspect.queue import queue
 from annotate.inspect.rounds import verdicts_of
@@ -42,6 +43,8 @@ def test_a_held_round_stays_open_until_it_is_finished(inspection: Inspection, wo
     decide_rest(inspection, failing=2)
     desk = inspection.sample("ram", IVO)  # nobody else's command closes it
     assert (desk.state, desk.decision, desk.due) == ("sampled", "reject", [])
+    (row,) = look_over(work).rows
+    assert (row.waits_for, row.why) == (INA, "to be finished")
     with pytest.raises(StateError, match="nobody inspects their own work"):
         inspection.finish("ram", ANN)
     assert inspection.finish("ram", IVO).state == "rejected"

@@ -68,10 +68,16 @@ def ready(page: Page) -> None:
     page.locator(".pi[data-state=ready]").wait_for()
 
 
+def begin(page: Page) -> None:
+    """Have the images of the round drawn that waits; coming to the page draws none."""
+    page.locator(".pi-stage button", has_text="Begin").wait_for()
+    page.keyboard.press("Enter")
+
+
 def image(page: Page, unlike: str | None = None) -> str:
     """The id of the picture that is seen, once it is another."""
     page.wait_for_function(
-        """(old) => { const { image, loading } = document.querySelector('.pi').dataset;
+        """(old) => { const { image, loading } = document.querySelector('.pi')?.dataset ?? {};
         return image && image !== old && loading === undefined; }""",
         arg=unlike,
     )
@@ -96,8 +102,10 @@ def test_ten_images_of_three_categories_by_key(
     pressed: Counter[str] = Counter()
     with desk(drawn, people, tmp_path) as (shown, folder):
         with inspecting(shown, browser, INA) as page:
-            loads: list[str] = []
-            page.on("framenavigated", lambda frame: loads.append(frame.url))
+            loads: list[Page] = []
+            page.on("load", lambda loaded: loads.append(loaded))
+            begin(page)
+            pressed["begin"] += 1
             for name, failing in bad.items():
                 page.locator(".pi-title b", has_text=name).wait_for()
                 before = None
@@ -120,8 +128,8 @@ def test_ten_images_of_three_categories_by_key(
             timed = [e.data["minutes"] for e in work.events() if e.what == "verdict"]
         assert states == {"duck": "accepted", "lamp": "accepted", "ram": "rejected"}
         assert len(timed) == 30
-        assert all(timed)
-    assert pressed == {"good": 27, "bad": 6, "finish": 6}
+        assert any(timed)  # minutes; a quick key takes none
+    assert pressed == {"begin": 1, "good": 27, "bad": 6, "finish": 6}
 
 
 def test_everything_needed_is_in_sight(
@@ -129,6 +137,7 @@ def test_everything_needed_is_in_sight(
 ) -> None:
     with desk(drawn, people, tmp_path) as (shown, _):
         with inspecting(shown, browser, INA) as page:
+            begin(page)
             image(page)
             for part in (".pi-queue", ".pi-stage", ".pi-strip", ".pi-actions", ".pi-foot"):
                 box = page.locator(part).first.bounding_box()
@@ -152,6 +161,7 @@ def test_masks_names_zoom_and_keys(
     path = "inspect?kind=round&object=ram"
     with desk(drawn, people, tmp_path) as (shown, folder):  # noqa: SIM117
         with inspecting(shown, browser, INA, path) as page:
+            begin(page)
             first = image(page)
             masks = page.locator(".pi-view svg").first
             page.keyboard.down("Space")
@@ -176,7 +186,9 @@ def test_masks_names_zoom_and_keys(
             page.keyboard.press("ArrowLeft")
             assert image(page, second) == first
 
-            page.locator(".pi-canvas path[data-part=body]").first.click()
+            box = page.locator(".pl-badge", has_text="body").first.bounding_box()
+            assert box is not None
+            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
             page.locator(".pi-why input").fill("too low")
             page.keyboard.press("Enter")
             page.keyboard.press("n")
@@ -184,7 +196,7 @@ def test_masks_names_zoom_and_keys(
             page.keyboard.press("Enter")
             page.reload()  # what was not said yet is still there
             image(page)
-            assert page.locator(".pi-pins li").inner_text().startswith("body too low")
+            assert page.locator(".pi-pins li").inner_text().split()[:3] == ["body", "too", "low"]
             assert page.locator(".pi-note textarea").input_value() == "mind the legs"
             look(page, "inspect-pin")
             page.keyboard.press("f")
@@ -225,6 +237,8 @@ def test_two_inspectors_at_once_and_a_reload(
             inspecting(shown, browser, INA, path) as ina,
             inspecting(shown, browser, IVO, path) as ivo,
         ):
+            begin(ina)
+            begin(ivo)
             first = image(ina)
             assert image(ivo) == first
             ina.keyboard.press("p")
@@ -292,7 +306,7 @@ def test_given_up_images_and_the_way_back(tmp_path: Path, people: Path, browser:
         with Work.open(folder) as work:
             assert {case.state for case in find_cases(work)} == {"final"}
         with inspecting(shown, browser, LEA) as page:
-            image(page)
+            image(page)  # Ida's page went on to the round when nothing else was left
             page.keyboard.press("r")
             page.locator(".pi-grid[open]").wait_for()
             page.keyboard.press("r")

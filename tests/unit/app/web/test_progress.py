@@ -99,7 +99,7 @@ def test_the_leads_table(shown: Shown, browser: Browser) -> None:
         assert lamp.get_by_role("img").get_attribute("aria-label") == "5 drawn, 1 given up, 4 open"
         assert "ben@x.org: 4 to draw" in lamp.inner_text()
         look(page, "progress-lead")
-        page.locator("[data-filter]").fill("ann annotating")
+        page.locator("[data-filter]").fill("ann@ annotating")
         assert [row.is_visible() for row in rows.all()] == [False, False, True]
         page.locator("[data-filter]").fill("")
         page.locator("[data-sort='2']").click()
