@@ -54,7 +54,7 @@ def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
     """
     if _is_done(path):
         return
-    parts = _parts(work, answer)
+    parts = parts_of(work, answer)
     found = find_picture(work, image)
     pixels = found if found is not None else grey(image)
     captions = [f"{path.stem[:2]}. {image.file_name}", f"image {image.id}, {image.object}"]
@@ -74,7 +74,7 @@ def render_sheet(
     """Images of a round as one picture, unless that was done; `why` is said of an image id."""
     if _is_done(path) or not rows:
         return
-    parts = _parts(work, rows[0][1])
+    parts = parts_of(work, rows[0][1])
     cells, whole = [], True
     for image, answer in rows:
         pixels = find_picture(work, image)
@@ -88,7 +88,8 @@ def render_sheet(
     save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
 
 
-def _parts(work: Work, answer: Answer) -> ObjectParts:
+def parts_of(work: Work, answer: Answer) -> ObjectParts:
+    """The parts as the round of an answer knows them."""
     return work.moves(work.batch(answer.object, answer.round)).parts
 
 

@@ -37,7 +37,7 @@ def _sampled(change: Change) -> None:
 
 @rules("verdict")
 def _verdict(change: Change) -> None:
-    """{image_id, passed, reason?, note?}: an inspector's word on a drawn image (Q-02)."""
+    """{image_id, passed, reason?, note?, pins?, …}: an inspector's word on a drawn image (Q-02)."""
     batch, data = change.batch("sampled"), change.data
     who, image_id = change.event.who, data["image_id"]
     _not_their_own(change, batch)
@@ -47,6 +47,18 @@ def _verdict(change: Change) -> None:
     if before is not None and not same_person(before.inspector, who):
         raise StateError(f"image {image_id} was already inspected by {before.inspector}")
     _put_verdict(change, passed=data["passed"])
+
+
+@rules("unsaid")
+def _unsaid(change: Change) -> None:
+    """{image_id}: an inspector takes their word on a drawn image back, before it is decided."""
+    batch, image_id = change.batch("sampled"), change.data["image_id"]
+    said = change.find(Verdict, image_id)
+    if said is None or not same_person(said.inspector, change.event.who):
+        raise StateError(
+            f"{change.event.who} has said nothing of image {image_id} of {batch.object}"
+        )
+    change.session.delete(said)
 
 
 def images_in_correction(session: Session, batch: Batch) -> list[int]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._told import tell_annotators
+from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ME, ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
 from app.cli._verdict_ways import (
     Given,

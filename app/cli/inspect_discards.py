@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._told import tell_annotators
+from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
 from partlab.counts import counted
 from partlab.errors import ConfigError

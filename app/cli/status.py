@@ -1,6 +1,5 @@
 """`partlab status`: where a work stands, who is to act, and when it ends."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
@@ -30,22 +29,19 @@ def status(
     with reported(json) as ui:
         from dataclasses import asdict
 
-        from annotate.inspect.overview import look_over
+        from annotate.inspect.overview import look_over, studio_link
         from annotate.work import Work
 
         with Work.open(folder) as work:
             found = look_over(work, objects or ())
-        rounds = [{**row.as_json(), "url": _link(row.drawing.project_id)} for row in found.rows]
+        rounds = [
+            {**row.as_json(), "url": studio_link(row.drawing.project_id)} for row in found.rows
+        ]
         people = [person.as_json() for person in found.people]
         about = {"totals": found.totals, "forecast": asdict(found.forecast)}
         ui.emit({"rounds": rounds, "annotators": people, **about})
         if not json:
             _show(found, folder)
-
-
-def _link(project_id: int | None) -> str | None:
-    server = os.environ.get("PARTLAB_STUDIO_URL", "").strip().rstrip("/")
-    return f"{server}/projects/{project_id}/data" if server and project_id else None
 
 
 def _show(found: "Overview", folder: Path) -> None:
@@ -136,6 +132,8 @@ def _waiting(found: "Overview") -> Iterator[str]:
 
 def _words(row: "Row") -> Iterator[str]:
     """What is to be said of one category, besides its numbers."""
+    from annotate.inspect.overview import studio_link
+
     one = row.drawing
     if one.restored:
         yield f"{one.restored} given up, and to be drawn after all"
@@ -150,7 +148,7 @@ def _words(row: "Row") -> Iterator[str]:
     if one.checks:
         are = counted(one.checks, "honeypot is", "honeypots are")
         yield f"besides, {one.checked} of {are} done"
-    if one.state == "annotating" and (link := _link(one.project_id)):
+    if one.state == "annotating" and (link := studio_link(one.project_id)):
         yield link
     if one.undrawn:
         yield f"{_list(one.undrawn)} drawn in no picture"

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from annotate.data.formats.pictures import Pictures, place
-from annotate.inspect.export import Built, Wanted, build, pictures_for
+from annotate.inspect.build import Built, Wanted, build
+from annotate.inspect.export import pictures_for
 from annotate.work import Work
 from partlab.coco import read_dataset, write_coco
 from partlab.errors import StateError
