@@ -42,7 +42,8 @@ def sam(folder) -> None:
 
     vision = SamVisionConfig(
         hidden_size=16, output_channels=8, num_hidden_layers=1, num_attention_heads=2,
-        image_size=64, patch_size=8, mlp_dim=16, window_size=0, global_attn_indexes=[0],
+        image_size=64, patch_size=8, mlp_dim=16, num_pos_feats=4, window_size=0,
+        global_attn_indexes=[0],
     )  # fmt: skip
     SamModel(SamConfig(vision_config=vision, **_heads("Sam", 8, 8))).save_pretrained(folder)
     square = {"height": 64, "width": 64}
@@ -62,10 +63,10 @@ def sam2(folder) -> None:
     )
 
     body = Sam2HieraDetConfig(
-        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 1, 1],
+        hidden_size=8, num_attention_heads=1, image_size=[64, 64], blocks_per_stage=[1, 1, 2, 1],
         embed_dim_per_stage=[8, 16, 32, 64], num_attention_heads_per_stage=[1, 1, 1, 1],
         window_size_per_stage=[8, 8, 8, 8], window_positional_embedding_background_size=[8, 8],
-        global_attention_blocks=[2],
+        global_attention_blocks=[3],
     )  # fmt: skip
     vision = Sam2VisionConfig(
         backbone_config=body, backbone_channel_list=[64, 32, 16, 8], fpn_hidden_size=32,
