@@ -1,7 +1,6 @@
 """How many clicks a mask needs: simulated annotators with model help, against drawing from nothing.
 
-    python benchmarks/prompts.py RUN DATA --way network [--split heldout] [--masks 100]
-        [--unseen FULL --object NAME]
+    python benchmarks/prompts.py RUN DATA --way network [--split val] [--masks 200] [--object NAME]
 
 The annotator's first click is the middle of the part (the farthest point from its border), each
 later one the middle of the largest region that is still wrong: positive where pixels are missing,
@@ -12,8 +11,8 @@ Studio gives it.
 Ways: `network`, the run's own heads, nothing trained for prompts; `prompted`, the prompt head
 beside the run; a run of each makes the difference too. Beside them `hand`, drawing from nothing,
 counted as the corners of the coarsest polygons (one for each piece and each hole, by
-Douglas-Peucker) that reach the IoU. `--unseen` is a data set with an object category that the run
-never saw: its parts have no names.
+Douglas-Peucker) that reach the IoU. `--object` measures one category alone; of one that the run
+never saw the parts have no names for it.
 
 Results are added to benchmarks/results/prompts.json under the name of DATA.
 """
@@ -182,8 +181,7 @@ def keep(name: str, group: str, way: str, found: Any, seed: int) -> None:
     write_json(RESULTS, kept)
 
 
-def prompter_for(way: str, run: Path) -> Prompter:
-    segmenter: Any = load_segmenter(run)
+def prompter_for(way: str, segmenter: Any) -> Prompter:
     if way == "network":
         return NetworkPrompter(segmenter)
     return TrainedPrompter(segmenter, load_head(segmenter))
@@ -195,15 +193,15 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--split", default="val")
     parser.add_argument("--masks", type=int, default=200)
-    parser.add_argument("--unseen", type=Path, help="data set with an object never trained on")
-    parser.add_argument("--object", help="that object category")
+    parser.add_argument("--object", help="masks of this object category alone")
     parser.add_argument("--name", help="in the results; else that of DATA")
     parser.add_argument("--note", default="", help="kept with the results")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--way", choices=["network", "prompted"], required=True)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    prompter, name = prompter_for(given.way, given.run), given.name or given.data.name
+    segmenter: Any = load_segmenter(given.run)
+    prompter, name = prompter_for(given.way, segmenter), given.name or given.data.name
     how = {
         "note": given.note,
         "split": given.split,
@@ -212,14 +210,14 @@ def main() -> None:
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}",
         "torch": torch.__version__,
     }
-    groups = {"known": (given.data, None)}
-    if given.unseen:
-        groups[f"never trained on: {given.object}"] = (given.unseen, given.object)
-    for group, (folder, only) in groups.items():
-        for found in measure(prompter, read_dataset(folder, given.split), given, only):
-            keep(name, group, given.way, {**how, **found}, given.seed)
-            shown = {k: v for k, v in found.items() if k not in ("needed", "of_image")}
-            print(group, shown, flush=True)
+    data, group = read_dataset(given.data, given.split), "known"
+    if given.object:
+        seen = "known" if given.object in segmenter.objects else "never trained on"
+        group = f"{seen}: {given.object}"
+    for found in measure(prompter, data, given, given.object):
+        keep(name, group, given.way, {**how, **found}, given.seed)
+        shown = {k: v for k, v in found.items() if k not in ("needed", "of_image")}
+        print(group, shown, flush=True)
 
 
 if __name__ == "__main__":

@@ -45,8 +45,8 @@ class TrainedPrompter:
     """Answers from a prompt head (the `Prompter` protocol).
 
     It goes through the clicks in their order, as they were made: the first are tried at every
-    place they may mean, and the mask that is thought to fit best is kept; each further one
-    corrects it. What at last disobeys a click is bent.
+    place they may mean, and the mask is kept that is thought to fit best where the part is likely;
+    each further one corrects it. What at last disobeys a click is bent.
     """
 
     def __init__(
@@ -140,7 +140,7 @@ class TrainedPrompter:
         points = np.array([(c.x, c.y) for c in prompts.clicks], np.float32).reshape(-1, 2)
         held = at_points(logits.cpu().numpy(), windows, points) > 0
         wrong = (held != np.array([c.positive for c in prompts.clicks], bool)).sum(1)
-        rank = quality - _DISOBEYED * wrong
+        rank = quality + views.scores[:, 0].cpu().numpy() - _DISOBEYED * wrong
         return [
             _Try(windows[i], logits[i].clone(), float(rank[i]), float(quality[i]), int(at[i]))
             for i in range(count)

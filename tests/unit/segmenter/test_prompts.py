@@ -59,7 +59,7 @@ boxes = st.none() | st.tuples(*(st.floats(-5, 100) for _ in range(4)))
 
 
 @pytest.mark.parametrize("way", ["network", "prompted"])
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(clicks=clicks, box=boxes, part=st.sampled_from([None, "cat:tail", "cow:horn"]))
 def test_an_answer_obeys_every_click_and_is_of_full_size(
     network, head, pixels, way, clicks, box, part
