@@ -82,7 +82,8 @@ class SamPrompter:
             kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
             if kind in KINDS:
                 model = AutoModelForMaskGeneration.from_pretrained(folder, local_files_only=True)
-                processor = AutoProcessor.from_pretrained(folder, local_files_only=True)
+                read: Any = AutoProcessor.from_pretrained  # untyped
+                processor = read(folder, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for a broken folder
             raise DatasetError(
                 f"the model in {folder} cannot be read: {str(error).strip().splitlines()[0]}",

@@ -13,15 +13,9 @@ from app import doctor
 from app.cli.main import app
 
 OPTIONAL = {
-    "GPU",
-    "detectron2",
-    "Label Studio",
-    "PostgreSQL",
-    "ONNX",
-    "corruptions",
-    "SAM",
-    "chromium",
-}
+    "GPU", "detectron2", "Label Studio", "PostgreSQL", "ONNX", "Ray Serve", "corruptions",
+    "SAM", "chromium",
+}  # fmt: skip
 
 
 def part(name: str) -> doctor.Part:
