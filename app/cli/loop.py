@@ -145,10 +145,12 @@ def _show(found: "Any", served: int | None) -> None:
     if not found:
         stdout.print("no version yet", markup=False)
         return
-    table = _table("Versions", "version", "made", "from", "pictures, masks", "exam: new, old", "p")
+    table = _table(
+        "Versions", "version", "made (UTC)", "from", "pictures,\nmasks", "exam:\nnew, old", "p"
+    )
     for one in found:
         mark = " (served)" if one.number == served else ""
-        table.add_row(f"{one.number}{mark}", one.at[:16], *_row(one))
+        table.add_row(f"{one.number}{mark}", one.at[:16].replace("T", " "), *_row(one))
     stdout.print(table)
     for one in found:
         stdout.print(f"version {one.number} {_fate(one)}: {one.why}", markup=False)

@@ -13,7 +13,7 @@ from partlab.images import load_image
 from partlab.parts import join_name
 from partlab.progress import track
 from segmenter.loop.choose import Choice, Features, Look, choose, look
-from segmenter.loop.lessons import is_held_out
+from segmenter.loop.lessons import is_held_out, key_of
 from segmenter.loop.versions import CHECKPOINT, Version, current, whole_run
 from segmenter.origin import RunFolder
 from segmenter.protocol import Pixels, Segmenter
@@ -86,7 +86,7 @@ def next_images(
     segmenter = RunFolder(whole_run(work.folder, version)).load(CHECKPOINT, device)
     left, done, masks = _sorted(work, drawn_now, version)
     seed = work.settings.seed
-    exam = {i.id for i in left if is_held_out(seed, i.sha256 or i.file_name)}
+    exam = {i.id for i in left if is_held_out(seed, key_of(i))}
     asked = [image for image in left if image.id not in exam]
     unreadable: list[str] = []
     looks = list(_looks(work, segmenter, asked, unreadable))
@@ -110,6 +110,9 @@ def next_images(
 def _being_drawn(work: Work, objects: Sequence[str]) -> list[str]:
     named = [work.batch(name) for name in objects] or work.batches()
     found = [batch.object for batch in named if batch.state == "annotating"]
+    if objects and len(found) < len(named):
+        other = next(batch for batch in named if batch.state != "annotating")
+        raise StateError(f"{other.object} round {other.round} is {other.state}, not being drawn")
     if not found:
         raise StateError(
             f"nothing is being drawn in {work.folder}", hint="run `partlab studio create` first"

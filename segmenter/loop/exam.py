@@ -99,7 +99,8 @@ class Compared:
     def words(self) -> str:
         """What people read."""
         return (
-            f"{100 * self.new:.1f} against {100 * self.old:.1f} on {self.images} pictures, "
+            f"mean IoU {100 * self.new:.1f} against {100 * self.old:.1f} percent on "
+            f"{self.images} pictures, "
             f"p = {self.p:.2g}"
         )
 

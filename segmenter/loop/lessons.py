@@ -12,6 +12,7 @@ from typing import Any
 from annotate.data.formats.pictures import Pictures, place
 from annotate.inspect.build import Built, Wanted, build
 from annotate.inspect.export import pictures_for
+from annotate.work import Image as WorkImage
 from annotate.work import Work
 from partlab.coco import read_dataset, write_coco
 from partlab.errors import StateError
@@ -53,7 +54,7 @@ class Lessons:
 
 
 def is_held_out(seed: int, picture: str) -> bool:
-    """Whether a picture (its hash, else its file name) is for the exam of a work of this seed.
+    """Whether a picture, by its `key_of`, is for the exam of a work of this seed.
 
     It follows from the two alone, so nothing that comes later moves it into training.
     """
@@ -74,7 +75,7 @@ def collect(work: Work, out: Path) -> None:
     with new_folder(out, inputs=[work.folder]) as new:
         place(pictures_for(work, data.images, new), Pictures.link)
         there = [i for i in data.images if (new / "images" / i.file_name).is_file()]
-        held_out = {i.id for i in there if is_held_out(work.settings.seed, _key(i))}
+        held_out = {i.id for i in there if is_held_out(work.settings.seed, key_of(i))}
         split = {EXAM: held_out, TRAIN: {i.id for i in there} - held_out}
         for name, ids in split.items():
             write_coco(data.subset(ids), new / "annotations" / f"{name}.json")
@@ -84,7 +85,8 @@ def collect(work: Work, out: Path) -> None:
         write_json(new / "lessons.json", {**about, "left_out": left_out})
 
 
-def _key(image: Image) -> str:
+def key_of(image: Image | WorkImage) -> str:
+    """What a picture is known by: its bytes, else its file name."""
     return image.sha256 or image.file_name
 
 

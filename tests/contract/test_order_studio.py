@@ -27,7 +27,7 @@ ANN = "ann.order@x.org"
 RAM = FARM.object("ram")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def ann(studio_server: Running) -> Iterator[Person]:
     with studio_server.studio() as studio:
         made = {one.email: one.password for one in create_users(studio, [ANN])}
@@ -37,7 +37,11 @@ def ann(studio_server: Running) -> Iterator[Person]:
 
 @pytest.fixture
 def work(
-    tmp_path: Path, studio_server: Running, studio: Studio, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    studio_server: Running,
+    studio: Studio,
+    ann: Person,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Work]:
     """Twelve rams, handed out to ann; a given run is the loop's first version."""
     monkeypatch.setenv("PARTLAB_STUDIO_URL", studio_server.url)

@@ -42,7 +42,9 @@ def test_it_finds_nothing_where_there_is_nothing() -> None:
 def test_better_in_every_picture_is_served() -> None:
     result = judge(exam(*[0.5] * 8), exam(*[0.6, 0.7, 0.8, 0.6, 0.6, 0.9, 0.7, 0.6]))
     assert result.passed
-    assert result.why.startswith("it is better: 68.8 against 50.0 on 8 pictures, p = 0.0078")
+    assert result.why.startswith(
+        "it is better: mean IoU 68.8 against 50.0 percent on 8 pictures, p = 0.0078"
+    )
 
 
 def test_worse_and_no_better_are_kept_aside() -> None:
@@ -70,7 +72,7 @@ def test_a_new_part_does_not_make_up_for_what_was_forgotten() -> None:
     assert judge(old, new).passed
     found = judge(old, new, known=["ram:head"])
     assert not found.passed
-    assert "worse at the parts that were known before: 60.0 against 90.0" in found.why
+    assert "worse at the parts that were known before: mean IoU 60.0 against 90.0" in found.why
 
 
 def test_an_invented_part_counts_against_whoever_invents_it() -> None:

@@ -38,7 +38,9 @@ def turn(work: Work, **how: object) -> str:
 def test_what_is_better_is_served(work: Work, tmp_path: Path) -> None:
     accept(work)
     told = turn(work, run=run_of(tmp_path / "poor", wrong=True))
-    assert told.startswith("done: version 2 is served: it is better: 66.7 against 29.1 on 12")
+    assert told.startswith(
+        "done: version 2 is served: it is better: mean IoU 66.7 against 29.1 percent on 12"
+    )
     first, second = versions(work)
     assert (first.parent, first.served, second.parent, second.served) == (None, True, 1, True)
     assert first.given == str(tmp_path / "poor")
@@ -75,7 +77,9 @@ def test_what_is_worse_is_kept_aside_with_its_figures(
         lambda run, names, colours, inclusions: write(run, names, colours + 60, inclusions),
     )
     told = turn(work, run=run_of(tmp_path / "good"))
-    assert told.startswith("done: version 2 is kept aside: it is worse: 0.0 against 95.7 on 12")
+    assert told.startswith(
+        "done: version 2 is kept aside: it is worse: mean IoU 0.0 against 95.7 percent on 12"
+    )
     served, aside = current(work), versions(work)[-1]
     assert served is not None
     assert (served.number, aside.number, aside.served) == (1, 2, False)
@@ -95,7 +99,9 @@ def test_a_first_version_from_nothing(work: Work) -> None:
     """Nothing finds nothing, so whatever helps is better; but it has to help in the exam."""
     accept(work)
     told = turn(work, backend="colour")
-    assert told.startswith("done: version 1 is served: it is better: 66.7 against 0.0 on 12")
+    assert told.startswith(
+        "done: version 1 is served: it is better: mean IoU 66.7 against 0.0 percent on 12"
+    )
     (only,) = versions(work)
     assert (only.parent, only.given) == (None, None)
 
@@ -292,7 +298,9 @@ def test_a_renamed_part_is_the_same_part(work: Work, tmp_path: Path) -> None:
     assert called_now(work, old, now)["ram:head"] == "ram:skull"
     assert called_before(work, old, now) == {"ram:skull": "ram:head"}
     told = turn(work)
-    assert "kept aside: it is not better beyond luck: 66.7 against 66.7" in told, "the very same"
+    assert "kept aside: it is not better beyond luck: mean IoU 66.7 against 66.7" in told, (
+        "the very same"
+    )
 
 
 def test_pieces_of_a_split_begin_as_the_whole_and_new_parts_anew(
