@@ -40,7 +40,7 @@
       this.field.addEventListener("change", () => this.noted());
       root.addEventListener("click", (event) => this.clicked(event));
       root.addEventListener("pointerover", (event) => this.pointed(event));
-      new ResizeObserver(() => this.fill()).observe(document.body);
+      window.addEventListener("resize", () => this.fill());
       root.addEventListener("change", (event) => event.target.matches("[data-works]") && this.go(event.target.value));
     }
 
@@ -421,13 +421,21 @@
 
     async drawExample() {
       const view = this.find("[data-view=example]");
-      const { example } = this.sheet;
+      const example = this.shownExample();
       view.hidden = !(this.beside && example);
       this.stage.fit();
       if (view.hidden) return;
       view.querySelector("figcaption").textContent = `an example, ${example.words}`;
       if (example.src) this.example.element.innerHTML = `<img class="pi-ready" src="${this.esc(example.src)}" alt="an example of the instructions">`;
       else this.example.show(await this.picture(example.image, example.round));
+    }
+
+    // The accepted image beside this one: another than this one, where there is another.
+    shownExample() {
+      const { example, cards, round } = this.sheet;
+      if (example && (example.src || example.image !== this.image || example.round !== round)) return example;
+      const other = cards.find((card) => card.passed && card.image !== this.image && !this.pending.has(card.image));
+      return other ? { image: other.image, round, words: `passed by ${other.by}` } : example;
     }
 
     async thumb(image) {
