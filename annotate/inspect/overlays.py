@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 BESIDE = Style(side=560)
 SMALL = Style(side=300)
 STAND_IN = "partlab-stand-in"  # in a PNG: made with grey for a picture that could not be read
+FEW = 3  # parts that a caption names
 LETTERS = 22  # height in the legend, in pixels
 _GREY: Colour = (200, 203, 208)
 
@@ -93,11 +94,16 @@ def parts_of(work: Work, answer: Answer) -> ObjectParts:
 
 
 def _caption(image: Image, masks: Sequence[dict[str, Any]], parts: ObjectParts) -> str:
-    """What the picture alone does not say comes first: the end is cut off where it is narrow."""
+    """What the picture alone does not say comes first: the end is cut off where it is narrow.
+
+    Many parts that are not drawn are counted; the legend of the picture's own file names them.
+    """
     there, objects = {mask["part"] for mask in masks}, {mask["object"] for mask in masks}
     told = [f"{len(objects)} objects"] if len(objects) > 1 else []
     if missing := [part.name for part in parts.parts if part.id not in there]:
-        told.append(f"without: {', '.join(missing)}")
+        few = len(missing) <= FEW
+        many = f"without {len(missing)} of {len(parts.parts)} parts"
+        told.append(f"without: {', '.join(missing)}" if few else many)
     said = f" ({', '.join(told)})" if told else ""
     return f"image {image.id}{said}, {image.file_name}"
 

@@ -9,6 +9,7 @@ from annotate.work.change import Change, Rules, in_correction
 from annotate.work.complaints import REDRAWN, SENT_BACK, problem
 from annotate.work.discards import discard_state, refusal_of, reviews_of, unsettled_discards
 from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
+from partlab.counts import counted
 from partlab.errors import StateError
 
 rules = Rules()
@@ -20,8 +21,9 @@ def _sampled(change: Change) -> None:
     batch = change.batch("submitted")
     _not_their_own(change, batch)
     if waiting := unsettled_discards(change.session, batch):
+        images = counted(len(waiting), "discarded image waits", "discarded images wait")
         raise StateError(
-            f"{batch.object} round {batch.round}: {len(waiting)} discarded images wait for review",
+            f"{batch.object} round {batch.round}: {images} for review",
             hint=f"two inspectors each run `partlab inspect discards WORK {batch.object}`",
         )
     batch.state, batch.seed = "sampled", change.data["seed"]

@@ -8,6 +8,7 @@ import typer
 
 from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
@@ -220,4 +221,4 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
         from annotate.work import rebuild_work
 
         count = rebuild_work(folder, read_export)
-        ui.emit({"events": count}, f"{folder}: the database again, from {count} events")
+        ui.emit({"events": count}, f"{folder}: the database again, from {counted(count, 'event')}")

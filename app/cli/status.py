@@ -6,6 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from app.cli._ui import JsonOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from annotate.inspect.corrections import Correction
@@ -98,16 +99,20 @@ def _total(found: "Overview") -> str:
     return (
         f"in all: {n['accepted']} of {n['categories']} categories accepted, {n['done']} of "
         f"{n['images']} pictures done ({n['discarded']} given up), {n['inspected']} inspected, "
-        f"{n['flags']} flags"
+        f"{counted(n['flags'], 'flag')}"
     )
 
 
 def _end(forecast: "Forecast") -> Iterator[str]:
     if not forecast.open:
         return
-    words = f"{forecast.open} pictures are still to be drawn"
+    words = f"{counted(forecast.open, 'picture is', 'pictures are')} still to be drawn"
     if forecast.hours is not None:
-        words += f", about {forecast.hours:g} hours"
+        words += (
+            f", about {forecast.hours:g} hour{'s' * (forecast.hours != 1)}"
+            if forecast.hours
+            else ", a few minutes"
+        )
     if forecast.end:
         words += f"; at the pace so far until {forecast.end} ({forecast.slowest})"
         words += ", if nothing is rejected"
@@ -134,14 +139,15 @@ def _words(row: "Row") -> Iterator[str]:
         yield f"{one.restored} given up, and to be drawn after all"
     yield from map(_back, row.corrections)
     if one.kept:
-        yield f"{one.kept} masks are those of the round before, corrected or not"
+        yield f"{one.kept} of the masks were there in the round before, corrected or not"
     if one.untouched or one.changed:
         yield (
-            f"{one.untouched} masks are a model's, {one.changed} are a model's and corrected, "
-            f"{one.manual} are drawn by hand"
+            f"of the masks {one.untouched} are a model's, {one.changed} a model's and corrected, "
+            f"{one.manual} drawn by hand"
         )
     if one.checks:
-        yield f"besides, {one.checked} of {one.checks} honeypots are done"
+        are = counted(one.checks, "honeypot is", "honeypots are")
+        yield f"besides, {one.checked} of {are} done"
     if one.state == "annotating" and (link := studio_link(one.project_id)):
         yield link
     if one.undrawn:

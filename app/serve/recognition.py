@@ -89,9 +89,7 @@ class RecognitionModel:
     @cached_property
     def part_names(self) -> tuple[str, ...]:
         """What its part outputs tell apart, without background; () if it has none."""
-        if not getattr(self.opened.network, "part_channels", 0):
-            return ()
-        return tuple(part_names(self.opened.network))
+        return names_of_parts(self.opened.network)
 
     @cached_property
     def _victim(self) -> Any:
@@ -140,7 +138,7 @@ class RecognitionModel:
     def _look(self, key: str, seen: list[Pixels]) -> Sequence[Any]:
         images = self.opened.tensor(seen)
         if key == "explain":
-            return _explained(self.opened.network, images)
+            return explained(self.opened.network, images)
         if key == "embed":
             found = _features(self.opened.network, images)
         else:
@@ -149,17 +147,32 @@ class RecognitionModel:
         return list(found.float().cpu().numpy())
 
     def _attack(self, _: None, asked: list[tuple[Pixels, Pgd]]) -> Sequence[Attacked]:
-        return [self._attacked(seen, how) for seen, how in asked]
-
-    def _attacked(self, seen: Pixels, how: Pgd) -> Attacked:
-        clean = self.opened.tensor([seen])
-        label = torch.tensor([how.label], device=clean.device)
-        found = search(self._victim, clean, label, how.ball, steps=how.steps, seed=how.seed)
-        exact = found.points[0].cpu().numpy().astype(np.float32)
-        return Attacked(exact, _towards(exact, seen), int(found.steps[0]))
+        return [attacked(self.opened, self._victim, seen, how) for seen, how in asked]
 
 
-def _explained(network: Any, images: torch.Tensor) -> list[Explained]:
+def attacked(opened: Opened, victim: Any, seen: Pixels, how: Pgd) -> Attacked:
+    """What PGD finds about one picture as the network sees it; `victim` is the one it attacks."""
+    clean = opened.tensor([seen])
+    label = torch.tensor([how.label], device=clean.device)
+    found = search(victim, clean, label, how.ball, steps=how.steps, seed=how.seed)
+    exact = found.points[0].cpu().numpy().astype(np.float32)
+    return Attacked(exact, _towards(exact, seen), int(found.steps[0]))
+
+
+def corrupted(seen: Pixels, corruption: str, severity: int, seed: int) -> Pixels:
+    """What the network sees, corrupted; errors are those of `corrupt`."""
+    from train.corruptions.generate import corrupt
+
+    return corrupt(seen, corruption, severity, f"served {seed}")
+
+
+def names_of_parts(network: Any) -> tuple[str, ...]:
+    """What a network's part outputs tell apart, without background; () if it has none."""
+    return tuple(part_names(network)) if getattr(network, "part_channels", 0) else ()
+
+
+def explained(network: Any, images: torch.Tensor) -> list[Explained]:
+    """Classes and part cells of each picture (n, 3, size, size); of networks with part outputs."""
     found = network(images, parts=True)
     likeliest = [each.argmax(1).cpu().numpy().astype(np.uint16) for each in found.parts]
     probabilities = found.logits.float().softmax(1).cpu().numpy()

@@ -214,11 +214,10 @@ async def _pgd(state: State, model: Any, seen: Pixels, label: int, ask: AttackAs
 
 
 async def _corrupted(state: State, seen: Pixels, ask: AttackAsk) -> Any:
-    from train.corruptions.generate import corrupt
+    from app.serve.recognition import corrupted
 
     with parameters():
-        key = f"served {ask.seed}"
-        found = await state.aside(corrupt, seen, ask.corruption, ask.severity, key)
+        found = await state.aside(corrupted, seen, ask.corruption, ask.severity, ask.seed)
     told = {"attack": "corruption", "corruption": ask.corruption, "severity": ask.severity}
     return found, None, {**told, "seed": ask.seed}
 

@@ -131,6 +131,13 @@ class _Server(uvicorn.Server):
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._told(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Connections that never end by themselves, such as those of open pages, are told."""
+        app: Any = self.config.app
+        for each in getattr(app.state, "closing", ()):
+            each()
+        await super().shutdown(sockets)
+
 
 def _as_ours(error: BaseException) -> PartlabError:
     if isinstance(error, PartlabError):

@@ -16,7 +16,6 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 from fastapi import Request
 from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
-from starlette._utils import get_route_path
 
 from app.serve.errors import RefusalError
 from app.serve.limits import Rates
@@ -76,7 +75,7 @@ class Door:
 
     async def __call__(self, scope: Scope, receive: Any, send: Any) -> None:
         """Pass a request on with its person, or answer it here."""
-        path = get_route_path(scope) if scope["type"] in ("http", "websocket") else ""
+        path = _path(scope) if scope["type"] in ("http", "websocket") else ""
         inside = scope["type"] != "lifespan" and f"{path}/".startswith(f"{self.base}/")
         if not inside:
             await self.app(scope, receive, send)
@@ -184,6 +183,11 @@ class Door:
 
     def _home(self, request: Request) -> str:
         return f"{request.scope.get('root_path', '')}{self.base}/"
+
+
+def _path(scope: Scope) -> str:
+    """Below what a proxy takes off."""
+    return str(scope["path"]).removeprefix(scope.get("root_path", ""))
 
 
 def _to(place: str) -> RedirectResponse:

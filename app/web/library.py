@@ -4,9 +4,9 @@ A picture's name is `DATA/SPLIT/file name` or `FOLDER/path below it`. Only names
 are listed lead to a file, so an address of the browser opens nothing else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 
 from app.web.given import Given
@@ -22,11 +22,15 @@ _HELD_OUT = ("heldout", "test", "val")  # splits that a segmenter has not seen, 
 
 @dataclass(frozen=True, slots=True)
 class Offered:
-    """A picture by its name; `object` is the category it is known to show."""
+    """A picture by its name; `object` is the category it is known to show.
+
+    `split` is the one of the data set that it is of.
+    """
 
     name: str
     path: Path
     object: str | None = None
+    split: str = ""
 
 
 @dataclass
@@ -91,6 +95,26 @@ class Library:
                 return _of(place, split, data, data.find_image(file_name))
         raise NotFoundError(f"no picture {name!r} among what the app was given")
 
+    def keyed(self, keys: Collection[str]) -> dict[str, Offered]:
+        """The pictures that evaluations call so (`class/file`), as far as they are here."""
+        left, found = set(keys), dict[str, Offered]()
+        places = chain(*(self._all(data) for data in self.given.data))
+        folders = (_in_folder(name, folder) for name, folder in self.given.pictures.items())
+        for offered in chain(places, *folders):
+            if not left:
+                break
+            file = offered.name.partition("/")[2].removeprefix(f"{offered.split}/")
+            key = file if file.startswith(f"{offered.object}/") else f"{offered.object}/{file}"
+            if key in left:
+                left.remove(key)
+                found[key] = offered
+        return found
+
+    def _all(self, data: str) -> Iterator[Offered]:
+        for split in self.splits(data):
+            read = self.dataset(data, split)
+            yield from (_of(data, split, read, image) for image in read.images)
+
     def _some(self, data: str, most: int) -> list[Offered]:
         """Evenly from the whole list, so that there is something of every category."""
         splits = self.splits(data)
@@ -102,7 +126,7 @@ class Library:
 
 def _of(data: str, split: str, read: Dataset, image: Image) -> Offered:
     name = f"{data}/{split}/{image.file_name}"
-    return Offered(name, read.image_path(image), read.object_of(image))
+    return Offered(name, read.image_path(image), read.object_of(image), split)
 
 
 def _in_folder(name: str, folder: Path) -> Iterator[Offered]:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from app.web.people import Role
 
 if TYPE_CHECKING:
-    from app.web.given import Given
     from app.web.site import Site
 
 
@@ -27,8 +26,8 @@ class Key:
 class Page:
     """One page; see `app.web` for how one is written.
 
-    `about` ends the sentence on the first page. `needs` gets what was given and says in a
-    sentence what is missing, or None.
+    `about` ends the sentence on the first page. `needs` says in a sentence what is
+    missing, or None.
     """
 
     path: str
@@ -37,7 +36,7 @@ class Page:
     build: "Callable[[Site], None]"
     order: int = 50
     role: Role = "annotator"
-    needs: "Callable[[Given], str | None]" = lambda given: None
+    needs: "Callable[[Site], str | None]" = lambda site: None
     keys: tuple[Key, ...] = ()
 
 

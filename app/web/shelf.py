@@ -6,24 +6,25 @@ that is being loaded waits for it.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image as PillowImage
-
 from app.serve.models import Models, SegmenterModel, SharedSegmenter
+from app.web.recognise import (
+    Classes,
+    LocalRecogniser,
+    MountedRecogniser,
+    Recogniser,
+    ServedRecogniser,
+    png,
+    ranked,
+)
 from partlab.errors import UnknownNameError
 from partlab.parts import Parts
 from segmenter.origin import RunFolder
 from segmenter.protocol import Pixels, Segmenter
 from segmenter.remote import Server, connect
-
-Classes = dict[str, float]
-"""Probability by class, likeliest first."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,9 @@ class Known:
 
 
 class Shelf(Protocol):
-    """Models by name."""
+    """Models by name; `at_once` pieces of work may use them at the same time."""
+
+    at_once: int
 
     def segmenters(self) -> Mapping[str, Known]:
         """Those there are now; errors say that a server is not there."""
@@ -58,6 +61,10 @@ class Shelf(Protocol):
 
     def classify(self, name: str, pixels: Pixels) -> Classes:
         """What a recognition model says of a picture (height, width, 3); errors likewise."""
+        ...
+
+    def recogniser(self, name: str) -> Recogniser:
+        """A recognition model to attack and to ask for its parts; errors likewise."""
         ...
 
 
@@ -86,6 +93,7 @@ class LocalShelf:
     runs: Mapping[str, Path]
     models: Mapping[str, Path]
     device: str | None = None
+    at_once: int = 1
     _kept: Kept = field(default_factory=Kept)
 
     def segmenters(self) -> Mapping[str, Known]:
@@ -114,27 +122,20 @@ class LocalShelf:
 
     def classify(self, name: str, pixels: Pixels) -> Classes:
         """See `Shelf.classify`."""
+        found = self.recogniser(name)
+        return found.classify(found.opened.seen(pixels))
+
+    def recogniser(self, name: str) -> LocalRecogniser:
+        """See `Shelf.recogniser`."""
         path = _one(self.models, name, "recognition model")
-        opened = self._kept.get(f"open {path}", lambda: self._open(path))
-        return _ranked(opened.classes, _probabilities(opened, pixels))
 
-    def _open(self, path: Path) -> Any:
-        from train.evaluate.opened import open_model
+        def load() -> LocalRecogniser:
+            from train.evaluate.opened import open_model
 
-        return open_model(path, device=self.device)
+            return LocalRecogniser(name, open_model(path, device=self.device))
 
-
-def _probabilities(opened: Any, pixels: Pixels) -> NDArray[np.float32]:
-    import torch
-
-    with torch.inference_mode():
-        logits = opened.network(opened.tensor([opened.seen(pixels)]))
-        found: NDArray[np.float32] = logits.float().softmax(1)[0].cpu().numpy()
-    return found
-
-
-def _ranked(classes: tuple[str, ...], values: NDArray[np.float32]) -> Classes:
-    return {classes[at]: float(values[at]) for at in np.argsort(-values, kind="stable").tolist()}
+        found: LocalRecogniser = self._kept.get(f"open {path}", load)
+        return found
 
 
 @dataclass
@@ -143,6 +144,7 @@ class ServerShelf:
 
     url: str
     patience: float = 10.0
+    at_once: int = 8  # which the server looks at together
     _kept: Kept = field(default_factory=Kept)
 
     def __post_init__(self) -> None:
@@ -177,15 +179,17 @@ class ServerShelf:
 
     def classify(self, name: str, pixels: Pixels) -> Classes:
         """See `Shelf.classify`."""
-        held = BytesIO()
-        PillowImage.fromarray(pixels).save(held, "PNG", compress_level=1)
         found = self.server.post(
             "/v1/classify",
             params={"model": name, "top": 1000},
-            content=held.getvalue(),
+            content=png(pixels),
             headers={"Content-Type": "image/png"},
         )
         return {each["name"]: float(each["probability"]) for each in found["classes"]}
+
+    def recogniser(self, name: str) -> ServedRecogniser:
+        """See `Shelf.recogniser`."""
+        return ServedRecogniser(self.server, name)
 
 
 @dataclass
@@ -193,6 +197,7 @@ class MountedShelf:
     """The models of the server that the app is mounted on."""
 
     models: Models
+    at_once: int = 8
 
     def segmenters(self) -> Mapping[str, Known]:
         """Those that are ready."""
@@ -213,7 +218,12 @@ class MountedShelf:
     def classify(self, name: str, pixels: Pixels) -> Classes:
         """See `Shelf.classify`."""
         model = self.models.find(name, "recognition")
-        return _ranked(model.classes, model.classify(model.seen(pixels)).result())
+        return ranked(model.classes, model.classify(model.seen(pixels)).result())
+
+    def recogniser(self, name: str) -> MountedRecogniser:
+        """See `Shelf.recogniser`."""
+        model = self.models.find(name, "recognition")
+        return MountedRecogniser(model, self.models.settings.attack_steps)
 
 
 def _one(there: Mapping[str, Path], name: str, what: str) -> Path:

@@ -1,6 +1,7 @@
 """The whole site: every page in one Gradio application, and the one gate that all events pass."""
 
 import atexit
+import contextlib
 import html
 import json
 import logging
@@ -8,6 +9,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from threading import Timer
 from typing import Any
 
 from fastapi import FastAPI
@@ -21,11 +23,12 @@ from app.web.people import Accounts, Person, Role
 from app.web.shelf import Shelf
 from app.web.shown import Shown
 from app.web.uploads import AGE_S, LARGEST, Uploads
-from app.web.work import Work
+from app.web.work import CancelledError, Work
 from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
 
+_DRAWN_S = 2.0  # until a page that was opened has its files
 _WAITING = 64  # events that may wait for Gradio; more are told that the app is busy
 
 
@@ -41,13 +44,14 @@ class Site:
     library: Library = field(init=False)
     shown: Shown = field(default_factory=Shown)
     uploads: Uploads = field(default_factory=Uploads)
-    work: Work = field(default_factory=Work)
+    work: Work = field(init=False)
+    base: str = ""  # where the pages begin: "/ui" of a model server
     blocks: Any = None
     page: Page | None = None
     _asks: dict[int, Role] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.library = Library(self.given)
+        self.library, self.work = Library(self.given), Work(self.shelf.at_once)
 
     def needs(self, role: Role, event: Any) -> Any:
         """Have an event ask for more than its page does; gives the event back."""
@@ -64,8 +68,33 @@ class Site:
         assert self.page is not None
         name = f"{self.page.path or 'home'}_open"
         return self.blocks.load(
-            function, None, list(outputs), api_name=name, show_progress="hidden"
+            function,
+            None,
+            list(outputs),
+            api_name=name,
+            api_visibility="undocumented",
+            show_progress="hidden",
         )
+
+    def models_at(self, request: Any) -> str | None:
+        """Address of the server that has the models; None: they are in this process alone."""
+        if not self.base:
+            return self.server
+        return str(request.request.base_url).rstrip("/").removesuffix(self.base)
+
+    def later(self, work: Callable[[], Any]) -> None:
+        """Do something when the page has been drawn; what fails, fails again when it is asked for.
+
+        This is how torch and models are loaded before somebody waits for them.
+        """
+
+        def quietly() -> None:
+            with contextlib.suppress(PartlabError):
+                work()
+
+        timer = Timer(_DRAWN_S, quietly)
+        timer.daemon = True
+        timer.start()
 
     def kept(self, **fields: Any) -> None:
         """Keep the values of these components in the page's address, under these names.
@@ -106,20 +135,32 @@ def build(site: Site) -> Any:
 
 
 def _page(site: Site, page: Page, gr: Any) -> None:
+    from app.web.toolkit import person
+
     gr.Navbar(visible=False)  # ours says more
     head = gr.HTML(look.head(page, None), elem_id="pl-head", apply_default_css=False)
+    lacking = gr.HTML(apply_default_css=False, visible=False)
+    with gr.Column(elem_id="pl-page", elem_classes=[f"pl-{page.path or 'home'}"]) as column:
+        page.build(site)
 
-    def hello(request: gr.Request) -> str:
-        return look.head(page, request.request.scope[PERSON], site.given)
+    def hello(request: gr.Request) -> tuple[Any, ...]:
+        missing = page.needs(site)
+        told = look.empty(page, missing) if missing else ""
+        return (
+            look.head(page, person(request), site.given),
+            gr.update(value=told, visible=bool(missing)),
+            gr.update(visible=not missing),
+        )
 
-    missing = page.needs(site.given)
-    with gr.Column(elem_id="pl-page", elem_classes=[f"pl-{page.path or 'home'}"]):
-        if missing is not None:
-            gr.HTML(look.empty(page, missing), apply_default_css=False)
-        else:
-            page.build(site)
     name = f"{page.path or 'home'}_head"
-    site.blocks.load(hello, None, head, api_name=name, show_progress="hidden")
+    site.blocks.load(
+        hello,
+        None,
+        [head, lacking, column],
+        api_name=name,
+        api_visibility="undocumented",
+        show_progress="hidden",
+    )
 
 
 def _ended(site: Site, gr: Any) -> None:
@@ -137,15 +178,16 @@ def gated(site: Site) -> Any:
     from app.web.toolkit import gr
 
     class Gated(gr.Blocks):
-        async def process_api(self, block_fn: Any, inputs: list[Any], **more: Any) -> Any:
+        async def process_api(  # type: ignore[override]
+            self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **more: Any
+        ) -> Any:
             """Gradio's, for people who may; errors become sentences."""
             event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
-            request = more.get("request")
             first = request[0] if isinstance(request, list) else request
             with _told(gr):
                 _admit(site, event, first)
                 site.uploads.used(getattr(first, "session_hash", None), inputs)
-                return await super().process_api(block_fn, inputs, **more)
+                return await super().process_api(block_fn, inputs, state, request, **more)
 
     return Gated
 
@@ -174,7 +216,11 @@ class _told:
             hint = f"<br><small>{html.escape(error.hint)}</small>" if error.hint else ""
             words = html.escape(error.message)
             raise self.gr.Error(
-                f"{words}{hint}", title="Not done", duration=20, print_exception=False
+                f"{words}{hint}",
+                title="Not done",
+                duration=20,
+                visible=not isinstance(error, CancelledError),  # whoever stopped it knows
+                print_exception=False,
             ) from error
         if isinstance(error, Exception) and not isinstance(
             error, self.gr.Error | StopIteration | StopAsyncIteration
@@ -189,6 +235,7 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
     """Put the site's pages below `base` ("" or "/ui") of an application, behind its door."""
     from app.web.toolkit import gr
 
+    site.base = base
     app.include_router(site.shown.router(base))
     blocks = build(site)
     warnings.filterwarnings("ignore", message="SSR mode is not supported")  # nor asked for
@@ -201,6 +248,8 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
         run_history=False,
         ssr_mode=False,
         pwa=False,
+        mcp_server=False,
+        enable_monitoring=False,
         allowed_paths=[],
         max_file_size=LARGEST,
         show_error=False,
@@ -208,9 +257,11 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
         css=look.css(),
         head=look.scripts(),
     )
+    pages_app: Any = app.routes[-1]
+    app.state.closing = [pages_app.app.stop_event.set]  # open pages hold a connection each
     rooms = {page.path: page.role for page in pages()}
     app.add_middleware(
-        Door,  # type: ignore[arg-type]
+        Door,
         base=base,
         rooms=rooms,
         accounts=site.accounts,

@@ -21,7 +21,8 @@ def person(request: "gr.Request") -> Any:
     """Who asks: a `Person`."""
     from app.web.door import PERSON
 
-    return request.request.scope[PERSON]
+    sent: Any = request.request
+    return sent.scope[PERSON]
 
 
 def asked(request: "gr.Request") -> dict[str, str]:

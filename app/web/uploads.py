@@ -5,6 +5,7 @@ when the last session that has used it goes, when it is old, or when there are t
 """
 
 import logging
+import os
 import shutil
 import tempfile
 import time
@@ -27,7 +28,7 @@ AGE_S = 3600
 class Uploads:
     """The folder, and who uses what in it."""
 
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp(prefix="partlab-app-")))
+    folder: Path = field(default_factory=lambda: _folder())
     most: int = 256 << 20
     _of: defaultdict[str, set[Path]] = field(default_factory=lambda: defaultdict(set))
     _lock: Lock = field(default_factory=Lock)
@@ -66,6 +67,10 @@ class Uploads:
     def close(self) -> None:
         """Delete all."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _folder() -> Path:
+    return Path(tempfile.mkdtemp(prefix=f"partlab-app-{os.getpid()}-"))
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:

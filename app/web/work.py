@@ -1,8 +1,8 @@
 """Long work of a page: told while it goes on, one piece at a time, stopped when nobody wants it.
 
     async def run(values…, request: gr.Request):
-        async for step in site.work.run(request.session_hash, lambda: segment(values)):
-            yield …                          # a `Step`, the last one has `result`
+        async for step, result in site.work.shown(request.session_hash, lambda: segment(values)):
+            yield step, gr.skip() if result is None else result
 
 The work is done in a thread. What it counts with `partlab.progress.track` is told; that is also
 where it stops when it was cancelled. Who waits for their turn is told how many are before them,
@@ -11,7 +11,7 @@ and leaves the queue at once (SV-19).
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sized
 from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Generic, TypeVar
@@ -45,7 +45,7 @@ class _Job:
     step: Step[Any] = field(default_factory=lambda: Step("working …"))
 
     def track(self, items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
-        if total is None and hasattr(items, "__len__"):
+        if total is None and isinstance(items, Sized):
             total = len(items)
         for number, item in enumerate(items):
             if self.stopped.is_set():
@@ -113,6 +113,23 @@ class Work:
             if self._of.get(key) is job:
                 del self._of[key]
 
+    async def shown(
+        self, session: str | None, work: Callable[[], T]
+    ) -> AsyncIterator[tuple[str, T | None]]:
+        """`run` for a page: HTML of how far it is ("" at the end), and at the end the result.
+
+        What went wrong stands there too, since a toast goes by; errors are those of `run`.
+        """
+        try:
+            async for step in self.run(session, work):
+                yield ("", step.result) if step.done else (step_html(step), None)
+        except CancelledError:
+            yield "stopped", None
+            raise
+        except PartlabError as error:
+            yield fault_html(error), None
+            raise
+
     async def _turn(self, job: _Job) -> AsyncIterator[Step[Any]]:
         while len(self._running) >= self.at_once or self._waiting[0] is not job:
             if job.stopped.is_set():
@@ -144,6 +161,17 @@ def _heard(doing: "asyncio.Future[Any]") -> None:
     """Nobody waits for the outcome of what was cancelled."""
     if not doing.cancelled():
         doing.exception()
+
+
+def fault_html(error: PartlabError) -> str:
+    """What went wrong and what to do, to stay on a page."""
+    from app.web.toolkit import markup
+
+    return markup(
+        '<p class="pl-note" role="alert">{{ error.message }}'
+        "{% if error.hint %}<br><small>{{ error.hint }}</small>{% endif %}</p>",
+        error=error,
+    )
 
 
 def step_html(step: Step[Any]) -> str:

@@ -12,10 +12,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
-import uvicorn
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
+from app.serve.run import server_of
 from app.web.given import Given
 from app.web.run import create_web
 from app.web.shelf import LocalShelf
@@ -38,18 +38,7 @@ class Shown:
 @contextmanager
 def listening(app: FastAPI, **config: Any) -> Iterator[str]:
     """A server of this application on a free port; its address."""
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            port=0,
-            proxy_headers=False,
-            log_config=None,
-            access_log=False,
-            log_level="warning",
-            timeout_graceful_shutdown=1,
-            **config,
-        )
-    )
+    server = server_of(app, "127.0.0.1", 0, drain_s=10, proxy_headers=False, **config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 120
@@ -95,7 +84,7 @@ def opened(browser: Browser, size: tuple[int, int] = LAPTOP, **how: Any) -> Iter
         return route.abort()
 
     context = browser.new_context(viewport={"width": size[0], "height": size[1]}, **how)
-    context.set_default_timeout(60_000)
+    context.set_default_timeout(120_000)
     page = context.new_page()
     page.on("pageerror", lambda error: faults.append(str(error)))
     page.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)

@@ -16,7 +16,6 @@ from partlab.errors import NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
     from annotate.work import Work
-    from app.web.given import Given
     from app.web.site import Site
 
 _LONGEST = 10.0  # minutes for one picture; who left the page open has not looked longer
@@ -240,8 +239,9 @@ def build(site: "Site") -> None:
     site.needs("lead", gr.events.api(page.reopen, api_name="inspect_reopen", queue=False))
 
 
-def _needs(given: "Given") -> str | None:
-    return None if given.works else "Here inspectors look at what annotators drew. Give it a work."
+def _needs(site: "Site") -> str | None:
+    told = "Here inspectors look at what annotators drew. Give it a work."
+    return None if site.given.works else told
 
 
 PAGE = Page(

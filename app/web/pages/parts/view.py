@@ -1,35 +1,33 @@
 """An answer as HTML: pictures with masks that can be pointed at, tables, files, and the call."""
 
-import json
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from shlex import quote
 from typing import Any
-from urllib.parse import urlencode
 
 import cv2
 import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, overlay, palette
-from app.web.outlines import middle, outline
-from app.web.pages.parts.answer import Answer, Ask, Change
+from app.web.outlines import SHOWN, middle, outline
+from app.web.pages.parts.answer import Answer, Change
+from app.web.pages.parts.calls import Call, calls
 from app.web.shelf import Known
 from app.web.shown import Shown
 from partlab.coco import write_coco
 from partlab.composite import paint_order
-from partlab.masks import decode
+from partlab.masks import BoolMask, decode
 from partlab.pages import render
 from partlab.parts import split_name
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.predictor import FoundPart, Prediction
 from segmenter.protocol import Pixels
 
-_MOST = 1600  # pixels of the longer side that are sent to the browser
+_OTHERS, _TOLD = 3, 0.005  # runner-up parts, if they are not 0.00
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,17 +98,17 @@ def _count(found: Prediction) -> str:
 
 
 def _small(pixels: Pixels) -> Pixels:
-    """At most `_MOST` a side; a smaller picture is shown in every pixel (SV-17)."""
+    """At most `SHOWN` a side; a smaller picture is shown in every pixel (SV-17)."""
     longer = max(pixels.shape[:2])
-    if longer <= _MOST:
+    if longer <= SHOWN:
         return pixels
-    size = tuple(max(round(side * _MOST / longer), 1) for side in pixels.shape[1::-1])
+    size = tuple(max(round(side * SHOWN / longer), 1) for side in pixels.shape[1::-1])
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _smaller(pixels: Pixels) -> str:
     longer = max(pixels.shape[:2])
-    return "" if longer <= _MOST else f"shown at {100 * _MOST / longer:.0f} % of its size"
+    return "" if longer <= SHOWN else f"shown at {100 * SHOWN / longer:.0f} % of its size"
 
 
 def _numbers(found: Prediction) -> list[str]:
@@ -121,14 +119,19 @@ def _numbers(found: Prediction) -> list[str]:
 
 
 def _marks(found: Prediction, ids: Sequence[str], changes: Sequence[Change]) -> list[Mark]:
-    """Large masks first, so that small ones lie on top."""
-    colours = palette(found.parts.names)
+    """Large masks first, so that small ones lie on top; names stand where a mask is seen."""
     why = {id(change.mask): change.why for change in changes}
-    return [
-        _mark(found, mask, ids[at], colours, why.get(id(mask), ""))
-        for at in paint_order(found.layers, found.parts.parents)
-        for mask in (found.masks[at],)
-    ]
+    colours = palette(found.parts.names)
+    covered = np.zeros(found.size, bool)
+    marks = []
+    for at in reversed(paint_order(found.layers, found.parts.parents)):
+        mask = found.masks[at]
+        pixels = decode(mask.rle)
+        seen = pixels & ~covered
+        covered |= pixels
+        spot = middle(seen if seen.any() else pixels)
+        marks.append(_mark(mask, pixels, spot, ids[at], colours[mask.label], why.get(id(mask), "")))
+    return marks[::-1]
 
 
 def _plain_marks(answer: Answer, numbers: Sequence[str]) -> list[Mark]:
@@ -140,11 +143,16 @@ def _plain_marks(answer: Answer, numbers: Sequence[str]) -> list[Mark]:
     return _marks(answer.plain, ids, answer.removed)
 
 
-def _mark(found: Prediction, mask: FoundPart, id: str, colours: Any, why: str) -> Mark:
-    pixels = decode(mask.rle)
-    height, width = found.size
-    x, y = middle(pixels)
-    red, green, blue = colours[mask.label]
+def _mark(
+    mask: FoundPart,
+    pixels: BoolMask,
+    spot: tuple[float, float],
+    id: str,
+    colour: tuple[int, int, int],
+    why: str,
+) -> Mark:
+    height, width = pixels.shape
+    red, green, blue = colour
     return Mark(
         id,
         mask.name,
@@ -154,8 +162,8 @@ def _mark(found: Prediction, mask: FoundPart, id: str, colours: Any, why: str) -
         mask.area,
         100 * mask.area / (height * width),
         outline(pixels),
-        (100 * x / width, 100 * y / height),
-        mask.alternatives[:3],
+        (100 * spot[0] / width, 100 * spot[1] / height),
+        tuple(other for other in mask.alternatives[:_OTHERS] if other[1] >= _TOLD),
         why,
     )
 
@@ -244,85 +252,3 @@ def _told(mask: FoundPart) -> dict[str, Any]:
         "alternatives": [list(each) for each in mask.alternatives[:3]],
         "mask": {"size": list(mask.rle["size"]), "counts": mask.rle["counts"]},
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """What is asked, of which model, where."""
-
-    ask: Ask
-    path: str  # of the picture
-    known: Known
-    server: str | None
-
-    @property
-    def url(self) -> str:
-        """Of the server that has the model, or that would."""
-        return self.server or "http://127.0.0.1:8600"
-
-
-def calls(call: Call) -> list[tuple[str, str]]:
-    """What gives the same answer elsewhere: (name, text)."""
-    return [("curl", _curl(call)), ("Python", _python(call)), ("Command line", _command(call))]
-
-
-def _curl(call: Call) -> str:
-    ask, path = call.ask, quote(call.path)
-    place = quote(f"{ask.model}={call.known.place}")
-    first = "" if call.server else f"partlab serve {place}   # once, elsewhere\n"
-    asked: dict[str, Any] = {"model": ask.model}
-    asked |= {"object": ask.object} if ask.object else {}
-    asked |= {"unite": False} if ask.apart else {}
-    if not ask.own:
-        query = urlencode({**asked, "threshold": f"{ask.threshold:g}"}).replace("False", "false")
-        where = quote(f"{call.url}/v1/segment?{query}")
-        kind = "Content-Type: application/octet-stream"
-        return f"{first}curl --data-binary @{path} -H '{kind}' \\\n    {where}"
-    told = json.dumps({**asked, "threshold": [_limits(call)]}, ensure_ascii=False)
-    start = quote(f'{told[:-1]}, "image": "%s"}}')
-    return (
-        f'{first}printf {start} "$(base64 -w0 {path})" |\n'
-        f"    curl --data-binary @- -H 'Content-Type: application/json' {call.url}/v1/segment"
-    )
-
-
-def _limits(call: Call) -> dict[str, float]:
-    """The threshold of every part that may be found: a server's own default is another."""
-    ask, parts = call.ask, call.known.parts
-    labels = parts.labels_of(ask.object) if ask.object else range(len(parts))
-    return {parts.names[at]: ask.own.get(parts.names[at], ask.threshold) for at in labels}
-
-
-def _python(call: Call) -> str:
-    ask, remote = call.ask, call.known.served
-    source = f"connect({call.url!r}, model={ask.model!r})" if remote else repr(call.known.place)
-    lines = ["from segmenter import PredictionSettings, Predictor, Thresholds"]
-    lines += ["from segmenter.remote import connect"] if remote else []
-    wanted = f"Thresholds(default={ask.threshold:g}, parts={dict(ask.own)!r})"
-    return "\n".join(
-        [
-            *lines,
-            "",
-            f"settings = PredictionSettings(unite={not ask.apart})",
-            f"predictor = Predictor.load({source}, settings)",
-            f"found = predictor({call.path!r}, {ask.object!r}, thresholds={wanted})",
-            "for mask in found.masks:",
-            "    print(mask.name, mask.score, mask.area)",
-        ]
-    )
-
-
-def _command(call: Call) -> str:
-    ask, known = call.ask, call.known
-    line = f"{call.path},{ask.object}" if ask.object else call.path
-    steps = [f"echo {quote(line)} > one.csv"]
-    limits = f"--threshold {ask.threshold:g}"
-    if ask.own:
-        told = json.dumps({"default": ask.threshold, "parts": dict(ask.own)}, ensure_ascii=False)
-        steps.append(f"echo {quote(told)} > thresholds.json")
-        limits = "--thresholds thresholds.json"
-    model = f"--server {call.url} --model {quote(ask.model)}"
-    origin = model if known.served else f"--segmenter {quote(known.place)}"
-    plain = "" if ask.object else " --no-category-filter"
-    steps.append(f"partlab pseudolabel one.csv {origin} \\\n    {limits}{plain} --out pseudo")
-    return "\n".join(steps)

@@ -11,7 +11,6 @@ from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
     from annotate.work import Work
-    from app.web.given import Given
     from app.web.people import Person
     from app.web.site import Site
 
@@ -190,8 +189,8 @@ def _plain(words: str | None) -> str:
     return escape(words or "")
 
 
-def _needs(given: "Given") -> str | None:
-    return None if given.works else "Here stands how far people have drawn. Give it a work."
+def _needs(site: "Site") -> str | None:
+    return None if site.given.works else "Here stands how far people have drawn. Give it a work."
 
 
 PAGE = Page(

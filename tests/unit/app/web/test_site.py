@@ -80,6 +80,19 @@ def test_no_folder_is_open(shown: Shown, tmp_path: Path) -> None:
         assert http.get("/shown/0/../../etc/passwd").status_code == 404
 
 
+def test_what_gradio_brings_along_is_off(shown: Shown) -> None:
+    with client(shown.url) as http:
+        for path in (
+            "/monitoring",
+            "/gradio_api/runs",
+            "/gradio_api/mcp/",
+            "/openapi.json",
+            "/docs",
+        ):
+            assert http.get(path, follow_redirects=True).status_code in (403, 404), path
+        assert http.get("/gradio_api/proxy=https://example.org/").status_code in (400, 403, 404)
+
+
 def test_other_machines_are_never_asked(shown: Shown) -> None:
     with client(shown.url) as http:
         answer = http.get("/")
@@ -245,12 +258,29 @@ def test_a_role_is_asked_for_by_page_and_by_event(guarded: Shown) -> None:
             sent = http.post("/gradio_api/run/home_open", json={"data": []})
             assert sent.status_code == 500
             assert "this is for the role lead; kim@x.org has the role annotator" in sent.text
+            assert "for the role lead" in by_queue(http, event._id)
+            assert "for the role lead" in by_call(http, "home_open")
             assert http.post("/gradio_api/run/home_head", json={"data": []}).status_code == 200
         with client(guarded.url) as http:
             sign_in(http, "lou@x.org")
             assert http.post("/gradio_api/run/home_open", json={"data": []}).status_code == 200
     finally:
         del site._asks[event._id]
+
+
+def by_queue(http: httpx.Client, event: int) -> str:
+    """What an event says that is put into the queue, as browsers do."""
+    asked = {"data": [], "fn_index": event, "session_hash": "abc"}
+    assert http.post("/gradio_api/queue/join", json=asked).status_code == 200
+    with http.stream("GET", "/gradio_api/queue/data", params={"session_hash": "abc"}) as stream:
+        return "".join(stream.iter_text())
+
+
+def by_call(http: httpx.Client, name: str) -> str:
+    """Likewise, as curl does."""
+    number = http.post(f"/gradio_api/call/{name}", json={"data": []}).json()["event_id"]
+    with http.stream("GET", f"/gradio_api/call/{name}/{number}") as stream:
+        return "".join(stream.iter_text())
 
 
 def test_guessing_is_slow(people: Path, colour_run: Path) -> None:
