@@ -212,8 +212,10 @@
       form.className = "pi-why";
       form.style = `left:${100 * x}%;top:${100 * y}%`;
       form.innerHTML = `<label>${this.esc(part || "no part")}<input maxlength="200" placeholder="what is wrong here?" aria-label="what is wrong here?"></label><button>Pin it</button>`;
+      let over = false; // taking the form away takes the focus from it, too
       const done = (wanted) => {
-        if (!form.isConnected) return;
+        if (over) return;
+        over = true;
         const why = form.querySelector("input").value.trim();
         form.remove();
         const draft = this.draft();
@@ -221,7 +223,7 @@
         if (wanted || why) this.keep({ ...draft, pins: [...draft.pins, { x: round(x), y: round(y), part, why }] });
       };
       form.addEventListener("submit", (event) => (event.preventDefault(), done(true)));
-      form.addEventListener("keydown", (event) => event.key === "Escape" && form.remove());
+      form.addEventListener("keydown", (event) => event.key === "Escape" && ((over = true), form.remove()));
       form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || done(false));
       this.stage.element.querySelector(".pi-canvas").append(form);
       form.querySelector("input").focus();
