@@ -40,7 +40,7 @@
       this.field.addEventListener("change", () => this.noted());
       root.addEventListener("click", (event) => this.clicked(event));
       root.addEventListener("pointerover", (event) => this.pointed(event));
-      new ResizeObserver(() => this.fill()).observe(document.body);
+      window.addEventListener("resize", () => this.fill());
       root.addEventListener("change", (event) => event.target.matches("[data-works]") && this.go(event.target.value));
     }
 
@@ -212,8 +212,10 @@
       form.className = "pi-why";
       form.style = `left:${100 * x}%;top:${100 * y}%`;
       form.innerHTML = `<label>${this.esc(part || "no part")}<input maxlength="200" placeholder="what is wrong here?" aria-label="what is wrong here?"></label><button>Pin it</button>`;
+      let over = false; // taking the form away takes the focus from it, too
       const done = (wanted) => {
-        if (!form.isConnected) return;
+        if (over) return;
+        over = true;
         const why = form.querySelector("input").value.trim();
         form.remove();
         const draft = this.draft();
@@ -221,7 +223,7 @@
         if (wanted || why) this.keep({ ...draft, pins: [...draft.pins, { x: round(x), y: round(y), part, why }] });
       };
       form.addEventListener("submit", (event) => (event.preventDefault(), done(true)));
-      form.addEventListener("keydown", (event) => event.key === "Escape" && form.remove());
+      form.addEventListener("keydown", (event) => event.key === "Escape" && ((over = true), form.remove()));
       form.addEventListener("focusout", (event) => form.contains(event.relatedTarget) || done(false));
       this.stage.element.querySelector(".pi-canvas").append(form);
       form.querySelector("input").focus();
@@ -421,13 +423,21 @@
 
     async drawExample() {
       const view = this.find("[data-view=example]");
-      const { example } = this.sheet;
+      const example = this.shownExample();
       view.hidden = !(this.beside && example);
       this.stage.fit();
       if (view.hidden) return;
       view.querySelector("figcaption").textContent = `an example, ${example.words}`;
       if (example.src) this.example.element.innerHTML = `<img class="pi-ready" src="${this.esc(example.src)}" alt="an example of the instructions">`;
       else this.example.show(await this.picture(example.image, example.round));
+    }
+
+    // The accepted image beside this one: another than this one, where there is another.
+    shownExample() {
+      const { example, cards, round } = this.sheet;
+      if (example && (example.src || example.image !== this.image || example.round !== round)) return example;
+      const other = cards.find((card) => card.passed && card.image !== this.image && !this.pending.has(card.image));
+      return other ? { image: other.image, round, words: `passed by ${other.by}` } : example;
     }
 
     async thumb(image) {

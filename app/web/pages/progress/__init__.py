@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from app.web.page import Key, Page
-from app.web.toolkit import asked, gr, person
-from app.web.work import step_html
+from app.web.toolkit import asked, gr, markup, person
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -171,22 +170,14 @@ def _acting(site: "Site", page: Progress) -> Callable[..., AsyncIterator[Any]]:
         def doing() -> str:
             return page.do(name, work, object, to)
 
-        async for each in site.work.run(request.session_hash, doing):
-            if each.done:
-                words = gr.update(
-                    value=f'<p class="pl-note" role="status">{_plain(each.result)}</p>'
-                )
-                yield words, *page.html(work, person(request))
+        async for step, words in site.work.shown(request.session_hash, doing):
+            if words is None:
+                yield step, gr.skip(), gr.skip()
             else:
-                yield step_html(each), gr.skip(), gr.skip()
+                told = markup('<p class="pl-note" role="status">{{ words }}</p>', words=words)
+                yield told, *page.html(work, person(request))
 
     return act
-
-
-def _plain(words: str | None) -> str:
-    from html import escape
-
-    return escape(words or "")
 
 
 def _needs(site: "Site") -> str | None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_found import serious
 from playwright.sync_api import Browser, Page
 from web_app import PHONE, Shown, client, go, look, opened, showing
 from world_work import begin_world, draw_world
@@ -51,10 +52,10 @@ def desk(drawn: Path, people: Path, folder: Path) -> Iterator[tuple[Shown, Path]
 
 @contextmanager
 def inspecting(
-    shown: Shown, browser: Browser, who: str, path: str = "inspect", size: Any = DESK
+    shown: Shown, browser: Browser, who: str, path: str = "inspect", size: Any = DESK, **how: Any
 ) -> Iterator[Page]:
     """Somebody signed in, with the page before them."""
-    with opened(browser, size) as page:
+    with opened(browser, size, **how) as page:
         sent = page.request.post(
             f"{shown.url}/login", form={"name": who, "password": PASSWORD}, max_redirects=0
         )
@@ -136,7 +137,7 @@ def test_everything_needed_is_in_sight(
     drawn: Path, people: Path, tmp_path: Path, browser: Browser
 ) -> None:
     with desk(drawn, people, tmp_path) as (shown, _):
-        with inspecting(shown, browser, INA) as page:
+        with inspecting(shown, browser, INA, bypass_csp=True) as page:
             begin(page)
             image(page)
             for part in (".pi-queue", ".pi-stage", ".pi-strip", ".pi-actions", ".pi-foot"):
@@ -145,8 +146,12 @@ def test_everything_needed_is_in_sight(
                 assert box["y"] + box["height"] <= DESK[1], part
             assert page.evaluate("document.documentElement.scrollHeight") <= DESK[1]
             look(page, "inspect-desk")
-        with inspecting(shown, browser, INA, size=PHONE) as page:
+            page.keyboard.press("f")
+            assert serious(page) == []
+        dark = {"color_scheme": "dark", "bypass_csp": True}
+        with inspecting(shown, browser, INA, size=PHONE, **dark) as page:
             image(page)
+            assert serious(page) == []
             assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
             look(page, "inspect-phone")
             page.get_by_role("button", name="Pass").click()

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_found import serious
 from farm import hand_out
 from playwright.sync_api import Browser, Page
 from web_app import PHONE, Shown, client, go, look, opened, showing
@@ -90,7 +91,7 @@ def test_what_an_annotator_is_to_do_in_order(folder: Path, monkeypatch: Any) -> 
 
 
 def test_the_leads_table(shown: Shown, browser: Browser) -> None:
-    with opened(browser, (1400, 850)) as page:
+    with opened(browser, (1400, 850), bypass_csp=True) as page:
         come(page, shown, LEA)
         rows = page.locator(".pg tbody tr[data-words]")
         rows.nth(2).wait_for()
@@ -99,6 +100,7 @@ def test_the_leads_table(shown: Shown, browser: Browser) -> None:
         assert lamp.get_by_role("img").get_attribute("aria-label") == "5 drawn, 1 given up, 4 open"
         assert "ben@x.org: 4 to draw" in lamp.inner_text()
         look(page, "progress-lead")
+        assert serious(page) == []
         page.locator("[data-filter]").fill("ann@ annotating")
         assert [row.is_visible() for row in rows.all()] == [False, False, True]
         page.locator("[data-filter]").fill("")
@@ -111,7 +113,7 @@ def test_the_leads_table(shown: Shown, browser: Browser) -> None:
 
 @pytest.mark.parametrize("size", [(1400, 850), PHONE])
 def test_my_work(shown: Shown, browser: Browser, size: tuple[int, int]) -> None:
-    with opened(browser, size) as page:
+    with opened(browser, size, bypass_csp=True, color_scheme="dark") as page:
         come(page, shown, ANN)
         page.locator(".pg-mine > ol > li").nth(2).wait_for()
         assert page.locator(".pg-mine h2").inner_text() == "My work: fix 2 first"
@@ -119,6 +121,7 @@ def test_my_work(shown: Shown, browser: Browser, size: tuple[int, int]) -> None:
         assert page.locator(".pg").count() == 0  # the table is for leads
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         look(page, f"progress-mine-{size[0]}")
+        assert serious(page) == []
 
 
 def test_annotators_pull_nothing(shown: Shown) -> None:
