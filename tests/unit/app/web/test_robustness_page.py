@@ -124,8 +124,8 @@ def test_both_pictures_of_the_slider_lie_on_one_another(shown: Shown, browser: B
             assert_sides(page, compare, 0)
             page.keyboard.press("ArrowRight")
             assert_sides(page, compare, 1)
-            box = boxes[0]
-            page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 40)
+            place = {"x": 0.8 * boxes[0]["width"], "y": 40}
+            page.locator("[data-compare]").first.click(position=place)
             at = float(page.locator("[data-compare]").first.input_value())
             assert 75 < at < 85
             assert_sides(page, compare, at)
@@ -186,7 +186,7 @@ def test_a_long_attack_tells_how_far_it_is_and_is_stopped(shown: Shown, browser:
         page.locator("#robustness-step progress").wait_for()
         page.get_by_text("passes through it").wait_for()
         page.keyboard.press("x")
-        page.get_by_text("cancelled").first.wait_for()
+        page.locator("#robustness-step").get_by_text("stopped").wait_for()
         until = time.monotonic() + 20
         while shown.site.work.running and time.monotonic() < until:
             time.sleep(0.1)
@@ -200,10 +200,10 @@ def test_who_waits_can_leave_the_queue(shown: Shown, browser: Browser) -> None:
         go(second, address(shown, picture=picture_of(shown), steps=1))
         second.get_by_text("waiting: 1 before you").wait_for()
         second.locator("#robustness-stop").click()
-        second.get_by_text("cancelled before it began").first.wait_for()
+        second.locator("#robustness-step").get_by_text("stopped").wait_for()
         assert shown.site.work.waiting == 0
         first.locator("#robustness-stop").click()
-        first.get_by_text("cancelled").first.wait_for()
+        first.locator("#robustness-step").get_by_text("stopped").wait_for()
 
 
 class slow:
