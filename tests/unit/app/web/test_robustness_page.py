@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import tiny_recognition as tiny
+from colour_segmenter import draw
 from evaluation_folders import CLASSES, image_names, nested, write_folder, write_pictures
 from gradio_client import Client, handle_file
 from PIL import Image as PillowImage
@@ -53,9 +54,25 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def shown(models: Path, results: Path) -> Iterator[Shown]:
-    with showing(models / "models", models / "world", results) as running:
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One of the pictures that the evaluations name: mpm alone is right on it, at 8/255."""
+    folder = tmp_path_factory.mktemp("more") / "photos"
+    (kept,) = only(1, 0)[:1]
+    draw(folder / kept, "cat", 3)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def shown(models: Path, results: Path, photos: Path) -> Iterator[Shown]:
+    with showing(models / "models", models / "world", results, photos) as running:
         yield running
+
+
+def only(keeps: int, loses: int) -> list[str]:
+    """Pictures that one of the two models keeps at 8/255 and the other loses, by name."""
+    right = [set(np.flatnonzero(nested(40, CURVE, seed)["linf-8/255", "pgd-20"]))
+             for seed in (0, 1)]  # fmt: skip
+    return sorted(image_names(40)[k] for k in right[keeps] - right[loses])
 
 
 def address(shown: Shown, **words: Any) -> str:
@@ -232,15 +249,19 @@ def test_evaluations_side_by_side(shown: Shown, browser: Browser) -> None:
         assert section.locator(".pl-curves img").count() == 1
         text = section.inner_text()
         assert "linf-4/255, pgd-20" in text
-        right = [set(np.flatnonzero(nested(40, CURVE, seed)["linf-8/255", "pgd-20"]))
-                 for seed in (0, 1)]  # fmt: skip
-        only = [right[0] - right[1], right[1] - right[0]]
-        assert f"vanilla is right, mpm is not: {len(only[0])}" in text
-        assert f"mpm is right, vanilla is not: {len(only[1])}" in text
+        assert f"vanilla is right, mpm is not: {len(only(0, 1))}" in text
+        assert f"mpm is right, vanilla is not: {len(only(1, 0))}" in text
         names = section.locator(".pl-kept").first.locator("small").all_inner_texts()
-        assert names == sorted(image_names(40)[k] for k in only[1])  # mpm stands first
-        assert section.locator(".pl-kept img").count() == len(names) + len(only[0])
+        assert names == only(1, 0)  # mpm stands first
+        assert section.locator(".pl-kept img").count() == len(names) + len(only(0, 1))
         assert CLASSES[1] in text  # "tench <b>": escaped
+        (button,) = section.locator(".pl-kept button").all()  # the one that is here
+        button.click()
+        settled(page)
+        page.wait_for_timeout(500)
+        asked = parse_qs(urlsplit(page.url).query)
+        assert asked["picture"] == [f"photos/{names[0]}"]
+        assert names[0].rpartition("/")[2] in page.inner_text(".pl-tried")
 
 
 def test_programs_get_the_same(shown: Shown, tmp_path: Path) -> None:
