@@ -270,7 +270,7 @@ def _people(site: "Site", page: PseudoLabels, store: Any, object: Any) -> None:
         first = next(iter(works), None)
         return gr.update(choices=works, value=first, visible=seen), gr.update(visible=seen)
 
-    site.blocks.load(opened, None, [work, send], api_visibility="private")
+    site.blocks.load(opened, None, [work, send], api_visibility="private", show_progress="hidden")
     asked = [store, object, most]
     for button, function, more, name in (
         (export, exported, folder, "pseudolabels_export"),

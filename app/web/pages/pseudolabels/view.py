@@ -157,5 +157,13 @@ def facts_of(looked: Looked) -> dict[str, Any]:
         "f1": counts.f1 if counts else None,
         "parts": {line.name: {"tau": line.tau, "masks": line.masks, "kept": line.kept}
                   for line in effect.lines},
-        "report": looked.report.result() if looked.report else None,
+        "report": _told(looked.report) if looked.report else None,
     }  # fmt: skip
+
+
+def _told(report: Report) -> dict[str, Any]:
+    """As `--json` has it; what Gradio would take for a file to send is called otherwise."""
+    told = report.result()
+    if told["truth"]:
+        told["truth"]["data"] = told["truth"].pop("path")
+    return told

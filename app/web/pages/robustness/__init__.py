@@ -237,7 +237,12 @@ def _evaluations(site: "Site", page: Robustness) -> Any:
     with gr.Row() as row:
         named = gr.Dropdown([], label="Evaluations", multiselect=True, scale=3)
         condition = gr.Dropdown([], label="Kept and lost under", scale=2, allow_custom_value=True)
-    told = gr.HTML(js_on_load=PICK, apply_default_css=False, elem_id="robustness-evaluated")
+    told = gr.HTML(
+        '<p class="pl-soft">Reading evaluations …</p>',
+        js_on_load=PICK,
+        apply_default_css=False,
+        elem_id="robustness-evaluated",
+    )
 
     def opened(request: gr.Request) -> tuple[Any, ...]:
         words, there = asked(request), list(site.given.evaluations)
@@ -256,7 +261,13 @@ def _evaluations(site: "Site", page: Robustness) -> Any:
         value = under if under in keys else next(reversed(keys), "")
         return gr.update(choices=choices, value=value), page.evaluated.html(names, value)
 
-    site.blocks.load(opened, None, [row, named, condition, told], api_visibility="private")
+    site.blocks.load(
+        opened,
+        None,
+        [row, named, condition, told],
+        api_visibility="private",
+        show_progress="hidden",
+    )
     gr.on(
         [named.input, condition.input],
         seen,

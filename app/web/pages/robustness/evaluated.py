@@ -39,12 +39,13 @@ class Evaluated:
     _kept: Kept = field(default_factory=Kept)
 
     def read(self, names: Sequence[str]) -> tuple[list["Measured"], dict[str, Any]]:
-        """The evaluations of these names, and the facts of a report about them.
+        """The evaluations of these names, the facts of a report about them, and its `curves`.
 
         Raises:
             UnknownNameError: one was not given.
             PartlabError: one is damaged, or they do not compare.
         """
+        from train.evaluate_report.drawings import drawings
         from train.evaluate_report.facts import report
         from train.evaluate_report.reading import read_measured
 
@@ -53,7 +54,8 @@ class Evaluated:
 
         def load() -> Any:
             found = read_measured(folders)
-            return found, report(found, ())
+            facts = report(found, ())
+            return found, facts | {"curves": drawings(facts)["curve"]}
 
         found: tuple[list[Measured], dict[str, Any]] = self._kept.get(f"{names} {stamps}", load)
         return found
@@ -69,7 +71,6 @@ class Evaluated:
     def html(self, names: Sequence[str], condition: str) -> str:
         """The whole section; `condition` is a key of `conditions`, "" for the last."""
         from train.evaluate_report import words
-        from train.evaluate_report.drawings import drawings
         from train.report.curves import colours
 
         found, facts = self.read(names)
@@ -81,7 +82,7 @@ class Evaluated:
             filters={"share": words.share, "interval": words.interval, "gain": words.gain},
             models=facts["models"],
             colours=colours(len(found)),
-            panels=drawings(facts)["curve"],
+            panels=facts["curves"],
             table=_table(facts),
             apart=facts["apart"],
             notes=facts["notes"],

@@ -21,3 +21,9 @@ document.addEventListener("input", (event) => {
     });
   });
 })();
+
+// A picture that is chosen among those kept and lost is tried above.
+document.addEventListener("click", (event) => {
+  if (event.target.closest?.(".pl-kept [data-picture]"))
+    document.getElementById("robustness-result")?.scrollIntoView({ block: "start" });
+});

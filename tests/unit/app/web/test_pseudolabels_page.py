@@ -10,17 +10,19 @@ import farm
 import pytest
 from fake_studio import FakeStudio
 from gradio_client import Client
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from web_app import LAPTOP, PHONE, Shown, go, look, opened, showing
 
 from annotate.studio.api.client import Studio
 from app.web.given import Given
+from app.web.pages.parts.answer import told_thresholds
 from app.web.pages.pseudolabels.send import Chosen
 from app.web.pages.pseudolabels.thresholds import Scores, effect, least_certain
 from app.web.people import Accounts, set_account
 from partlab.coco import read_coco
 from partlab.config import load_config
 from partlab.errors import ConfigError, OutputExistsError, UnknownNameError
+from pseudolabel.calibrate import calibrate
 from pseudolabel.matching import match
 from pseudolabel.settings import Thresholds
 from pseudolabel.store import Store
@@ -31,11 +33,11 @@ BODY, HEAD = 0, 1
 LINES = 12
 
 
-def images(count: int = LINES) -> tuple[list[Any], list[Any]]:
+def images(count: int = LINES, step: float = 0.07) -> tuple[list[Any], list[Any]]:
     """Cats whose heads are right above a score of 0.5, and cars' bodies; one blank, one bad."""
     rows, truth = [], []
     for number in range(count):
-        score = round(0.14 + 0.07 * number, 2)
+        score = round(0.14 + step * number, 2)
         box = RIGHT if score > 0.5 else WRONG
         rows.append((f"cat/{number:03d}.png", "cat", [(HEAD, box, score)]))
         truth.append((f"cat/{number:03d}.png", "cat", [("cat:head", RIGHT)]))
@@ -184,17 +186,27 @@ def test_thresholds_by_hand_with_what_they_change(
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
 
 
-def test_thresholds_are_picked_as_the_command_picks_them(shown: Shown, browser: Browser) -> None:
-    with opened(browser) as page:
-        go(page, address(shown, truth=truth_of(shown)))
-        settled(page)
-        page.locator("#pseudolabels-pick").click()
-        settled(page)
-        assert "every mask" in page.inner_text(".pl-store")  # fewer than 20 examples: none
+def test_thresholds_are_picked_as_the_command_picks_them(
+    make_store: Callable[..., Store], make_dataset: Any, browser: Browser
+) -> None:
+    rows, truth = images(40, 0.02)
+    names = ("car:body", "cat:head")
+    store = make_store(rows, names=names, config={"unite": False})
+    data = make_dataset(truth, names=names, image_root=store.image_root)
+    picked = calibrate(match(store, data), default=0.1).thresholds()["parts"]
+    assert picked
+    with showing(store.path, data.path) as shown, opened(browser) as page:
         go(page, address(shown))
         settled(page)
         page.locator("#pseudolabels-pick").click()
         page.get_by_text("choose one first").first.wait_for()
+        go(page, address(shown, truth=truth_of(shown)))
+        settled(page)
+        page.locator("#pseudolabels-pick").click()
+        own = page.get_by_label("Thresholds of single parts")
+        expect(own).to_have_value(told_thresholds(picked), timeout=60_000)
+        page.locator("[data-drop]").wait_for()
+        settled(page)
 
 
 def test_a_category_is_opened_from_the_table(shown: Shown, browser: Browser) -> None:
@@ -228,7 +240,7 @@ def test_programs_get_the_same(shown: Shown) -> None:
     )  # fmt: skip
     assert (found["kept"], found["masks"], found["precision"]) == (6, 13, 1.0)
     assert found["report"]["labelled"] == LINES + 1
-    with pytest.raises(Exception, match="below the store's own"):
+    with pytest.raises(Exception, match="below the store"):
         client.predict(
             store=store, truth="", object="", threshold=0.01, own="", api_name="/pseudolabels_look"
         )
