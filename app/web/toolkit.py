@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -29,11 +30,8 @@ def _without_stubs() -> Iterator[None]:
             raise OSError("no stubs are wanted")
         return known(asked)
 
-    inspect.getfile = told
-    try:
+    with patch.object(inspect, "getfile", told):
         yield
-    finally:
-        inspect.getfile = known
 
 
 with _without_stubs():

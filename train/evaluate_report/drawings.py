@@ -16,6 +16,7 @@ from train.report.curves import colours
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.projections.polar import PolarAxes
 
 Facts = Mapping[str, Any]
 BOUND = "upper bound"
@@ -203,7 +204,7 @@ def _means(model: Facts) -> dict[str, float]:
     return {t: 100 * each["figure"]["value"] for t, each in told.items() if each["figure"]}
 
 
-def _rounds(axes: "Axes", models: Sequence[_Coloured], types: Sequence[str]) -> None:
+def _rounds(axes: "PolarAxes", models: Sequence[_Coloured], types: Sequence[str]) -> None:
     angles = [2 * math.pi * at / len(types) for at in range(len(types))]
     for model in models:
         told = _means(model.facts)
