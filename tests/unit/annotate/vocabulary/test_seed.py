@@ -186,7 +186,7 @@ def test_what_nobody_knows_is_told_but_does_not_stop(propose: Seed) -> None:
     assert found.not_found == ["flibbertigibbet"]
     assert found.resolved.notes == ["nothing is said about Q404404"]
     assert found.vocabulary.object("flibbertigibbet").whole_object
-    with pytest.raises(DatasetError, match="none of the 2 categories"):
+    with pytest.raises(DatasetError, match="none of 2 categories was found"):
         propose("flibbertigibbet,gobbledygook")
 
 

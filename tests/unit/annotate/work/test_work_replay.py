@@ -43,6 +43,7 @@ class Life:
         hand_out(self.work)
         self.say("reassigned", to="bea@x.org")
         self.say("pushed", model="m", tasks={"1": "c", "2": "c"})
+        self.say("ordered", project_id=71, order={"2": 1, "1": 2})
         late = Flag(
             object="ram", round=1, task_id=1, annotation_id=2, kind="late", message="m", at="t"
         )
@@ -62,6 +63,10 @@ class Life:
         renamed = rename_part(FARM, "ram", "horn", "horns")
         self.work.replace_vocabulary(renamed, "lead")
         self.say("categories", object="", ids=[["ram", "head", 1], ["ram", "horn", 2]])
+        made = {"served": True, "weights_sha256": "w", "data_sha256": "d"}
+        self.say("version", object="", version=1, parent=None, **made)
+        self.say("version", object="", version=2, parent=1, **made)
+        self.say("rollback", object="", version=1, before=2)
         self.say("logged", object="", hours=3.5, note="schön 足 \u2028")
 
     def more(self, id: int) -> None:
@@ -79,6 +84,8 @@ class Life:
             for image in (3, 1):
                 self.say("verdict", INA, image_id=image, passed=accepted, reason=None)
             self.say("verdict", INA, image_id=3, passed=accepted, note="again")
+            self.say("unsaid", INA, image_id=1)
+            self.say("verdict", INA, image_id=1, passed=accepted, reason=None)
             self.say("decided", INA, accepted=accepted, seen=2, bad=0 if accepted else 2)
         self.say("exported", object="", out="rams", categories={"ram": [3, "hash"]})
         self.say("reopened", IVO, reason="a slip")
