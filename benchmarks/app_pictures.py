@@ -14,7 +14,7 @@ from playwright.sync_api import Page
 
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "plugins")]
-from web_app import PHONE, browsing, go, opened, showing  # noqa: E402
+from web_app import browsing, go, opened, showing  # noqa: E402
 
 IMAGES = HERE.parent / "docs" / "guide" / "images"
 LAPTOP = (1280, 900)
@@ -38,8 +38,6 @@ def home(page: Page, url: str) -> None:
 PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = {
     "app-home": (home, LAPTOP, "light"),
     "app-parts": (parts, LAPTOP, "light"),
-    "app-parts-dark": (parts, LAPTOP, "dark"),
-    "app-parts-phone": (parts, PHONE, "light"),
 }
 
 

@@ -25,10 +25,10 @@ def _without_stubs() -> Iterator[None]:
     """
     known = inspect.getfile
 
-    def told(asked: Any) -> str:
-        if isinstance(asked, type) and asked.__module__.startswith("gradio."):
+    def told(object: Any) -> str:
+        if isinstance(object, type) and object.__module__.startswith("gradio."):
             raise OSError("no stubs are wanted")
-        return known(asked)
+        return known(object)
 
     with patch.object(inspect, "getfile", told):
         yield
