@@ -192,6 +192,12 @@ def _onnx() -> Found:
     return "missing", "export of models for other programs", "pip install 'partlab[onnx]'"
 
 
+def _ray() -> Found:
+    if find_spec("ray"):
+        return "present", f"{_version('ray')}", None
+    return "missing", "the model server on several machines", "pip install 'partlab[ray]'"
+
+
 def _sam() -> Found:
     if find_spec("transformers"):
         return "present", f"transformers {_version('transformers') or ''}".strip(), None
@@ -239,6 +245,7 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "Label Studio": _label_studio,
     "PostgreSQL": _postgres,
     "ONNX": _onnx,
+    "Ray Serve": _ray,
     "corruptions": _corruptions,
     "SAM": _sam,
     "chromium": _chromium,

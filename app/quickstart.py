@@ -16,6 +16,7 @@ from app.robust import attack_both, train_both
 from partlab.coco import read_coco
 from partlab.errors import OutputExistsError, PartlabError
 from partlab.files import foreign_in, read_json, write_json
+from partlab.progress import event
 from pseudolabel.engine import label_images
 from pseudolabel.report import make_report, write_page
 from pseudolabel.store import Store
@@ -82,6 +83,7 @@ def quickstart(
     seconds: dict[str, float] = {}
     for number, (name, step) in enumerate(_steps(loop, world, overrides, recognition), 1):
         log.info("%d/7 %s", number, name)
+        event("step", words=f"{number}/7 {name}")
         started = monotonic()
         step()
         seconds[name] = round(monotonic() - started, 1)
@@ -96,6 +98,18 @@ def quickstart(
         "models": str(loop.models),
         "robustness": attack_both(loop.world, loop.models),
     }
+
+
+def world_of(folder: str | Path) -> Path:
+    """Only the drawn world of a quickstart, which `quickstart` goes on with.
+
+    Raises:
+        OutputExistsError: `folder` holds something else.
+    """
+    loop = Loop(Path(folder))
+    _claim(loop.folder, WORLD, list(SETTINGS))
+    _draw(loop, WORLD)
+    return loop.world
 
 
 def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:

@@ -37,7 +37,7 @@ from partlab.schema import (
 
 log = logging.getLogger(__name__)
 
-_STYLE = "_style"  # how the file was spelled; kept in `Dataset.top`, never written
+STYLE = "_style"  # how the file was spelled; kept in `Dataset.top`, never written
 
 
 def read_dataset(path: str | Path, split: str | None = None) -> Dataset:
@@ -83,7 +83,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
     if ours:
         loaded[OURS] = ours
     top = {key: None if key in LISTS else value for key, value in loaded.items()}
-    top[_STYLE] = _style(path)
+    top[STYLE] = _style(path)
     dataset = Dataset(
         images=[Image(raw) for raw in found.images],
         annotations=[Annotation(raw) for raw in found.annotations],
@@ -243,7 +243,7 @@ def _opened(path: Path) -> TextIO:
 
 def _chunks(dataset: Dataset) -> Iterator[str]:
     top = dict(dataset.top)
-    style = top.pop(_STYLE, {"compact": False, "newline": True, "ascii": False})
+    style = top.pop(STYLE, {"compact": False, "newline": True, "ascii": False})
     comma, colon = (",", ":") if style["compact"] else (", ", ": ")
     encode = json.JSONEncoder(ensure_ascii=style["ascii"], separators=(comma, colon)).encode
     for name in LISTS:

@@ -127,3 +127,12 @@ def _names(kind: type[BaseModel], prefix: str = "") -> list[str]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             names += _names(field.annotation, f"{prefix}{name}.")
     return names
+
+
+def flattened(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Settings within settings by their dotted names, as `--set` takes them."""
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        inner = isinstance(value, Mapping)
+        found |= flattened(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
+    return found

@@ -6,14 +6,15 @@ import warnings
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
+from io import SEEK_CUR, BytesIO
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps, UnidentifiedImageError
+from PIL.PngImagePlugin import PngImageFile
 
 from partlab.errors import DatasetError, NotFoundError
 
@@ -35,6 +36,11 @@ _DAMAGE = (
 KINDS = "bmp, jpeg, jpg, png, tif, tiff, webp, jfif, jpe"  # the last two are JPEG
 IMAGE_SUFFIXES = frozenset(f".{kind}" for kind in KINDS.split(", "))
 _LITTER = frozenset({"thumbs.db", "desktop.ini", "ehthumbs.db"})  # what systems leave in folders
+
+# A PNG is a list of chunks: length, kind, so many bytes, check sum.
+_PNG, _CHECKSUM = b"\x89PNG\r\n\x1a\n", 4
+_PNG_WORDS = frozenset((b"IHDR", b"eXIf", b"tEXt", b"zTXt", b"iTXt"))
+_NO_PIXELS = b"".join(struct.pack(">I4sI", 0, k, zlib.crc32(k)) for k in (b"IDAT", b"IEND"))
 
 
 class TooLargeError(DatasetError):
@@ -130,20 +136,47 @@ def _grey(values: NDArray[Any], mode: str) -> NDArray[np.uint8]:
 
 
 def image_size(path: Source) -> tuple[int, int]:
-    """(width, height) as shown, that is after EXIF orientation; reads the header only."""
-    with _opened(path) as picture:
-        turned = picture.getexif().get(0x0112, 1) in (5, 6, 7, 8)
-        return (picture.height, picture.width) if turned else (picture.width, picture.height)
+    """(width, height) as shown, that is after EXIF orientation; decodes nothing.
 
-
-def image_pixels(path: Source) -> int:
-    """How many pixels a picture has; decodes nothing, as `image_size` may have to of a PNG.
+    So damage among the pixels is not found, but a PNG that ends too early is.
 
     Raises:
         NotFoundError, TooLargeError, DatasetError: as `load_image`.
     """
     with _opened(path) as picture:
-        return picture.width * picture.height
+        turned = _exif(picture).get(0x0112, 1) in (5, 6, 7, 8)
+        return (picture.height, picture.width) if turned else (picture.width, picture.height)
+
+
+def _exif(picture: PillowImage.Image) -> PillowImage.Exif:
+    """What `getexif` says of it; that decodes a PNG to see what is written behind the pixels."""
+    if not isinstance(picture, PngImageFile) or "exif" in picture.info:
+        return picture.getexif()
+    assert picture.fp is not None  # it is open
+    bare = _without_pixels(picture.fp)
+    if bare is None:  # decoding finds out whether pixels are missing, and says so
+        return picture.getexif()
+    with PillowImage.open(bare, formats=("PNG",)) as words:
+        return PillowImage.Image.getexif(words)
+
+
+def _without_pixels(file: IO[bytes]) -> BytesIO | None:
+    """What a PNG says besides its pixels, as a PNG without any; None where its end is missing."""
+    file.seek(0)
+    bare, kind = BytesIO(), b""
+    bare.write(file.read(len(_PNG)))
+    while kind != b"IEND":
+        head = file.read(8)
+        if len(head) < 8:
+            return None
+        length, kind = struct.unpack(">I4s", head)
+        if kind in _PNG_WORDS:
+            bare.write(head + file.read(length + _CHECKSUM))
+        else:
+            file.seek(length + _CHECKSUM, SEEK_CUR)
+    bare.write(_NO_PIXELS)
+    bare.seek(0)
+    return bare
 
 
 def is_image_name(path: str | Path) -> bool:

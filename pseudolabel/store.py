@@ -17,8 +17,10 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 from pydantic import Field
 
 from partlab.composite import Layer
@@ -96,6 +98,21 @@ class Row:
     def __repr__(self) -> str:
         about = f"{self.file_name}, {self.object}, {self.status}, {len(self.masks)} masks"
         return f"Row({self.image_id}: {about})"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskScores:
+    """Of the images from position `start` on: `objects`, `status` and `masks` (n,) have one each.
+
+    `labels` and `scores` (m,) are those of all masks, in the order of the images.
+    """
+
+    start: int
+    objects: list[str | None]
+    status: list[Status]
+    masks: NDArray[np.int32]
+    labels: NDArray[np.int32]
+    scores: NDArray[np.float32]
 
 
 class Manifest(Config):
@@ -312,6 +329,30 @@ class Store:
             counts["masks"] += sum(map(len, table["masks"].to_pylist()))
         return counts
 
+    def scores(self) -> Iterator["MaskScores"]:
+        """Scores of all masks, a shard at a time; no mask is decoded.
+
+        Raises:
+            DatasetError: a shard is missing or damaged.
+        """
+        masks = [f"masks.list.element.{name}" for name in ("label", "score")]
+        for shard in self.shards:
+            table = _read_shard(self.path, self.manifest, shard, ["object", "status", *masks])
+            column = table["masks"].combine_chunks()
+            flat = column.flatten()
+            yield MaskScores(
+                self.manifest.span(shard).start,
+                table["object"].to_pylist(),
+                table["status"].to_pylist(),
+                column.value_lengths().to_numpy(),
+                flat.field("label").to_numpy(),
+                flat.field("score").to_numpy(),
+            )
+
+    def some(self, positions: Sequence[int]) -> "Store":
+        """These images alone, by 0-based position, for what reads rows or exports them."""
+        return _Some(self.path, self.manifest, self.image_root, tuple(positions))
+
     def row(self, position: int) -> Row:
         """The row of the image at this 0-based position of the inputs; keeps a few shards open.
 
@@ -333,6 +374,26 @@ class Store:
     def image_path(self, row: Row) -> Path:
         """Where the picture lies on this machine."""
         return self.image_root / row.file_name
+
+
+@dataclass(frozen=True)
+class _Some(Store):
+    """A few images of a store."""
+
+    positions: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.positions)
+
+    def rows(self, columns: Iterable[str] | None = None) -> Iterator[Row]:
+        return map(self.row, self.positions)
+
+    def count(self) -> dict[str, int]:
+        counts = {"labelled": 0, "blank": 0, "unreadable": 0, "masks": 0}
+        for row in self.rows():
+            counts[row.status] += 1
+            counts["masks"] += len(row.masks)
+        return counts
 
 
 def _row(record: dict[str, Any]) -> Row:

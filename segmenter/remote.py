@@ -41,7 +41,7 @@ KEY = "PARTLAB_SERVE_KEY"
 PATIENCE = 120.0  # seconds of trying again, for one picture
 _AT_ONCE = 8  # requests under way, which the server looks at together
 _AGAIN = frozenset({408, 429, 502, 503, 504})
-_ERRORS = {404: NotFoundError, 422: ConfigError, 413: DatasetError}
+_ERRORS = {403: BackendUnavailableError, 404: NotFoundError, 422: ConfigError, 413: DatasetError}
 
 
 class RemoteConfig(Config):
@@ -177,17 +177,17 @@ class Server:
         raise AssertionError("unreachable")
 
     def _refusal(self, answer: httpx.Response) -> PartlabError:
-        if answer.status_code in (401, 403):
-            return BackendUnavailableError(
-                f"{self.url} does not take the key ({answer.status_code})",
-                hint=f"put a key of that server into {KEY}",
-            )
         try:
             told = answer.json()["error"]
             cause, hint = str(told["cause"]), told.get("hint")
             number = told.get("request_id")
         except (ValueError, KeyError, TypeError):
             cause, hint, number = f"HTTP {answer.status_code}", None, None
+        if answer.status_code == 401:
+            return BackendUnavailableError(
+                f"{self.url} does not take the key (401)",
+                hint=f"put a key of that server into {KEY}",
+            )
         kind = _ERRORS.get(answer.status_code, PartlabError)
         return kind(f"{self.url}: {cause} (request {number})", hint=hint)
 

@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection.roi_heads import (
     expand_boxes,
@@ -139,6 +141,22 @@ class MaskRCNN(SegmenterBase):
             self.network.eval()
             features, (proposals,), _ = self.network.propose(self.normalised(batch), shapes)
         return features, proposals, shape
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Pixels]) -> NDArray[np.float32]:
+        """What the backbone sees in each image, (N, D): its coarsest map, averaged; length 1."""
+        self.network.eval()
+        found = []
+        for image in images:
+            small = _resized(image, fitted(image.shape[:2], self.config.image_size))
+            batch, _ = pad_batch([small])
+            with self._turn, autocast(self.device, self.amp):
+                coarsest = self.network.pyramid.body(self.normalised(batch))[-1]
+            seen = coarsest[
+                0, :, : -(-small.shape[1] // MULTIPLE), : -(-small.shape[2] // MULTIPLE)
+            ]
+            found.append(F.normalize(seen.float().mean((1, 2)), dim=0).cpu().numpy())
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
 
     def paste(self, mask: Tensor, box: Tensor, size: Size) -> BoolMask:
         """Mask probabilities (m, m) put into their box (4,): (height, width)."""

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from partlab.config import load_config
+from partlab.config import flattened, load_config
 from partlab.errors import ConfigError, UnknownNameError
 from train.settings import (
     AttackConfig,
@@ -88,15 +88,7 @@ def described(name: str, *, settings: bool = False) -> dict[str, Any]:
 
 def flat(config: TrainConfig) -> dict[str, Any]:
     """Every setting by its dotted name, as `--set` takes it."""
-    return _flat(config.model_dump(mode="json"))
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        inner = isinstance(value, dict)
-        found |= _flat(value, f"{prefix}{key}.") if inner else {f"{prefix}{key}": value}
-    return found
+    return flattened(config.model_dump(mode="json"))
 
 
 def pinpp_at(variant: Variant) -> TrainConfig:

@@ -8,12 +8,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from annotate.data.about import say_lost
 from annotate.data.formats import Source, get_format, guess_format
 from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.pictures import Pictures
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
 from partlab.coco import find_splits, read_coco
+from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import need_free
 from partlab.folders import new_folder
@@ -135,9 +137,9 @@ def _say_shared(found: dict[str, Dataset]) -> None:
     if shared:
         path, names = next(iter(shared.items()))
         log.warning(
-            "%d pictures are taken for several splits (%s for %s): if each split has a folder of "
+            "%s taken for several splits (%s for %s): if each split has a folder of "
             "its own, import the splits one by one with its --images",
-            len(shared),
+            counted(len(shared), "picture is", "pictures are"),
             path,
             " and ".join(names),
         )
@@ -172,8 +174,10 @@ def export_folder(
             dataset = read_coco(file)
             counts |= counts_of({name: dataset})
             if dataset.broken and format != "coco":
-                told = "%d broken records of %s are not carried over"
-                log.warning(told, len(dataset.broken), name)
+                records = counted(len(dataset.broken), "broken record is", "broken records are")
+                log.warning("%s: %s not carried over", name, records)
+            if format != "coco":
+                say_lost(dataset, name, format)
             target = folder if format == "coco" or len(chosen) == 1 else folder / name
             layout.write(dataset, target, name, pictures)
     return {"format": format, "out": str(out), "splits": counts}

@@ -12,11 +12,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
+from annotate.data.about import joined, said_of_itself
 from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
 from annotate.data.convert import counts_of
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.data.renaming import renamed
 from partlab.coco import find_splits, read_coco, write_coco
+from partlab.counts import counted
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
 from partlab.inclusions import Inclusions, merged, outers_of
@@ -92,7 +94,7 @@ class _Joined:
     discards: list[Discard] = field(default_factory=list)
     broken: list[Raw] = field(default_factory=list)
     dropped: list[Raw] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    said: list[tuple[str, Raw]] = field(default_factory=list)  # of each source: what it is
     at: dict[str, int] = field(default_factory=dict)  # file name -> position in `images`
     objects: int = 0  # highest object id so far
 
@@ -159,7 +161,7 @@ class _Merge:
         return together
 
     def _add(self, split: _Joined, where: str, data: Dataset) -> None:
-        split.sources.append(where)
+        split.said.append((where, said_of_itself(data)))
         licenses = self._licenses(data)
         names = {
             image.id: self._image(split, where, data, image, licenses) for image in data.images
@@ -276,13 +278,15 @@ class _Merge:
             what = "%s: %s is another picture than the one of that name; it is now %s"
             log.info(what, one["from"], one["file_name"], one["to"])
         if count := self.done["not_compared"]:
-            log.warning("%d pictures of one name could not be compared: taken for the same", count)
+            pairs = counted(count, "pair")
+            log.warning("%s of pictures of one name not compared: taken for the same", pairs)
         owners = Counter(name for split in self.splits.values() for name in split.at)
         if twice := [name for name, count in owners.items() if count > 1]:
-            log.warning("%d pictures are in two splits: %s", len(twice), ", ".join(twice[:3]))
+            are = counted(len(twice), "picture is", "pictures are")
+            log.warning("%s in two splits: %s", are, ", ".join(twice[:3]))
 
     def _dataset(self, split: _Joined, inclusions: Inclusions) -> Dataset:
-        ours: Raw = {"merged": split.sources}
+        ours = joined(split.said)
         ours |= {"broken": split.broken} if split.broken else {}
         ours |= {"dropped": split.dropped} if split.dropped else {}
         licenses = [{"id": id, **one} for id, one in enumerate(self.licenses, 1)]

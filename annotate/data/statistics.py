@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, median
 
+from annotate.data.about import efforts
 from annotate.data.effort import Effort
 from partlab.coco import find_splits, read_coco
+from partlab.counts import counted
 from partlab.errors import NotFoundError
 from partlab.files import sha256_json
 from partlab.inclusions import pairs_of
-from partlab.schema import OURS, Dataset
+from partlab.schema import Dataset
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +99,8 @@ class Statistics:
     sources: dict[str, int]  # images
     licenses: dict[str, int]  # images
     origin_splits: dict[str, int]  # images
-    effort: Effort | None = None  # what the work took, where it is known (Q-03)
+    effort: Effort | None = None  # what the work took, where it is known and one (Q-03)
+    efforts: dict[str, Effort] = field(default_factory=dict)  # by the names of the works
     per_object: list[ObjectCount] = field(default_factory=list)
     per_part: list[PartCount] = field(default_factory=list)
 
@@ -160,7 +163,7 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
     """
     boxes = sum(not a.segmentation for dataset in datasets for a in dataset.annotations)
     if boxes:
-        log.warning("%s: %d annotations have no mask and are not counted", name, boxes)
+        log.warning("%s: not counted: %s without a mask", name, counted(boxes, "annotation"))
     known = _parts(datasets)
     masks: Counter[_Part] = Counter()
     seen: defaultdict[_ImageKey, set[_Part]] = defaultdict(set)
@@ -185,6 +188,7 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
         for owner, around in d.inclusions.items()
         for pair in pairs_of(around)
     }
+    took = efforts(datasets)
     return Statistics(
         name=name,
         objects=len({owner for owner, _ in known}),
@@ -206,18 +210,11 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
         sources=_tally(image.source or image.raw.get("source") for _, image in images),
         licenses=_tally(image.license for _, image in images),
         origin_splits=_tally(image.origin_split for _, image in images),
-        effort=_effort(datasets),
+        effort=next(iter(took.values())) if len(took) == 1 else None,
+        efforts=took,
         per_object=_per_object(known, by_object, by_part, masks, relations),
         per_part=[PartCount(*part, by_part[part], masks[part]) for part in known],
     )
-
-
-def _effort(datasets: Sequence[Dataset]) -> Effort | None:
-    """Splits of one work carry the same figures: they are told once."""
-    for dataset in datasets:
-        if (stated := (dataset.top.get(OURS) or {}).get("effort")) is not None:
-            return Effort.from_json(stated)
-    return None
 
 
 def _parts(datasets: Sequence[Dataset]) -> dict[_Part, bool]:

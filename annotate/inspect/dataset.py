@@ -11,7 +11,8 @@ from pathlib import Path
 
 from annotate.data.formats.pictures import Pictures
 from annotate.data.statistics import read_splits
-from annotate.inspect.export import Wanted, build, export
+from annotate.inspect.build import Wanted, build
+from annotate.inspect.export import export
 from annotate.work import Work
 from partlab.files import is_work
 from partlab.schema import Dataset

@@ -9,7 +9,7 @@ from shlex import quote
 from annotate.studio.acts.overlaps import Pair, undeclared_overlaps
 from annotate.vocabulary import ObjectParts
 from annotate.work import Batch, Work
-from partlab.errors import ConfigError, StateError
+from partlab.errors import ConfigError, StateError, UnknownNameError
 
 SHOWN = 10
 
@@ -29,6 +29,31 @@ def need_no_overlaps(work: Work, batch: Batch, accepted: Collection[str] = ()) -
     if left:
         raise _refused(work, batch, parts, left)
     return [list(pair) for pair in found]
+
+
+def shared_out(
+    work: Work, names: Collection[str], accepted: Collection[str], *, others: Collection[str] = ()
+) -> dict[str, list[str]]:
+    """What is accepted, by category: each of `names` takes the pairs of which it has both parts.
+
+    Raises:
+        ConfigError: a pair has no "=".
+        UnknownNameError: none of `names`, nor of `others`, has both parts.
+    """
+    found: dict[str, list[str]] = {name: [] for name in names}
+    known = {name: work.moves(work.batch(name)).parts for name in (*names, *others)}
+    for words in accepted:
+        faults = []
+        for name, parts in known.items():
+            try:
+                _ids(words, parts)
+            except UnknownNameError as error:
+                faults.append(error)
+            else:
+                found.setdefault(name, []).append(words)
+        if faults and len(faults) == len(known):
+            raise faults[0]
+    return {name: found[name] for name in names}
 
 
 def _ids(words: str, parts: ObjectParts) -> Pair:

@@ -206,7 +206,8 @@ def _try(action: Callable[[], Any], word: _Word, told: ReadBack) -> None:
         action()
         told.taken += 1
     except PartlabError as error:
-        told.refused.append(f"{word.where}: {error.message}")
+        then = f"; {error.hint}" if error.hint else ""
+        told.refused.append(f"{word.where}: {error.message}{then}")
 
 
 def _projects(

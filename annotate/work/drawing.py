@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from annotate.work.change import DONE, HINTS, Change, Rules, in_correction
 from annotate.work.tables import About, Answer, Batch, Flag, Image, Task
+from partlab.counts import counted
 from partlab.errors import StateError
 
 rules = Rules()
@@ -180,7 +181,8 @@ def _submitted(change: Change) -> None:
     batch = change.batch("annotating")
     open_ = open_images(change.session, batch)
     if open_:
-        raise StateError(f"{batch.object} round {batch.round}: {len(open_)} images are not done")
+        are = counted(len(open_), "image is", "images are")
+        raise StateError(f"{batch.object} round {batch.round}: {are} not done")
     batch.state, batch.manifest_hash = "submitted", change.data["manifest_hash"]
 
 

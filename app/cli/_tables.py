@@ -67,15 +67,25 @@ def part_bins(found: Sequence[Statistics], *, reference: bool) -> Table:
 
 
 def effort_tables(row: Statistics, *, reference: bool) -> list[Table]:
-    """What the work took, published figures beside it; nothing where it is not known."""
-    if row.effort is None:
-        return []
+    """What each work took, published figures beside it; nothing where it is not known."""
+    return [
+        table
+        for work, effort in row.efforts.items()
+        for table in _effort_tables(
+            f"{row.name}: effort of the whole work" + (f" {work}" if len(row.efforts) > 1 else ""),
+            effort,
+            reference=reference,
+        )
+    ]
+
+
+def _effort_tables(title: str, effort: Effort, *, reference: bool) -> list[Table]:
     columns = ("counted", "published") if reference else ("counted",)
-    figures = _table(f"{row.name}: effort of the whole work", "", *columns)
-    for name, value, published in _effort_rows(row.effort):
+    figures = _table(title, "", *columns)
+    for name, value, published in _effort_rows(effort):
         figures.add_row(name, value, *([published] if reference else []))
     people = _table("", "who", "role", "hours", "images", "rounds", "rejected")
-    for one in row.effort.people:
+    for one in effort.people:
         numbers = (f"{one.hours:.1f}", f"{one.images:,}", str(one.rounds), str(one.rejected))
         people.add_row(one.who, one.role, *numbers)
     return [figures, people]

@@ -23,6 +23,7 @@ from app.cli import (
     inspect_honeypots,
     inspect_plan,
     inspect_sample,
+    loop,
     pseudolabel_reports,
     segmenter_prompt_head,
     serve,
@@ -42,6 +43,7 @@ from app.cli import (
     vocabulary_migrate,
     vocabulary_seed,
     vocabulary_vote,
+    web,
 )
 from app.cli.doctor import doctor
 from app.cli.quickstart import quickstart
@@ -94,6 +96,8 @@ app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")
 app.add_typer(serve.group, name="serve")
+app.add_typer(web.group, name="app")
+app.add_typer(loop.group, name="loop")
 
 
 @app.callback(invoke_without_command=True)

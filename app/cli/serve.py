@@ -7,8 +7,13 @@ import typer
 
 from app.cli._group import DefaultGroup
 from app.cli._ui import JsonOpt, SetOpt, Ui, reported, stderr
+from app.cli.web import UsersOpt
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from fastapi import FastAPI
+
     from app.serve.settings import ServeSettings
 
 group = typer.Typer(cls=DefaultGroup, no_args_is_help=True, help="Serve trained models.")
@@ -35,6 +40,12 @@ def run(
         list[str] | None,
         typer.Option(metavar="[NAME=]DIR", help="Folder whose pictures jobs may name; repeatable."),
     ] = None,
+    pages: Annotated[bool, typer.Option("--ui", help="Show the app's pages at /ui.")] = False,
+    show: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="PATH", help="What those pages show besides; repeatable."),
+    ] = None,
+    users: UsersOpt = None,
     studio: Annotated[
         str | None,
         typer.Option(
@@ -76,14 +87,32 @@ def run(
             host=host,
             port=port,
             open_to_all=open_to_all,
-            started=lambda url: _told(ui, url),
+            extend=_pages(show or [], users, host) if pages else None,
+            started=lambda url: _told(ui, url, pages=pages),
         )
 
 
-def _told(ui: Ui, url: str) -> None:
+def _pages(show: list[Path], users: Path | None, host: str) -> "Callable[[FastAPI], None]":
+    from app.web.given import Given
+    from app.web.people import Accounts
+    from app.web.run import need_accounts
+    from app.web.shelf import MountedShelf
+    from app.web.site import Site, mount
+
+    given, accounts = Given.of(show), Accounts(users) if users else None
+    need_accounts(accounts, host)
+
+    def extend(app: "FastAPI") -> None:
+        mount(app, Site(given, MountedShelf(app.state.partlab.models), accounts), "/ui")
+
+    return extend
+
+
+def _told(ui: Ui, url: str, *, pages: bool) -> None:
     if ui.json:
         print(f'{{"url": "{url}"}}', flush=True)
-    stderr.print(f"listening on {url}; loading models …", markup=False)
+    also = f"; pages at {url}/ui/" if pages else ""
+    stderr.print(f"listening on {url}{also}; loading models …", markup=False)
 
 
 def _settings(

@@ -107,6 +107,24 @@ class ClassifyAnswer(BaseModel):
     classes: list[_Class]
 
 
+class _Cells(BaseModel):
+    height: int
+    width: int
+    png: str
+
+
+class ExplainAnswer(ClassifyAnswer):
+    """Where the model sees parts, fine to coarse.
+
+    Each map's `png` has 16 bits a cell: 0 is background, n the n-th of `names`. `clean_png` is
+    what the network saw.
+    """
+
+    names: list[str]
+    clean_png: str
+    maps: list[_Cells]
+
+
 class EmbedAnswer(BaseModel):
     """What the classifier reads of a picture."""
 

@@ -41,12 +41,13 @@ def create_app(
     settings: ServeSettings | None = None,
     *,
     failed: Callable[[BaseException], None] | None = None,
+    extend: Callable[[FastAPI], None] | None = None,
 ) -> FastAPI:
     """The server of these models, which are loaded when it starts.
 
     It answers `/health` from the first moment and `/ready` when every model has made a first
     prediction. `failed` is told when a model cannot be loaded; `app.state.partlab` is the state
-    that all requests share.
+    that all requests share. `extend` may add to the application, such as the pages of `app.web`.
 
     Raises:
         NotFoundError, ConfigError: a file of keys, or a folder for jobs, that is none.
@@ -68,8 +69,10 @@ def create_app(
         responses={422: {"model": ErrorAnswer}},
     )
     app.state.partlab = state
+    if extend:
+        extend(app)
     app.add_middleware(Edge, settings=settings, metrics=metrics)
-    _answer_errors(app)
+    answer_errors(app)
     for each in (_own, routes.router, recognition_routes.router, jobs_routes.router):
         app.include_router(each)
     app.include_router(studio_routes.router)
@@ -99,7 +102,9 @@ def _load(state: State, failed: Callable[[BaseException], None] | None) -> None:
             failed(error)
 
 
-def _answer_errors(app: FastAPI) -> None:
+def answer_errors(app: FastAPI) -> None:
+    """Have an application behind `Edge` answer every error in the one form."""
+
     async def ours(request: Request, error: Any) -> Response:
         call = call_of(request)
         if status_of(error) >= 500 and not isinstance(error, RefusalError):
@@ -138,7 +143,7 @@ async def ready(request: Request) -> dict[str, Any]:
     if not _ready(request):
         raise RefusalError(
             503,
-            f"{len(models.ready)} of {len(models.sources)} models are ready",
+            f"{models.loaded} of {len(models.sources)} models are ready",
             headers={"Retry-After": "2"},
         )
     return {"models": [f"{each.name}@{each.version}" for each in models.ready]}

@@ -23,7 +23,7 @@ from app.serve.encoded import base64_picture
 from app.serve.errors import RefusalError
 from app.serve.state import State, state_of
 from partlab.config import Config, validate
-from partlab.images import TooLargeError, image_pixels, load_image
+from partlab.images import TooLargeError, image_size, load_image
 from segmenter.protocol import Pixels
 
 C = TypeVar("C", bound=Config)
@@ -196,7 +196,8 @@ def decoded(data: bytes, most: int) -> Pixels:
         TooLargeError: more pixels than this server looks at.
         DatasetError: damaged, or no picture.
     """
-    pixels = image_pixels(data)
+    width, height = image_size(data)
+    pixels = width * height
     if pixels > most:
         raise TooLargeError(
             f"the picture has {pixels:,} pixels, and this server takes up to {most:,}",

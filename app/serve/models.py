@@ -17,6 +17,7 @@ from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
 from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
+from partlab.files import is_work
 from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
@@ -25,6 +26,7 @@ from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
 if TYPE_CHECKING:
+    from app.serve.following import Following
     from segmenter.prompt import Prompter, Prompts
 
 log = logging.getLogger(__name__)
@@ -33,14 +35,20 @@ _PROMPT = object()
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that is to be served: its name, and what loads it."""
+    """A model that is to be served: its name, and what loads it.
+
+    `newest`, of a model that may become another while it is served, says which it is by now.
+    """
 
     name: str
     load: Callable[[str, ServeSettings, Told], Served]
+    newest: Callable[[], str] | None = None
 
     @classmethod
     def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
         """A run folder, an exported recognition model, or NAME=FOLDER to call it otherwise.
+
+        Of an annotation work its loop's version, now and as it changes (`app.serve.following`).
 
         Raises:
             ConfigError: a name that could not stand in an address.
@@ -52,11 +60,16 @@ class Source:
             raise ConfigError(
                 f"{name!r} cannot be a model's name", hint="name it without / @ ? # % and colons"
             )
-        return cls(name, _Run(Path(folder), checkpoint, device))
+        if is_work(folder):
+            from app.serve.following import LoopOf
+
+            loop = LoopOf(Path(folder), device)
+            return cls(name, loop, loop.newest)
+        return cls(name, RunOf(Path(folder), checkpoint, device))
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class RunOf:
     """A run folder of either kind, or an exported recognition model."""
 
     folder: Path
@@ -64,6 +77,7 @@ class _Run:
     device: str | None
 
     def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
+        """Load it; errors are those of `segmenter.origin` and `train.evaluate.opened`."""
         described = read_config(self.folder)
         kind = "recognition" if described is None else described.get("kind", "segmenter")
         if kind == "segmenter":
@@ -215,15 +229,17 @@ class Models:
     told: Told
     ready: list[Served] = field(default_factory=list)
     failure: BaseException | None = None
+    loaded: int = 0  # of the sources
+    _following: "Following | None" = None
     _lock: Lock = field(default_factory=Lock)
 
     def load(self) -> None:
-        """Load and warm up one after the other; the first failure ends it.
+        """Load and warm up those that are not there yet; the first failure ends it.
 
         Raises:
             PartlabError: a model cannot be loaded, or its first prediction fails.
         """
-        for source in self.sources:
+        for source in self.sources[self.loaded :]:
             try:
                 model = source.load(source.name, self.settings, self.told)
                 model.warm_up()
@@ -231,7 +247,13 @@ class Models:
             except BaseException as error:
                 self.failure = error
                 raise
+            self.loaded += 1
             log.info("%s@%s is ready", model.name, model.version)
+        if self._following is None and any(source.newest for source in self.sources):
+            from app.serve.following import Following
+
+            self._following = Following(self)
+            self._following.start()
 
     def _add(self, model: Served) -> None:
         with self._lock:
@@ -243,10 +265,16 @@ class Models:
                     )
             self.ready.append(model)
 
+    def put(self, model: Served, gone: Served | None = None) -> None:
+        """Make a model the last of its name, which is the one that answers; another may go."""
+        with self._lock:
+            others = [each for each in self.ready if each is not model and each is not gone]
+            self.ready = [*others, model]
+
     @property
     def all_ready(self) -> bool:
         """Whether every model has made its first prediction."""
-        return len(self.ready) == len(self.sources)
+        return self.loaded == len(self.sources)
 
     def find(self, wanted: str | None, kind: Kind | None = None) -> Any:
         """A model by `name` or `name@version`; of several versions the last. None: the only one.
@@ -276,6 +304,8 @@ class Models:
 
     def close(self) -> None:
         """Finish what waits and end all threads."""
+        if self._following is not None:
+            self._following.close()
         for each in self.batchers:
             each.close()
 

@@ -8,7 +8,7 @@ import copy
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from app.serve.settings import ServeSettings
 from segmenter.protocol import Pixels
 from train.attacks.ball import Ball
 from train.attacks.evaluation import search
+from train.evaluate.album import part_names
 from train.evaluate.opened import Opened
 
 Vector = NDArray[np.float32]
@@ -34,6 +35,18 @@ class Pgd:
     ball: Ball
     steps: int
     seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """What the network says of one picture as it sees it.
+
+    probabilities: (C,) of the classes.
+    cells: (h, w) uint16 each, fine to coarse: 0 is background, n is `part_names[n - 1]`.
+    """
+
+    probabilities: Vector
+    cells: tuple[NDArray[np.uint16], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +76,6 @@ class RecognitionModel:
         self.batcher = Batcher(name, self._look, limits, partial(told, name))
         self.attacker: Batcher | None = None
         if settings.attack:
-            self._victim = copy.deepcopy(opened.network).requires_grad_(False)
             one = limits.model_copy(update={"images": 1})
             label = f"{name} under attack"
             self.attacker = Batcher(label, self._attack, one, partial(told, label))
@@ -73,6 +85,16 @@ class RecognitionModel:
     def classes(self) -> tuple[str, ...]:
         """By output."""
         return self.opened.classes
+
+    @cached_property
+    def part_names(self) -> tuple[str, ...]:
+        """What its part outputs tell apart, without background; () if it has none."""
+        return names_of_parts(self.opened.network)
+
+    @cached_property
+    def _victim(self) -> Any:
+        """The network's copy, made for the first attack: who never attacks keeps one network."""
+        return copy.deepcopy(self.opened.network).requires_grad_(False)
 
     def about(self) -> dict[str, Any]:
         """What it is and knows."""
@@ -98,6 +120,10 @@ class RecognitionModel:
         """(D,) what the classifier reads."""
         return self.batcher.submit(seen, pixels=seen.shape[0] ** 2, key="embed")
 
+    def explain(self, seen: Pixels) -> Future[Any]:
+        """`Explained`; only of a network with part outputs."""
+        return self.batcher.submit(seen, pixels=seen.shape[0] ** 2, key="explain")
+
     def attack(self, seen: Pixels, how: Pgd) -> Future[Any]:
         """`Attacked`; only where the server allows attacks."""
         assert self.attacker is not None
@@ -109,8 +135,10 @@ class RecognitionModel:
         self._look("classify", [np.full((side, side, 3), 128, np.uint8)])
 
     @torch.inference_mode()
-    def _look(self, key: str, seen: list[Pixels]) -> Sequence[Vector]:
+    def _look(self, key: str, seen: list[Pixels]) -> Sequence[Any]:
         images = self.opened.tensor(seen)
+        if key == "explain":
+            return explained(self.opened.network, images)
         if key == "embed":
             found = _features(self.opened.network, images)
         else:
@@ -119,14 +147,37 @@ class RecognitionModel:
         return list(found.float().cpu().numpy())
 
     def _attack(self, _: None, asked: list[tuple[Pixels, Pgd]]) -> Sequence[Attacked]:
-        return [self._attacked(seen, how) for seen, how in asked]
+        return [attacked(self.opened, self._victim, seen, how) for seen, how in asked]
 
-    def _attacked(self, seen: Pixels, how: Pgd) -> Attacked:
-        clean = self.opened.tensor([seen])
-        label = torch.tensor([how.label], device=clean.device)
-        found = search(self._victim, clean, label, how.ball, steps=how.steps, seed=how.seed)
-        exact = found.points[0].cpu().numpy().astype(np.float32)
-        return Attacked(exact, _towards(exact, seen), int(found.steps[0]))
+
+def attacked(opened: Opened, victim: Any, seen: Pixels, how: Pgd) -> Attacked:
+    """What PGD finds about one picture as the network sees it; `victim` is the one it attacks."""
+    clean = opened.tensor([seen])
+    label = torch.tensor([how.label], device=clean.device)
+    found = search(victim, clean, label, how.ball, steps=how.steps, seed=how.seed)
+    exact = found.points[0].cpu().numpy().astype(np.float32)
+    return Attacked(exact, _towards(exact, seen), int(found.steps[0]))
+
+
+def corrupted(seen: Pixels, corruption: str, severity: int, seed: int) -> Pixels:
+    """What the network sees, corrupted; errors are those of `corrupt`."""
+    from train.corruptions.generate import corrupt
+
+    return corrupt(seen, corruption, severity, f"served {seed}")
+
+
+def names_of_parts(network: Any) -> tuple[str, ...]:
+    """What a network's part outputs tell apart, without background; () if it has none."""
+    return tuple(part_names(network)) if getattr(network, "part_channels", 0) else ()
+
+
+def explained(network: Any, images: torch.Tensor) -> list[Explained]:
+    """Classes and part cells of each picture (n, 3, size, size); of networks with part outputs."""
+    found = network(images, parts=True)
+    likeliest = [each.argmax(1).cpu().numpy().astype(np.uint16) for each in found.parts]
+    probabilities = found.logits.float().softmax(1).cpu().numpy()
+    cells = zip(*likeliest, strict=True)
+    return [Explained(*each) for each in zip(probabilities, cells, strict=True)]
 
 
 def _features(network: Any, images: torch.Tensor) -> torch.Tensor:

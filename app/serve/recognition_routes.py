@@ -1,4 +1,4 @@
-"""`/v1/classify`, `/v1/embed`, `/v1/attack`: what a recognition model makes of a picture."""
+"""What a recognition model makes of a picture: classes, parts, features, and under attack."""
 
 import asyncio
 import base64
@@ -17,6 +17,7 @@ from app.serve.answers import (
     AttackAnswer,
     ClassifyAnswer,
     EmbedAnswer,
+    ExplainAnswer,
     described,
 )
 from app.serve.calls import answered
@@ -24,33 +25,42 @@ from app.serve.edge import Call
 from app.serve.errors import RefusalError, parameters
 from app.serve.state import State, admit
 from partlab.config import Config
-from partlab.errors import ConfigError, UnknownNameError
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from segmenter.protocol import Pixels
 
 router = APIRouter(tags=["recognition models"])
 
 
-class ClassifyAsk(Config):
-    """How many of the likeliest classes are told."""
-
+class _Ask(Config):
     model: str | None = None
+    as_seen: bool = False
+
+
+class ClassifyAsk(_Ask):
+    """How many of the likeliest classes are told.
+
+    `as_seen`: the picture is one that the server gave back, already cut as the network sees it.
+    """
+
     top: int = Field(5, ge=1, le=10_000)
 
 
-class EmbedAsk(Config):
-    """Of which model."""
-
-    model: str | None = None
+class ExplainAsk(ClassifyAsk):
+    """As for the classes, of a model with part outputs."""
 
 
-class AttackAsk(Config):
+class EmbedAsk(_Ask):
+    """Of which model; `as_seen` as for the classes."""
+
+
+class AttackAsk(_Ask):
     """PGD in a ball about the picture, or a common corruption.
 
     `label` is the class to be driven away from; the model's own answer unless given. `eps` is in
     colours of 0…1. `exact` also gives the point before its colours were rounded to whole numbers.
+    `as_seen` as for the classes.
     """
 
-    model: str | None = None
     attack: Literal["pgd", "corruption"] = "pgd"
     label: str | None = None
     norm: Literal["linf", "l2"] = "linf"
@@ -72,6 +82,17 @@ class AttackAsk(Config):
 async def classify(request: Request) -> Response:
     """The likeliest classes of a picture."""
     return await answered(request, ClassifyAsk, _classify)
+
+
+@router.post(
+    "/v1/explain",
+    dependencies=[admit("read")],
+    response_model=ExplainAnswer,
+    openapi_extra=described(ExplainAsk, CLASSIFY_EXAMPLE),
+)
+async def explain(request: Request) -> Response:
+    """Where a model with part outputs sees parts, at each of its resolutions."""
+    return await answered(request, ExplainAsk, _explain)
 
 
 @router.post(
@@ -102,23 +123,60 @@ def _model(state: State, call: Call, name: str | None) -> Any:
     return model
 
 
+def _seen(model: Any, pixels: Pixels, ask: _Ask) -> Pixels:
+    if not ask.as_seen:
+        found: Pixels = model.seen(pixels)
+        return found
+    side = model.opened.data.size
+    if pixels.shape != (side, side, 3):
+        height, width = pixels.shape[:2]
+        raise ConfigError(
+            f"the picture has {width} x {height} pixels; {model.name} sees {side} x {side}",
+            hint="leave as_seen out, or send a picture that this model's answers gave",
+        )
+    return pixels
+
+
 async def _classify(state: State, call: Call, pixels: Pixels, ask: ClassifyAsk) -> dict[str, Any]:
     model = _model(state, call, ask.model)
-    seen = await state.aside(model.seen, pixels)
+    seen = await state.aside(_seen, model, pixels, ask)
     found = await asyncio.wrap_future(model.classify(seen))
     return {"model": _named(model), "classes": _likeliest(model, found, ask.top)}
 
 
+async def _explain(state: State, call: Call, pixels: Pixels, ask: ExplainAsk) -> dict[str, Any]:
+    model = _model(state, call, ask.model)
+    if not model.part_names:
+        raise NotFoundError(
+            f"the model {model.name} has no part outputs",
+            hint="serve a run with them, such as one of kind mpm, not its exported backbone",
+        )
+    seen = await state.aside(_seen, model, pixels, ask)
+    found = await asyncio.wrap_future(model.explain(seen))
+    return {
+        "model": _named(model),
+        "classes": _likeliest(model, found.probabilities, ask.top),
+        "names": model.part_names,
+        "clean_png": await state.aside(_png, seen),
+        "maps": [await state.aside(_cells, each) for each in found.cells],
+    }
+
+
+def _cells(cells: Any) -> dict[str, Any]:
+    height, width = cells.shape
+    return {"height": height, "width": width, "png": _png(cells)}
+
+
 async def _embed(state: State, call: Call, pixels: Pixels, ask: EmbedAsk) -> dict[str, Any]:
     model = _model(state, call, ask.model)
-    seen = await state.aside(model.seen, pixels)
+    seen = await state.aside(_seen, model, pixels, ask)
     found = await asyncio.wrap_future(model.embed(seen))
     return {"model": _named(model), "vector": [float(value) for value in found]}
 
 
 async def _attack(state: State, call: Call, pixels: Pixels, ask: AttackAsk) -> dict[str, Any]:
     model = _model(state, call, ask.model)
-    seen = await state.aside(model.seen, pixels)
+    seen = await state.aside(_seen, model, pixels, ask)
     clean = await asyncio.wrap_future(model.classify(seen))
     label = _label(model, ask.label, clean)
     if ask.attack == "pgd":
@@ -156,11 +214,10 @@ async def _pgd(state: State, model: Any, seen: Pixels, label: int, ask: AttackAs
 
 
 async def _corrupted(state: State, seen: Pixels, ask: AttackAsk) -> Any:
-    from train.corruptions.generate import corrupt
+    from app.serve.recognition import corrupted
 
     with parameters():
-        key = f"served {ask.seed}"
-        found = await state.aside(corrupt, seen, ask.corruption, ask.severity, key)
+        found = await state.aside(corrupted, seen, ask.corruption, ask.severity, ask.seed)
     told = {"attack": "corruption", "corruption": ask.corruption, "severity": ask.severity}
     return found, None, {**told, "seed": ask.seed}
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from app.serve.app import create_app
 from app.serve.models import Source
@@ -25,11 +26,12 @@ def run_server(
     host: str = LOOPBACK[0],
     port: int = PORT,
     open_to_all: bool = False,
+    extend: Callable[[FastAPI], None] | None = None,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was accepted is finished first (SV-23).
 
-    `started` hears the address once the server listens.
+    `started` hears the address once the server listens; `extend` is for `create_app`.
 
     Raises:
         ConfigError: other machines could ask, and no keys are asked for.
@@ -46,31 +48,69 @@ def run_server(
         failures.append(error)
         server.should_exit = True
 
-    app = create_app(sources, settings, failed=failed)
-    server = _Server(
-        uvicorn.Config(
-            app,
-            host=host,
-            port=port,
-            log_config=None,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=settings.drain_s,
-            timeout_keep_alive=15,
-        ),
-        started,
+    app = create_app(sources, settings, failed=failed, extend=extend)
+    server = server_of(
+        app,
+        host,
+        port,
+        drain_s=settings.drain_s,
+        proxy_headers=extend is None,
+        started=started,
     )
+    try:
+        listen(server)
+    except PartlabError:
+        if not failures:
+            raise
+    if failures:
+        raise _as_ours(failures[0])
+
+
+def server_of(
+    app: FastAPI,
+    host: str,
+    port: int,
+    *,
+    drain_s: int = 30,
+    root_path: str = "",
+    proxy_headers: bool = True,
+    started: Callable[[str], None] | None = None,
+) -> uvicorn.Server:
+    """The server of an application; `root_path` is what a proxy takes off the addresses.
+
+    `proxy_headers`: what a proxy on this machine says of its client is taken for the client's
+    address.
+    """
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        root_path=root_path,
+        proxy_headers=proxy_headers,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=drain_s,
+        timeout_keep_alive=15,
+    )
+    return _Server(config, started)
+
+
+def listen(server: uvicorn.Server) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Raises:
+        PartlabError: the port is taken.
+    """
     try:
         server.run()
     except SystemExit as error:  # uvicorn logs why, and that is not enough
-        if not failures:
-            raise PartlabError(
-                f"the server cannot listen on {host}:{port}",
-                hint="is the port taken? choose another: --port",
-            ) from error
-    if failures:
-        raise _as_ours(failures[0])
+        where = f"{server.config.host}:{server.config.port}"
+        raise PartlabError(
+            f"the server cannot listen on {where}",
+            hint="is the port taken? choose another: --port",
+        ) from error
 
 
 class _Server(uvicorn.Server):
@@ -90,6 +130,13 @@ class _Server(uvicorn.Server):
         if self.started and self._told:
             host, port = self.servers[0].sockets[0].getsockname()[:2]
             self._told(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Connections that never end by themselves, such as those of open pages, are told."""
+        app: Any = self.config.app
+        for each in getattr(app.state, "closing", ()):
+            each()
+        await super().shutdown(sockets)
 
 
 def _as_ours(error: BaseException) -> PartlabError:

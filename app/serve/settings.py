@@ -48,11 +48,12 @@ class ServeSettings(Config):
     read_s: float = Field(30.0, gt=0)  # silence of a client that is sending
     deadline_s: float = Field(60.0, gt=0)  # of a request that asks for no shorter one
     drain_s: int = Field(30, ge=0)  # after SIGTERM, for what was accepted
+    follow_s: float = Field(5.0, gt=0)  # how often a work's loop is asked for its version
     requests: int = Field(128, ge=1)  # at the same time, waiting or at work
     rate: int | None = Field(None, ge=1)  # requests a minute of one client
     repeats_bytes: int = Field(64 * MIB, ge=0)  # answers kept for who repeats a request
     attack_steps: int = Field(50, ge=1, le=1000)  # the most one request may ask for
-    attack: bool = True  # keeps a second copy of each recognition model
+    attack: bool = True  # the first one makes a second copy of the model
     keys: Path | None = None
     jobs: Path | None = None
     roots: dict[str, Path] = Field(default_factory=dict)  # folders that jobs may name

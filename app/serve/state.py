@@ -64,7 +64,7 @@ class State:
         yield level("partlab_requests_inside", "Requests under way, this one too.", self.inside)
         yield counter("partlab_cache_hits", "Repeated requests.", self.repeats.hits)
         yield counter("partlab_cache_misses", "Requests with a new key.", self.repeats.misses)
-        looks = [(model.name, model.prompter.cache) for model in self.models.segmenters]
+        looks = [(f"{m.name}@{m.version}", m.prompter.cache) for m in self.models.segmenters]
         hits = [(name, cache.hits) for name, cache in looks]
         misses = [(name, cache.misses) for name, cache in looks]
         yield counters("partlab_look_cache_hits", "Clicks without a look.", "model", hits)

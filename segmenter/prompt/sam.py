@@ -72,8 +72,6 @@ class SamPrompter:
                 "transformers, which runs SAM, is not installed",
                 hint="pip install 'partlab[sam]'",
             ) from error
-        models: Any = AutoModelForMaskGeneration  # transformers' types leave these out
-        processors: Any = AutoProcessor
         folder = Path(folder)
         if not (folder / "config.json").is_file():
             raise NotFoundError(
@@ -83,8 +81,9 @@ class SamPrompter:
         try:
             kind = AutoConfig.from_pretrained(folder, local_files_only=True).model_type
             if kind in KINDS:
-                model = models.from_pretrained(folder, local_files_only=True)
-                processor = processors.from_pretrained(folder, local_files_only=True)
+                model = AutoModelForMaskGeneration.from_pretrained(folder, local_files_only=True)
+                read: Any = AutoProcessor.from_pretrained  # untyped
+                processor = read(folder, local_files_only=True)
         except Exception as error:  # transformers raises many kinds for a broken folder
             raise DatasetError(
                 f"the model in {folder} cannot be read: {str(error).strip().splitlines()[0]}",

@@ -116,6 +116,7 @@ def test_a_click_shows_a_mask_that_comes_back_as_the_server_said_it(
     folder, password = begin(tmp_path, email)
     version = partlab("studio", "connect", folder, model.url)["model"]
     log_in(page, server, email, password)
+    page.set_viewport_size({"width": 1200, "height": 620})
     with Work.open(folder) as work:
         project = work.batch("cat").project_id
         (task,) = work.tasks("cat", 1)
@@ -127,8 +128,9 @@ def test_a_click_shows_a_mask_that_comes_back_as_the_server_said_it(
     look(page, "model-help-1-opened")
     loaded: list[str] = []
     page.on("framenavigated", lambda frame: loaded.append(frame.url))
-    page.keyboard.press("m")
+    page.locator(".lsf-tool_smart").first.click()  # the switch keeps the keyboard to itself
     page.keyboard.press("2")
+    page.wait_for_timeout(300)
     before = colour_at(page, (0.36, 0.27))
     first = ask(page, LEFT)
     assert first.request.post_data_json["context"]["result"][0]["value"]["labels"] == ["e"]

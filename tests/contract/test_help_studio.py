@@ -5,9 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from annotator import Person
 from colour_segmenter import COLOURS, NAMES
+from labelling import cat_picture, picture_server
 from PIL import Image as PillowImage
 from served import PacedSegmenter, serving, source_of
 from served import Running as Served
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 from annotate.inspect.provenance import Provenance
 from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
+from annotate.studio.spelling.codec import decode_brush
 from annotate.studio.spelling.mark import mark_of
 from annotate.studio.spelling.regions import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
@@ -253,6 +256,59 @@ def _legacy_tokens_again(server: Running) -> None:
             "/api/jwt/settings",
             {"legacy_api_tokens_enabled": True, "api_tokens_enabled": True},
         )
+
+
+FOREIGN = """<View><Image name="photo" value="$picture"/>
+<BrushLabels name="mask" toName="photo"><Label value="head"/><Label value="ear"/></BrushLabels>
+<KeyPointLabels name="kp" toName="photo" smart="true"><Label value="head"/></KeyPointLabels>
+</View>"""
+
+
+def test_pictures_come_in_all_three_ways_also_turned_ones(
+    server: Running, studio: Studio, tmp_path: Path
+) -> None:
+    """SV-02, SV-09: uploaded, local files, http; in a project that is not partlab's."""
+    folder = tmp_path / "pictures"
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6  # stored lying down
+    cat_picture(folder / "upright.png")
+    with PillowImage.open(folder / "upright.png") as upright:
+        upright.transpose(PillowImage.Transpose.ROTATE_90).save(folder / "turned.png", exif=exif)
+    project = studio.post("/api/projects/", {"title": "theirs", "label_config": FOREIGN})["id"]
+    own = {"project": project, "title": "p", "path": str(folder), "use_blob_urls": True}
+    studio.post("/api/storages/localfiles", own)
+    local = f"/data/local-files/?d={(folder / 'turned.png').relative_to(server.root)}"
+    with picture_server() as web:
+        web.answers["/turned.png"] = (folder / "turned.png").read_bytes()
+        uploaded = httpx.post(
+            f"{server.url}/api/projects/{project}/import",
+            files={"file": ("turned.png", web.answers["/turned.png"], "image/png")},
+            headers={"Authorization": f"Token {server.token}"},
+        )
+        assert uploaded.is_success, uploaded.text
+        tasks = [{"data": {"picture": each}} for each in (local, f"{web.url}/turned.png")]
+        studio.post(f"/api/projects/{project}/import", tasks)
+        with serving(source_of(PacedSegmenter()), help={"pictures": [web.url]}) as model:
+            by_hand = {"url": model.url, "project": project, "is_interactive": True}
+            path = f"/api/ml/{studio.post('/api/ml', by_hand)['id']}/interactive-annotating"
+            found = studio.pages("/api/tasks", key="tasks", project=project, include="id,data")
+            addresses = {task["data"]["picture"]: task["id"] for task in found}
+            kinds = {
+                kind
+                for each in addresses
+                for kind in ("upload", "local-files", "http")
+                if kind in each
+            }
+            assert kinds == {"upload", "local-files", "http"}
+            for address, task in addresses.items():
+                value = {"x": 100 * 20 / SIZE[0], "y": 50, "keypointlabels": ["head"]}
+                item = {**prompt(20, 20, "head"), "type": "keypointlabels", "value": value}
+                answer = studio.post(path, {"task": task, "context": {"result": [item]}})["data"]
+                (region,) = answer["result"]
+                assert region["value"]["brushlabels"] == ["head"], address
+                mask = decode_brush(region["value"]["rle"], SIZE[1], SIZE[0])
+                assert mask[HEAD[1] : HEAD[3], HEAD[0] : HEAD[2]].all(), address
+                assert mask.sum() == 400
 
 
 def test_a_server_that_is_not_there_leaves_no_trace(

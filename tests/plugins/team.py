@@ -1,6 +1,6 @@
 """A team at a real Label Studio server that knows the truth of the part world."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from annotate.studio.server.start import Running
 from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.vocabulary import read_vocabulary, write_vocabulary
 from annotate.work import Work
-from partlab.masks import decode, encode, iou
+from partlab.masks import Rle, decode, encode, from_segmentation, iou, union
 from partlab.schema import Dataset
 
 
@@ -32,7 +32,8 @@ class Team:
         image = self.truth_of[file_name]
         drawn = []
         for a in self.truth.annotations_of(image):
-            mask = np.roll(decode(a.segmentation), (shift, shift), (0, 1))
+            rle = from_segmentation(a.segmentation, image.height, image.width)
+            mask = np.roll(decode(rle), (shift, shift), (0, 1))
             part = parts.named(self.truth.category_by_id[a.category_id].part)
             drawn.append(PartMask(part.id, a.object_id or 1, encode(mask), "manual", 1))
         return regions_of(drawn, parts, (image.width, image.height))
@@ -56,14 +57,25 @@ def passes(work: Work, team: Team, object: str, image_id: int) -> bool:
     parts, batch = work.vocabulary.object(object), work.batch(object)
     found = next(a for a in work.answers(object, batch.round) if a.image_id == image_id)
     image = team.truth_of[work.image(image_id).file_name]
-    truth = {
-        (team.truth.category_by_id[a.category_id].part, a.object_id): a.segmentation
+    truth = _together(
+        (
+            (team.truth.category_by_id[a.category_id].part, a.object_id or 1),
+            from_segmentation(a.segmentation, image.height, image.width),
+        )
         for a in team.truth.annotations_of(image)
-    }
-    drawn = {(parts.part(m["part"]).name, m["object"]): m["rle"] for m in found.masks}
+    )
+    drawn = _together(((parts.part(m["part"]).name, m["object"]), m["rle"]) for m in found.masks)
     return truth.keys() == drawn.keys() and all(
         iou([truth[key]], [drawn[key]])[0, 0] > 0.8 for key in truth
     )
+
+
+def _together(masks: Iterable[tuple[tuple[str, int], Rle]]) -> dict[tuple[str, int], Rle]:
+    """One mask for each part of each object: where it shows in pieces, all of them."""
+    found: dict[tuple[str, int], list[Rle]] = {}
+    for key, rle in masks:
+        found.setdefault(key, []).append(rle)
+    return {key: union(rles) for key, rles in found.items()}
 
 
 def seed_vocabulary(out: Path, truth: Dataset, partlab: Callable[..., Any]) -> None:

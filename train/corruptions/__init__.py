@@ -1,6 +1,7 @@
 """The 15 common corruptions of ImageNet-C, and how a model stands up to them (G-01, G-02)."""
 
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, SMALLEST, corrupt
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import SMALLEST, corrupt
 from train.corruptions.measure import Example, corruption_outcomes, open_examples, tree_outcomes
 from train.corruptions.metrics import (
     ALEXNET_ERRORS,

@@ -24,7 +24,8 @@ import torch
 from partlab.errors import ConfigError
 from partlab.files import exclusive, remove_leftovers
 from partlab.progress import track
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import check
 from train.corruptions.measure import Example, corruption_outcomes, threat_of, tree_outcomes
 from train.corruptions.package import PACKAGE, need_corruptions
 from train.corruptions.protocol import Protocol

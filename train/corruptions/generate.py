@@ -8,12 +8,12 @@ from numpy.random import RandomState
 from numpy.typing import NDArray
 
 from partlab.errors import ConfigError, DatasetError, UnknownNameError
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
 from train.corruptions import own
 from train.corruptions.package import by_package, need_corruptions
 
 Pixels = NDArray[np.uint8]
 
-SEVERITIES = (1, 2, 3, 4, 5)
 SMALLEST = 32
 """Pixels a side: the kernels of the strongest blurs are 21 wide."""
 _OWN: dict[str, Callable[[Pixels, int, RandomState], Pixels]] = {
@@ -23,13 +23,6 @@ _OWN: dict[str, Callable[[Pixels, int, RandomState], Pixels]] = {
     "brightness": own.brightness,
     "elastic_transform": own.elastic_transform,
 }
-CORRUPTIONS = (
-    "gaussian_noise", "shot_noise", "impulse_noise",
-    "defocus_blur", "glass_blur", "motion_blur", "zoom_blur",
-    "snow", "frost", "fog", "brightness",
-    "contrast", "elastic_transform", "pixelate", "jpeg_compression",
-)  # fmt: skip
-"""Noise, blur, weather and digital, in the order of the paper's tables."""
 
 
 def corrupt(pixels: Pixels, corruption: str, severity: int, key: str) -> Pixels:

@@ -14,7 +14,8 @@ from torch.utils.data import DataLoader, Dataset
 from partlab.errors import ConfigError, DatasetError, PartlabError, UnknownNameError
 from partlab.images import load_image
 from partlab.workers import end_with_parent
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import check
 from train.corruptions.package import need_corruptions
 from train.corruptions.protocol import RELEASED, Protocol
 from train.corruptions.tree import CorruptionTree

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from partlab.errors import DatasetError
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import check
 
 ALEXNET_ERRORS: Mapping[str, float] = MappingProxyType(
     {

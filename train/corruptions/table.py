@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from partlab.errors import ConfigError
-from train.corruptions.generate import SEVERITIES
+from train.common_corruptions import SEVERITIES
 from train.corruptions.metrics import ALEXNET_ERRORS, accuracies, summarize
 from train.corruptions.protocol import RELEASED
 from train.evaluate.outcomes import Evaluation

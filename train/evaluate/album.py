@@ -95,15 +95,22 @@ class Album:
 
 def _part_map(victim: Victim, point: Tensor) -> bytes:
     """The likeliest part of each cell, in colours; which is which stands in the PNG's text."""
-    from annotate.draw import palette
-
     with torch.no_grad():
         cells = victim(point[None], parts=True).parts[0][0].argmax(0).cpu().numpy()
-    names = part_names(victim.network)
+    return _png(*painted(cells, part_names(victim.network)))
+
+
+def painted(cells: Any, names: Sequence[str]) -> tuple[Any, dict[str, str]]:
+    """Part cells (h, w) in colours (h, w, 3), and the colour of each part that is there.
+
+    0 is background, white; n is `names[n - 1]`, whose colour is the same in every map.
+    """
+    from annotate.draw import palette
+
     colours = palette([f"any:{name}" for name in range(len(names))])  # else objects share them
-    painted = np.array([(255, 255, 255), *colours], np.uint8)[cells]
+    pixels = np.array([(255, 255, 255), *colours], np.uint8)[cells]
     seen = [int(n) - 1 for n in np.unique(cells) if n]
-    return _png(painted, {names[n]: "#{:02x}{:02x}{:02x}".format(*colours[n]) for n in seen})
+    return pixels, {names[n]: "#{:02x}{:02x}{:02x}".format(*colours[n]) for n in seen}
 
 
 def part_names(network: Any) -> list[str]:

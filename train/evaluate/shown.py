@@ -95,7 +95,7 @@ def shown_to(
         raise DatasetError("no picture is left to evaluate on", hint="see what was left out, above")
     places = tuple(n for n, _ in asked)
     lines = [f"{keys[n]} {int(pictures.class_of[n])}" for n in places]
-    name = Path(file).stem if file else f"{Path(data).resolve().name}" + (f":{split}" * bool(split))
+    name = Path(file).name if file else f"{Path(data).resolve().name}" + (f":{split}" * bool(split))
     names = tuple(keys[n] for n in places)
     own = tuple(label for _, label in asked)
     return Shown(pictures, name, places, names, own, sha256_of(lines))
@@ -164,7 +164,7 @@ def write_balanced(
         lines += [f"{own[n]} {number}" for n in sorted(draw.tolist())]
     write_text(out, "".join(f"{line}\n" for line in lines))
     return PictureSet(
-        name=Path(out).stem,
+        name=Path(out).name,
         sha256=sha256_of(lines),
         images=len(lines),
         per_class=dict.fromkeys(pictures.classes, per_class),

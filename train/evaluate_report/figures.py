@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.errors import SchemaError
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
 from train.evaluate.average import four
 from train.evaluate_report.reading import Condition, Measured
 from train.statistics import Interval, bootstrap

@@ -111,15 +111,21 @@ def _legend(file: Path) -> dict[str, str]:
 
 
 def _perturbation(added: Any) -> Shown:
-    """What an attack added, times as much as fits about grey."""
-    most = int(np.abs(added).max())
-    factor = max(1, 127 // most) if most else 1
+    """What an attack added."""
     from PIL import Image
 
+    picture, caption = magnified(added)
     buffer = io.BytesIO()
-    picture = np.clip(128 + factor * added, 0, 255).astype(np.uint8)
     Image.fromarray(picture).save(buffer, "PNG")
-    return Shown(f"perturbation × {factor}, at most {most}/255", _uri(buffer.getvalue()))
+    return Shown(caption, _uri(buffer.getvalue()))
+
+
+def magnified(added: Any) -> tuple[Any, str]:
+    """A difference of colours (signed) times as much as fits about grey, and how much that is."""
+    most = int(np.abs(added).max())
+    factor = max(1, 127 // most) if most else 1
+    picture = np.clip(128 + factor * added, 0, 255).astype(np.uint8)
+    return picture, f"perturbation × {factor}, at most {most}/255"
 
 
 def _pixels(file: Path) -> Any:

@@ -97,7 +97,7 @@ def about_list(group: Facts) -> str:
     size = f"pictures of {key['picture size']} px" if key["picture size"] else "size not stated"
     extra = f"extra data: {key['extra data']}" if key["extra data"] else "no extra data"
     images = f"{key['number of images']:,} images"
-    told = [f"List {group['list']} ({images}, sha256 {key['list'][:12]})", size, extra]
+    told = [f"{images} of {group['list']} (sha256 {key['list'][:12]})", size, extra]
     if trained := key["number of training pictures"]:
         told.append(f"trained on {trained} pictures")
     if merged := key["way of merging classes"]:

@@ -16,8 +16,29 @@ from train.honesty.finding import Finding
 from train.honesty.trial import STEPS, Trial
 
 FEW = 0.05
-"""Share of the images that may speak against a model by luck: 3 of 64. PGD misses an image or
-two that another attack finds, also on honest models (at most 2 of 62 on 80 of them)."""
+"""Share of the images that may speak against a model: PGD misses an image or two that another
+attack finds, also on honest models (at most 2 of 62 on 80 of them)."""
+RARE = 0.01
+"""Share of images that honest models show at most, and how seldom chance may flag them."""
+
+
+def by_chance(share: float, images: int) -> float:
+    """Largest share of so many images that chance makes of `share`; more is seen once in a hundred.
+
+    A share of few images is told by few: where one in ten of all images speaks against a model,
+    10 of 62 do so now and then.
+    """
+    from scipy.stats import binom
+
+    return float(binom.isf(RARE, images, share)) / images
+
+
+def few(images: int) -> float:
+    """Share of so many images that may speak against a model: `FEW`, of few images more.
+
+    Below 40 images, two are more than `FEW`, and no more than chance makes of `RARE`.
+    """
+    return max(FEW, by_chance(RARE, images))
 
 
 def train_mode(trial: Trial) -> Finding:
@@ -84,13 +105,13 @@ def fgsm(trial: Trial) -> Finding:
     """Share of images that one step breaks and twenty do not.
 
     Twenty small steps follow the loss better than one large one, unless the loss has no shape
-    to follow. Threshold: `FEW`.
+    to follow. Threshold: `few`.
     """
     missed = trial.stands(1.0) & ~trial.white_box(trial.ball, 1)
     return Finding.of(
         "fgsm",
-        _share(missed),
-        FEW,
+        share(missed),
+        few(len(missed)),
         "one large step breaks nothing that twenty small ones do not",
         f"one large step breaks {_percent(missed)} of the images that stand {STEPS} small ones: "
         "following the gradient does not help, so it is hidden",
@@ -100,16 +121,16 @@ def fgsm(trial: Trial) -> Finding:
 def more_steps(trial: Trial) -> Finding:
     """By how much more steps raise robust accuracy: 5, then 20.
 
-    Never, but for luck with the step size. Threshold: `FEW`.
+    Never, but for luck with the step size. Threshold: `few`.
     """
-    few, many = _share(trial.white_box(trial.ball, 5)), _share(trial.stands(1.0))
+    early, late = trial.white_box(trial.ball, 5), trial.stands(1.0)
+    told = f"{share(early):.3f} after 5, {share(late):.3f} after {STEPS}"
     return Finding.of(
         "more_steps",
-        many - few,
-        FEW,
-        f"more steps of PGD never help the model: {few:.3f} after 5, {many:.3f} after {STEPS}",
-        f"more steps of PGD help the model: {few:.3f} after 5, {many:.3f} after {STEPS}; its "
-        "gradient leads nowhere",
+        _rise(early, late),
+        few(len(early)),
+        f"more steps of PGD never help the model: {told}",
+        f"more steps of PGD help the model: {told}; its gradient leads nowhere",
     )
 
 
@@ -117,14 +138,14 @@ def black_box(trial: Trial) -> Finding:
     """Share of images that Square breaks, without any gradient, and PGD does not.
 
     Square knows less, so it cannot do more where gradients tell the truth. Looked for with ε and,
-    since so few queries do little there, with 4 ε; the larger share counts. Threshold: `FEW`.
+    since so few queries do little there, with 4 ε; the larger share counts. Threshold: `few`.
     """
-    shares = [_share(trial.stands(factor) & ~trial.stands_square(factor)) for factor in (1.0, 4.0)]
+    shares = [share(trial.stands(factor) & ~trial.stands_square(factor)) for factor in (1.0, 4.0)]
     at = "ε" if shares[0] >= shares[1] else "4 ε"
     return Finding.of(
         "black_box",
         max(shares),
-        FEW,
+        few(len(trial.images)),
         "an attack without gradients (Square) breaks nothing more than PGD",
         f"with {at} an attack without gradients (Square) breaks {100 * max(shares):.0f} % of the "
         "images that PGD does not: the gradient is hidden, and PGD's figure an illusion",
@@ -134,15 +155,14 @@ def black_box(trial: Trial) -> Finding:
 def eps_monotone(trial: Trial) -> Finding:
     """By how much a larger ball raises robust accuracy, over ε / 2, ε, 2 ε and 4 ε.
 
-    The larger ball holds the smaller one. Threshold: `FEW`, for luck of the search.
+    The larger ball holds the smaller one. Threshold: `few`, for luck of the search.
     """
-    ladder = [_share(trial.stands(factor)) for factor in (0.5, 1.0, 2.0, 4.0)]
-    rise = max(b - a for a, b in pairwise(ladder))
-    told = ", ".join(f"{each:.3f}" for each in ladder)
+    ladder = [trial.stands(factor) for factor in (0.5, 1.0, 2.0, 4.0)]
+    told = ", ".join(f"{share(each):.3f}" for each in ladder)
     return Finding.of(
         "eps_monotone",
-        rise,
-        FEW,
+        max(_rise(a, b) for a, b in pairwise(ladder)),
+        few(len(trial.images)),
         f"accuracy does not rise with ε: {told} at ε / 2, ε, 2 ε, 4 ε",
         f"accuracy rises with ε: {told} at ε / 2, ε, 2 ε, 4 ε, which only a failing attack shows",
     )
@@ -152,15 +172,16 @@ def large_eps(trial: Trial) -> Finding:
     """Accuracy in a ball that reaches mid-grey from every image.
 
     There all images can be made alike, so nobody is better than chance. ℓ∞ 0.5 does that; under
-    ℓ2 half the diagonal of the cube of colours. Threshold: one in the number of classes, or
-    `FEW` if that is more.
+    ℓ2 half the diagonal of the cube of colours. Threshold: what chance makes of one in the number
+    of classes (`by_chance`), or `few` if that is more.
     """
     norm = trial.ball.norm
     radius = 0.5 if norm == "linf" else 0.5 * trial.images[0].numel() ** 0.5
     with as_evaluated(trial.network), torch.no_grad():
         classes = trial.network(trial.images[:2]).shape[1]
-    left = _share(trial.white_box(Ball(norm, radius, large_eps=True), STEPS))
-    most = max(1 / classes, FEW)
+    left = share(trial.white_box(Ball(norm, radius, large_eps=True), STEPS))
+    images = len(trial.images)
+    most = max(by_chance(1 / classes, images), few(images))
     return Finding.of(
         "large_eps",
         left,
@@ -171,9 +192,14 @@ def large_eps(trial: Trial) -> Finding:
     )
 
 
-def _share(which: Tensor) -> float:
-    return float(which.float().mean())
+def share(which: Tensor) -> float:
+    """Of (B,) bool, exact: a share of so many images equals the threshold of as many."""
+    return int(which.sum()) / len(which)
+
+
+def _rise(before: Tensor, after: Tensor) -> float:
+    return (int(after.sum()) - int(before.sum())) / len(before)
 
 
 def _percent(which: Tensor) -> str:
-    return f"{100 * _share(which):.0f} %"
+    return f"{100 * share(which):.0f} %"

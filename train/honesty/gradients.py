@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from train.attacks.modes import as_evaluated, attacked, bare
-from train.honesty.checks import FEW
+from train.honesty.checks import few, share
 from train.honesty.finding import Finding
 from train.honesty.trial import Trial
 from train.honesty.watched import lenient_ascent, margin
@@ -22,19 +22,19 @@ def zero_gradients(trial: Trial) -> Finding:
     """Share of images of whose cross-entropy the gradient is 0, or next to (`VANISHED`).
 
     Rounding, clipping, thresholds, saturation and confidence beyond what float32 can tell all
-    show here. Networks of smooth or rectified units have none. Threshold: `FEW`, since PGD on
+    show here. Networks of smooth or rectified units have none. Threshold: `few`, since PGD on
     cross-entropy fails on as many images.
     """
     found = _vanished(trial.network, trial.images, trial.labels)
     double = _in_double(trial)
     exact = "" if double is None else f", and in float64 of {100 * double:.0f} %"
-    share = float(found.float().mean())
+    vanished = share(found)
     return Finding.of(
         "zero_gradients",
-        share,
-        FEW,
-        f"the loss has a gradient at {100 * (1 - share):.0f} % of the images",
-        f"the loss has no gradient at {100 * share:.0f} % of the images{exact}: PGD cannot move "
+        vanished,
+        few(len(found)),
+        f"the loss has a gradient at {100 * (1 - vanished):.0f} % of the images",
+        f"the loss has no gradient at {100 * vanished:.0f} % of the images{exact}: PGD cannot move "
         "there; attack the logits before what hides it, or without gradients",
     )
 
@@ -52,7 +52,7 @@ def _in_double(trial: Trial) -> float | None:
     """The same share where the network is computed in float64; None if it cannot be."""
     try:
         double = deepcopy(bare(trial.network)).double()
-        return float(_vanished(double, trial.images.double(), trial.labels).float().mean())
+        return share(_vanished(double, trial.images.double(), trial.labels))
     except (RuntimeError, TypeError):
         return None
 

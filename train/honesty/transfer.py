@@ -13,7 +13,7 @@ from partlab.errors import ConfigError
 from train.attacks.ball import Ball
 from train.attacks.evaluation import attack
 from train.attacks.modes import as_evaluated
-from train.honesty.checks import FEW
+from train.honesty.checks import few
 from train.honesty.finding import Finding
 
 
@@ -41,7 +41,7 @@ class Transfer:
         """Of each model: the images that only another's attack breaks, as a share of all it had.
 
         An attack that knows the model cannot do worse than one that knows another, unless the
-        model hides its gradient. Threshold: `FEW`, for each other model.
+        model hides its gradient. Threshold: `few`, for each other model.
         """
         return tuple(self._finding(own) for own in range(len(self.names)))
 
@@ -54,7 +54,7 @@ class Transfer:
         return Finding.of(
             f"transfer:{name}",
             missed[most] / had,
-            FEW,
+            few(had),
             f"no attack made on another model breaks more of {name} than its own",
             f"images made on {other} break {missed[most]} images of {name} that the attack on "
             f"{name} itself does not: its gradient is hidden, and its robust accuracy an illusion",

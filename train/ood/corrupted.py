@@ -9,7 +9,8 @@ from typing import Any
 
 from partlab.errors import DatasetError
 from partlab.images import load_image
-from train.corruptions.generate import CORRUPTIONS, SEVERITIES, check, corrupt
+from train.common_corruptions import CORRUPTIONS, SEVERITIES
+from train.corruptions.generate import check, corrupt
 from train.corruptions.package import PACKAGE, need_corruptions
 from train.corruptions.protocol import Protocol, jpeg_bytes
 from train.evaluate.shown import key_of, sha256_of

@@ -3,11 +3,11 @@
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from partlab.errors import NotFoundError
 from partlab.files import replacing
-from train.report.history import Record
+from train.report.history import History, Record
 from train.report.panels import (
     Line,
     Panel,
@@ -18,7 +18,7 @@ from train.report.panels import (
     thinned,
     window,
 )
-from train.report.summary import Summary, run_summary, short_names
+from train.report.summary import Accuracy, Summary, run_summary, short_names
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +30,20 @@ _SAFE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1d2
 _FAINT = 3  # with more runs than this single steps are not drawn
 _COLUMNS = 2
 _SIZE = (5.6, 3.3)  # inches of one pair of axes
+
+
+class Curved(Protocol):
+    """What curves are drawn of: a recognition run (`Summary`), or another that logs its steps."""
+
+    @property
+    def history(self) -> History:
+        """What it logged."""
+        ...
+
+    @property
+    def best(self) -> Accuracy | None:
+        """Where the best checkpoint of a recognition run is marked."""
+        ...
 
 
 def colours(count: int) -> list[str]:
@@ -79,7 +93,7 @@ def shown_panels(runs: Sequence[Summary]) -> list[Panel]:
     return found
 
 
-def panel_svg(panel: Panel, runs: Sequence[Summary]) -> bytes:
+def panel_svg(panel: Panel, runs: Sequence[Curved]) -> bytes:
     """One pair of axes as an SVG picture; the same runs give the same bytes."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -121,7 +135,7 @@ def _name(figure: "Figure", runs: Sequence[Summary]) -> None:
     figure.legend(keys, labels, loc="outside upper center", ncols=columns, frameon=False)
 
 
-def draw(axes: "Axes", panel: Panel, runs: Sequence[Summary]) -> None:
+def draw(axes: "Axes", panel: Panel, runs: Sequence[Curved]) -> None:
     """One panel of all runs; a line's dash says what it is, its colour whose."""
     from matplotlib.ticker import MaxNLocator
 
@@ -141,7 +155,7 @@ def draw(axes: "Axes", panel: Panel, runs: Sequence[Summary]) -> None:
     _explain(axes, panel, runs)
 
 
-def _axis(runs: Sequence[Summary]) -> tuple[Callable[[Summary], Callable[[Record], float]], str]:
+def _axis(runs: Sequence[Curved]) -> tuple[Callable[[Curved], Callable[[Record], float]], str]:
     """Epochs, unless a run does not know how long they are."""
     if any(run.history.epoch_steps is None for run in runs if run.history.steps):
         return (lambda _: lambda record: record["step"]), "steps"
@@ -152,7 +166,7 @@ def _draw_line(
     axes: "Axes",
     line: Line,
     panel: Panel,
-    run: Summary,
+    run: Curved,
     colour: str,
     place: Callable[[Record], float],
     *,
@@ -178,7 +192,7 @@ def _plot(axes: "Axes", line: Points, **style: Any) -> None:
     axes.plot([at for at, _ in line], [value for _, value in line], **style)
 
 
-def _explain(axes: "Axes", panel: Panel, runs: Sequence[Summary]) -> None:
+def _explain(axes: "Axes", panel: Panel, runs: Sequence[Curved]) -> None:
     """What dashes, the ring and the faint lines mean."""
     from matplotlib.lines import Line2D
 

@@ -102,10 +102,10 @@ def read_history(run: Path) -> History:
 
 
 def _is_usable(record: Mapping[str, Any]) -> bool:
-    """Numbers only, a step and its epoch counted from 1, and a loss or an accuracy."""
+    """Numbers only, a step and its epoch counted from 1, and a loss or how good it was."""
     numbers = all(isinstance(v, int | float) and not isinstance(v, bool) for v in record.values())
     counted = numbers and all(record.get(k, 0) >= 1 for k in ("step", "epoch"))
-    return counted and not record.keys().isdisjoint(("loss", "val_clean"))
+    return counted and not record.keys().isdisjoint(("loss", "val_clean", "val_ap50"))
 
 
 def _epoch_steps(steps: Sequence[Record], validations: Sequence[Record], saved: bool) -> int | None:

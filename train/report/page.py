@@ -9,7 +9,7 @@ from partlab.files import write_text
 from partlab.pages import render
 from partlab.progress import track
 from train.report import words
-from train.report.curves import colours, panel_svg, shown_panels, summaries
+from train.report.curves import Curved, colours, panel_svg, shown_panels, summaries
 from train.report.panels import Panel
 from train.report.summary import Summary, differing, short_names
 
@@ -58,7 +58,7 @@ def write_page(runs: Sequence[str | Path | Summary], html: str | Path) -> Path:
         facts=words.facts(read[0]),
         table=words.table(read),
         about_best=words.about_best(read),
-        curves=[_curve(panel, read) for panel in track(shown, "drawing", len(shown))],
+        curves=[curve(panel, read) for panel in track(shown, "drawing", len(shown))],
         unlike=unlike,
         settings={name: [run.settings.get(name) for run in read] for name in _names(read)},
     )
@@ -70,7 +70,8 @@ def _names(runs: Sequence[Summary]) -> list[str]:
     return list(dict.fromkeys(name for run in runs for name in run.settings))
 
 
-def _curve(panel: Panel, runs: Sequence[Summary]) -> Curve:
+def curve(panel: Panel, runs: Sequence[Curved]) -> Curve:
+    """A panel of these runs."""
     picture = base64.b64encode(panel_svg(panel, runs)).decode()
     lines = ", ".join(line.label for line in panel.lines)
     return Curve(

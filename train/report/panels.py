@@ -1,4 +1,4 @@
-"""What is drawn of recognition runs: which figures share one pair of axes, under which names."""
+"""What is drawn of runs, also of segmenters': which figures share axes, under which names."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -55,6 +55,15 @@ _ACCURACY = Panel(
     ),
     scale=100,
 )
+_AP = Panel(
+    "Masks on the validation pictures, category filter on",
+    "average precision (%)",
+    (
+        Line("val_ap50", "AP50", "validations"),
+        Line("val_ap", "AP", "validations", "dashed"),
+    ),
+    scale=100,
+)
 _SEEN = Panel(
     "Accuracy in training, on the pictures as attacked",
     "accuracy (%)",
@@ -87,7 +96,7 @@ def panels(histories: Sequence[History]) -> list[Panel]:
         Panel(_LOSSES.get(name, f"Loss “{name}”"), "loss in training", (Line(name, "training"),))
         for name in names
     ]
-    every = [_ACCURACY, *losses, *_PARTS, _SEEN, *_PACE]
+    every = [_ACCURACY, _AP, *losses, *_PARTS, _SEEN, *_PACE]
     return [panel for panel in every if any(_shows(panel, each) for each in histories)]
 
 

@@ -319,9 +319,14 @@ class _Builder:
         for arrived in add_tasks(self.studio, project_id, payloads):
             ids = {str(image_id): task_id for image_id, task_id in arrived.items()}
             self._record("tasks", batch, {"project_id": project_id, "tasks": ids})
-        if batch.start_from and missing:
+        if batch.start_from and missing and not self._shows_a_model(batch):
             self.studio.patch(f"/api/projects/{project_id}/", {"model_version": batch.start_from})
         return len(missing)
+
+    def _shows_a_model(self, batch: Batch) -> bool:
+        """Whether suggestions were pushed since, in place of what was drawn before."""
+        tasks = self.work.tasks(batch.object, batch.round)
+        return any(task.pushed for task in tasks)
 
     def _payloads(
         self, batch: Batch, image_ids: Sequence[int], access: Access

@@ -33,7 +33,7 @@ def asked_of(context: Any) -> Asked | None:
     its edge.
     """
     listed = context.get("result") if isinstance(context, dict) else None
-    items = [item for item in listed or () if isinstance(item, dict)]
+    items = [item for item in _listed(listed) if isinstance(item, dict)]
     places = [item for item in items if str(item.get("type")).removesuffix("labels") in _READ]
     sizes = [size for item in places if (size := _size(item))]
     if not sizes:
@@ -95,4 +95,8 @@ def _said(item: _Item) -> Iterator[str]:
     value = item.get("value")
     for key in ("labels", str(item.get("type"))):
         listed = value.get(key) if isinstance(value, dict) else None
-        yield from (str(one) for one in (listed if isinstance(listed, list) else ()))
+        yield from map(str, _listed(listed))
+
+
+def _listed(found: Any) -> list[Any]:
+    return found if isinstance(found, list) else []

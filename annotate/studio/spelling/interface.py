@@ -27,6 +27,7 @@ from partlab.masks import BoolMask
 
 _ASKING = (("KeyPoint", CLICK), ("Rectangle", BOX))
 _DRAWING = (BRUSH, POLYGON)
+_LOOKS = {CLICK: {"strokeWidth": "5"}, BOX: {"canRotate": "false"}}  # a dot to be seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +123,7 @@ def asking(xml: str, *, on: bool) -> str:
         ]
         for place, (kind, name) in enumerate(_ASKING, list(parent).index(last) + 1):
             about = {"name": name, "toName": IMAGE, "smart": "true", "smartOnly": "true"}
-            straight = {"canRotate": "false"} if name == BOX else {}
-            parent.insert(place, ElementTree.Element(kind, about | straight))
+            parent.insert(place, ElementTree.Element(kind, about | _LOOKS[name]))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="unicode")
 

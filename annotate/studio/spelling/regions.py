@@ -38,6 +38,9 @@ META, MODEL = "meta", "model"
 TODO = "todo"
 """In the data of every task: what is to be done that nobody would see otherwise."""
 
+FIRST = "first"
+"""In the data of a task that is to be drawn before others: its place among them."""
+
 MIN_PIXELS = 4
 """Blobs with fewer pixels of the shown picture are slips of the mouse."""
 

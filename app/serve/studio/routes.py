@@ -13,6 +13,7 @@ from fastapi.responses import Response
 from annotate.studio.spelling.asked import asked_of
 from app.serve.calls import decoded, read_json_body
 from app.serve.edge import call_of
+from app.serve.errors import RefusalError
 from app.serve.models import SegmenterModel
 from app.serve.state import State, admit, state_of
 from app.serve.studio.answer import Answers, empty
@@ -87,10 +88,18 @@ async def versions(request: Request) -> dict[str, Any]:
 
 @router.post("/webhook", dependencies=may_read)
 async def webhook(request: Request, later: BackgroundTasks) -> dict[str, Any]:
-    """Whatever happened: taken note of at once; only training that is asked for has an effect."""
+    """Whatever happened: taken note of at once; only training that is asked for has an effect.
+
+    It costs hours of this machine, so it needs a key of the role `admin`.
+    """
     event = understood(Event, await read_json_body(request))
     if event.action == "START_TRAINING":
-        later.add_task(training_asked, event.project)
+        state, model = state_of(request), _model(request)
+        try:
+            state.keys.holder(request.headers, "admin")
+            later.add_task(training_asked, state.models, model.name, event.project)
+        except RefusalError as error:
+            log.warning("%s: no training: %s", model.name, error.message)
     return {"action": event.action}
 
 

@@ -12,7 +12,10 @@ from annotate.studio.server.start import Running
 from app import doctor
 from app.cli.main import app
 
-OPTIONAL = {"GPU", "detectron2", "Label Studio", "PostgreSQL", "ONNX", "corruptions", "SAM", "chromium"}
+OPTIONAL = {
+    "GPU", "detectron2", "Label Studio", "PostgreSQL", "ONNX", "Ray Serve", "corruptions",
+    "SAM", "chromium",
+}  # fmt: skip
 
 
 def part(name: str) -> doctor.Part:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 from PIL import ImageOps
+from PIL.PngImagePlugin import PngImageFile
 
 from partlab.errors import DatasetError, NotFoundError
 from partlab.images import TooLargeError, image_size, is_image_name, is_litter, load_image, not_read
@@ -66,6 +67,56 @@ def test_every_mode_becomes_rgb(mode: str, tmp_path: Path) -> None:
 def test_a_png_named_jpeg_opens(tmp_path: Path) -> None:
     save(tmp_path / "a.png").rename(tmp_path / "a.JPEG")
     assert (load_image(tmp_path / "a.JPEG") == PIXELS).all()
+
+
+def png_chunk(kind: bytes, data: bytes) -> bytes:
+    return struct.pack(">I4s", len(data), kind) + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def orientation_6() -> bytes:
+    exif = PillowImage.Exif()
+    exif[0x0112] = 6
+    return exif.tobytes()[6:]
+
+
+RAW_PROFILE = b"Raw profile type exif\x00\nexif\n  26\n" + orientation_6().hex().encode()
+XMP = b'XML:com.adobe.xmp\x00\x00\x00\x00\x00<r tiff:Orientation="6"/>'
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before the pixels", "behind them"])
+@pytest.mark.parametrize(
+    "words", [(b"eXIf", orientation_6()), (b"tEXt", RAW_PROFILE), (b"iTXt", XMP)]
+)
+def test_the_size_of_a_png_is_known_without_its_pixels(
+    words: tuple[bytes, bytes], before: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = save(tmp_path / "plain.png").read_bytes()
+    at = plain.index(b"IDAT" if before else b"IEND") - 4
+    path = tmp_path / "turned.png"
+    path.write_bytes(plain[:at] + png_chunk(*words) + plain[at:])
+    assert load_image(path).shape == (9, 6, 3)
+
+    def decoded(_self: object) -> None:
+        raise AssertionError("it was decoded")
+
+    monkeypatch.setattr(PngImageFile, "load", decoded)
+    assert image_size(path) == (6, 9)
+    assert image_size(path.read_bytes()) == (6, 9)
+    assert image_size(save(tmp_path / "plain.png")) == (9, 6)
+
+
+def test_a_png_that_ends_too_early_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "cut.png"
+    noise = np.random.default_rng(1).integers(0, 255, (300, 300, 3), dtype=np.uint8)
+    PillowImage.fromarray(noise).save(path)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-12])  # without the end alone every reader shows it
+    assert load_image(path).shape == (300, 300, 3)
+    assert image_size(path) == (300, 300)
+    for length in (100, len(whole) // 2, len(whole) - 500):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DatasetError, match=r"cannot read image .*cut\.png"):
+            image_size(path)
 
 
 def jpeg() -> bytes:

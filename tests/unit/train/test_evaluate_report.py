@@ -9,12 +9,13 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from evaluation_folders import FOUR, nested, write_folder, write_pictures
+from matplotlib.figure import Figure
 from pyarrow import parquet
 from typer.testing import CliRunner
 
 from app.cli.main import app
 from train.evaluate_report import read_measured, report
-from train.evaluate_report.drawings import drawings
+from train.evaluate_report.drawings import _Coloured, _rounds, drawings
 
 RUNNER = CliRunner()
 
@@ -89,6 +90,16 @@ def test_what_does_not_compare_is_drawn_apart(tmp_path: Path) -> None:  # X-05
     assert page.count('<td class="words">imagenet-r</td>') == 4
     alone = drawings(report(read_measured(folders[:2])))
     assert all(len(panels) == 1 for panels in alone.values())
+
+
+@pytest.mark.parametrize("value", [0.02, 0.999])
+def test_radars_of_every_page_have_one_scale(tmp_path: Path, value: float) -> None:
+    types = {(f"corruption:{t}:{s}", "clean"): value for t in "abc" for s in range(1, 6)}
+    facts = report(read_measured([write_folder(tmp_path / "one", nested(40, FOUR | types))]))
+    axes = Figure().subplots(subplot_kw={"projection": "polar"})
+    _rounds(axes, [_Coloured(0, facts["models"][0], "#000")], ["a", "b", "c"])
+    assert max(axes.lines[0].get_ydata()) == pytest.approx(100 * round(40 * value) / 40)
+    assert axes.get_ylim() == (0, 100)
 
 
 def test_a_lead_of_one_image_is_a_tie(tmp_path: Path) -> None:
@@ -291,6 +302,8 @@ def test_errors_that_pgd_found_only_at_its_end_are_told(tmp_path: Path) -> None:
 def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
     first, second = pair(tmp_path)
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "plan.json").write_text("{}")
     shutil.copytree(first, tmp_path / "twin")
     half = tmp_path / "half"
     shutil.copytree(first, half)
@@ -299,6 +312,7 @@ def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
     write_folder(tmp_path / "other", nested(8, FOUR), model={"classes": ["a", "b"]})
     for folders, code, said in (
         ([tmp_path / "nothing"], 3, "is no evaluation"),
+        ([tmp_path / "begun"], 3, "is not finished hint: run the evaluation again"),
         ([first, tmp_path / "twin"], 2, "are the same model on the same list"),
         ([half], 5, "is damaged or half written"),
         ([second, tmp_path / "other"], 2, "classes apart"),

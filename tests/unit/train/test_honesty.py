@@ -17,6 +17,7 @@ from train.honesty.check import ALL, ENOUGH, check_honesty
 from train.honesty.eot import EoT
 from train.honesty.gradients import finite_differences, zero_gradients
 from train.honesty.square import square
+from train.honesty.surface import gradient_helps
 from train.honesty.trial import Trial
 
 BALL = Ball("linf", EPS)
@@ -121,10 +122,10 @@ class Landscape(nn.Module):
         return torch.stack([found, -found], 1) / 2
 
 
-def trial(margin) -> Trial:
-    images = 0.05 * torch.randn(32, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+def trial(margin, count=32) -> Trial:
+    images = 0.05 * torch.randn(count, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     images += 0.5 - images.mean((1, 2, 3), keepdim=True)
-    labels = torch.zeros(32, dtype=torch.long)
+    labels = torch.zeros(count, dtype=torch.long)
     return Trial(Landscape(margin).eval(), images, labels, BALL)
 
 
@@ -157,6 +158,41 @@ def test_attacks_that_get_lost_are_told(check, landscape) -> None:
     assert not found.ok
     assert found.measured > 0.2
     assert "%" in found.sentence or "0." in found.sentence
+
+
+def first(few, gradient):
+    """A slope of which the first few images tell another gradient than their own."""
+
+    def margin(shift):
+        told = shift.detach() + gradient * (shift - shift.detach())
+        return slope(torch.where(torch.arange(len(shift)) < few, told, shift))
+
+    return margin
+
+
+@pytest.mark.parametrize(
+    ("check", "gradient", "images", "spared"),
+    [
+        (gradient_helps, -1, 62, 12),  # one in ten, and what chance makes of it
+        (gradient_helps, -1, 20, 6),
+        (zero_gradients, 0, 64, 3),  # one in twenty
+        (zero_gradients, 0, 20, 2),  # of so few, what chance makes of one in a hundred
+        (zero_gradients, 0, 400, 20),
+    ],
+)
+def test_shares_are_flagged_beyond_chance(check, gradient, images: int, spared: int) -> None:
+    at, above = (check(trial(first(n, gradient), images)) for n in (spared, spared + 1))
+    assert (at.ok, above.ok) == (True, False)
+    assert at.measured == at.threshold or check is zero_gradients
+    assert above.measured == (spared + 1) / images
+
+
+def test_chance_alone_flags_once_in_a_hundred() -> None:
+    draws = torch.Generator().manual_seed(0)
+    for images in (20, 62, 300):
+        seen = (torch.rand(20_000, images, generator=draws) < 0.1).double().mean(1)
+        beyond = float((seen > checks.by_chance(0.1, images)).double().mean())
+        assert 0.002 < beyond < 0.0125
 
 
 def test_zero_gradients_in_double_are_told_apart() -> None:

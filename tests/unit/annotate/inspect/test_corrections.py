@@ -5,8 +5,8 @@ from farm import hand_out, pull
 from farm_drawn import drawn, submit_drawn
 
 from annotate.inspect.again import decide_again, read_again, write_again
+from annotate.inspect.build import build
 from annotate.inspect.corrections import corrections, look_again, send_back
-from annotate.inspect.export import build
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.todo import todos
 from annotate.work import Work

@@ -3,7 +3,7 @@
 from farm import hand_out, pull
 from farm_drawn import drawn, mask, submit_drawn
 
-from annotate.inspect.export import Wanted, build
+from annotate.inspect.build import Wanted, build
 from annotate.inspect.service import Inspection
 from annotate.work import Work
 

@@ -16,9 +16,10 @@ from annotate.data.checks.settings import CheckSettings
 from annotate.data.formats.pictures import Pictures
 from annotate.data.statistics import measure
 from annotate.inspect import showing
+from annotate.inspect.build import Wanted, build, category_ids
 from annotate.inspect.dataset import read_all
 from annotate.inspect.discards import review_discard
-from annotate.inspect.export import Wanted, build, category_ids, export
+from annotate.inspect.export import export
 from annotate.inspect.service import Inspection
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work

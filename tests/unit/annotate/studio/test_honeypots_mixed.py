@@ -13,10 +13,10 @@ from PIL import Image as PillowImage
 from sqlalchemy import event
 from typer.testing import CliRunner
 
+from annotate.inspect.build import Wanted, build
 from annotate.inspect.checked import check_annotators
 from annotate.inspect.discards import find_cases
 from annotate.inspect.effort import measure_effort
-from annotate.inspect.export import Wanted, build
 from annotate.inspect.refusals import refusals
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.begin import begin_work, plan_work

@@ -10,8 +10,8 @@ from farm import FARM, answer, hand_out, pull, submit
 from PIL import Image as PillowImage
 
 from annotate.data.sample import choose_images, open_images
+from annotate.inspect.build import build
 from annotate.inspect.discards import find_cases
-from annotate.inspect.export import build
 from annotate.studio.acts import refill as module
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.refill import find_lacks, refill

@@ -11,7 +11,7 @@ import pytest
 from annotator import Person
 from colour_segmenter import draw_folder
 
-from annotate.inspect.export import Wanted, build
+from annotate.inspect.build import Wanted, build
 from annotate.studio.acts.begin import begin_work, plan_work
 from annotate.studio.acts.create import create
 from annotate.studio.acts.ingest import read_export

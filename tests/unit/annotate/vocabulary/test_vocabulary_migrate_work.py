@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from farm import answer, hand_out, pull, start, submit
 
-from annotate.inspect.export import Wanted, build, category_ids
+from annotate.inspect.build import Wanted, build, category_ids
 from annotate.inspect.overview import look_over
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.begin import handing_out

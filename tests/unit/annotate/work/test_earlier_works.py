@@ -10,7 +10,7 @@ import pytest
 from fake_tasks import FakeTasks, drawn, refused
 from farm import FARM, hand_out, start
 
-from annotate.inspect.export import build
+from annotate.inspect.build import build
 from annotate.inspect.service import Inspection
 from annotate.studio.acts import answers as answering
 from annotate.studio.acts import choose

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import tiny_recognition
 import torch
+from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, png, serving, source_of
 
-from app.serve.answers import AttackAnswer, ClassifyAnswer, EmbedAnswer
+from app.serve.answers import AttackAnswer, ClassifyAnswer, EmbedAnswer, ExplainAnswer
 from app.serve.models import Source
 from partlab.images import load_image
 from train.attacks.ball import Ball
@@ -44,6 +45,10 @@ def data(picture: Path) -> bytes:
     return picture.read_bytes()
 
 
+def raw(text: str) -> BytesIO:
+    return BytesIO(base64.b64decode(text))
+
+
 def pixels(text: str) -> np.ndarray:
     return load_image(base64.b64decode(text))
 
@@ -70,6 +75,36 @@ def test_an_embedding_is_what_the_classifier_reads(
         logits = opened.network(opened.pictures([picture]))
         again = opened.network.backbone.get_classifier()(vector)
     torch.testing.assert_close(again, logits, atol=1e-5, rtol=1e-4)
+
+
+def test_part_maps_are_those_of_this_process(server: Running, run: Path, picture: Path) -> None:
+    answer = server.post("/v1/explain?top=2", picture.read_bytes()).json()
+    ExplainAnswer.model_validate(answer)
+    opened = open_model(run)
+    assert answer["names"] == list(opened.network.parts)
+    with torch.no_grad():
+        found = opened.network(opened.pictures([picture]), parts=True)
+    mine = [each[0].argmax(0).cpu().numpy() for each in found.parts]
+    theirs = [np.array(PillowImage.open(raw(each["png"]))) for each in answer["maps"]]
+    assert [each.shape for each in theirs] == [(e["height"], e["width"]) for e in answer["maps"]]
+    assert [each.shape for each in theirs] == [each.shape for each in mine]
+    assert all((a == b).all() for a, b in zip(mine, theirs, strict=True))
+    assert any(each.any() for each in theirs)  # not background alone
+    plain = server.post("/v1/classify?top=2", picture.read_bytes()).json()["classes"]
+    assert [each["name"] for each in answer["classes"]] == [each["name"] for each in plain]
+
+
+def test_a_picture_that_was_given_back_is_seen_as_it_is(server: Running, data: bytes) -> None:
+    attack = server.post("/v1/attack?steps=5", data).json()
+    again = base64.b64decode(attack["png"])
+    classes = server.post("/v1/classify?as_seen=true", again).json()["classes"]
+    assert classes == attack["attacked"]
+    explained = server.post("/v1/explain?as_seen=true", again).json()
+    assert explained["classes"] == attack["attacked"]
+    assert (pixels(explained["clean_png"]) == pixels(attack["png"])).all()
+    wrong = server.post("/v1/classify?as_seen=true", png(np.zeros((20, 30, 3))))
+    assert wrong.status_code == 422
+    assert "30 x 20 pixels" in wrong.json()["error"]["cause"]
 
 
 @pytest.mark.parametrize(("norm", "eps"), [("linf", 4 / 255), ("linf", 0.013), ("l2", 0.5)])
@@ -145,11 +180,12 @@ def test_who_classifies_does_not_wait_for_an_attack(run: Path, data: bytes) -> N
     with serving(Source.of_run(str(run))) as server:
         model = server.state.models.find("mpm")
         assert model.batcher is not model.attacker
-        ours = {id(each) for each in model.opened.network.parameters()}
-        assert ours.isdisjoint(id(each) for each in model._victim.parameters())
         before = server.post("/v1/classify", data).json()
+        assert "_victim" not in vars(model)  # who never attacks keeps one network
         assert server.post("/v1/attack?steps=20", data).status_code == 200
         assert server.post("/v1/classify", data).json() == before
+        ours = {id(each) for each in model.opened.network.parameters()}
+        assert ours.isdisjoint(id(each) for each in model._victim.parameters())
 
 
 def test_both_kinds_are_served_together_and_an_exported_model_too(
@@ -168,6 +204,9 @@ def test_both_kinds_are_served_together_and_an_exported_model_too(
         wrong = server.post("/v1/classify?model=seg", data)
         assert wrong.status_code == 404
         assert "is no recognition model" in wrong.json()["error"]["cause"]
+        parts = server.post("/v1/explain?model=exported", data)
+        assert parts.status_code == 404
+        assert "has no part outputs" in parts.json()["error"]["cause"]
         unnamed = server.post("/v1/classify", data)
         assert unnamed.status_code == 422
 

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import farm
 import numpy as np
 import pytest
 from labelling import (
@@ -30,7 +31,10 @@ from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, grey, serving, source_of
 
 from annotate.studio.spelling.regions import read_result
+from app.serve.following import LoopOf
 from app.serve.keys import add_key
+from app.serve.models import Source
+from app.serve.settings import ServeSettings
 from partlab.masks import BoolMask, decode
 
 LOCAL = "/data/local-files/?d="
@@ -342,9 +346,10 @@ def test_a_second_click_needs_no_second_look(folder: Path) -> None:
             assert read(ask(server, click(x, 20)))
         assert len(segmenter.batches) == before + 1
         text = server.client.get("/metrics").text
-        assert 'partlab_look_cache_hits_total{model="seg"} 2.0' in text
-        assert 'partlab_look_cache_misses_total{model="seg"} 1.0' in text
-        assert 'partlab_cache_bytes{cache="looks of seg"}' in text
+        (model,) = server.client.get("/versions").json()["versions"]
+        assert f'partlab_look_cache_hits_total{{model="{model}"}} 2.0' in text
+        assert f'partlab_look_cache_misses_total{{model="{model}"}} 1.0' in text
+        assert f'partlab_cache_bytes{{cache="looks of {model}"}}' in text
 
 
 def test_keys_are_asked_for_and_may_be_a_password(folder: Path, tmp_path: Path) -> None:
@@ -396,20 +401,55 @@ def test_an_interface_without_a_place_for_masks_gets_nothing(server: Running) ->
         assert ask(server, click(20, 20), of=foreign, xml=xml) == {"result": []}
 
 
-def test_events_are_answered_at_once_and_training_is_handed_on(
+class _LoopOfTests(LoopOf):
+    """A work's loop that serves a model which nobody trained."""
+
+    def __call__(self, name: str, settings: ServeSettings, told: Any) -> Any:
+        return source_of(PacedSegmenter(), name).load(name, settings, told)
+
+
+def heard(caplog: pytest.LogCaptureFixture, words: str) -> None:
+    until = time.monotonic() + 20
+    while words not in caplog.text:
+        assert time.monotonic() < until, caplog.text
+        time.sleep(0.02)
+
+
+def test_training_that_is_asked_for_is_that_of_the_works_loop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """SV-08: nothing is accepted yet, so the loop itself says no; others are told what to do."""
+    with farm.start(tmp_path / "work") as work:
+        id = work.settings.id
+    loop = Source("farm", _LoopOfTests(tmp_path / "work", None))
+    key = {role: add_key(tmp_path / "keys.json", role, role) for role in ("read", "admin")}
+    with serving(loop, keys=tmp_path / "keys.json") as server:
+
+        def press(role: str, work: str) -> None:
+            project = {"id": 6, "label_config": interface(work=work)}
+            body = {"action": "START_TRAINING", "project": project}
+            answer = server.client.post("/webhook", json=body, auth=("x", key[role]))
+            assert answer.status_code == 200
+
+        press("read", id)
+        heard(caplog, "this needs admin")
+        press("admin", "another")
+        heard(caplog, "the project does not belong to")
+        press("admin", id)
+        heard(caplog, "no training for project 6: no picture is accepted yet")
+
+
+def test_events_are_answered_at_once_and_a_model_without_a_loop_says_so(
     server: Running, caplog: pytest.LogCaptureFixture
 ) -> None:
     """SV-08."""
     for action in ("ANNOTATION_CREATED", "SOMETHING_NEW", ""):
         answer = server.client.post("/webhook", json={"action": action, "project": {"id": 6}})
         assert answer.status_code == 200
-    assert "training was asked for" not in caplog.text
+    assert "training" not in caplog.text
     project = {"id": 6, "label_config": interface()}
     server.client.post("/studio/seg/webhook", json={"action": "START_TRAINING", "project": project})
-    until = time.monotonic() + 10
-    while "training was asked for in project 6 (cat round 1)" not in caplog.text:
-        assert time.monotonic() < until
-        time.sleep(0.02)
+    heard(caplog, "partlab loop start WORK")
 
 
 def test_each_segmenter_has_an_address_of_its_own(

@@ -1,0 +1,1 @@
+"""A file for each page; `app.web` says how one is written."""

@@ -1,0 +1,249 @@
+"""Parts: the masks that a segmenter finds in one picture, and what the category filter does."""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+from app.web.page import Key, Page
+from app.web.pages.parts import choices
+from app.web.pages.parts.answer import own_thresholds, told_thresholds
+from app.web.pages.parts.asking import CLASSIFIER, Parts
+from app.web.pages.parts.view import table_of
+from app.web.pictures import PICK
+from app.web.toolkit import asked, gr
+from partlab.errors import PartlabError
+
+if TYPE_CHECKING:
+    from app.web.site import Site
+
+_HEAD = """
+<h1>Parts</h1>
+<p class="pl-soft">The parts that a segmenter finds in one picture, and what knowing the object
+category changes.</p>
+"""
+_NONE = (
+    "No segmenter was given. Start the app with a run (partlab app RUN) or a server that has one "
+    "(--server URL); partlab quickstart trains a small one."
+)
+_EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
+
+
+@dataclass(frozen=True, slots=True)
+class Controls:
+    """What a question is made of, in the order of `Parts.found`."""
+
+    file: Any
+    picture: Any
+    model: Any
+    object: Any
+    classifier: Any
+    threshold: Any
+    own: Any
+    compare: Any
+    apart: Any
+
+    @property
+    def all(self) -> list[Any]:
+        """As inputs of an event."""
+        return [getattr(self, each.name) for each in fields(self)]
+
+
+def build(site: "Site") -> None:
+    """Controls on the left, the answer on the right; on a phone the answer comes first."""
+    page = Parts(site)
+    gr.HTML(_HEAD, apply_default_css=False)
+    strip = gr.HTML(js_on_load=PICK, apply_default_css=False)
+    with gr.Row(elem_classes="pl-sides"):
+        with gr.Column(scale=2, min_width=300):
+            controls = _controls()
+            part, limit = _more(controls)
+            with gr.Row():
+                go = gr.Button("Find parts ⏎", variant="primary", elem_id="parts-go", scale=3)
+                stop = gr.Button("Stop x", elem_id="parts-stop", min_width=90)
+        with gr.Column(scale=5, min_width=320, elem_classes="pl-answer"):
+            step = gr.HTML(apply_default_css=False, elem_id="parts-step")
+            result = gr.HTML(_EMPTY, apply_default_css=False, elem_id="parts-result")
+            data = gr.JSON(visible=False)
+    outputs = [step, result, data]
+    _events(site, page, controls, outputs, strip, (go, stop))
+    _limits(site, page, controls, outputs, (part, limit))
+
+
+def _controls() -> Controls:
+    """The controls, where they stand."""
+    return Controls(
+        file=gr.File(
+            label="A picture of your own",
+            file_types=["image"],
+            type="filepath",
+            height=128,
+            show_label=False,
+            elem_id="parts-file",
+        ),
+        picture=gr.Textbox(visible=False),
+        model=gr.Dropdown([], label="Segmenter", allow_custom_value=True),
+        object=gr.Dropdown(
+            [],
+            label="Object category",
+            info="What the picture shows; the filter keeps only its parts.",
+            allow_custom_value=True,
+        ),
+        classifier=gr.Dropdown([], label="Classifier", allow_custom_value=True, visible=False),
+        threshold=gr.Slider(
+            0.05, 0.95, 0.5, step=0.01, label="Threshold", info="Lowest score of a mask."
+        ),
+        own=gr.Textbox(
+            label="Thresholds of single parts",
+            info="Such as cat:ear=0.3, cat:head=0.6",
+            max_lines=3,
+            render=False,
+        ),
+        compare=gr.Checkbox(True, label="Show what the filter removes", render=False),
+        apart=gr.Checkbox(False, label="Each instance apart", render=False),
+    )
+
+
+def _more(controls: Controls) -> tuple[Any, Any]:
+    """What is rarely wanted; a part and its own threshold."""
+    with gr.Accordion("More", open=False):
+        controls.compare.render()
+        controls.apart.render()
+        part = gr.Dropdown([], label="Part")
+        limit = gr.Slider(0.05, 0.95, 0.5, step=0.01, label="Its threshold")
+        controls.own.render()
+    return part, limit
+
+
+def _events(
+    site: "Site",
+    page: Parts,
+    controls: Controls,
+    outputs: list[Any],
+    strip: Any,
+    buttons: tuple[Any, Any],
+) -> None:
+    step, (go, stop) = outputs[0], buttons
+    run = _running(site, page)
+    more: dict[str, Any] = {"show_progress": "hidden"}
+
+    def opened(request: gr.Request) -> tuple[Any, ...]:
+        return choices.opened(site, page, asked(request))
+
+    def picked(event: gr.EventData) -> tuple[Any, ...]:
+        return choices.picked(site, page, str(event.picture))
+
+    def objects(model: str, object: str) -> Any:
+        return gr.update(choices=choices.objects(site, model), value=object)
+
+    def stopped(request: gr.Request) -> str:
+        return "stopped" if site.work.cancel(request.session_hash) else ""
+
+    c = controls
+    first = site.opened(opened, [strip, *c.all[1:], step])
+    first.then(run, c.all, outputs, api_visibility="private", **more)
+    pick = strip.click(
+        picked, None, [strip, c.picture, c.object, c.file], api_visibility="private", **more
+    )
+    pick.then(run, c.all, outputs, api_visibility="private", **more)
+    c.object.change(
+        lambda object: gr.update(visible=object == CLASSIFIER),
+        c.object,
+        c.classifier,
+        api_visibility="private",
+        **more,
+    )
+    c.model.input(objects, [c.model, c.object], c.object, api_name="parts_objects", **more)
+    changed = [each.input for each in (c.model, c.object, c.classifier, c.compare, c.apart)]
+    gr.on(
+        [*changed, go.click, c.file.upload, c.threshold.release, c.own.submit],
+        run,
+        c.all,
+        outputs,
+        api_name="parts_segment",
+        trigger_mode="always_last",
+        **more,
+    )
+    stop.click(stopped, None, step, queue=False, api_name="parts_stop")
+    kept = {each.name: getattr(c, each.name) for each in fields(c) if each.name != "file"}
+    site.kept(**kept)
+
+
+def _limits(
+    site: "Site", page: Parts, controls: Controls, outputs: list[Any], single: tuple[Any, Any]
+) -> None:
+    """Moving the slider of a part writes into the text, which is what counts."""
+    part, limit = single
+    more: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+    def parts(model: str, object: str) -> Any:
+        return gr.update(choices=choices.parts(site, model, object))
+
+    def moved(part: str | None, limit: float, own: str) -> str:
+        return told_thresholds({**own_thresholds(own), part: limit}) if part else own
+
+    def chosen(part: str | None, own: str, threshold: float) -> float:
+        return own_thresholds(own).get(part or "", threshold)
+
+    part.focus(parts, [controls.model, controls.object], part, **more)
+    part.input(chosen, [part, controls.own, controls.threshold], limit, **more)
+    limit.release(moved, [part, limit, controls.own], controls.own, **more).then(
+        _running(site, page), controls.all, outputs, **more
+    )
+
+
+def _running(site: "Site", page: Parts) -> Callable[..., AsyncIterator[Any]]:
+    async def run(
+        file: str | None,
+        picture: str,
+        model: str,
+        object: str,
+        classifier: str,
+        threshold: float,
+        own: str,
+        compare: bool,
+        apart: bool,
+        request: gr.Request,
+    ) -> AsyncIterator[Any]:
+        """Find the parts of a picture: a file that is sent, or one that the app offers by name.
+
+        object: a category, "" if it is not known (no filter), "?" for what a classifier says.
+        """
+        if not file and not picture:
+            yield gr.skip(), _EMPTY, None
+            return
+        server = site.models_at(request)
+        given = (file, picture, model, object, classifier, threshold, own, compare, apart)
+
+        def work() -> tuple[str, dict[str, Any]]:
+            found = page.found(*given)
+            return page.html(found, server), table_of(found[0])
+
+        async for step, result in site.work.shown(request.session_hash, work):
+            yield step, *(result or (gr.skip(), gr.skip()))
+
+    return run
+
+
+def _needs(site: "Site") -> str | None:
+    try:
+        return None if site.shelf.segmenters() else _NONE
+    except PartlabError:  # a server that may come back; the page tells it
+        return None
+
+
+PAGE = Page(
+    "parts",
+    "Parts",
+    "part masks of a picture, with and without the category filter",
+    build,
+    order=10,
+    needs=_needs,
+    keys=(
+        Key("Enter", "find the parts", "parts-go"),
+        Key("x", "stop", "parts-stop"),
+        Key("n", "the next part"),
+        Key("p", "the part before"),
+        Key("m", "the picture without masks, and with them"),
+        Key("Tab", "from mask to mask; Enter chooses one, Escape lets it go"),
+    ),
+)

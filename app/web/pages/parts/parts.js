@@ -1,0 +1,64 @@
+// Masks are pointed at, chosen with a click or Enter, walked through with n and p, let go with Escape.
+(() => {
+  const result = () => document.querySelector(".pl-result");
+  const of = (place, id) => place.querySelectorAll(`[data-mark="${CSS.escape(id)}"]`);
+
+  function light(place, id) {
+    place.querySelectorAll("[data-on]").forEach((each) => each.removeAttribute("data-on"));
+    place.toggleAttribute("data-chosen", Boolean(id));
+    if (id) of(place, id).forEach((each) => each.setAttribute("data-on", ""));
+    for (const view of place.querySelectorAll(".pl-view")) {
+      const mask = id && view.querySelector(`path[data-mark="${CSS.escape(id)}"]`);
+      const line = view.querySelector("[data-pointed]");
+      line.textContent = mask ? mask.dataset.words : "\u00a0";
+    }
+  }
+
+  function choose(place, id) {
+    place.dataset.pinned = id || "";
+    place.querySelectorAll("[aria-pressed]").forEach((each) => {
+      each.setAttribute("aria-pressed", String(Boolean(id) && each.dataset.mark === id));
+    });
+    light(place, id);
+    const words = id && place.querySelector(`path[data-mark="${CSS.escape(id)}"]`)?.dataset.words;
+    partlab.say(words ? `${id}: ${words}` : "no part chosen");
+  }
+
+  function step(place, by) {
+    const ids = [...place.querySelectorAll("tr[data-mark], li[data-mark]")].map((each) => each.dataset.mark);
+    if (!ids.length) return;
+    const now = ids.indexOf(place.dataset.pinned);
+    choose(place, ids[now < 0 ? (by > 0 ? 0 : ids.length - 1) : (now + by + ids.length) % ids.length]);
+  }
+
+  document.addEventListener("pointerover", (event) => {
+    const place = event.target.closest?.(".pl-result");
+    if (!place) return;
+    const mark = event.target.closest("path[data-mark], tr[data-mark], li[data-mark]");
+    light(place, mark ? mark.dataset.mark : place.dataset.pinned);
+  });
+  document.addEventListener("focusin", (event) => {
+    const mark = event.target.closest?.(".pl-stage path[data-mark]");
+    if (mark) light(mark.closest(".pl-result"), mark.dataset.mark);
+  });
+  document.addEventListener("click", (event) => {
+    const place = event.target.closest?.(".pl-result");
+    if (!place || event.target.closest("a, summary, pre")) return;
+    const mark = event.target.closest("path[data-mark], button[data-mark]");
+    if (mark) choose(place, place.dataset.pinned === mark.dataset.mark ? "" : mark.dataset.mark);
+    else if (event.target.closest(".pl-stage")) choose(place, "");
+  });
+  document.addEventListener("keydown", (event) => {
+    const place = result();
+    if (!place || event.ctrlKey || event.metaKey || event.altKey || partlab.writing(event.target)) return;
+    const mark = event.target.closest?.(".pl-stage path[data-mark]");
+    if (mark && (event.key === "Enter" || event.key === " ")) {
+      choose(place, place.dataset.pinned === mark.dataset.mark ? "" : mark.dataset.mark);
+      event.preventDefault();
+      event.stopImmediatePropagation();
+    } else if (event.key === "n") step(place, 1);
+    else if (event.key === "p") step(place, -1);
+    else if (event.key === "Escape") choose(place, "");
+    else if (event.key === "m") place.toggleAttribute("data-bare");
+  }, true);
+})();

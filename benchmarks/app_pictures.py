@@ -1,0 +1,66 @@
+"""The pictures of docs/guide/app.md, from the app itself with what `partlab quickstart` made.
+
+    python benchmarks/app_pictures.py quickstart
+
+They are of the pages as people see them: run it again when a page has changed, and look at them.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from PIL import Image as PillowImage
+from playwright.sync_api import Page
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent), str(HERE.parent / "tests" / "plugins")]
+from web_app import PHONE, browsing, go, opened, showing  # noqa: E402
+
+IMAGES = HERE.parent / "docs" / "guide" / "images"
+LAPTOP = (1280, 900)
+
+
+def parts(page: Page, url: str) -> None:
+    """A picture whose parts another object has too."""
+    go(page, f"{url}/parts")
+    page.locator(".pl-offered button", has_text="duck").first.click()
+    page.locator(".pl-result").wait_for(timeout=180_000)
+    page.locator("#parts-step .pl-step").wait_for(state="detached")
+    page.wait_for_timeout(800)
+
+
+def home(page: Page, url: str) -> None:
+    go(page, url)
+    page.locator(".pl-tiles").wait_for()
+    page.wait_for_timeout(500)
+
+
+PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = {
+    "app-home": (home, LAPTOP, "light"),
+    "app-parts": (parts, LAPTOP, "light"),
+    "app-parts-dark": (parts, LAPTOP, "dark"),
+    "app-parts-phone": (parts, PHONE, "light"),
+}
+
+
+def _smaller(path: Path) -> None:
+    """256 colours do for a guide."""
+    with PillowImage.open(path) as picture:
+        few = picture.convert("RGB").quantize(256, dither=PillowImage.Dither.NONE)
+    few.save(path, optimize=True)
+
+
+def main() -> None:
+    given, out = Path(sys.argv[1]), Path(sys.argv[2]) if len(sys.argv) > 2 else IMAGES
+    with showing(given) as shown, browsing() as browser:
+        for name, (act, size, scheme) in PICTURES.items():
+            with opened(browser, size, color_scheme=scheme) as page:
+                page.set_default_timeout(180_000)
+                act(page, shown.url)
+                page.screenshot(path=out / f"{name}.png")
+                _smaller(out / f"{name}.png")
+                print(out / f"{name}.png")
+
+
+if __name__ == "__main__":
+    main()
