@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from annotate.studio.acts.connect import Backend, Connected, connect, number_of
 from annotate.studio.api.client import Studio
@@ -45,10 +45,10 @@ def connect_work(
     need_model_help(work)
     about = origin.about
     known = known_to(work, list(about["parts"]), objects)
-    backend = Backend(f"{origin.server.url}/studio/{about['name']}", about["name"], key)
+    backend = Backend(f"{origin.server.url}/studio/{quote(about['name'])}", about["name"], key)
     names = {ours: each.name for ours, each in known.items()}
     told = connect(work, studio, backend, names, objects=objects)
-    _need_pictures(studio, origin.server, about["name"], told)
+    _need_pictures(studio, origin.server, quote(about["name"]), told)
     return Helper(f"{about['name']}@{about['version']}", backend.url, told)
 
 
@@ -64,7 +64,10 @@ def _need_pictures(studio: Studio, server: "Server", model: str, told: list[Conn
 def blind(
     studio: Studio, server: "Server", model: str, project: dict[str, Any]
 ) -> PartlabError | None:
-    """Why a model server does not see the pictures of a project; None where it does."""
+    """Why a model server does not see the pictures of a project; None where it does.
+
+    `model` is its name as it stands in an address.
+    """
     page = studio.get("/api/tasks", project=project["id"], page_size=1, include="id,data")
     tasks = page["tasks"] if isinstance(page, dict) else page
     image = next((task["data"].get("image") for task in tasks), None)

@@ -14,6 +14,8 @@ counted as the corners of the coarsest polygons (one for each piece and each hol
 Douglas-Peucker) that reach the IoU. `--object` measures one category alone; of one that the run
 never saw the parts have no names for it.
 
+`python benchmarks/prompts.py --speed` measures the time of an answer instead.
+
 Results are added to benchmarks/results/prompts.json under the name of DATA.
 """
 
@@ -21,6 +23,7 @@ import argparse
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,14 +38,18 @@ from partlab.coco import read_dataset
 from partlab.files import write_json
 from partlab.images import load_image
 from partlab.masks import BoolMask, decode
+from partlab.parts import Parts
 from partlab.schema import Dataset, Image
 from partlab.truth import drawn_masks
+from segmenter.part_rcnn import ModelConfig
+from segmenter.prompt.head import PromptHead
 from segmenter.prompt.head_file import load_head
 from segmenter.prompt.network import NetworkPrompter
 from segmenter.prompt.prompts import Click, Prompter, Prompts
 from segmenter.prompt.simulate import iou, next_click
 from segmenter.prompt.trained import TrainedPrompter
 from segmenter.runs import load_segmenter
+from segmenter.torchvision_backend import MaskRCNN
 
 CAP, LEVELS = 20, (0.8, 0.9)
 SMALLEST = 64  # pixels of a mask; smaller ones are said and left out
@@ -187,7 +194,37 @@ def prompter_for(way: str, segmenter: Any) -> Prompter:
     return TrainedPrompter(segmenter, load_head(segmenter))
 
 
+def speed() -> dict[str, Any]:
+    """CPU seconds of one thread: the light recipe's shape, a picture of 500 x 375, 49 parts."""
+    torch.manual_seed(0)
+    parts = Parts.of(f"o{at // 4}:p{at}" for at in range(49))
+    segmenter = MaskRCNN(parts, ModelConfig(weights="none"), "cpu")
+    head = PromptHead.of(segmenter.network.roi_heads.part_masks)
+    pixels = np.random.default_rng(0).integers(0, 255, (375, 500, 3), dtype=np.uint8)
+    found: dict[str, Any] = {"clicks": 9}
+    for way, prompter in (
+        ("network", NetworkPrompter(segmenter)), ("prompted", TrainedPrompter(segmenter, head)),
+    ):  # fmt: skip
+        clicks, seconds = [], []
+        for at in range(9):
+            clicks.append(Click(200 + 12 * at, 150 + 7 * at, at % 2 == 0))
+            start = time.process_time()
+            prompter.answer(pixels, Prompts(tuple(clicks)), part="o1:p4", key="one")
+            seconds.append(time.process_time() - start)
+        found[way] = {
+            "first_look_and_click": round(seconds[0], 3),
+            "longest_later_click": round(max(seconds[1:]), 3),
+            "bytes_kept": prompter.cache.nbytes,
+        }
+    return found
+
+
 def main() -> None:
+    if sys.argv[1:] == ["--speed"]:
+        torch.set_num_threads(1)
+        kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+        write_json(RESULTS, {**kept, "speed": speed()})
+        return
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("data", type=Path)

@@ -15,7 +15,7 @@ from annotate.facts import Facts
 from annotate.studio.acts.push import need_model_help
 from annotate.studio.acts.rounds import BEING_DRAWN
 from annotate.studio.api.client import RefusedError, Studio
-from annotate.studio.api.projects import facts_of, need_own
+from annotate.studio.api.projects import facts_of, mark, need_own
 from annotate.studio.spelling.interface import asking, can_be_asked
 from annotate.studio.spelling.labelconfig import config_hash
 from annotate.studio.spelling.mark import HELP, marked, unmarked
@@ -90,7 +90,7 @@ def connect(
     told = []
     for batch in _open(work, objects):
         need_own(studio, work, batch)
-        told.append(_connected(studio, batch, backend, known.get(batch.object)))
+        told.append(_connected(work, studio, batch, backend, known.get(batch.object)))
     return told
 
 
@@ -104,7 +104,7 @@ def disconnect(work: Work, studio: Studio, *, objects: Sequence[str] = ()) -> li
     told = []
     for batch in _open(work, objects):
         need_own(studio, work, batch)
-        told.append(_without(studio, batch))
+        told.append(_without(work, studio, batch))
     return told
 
 
@@ -118,13 +118,15 @@ def _open(work: Work, objects: Sequence[str]) -> list[Batch]:
     return found
 
 
-def _connected(studio: Studio, batch: Batch, backend: Backend, name: str | None) -> Connected:
+def _connected(
+    work: Work, studio: Studio, batch: Batch, backend: Backend, name: str | None
+) -> Connected:
     if name is None:
-        return _without(studio, batch)
+        return _without(work, studio, batch)
     id = int(batch.project_id or 0)
     _register(studio, id, backend)
     project = studio.get(f"/api/projects/{id}/")
-    _rewrite(studio, project, name)
+    _rewrite(studio, project, {**mark(work, batch), HELP: name})
     shown = str(project.get("model_version") or "")
     if not shown or shown.startswith(_TITLE):
         shown = backend.title
@@ -133,22 +135,20 @@ def _connected(studio: Studio, batch: Batch, backend: Backend, name: str | None)
     return Connected(batch.object, batch.round, id, name, tools, shown)
 
 
-def _without(studio: Studio, batch: Batch) -> Connected:
+def _without(work: Work, studio: Studio, batch: Batch) -> Connected:
     id = int(batch.project_id or 0)
     for one in own_backends(studio, id):
         studio.delete(f"/api/ml/{one['id']}")
         _no_events(studio, id, one["url"])
     project = studio.get(f"/api/projects/{id}/")
-    _rewrite(studio, project, None)
+    _rewrite(studio, project, mark(work, batch))
     return Connected(batch.object, batch.round, id, shows=str(project.get("model_version") or ""))
 
 
-def _rewrite(studio: Studio, project: Mapping[str, Any], name: str | None) -> None:
-    """The project's interface with or without the tools, and with what the model calls it."""
+def _rewrite(studio: Studio, project: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
+    """The project's interface with these facts, and with the tools if a model helps by them."""
     old = project["label_config"]
-    facts = {key: value for key, value in facts_of(project).items() if key != HELP}
-    facts |= {HELP: name} if name is not None else {}
-    new = marked(asking(unmarked(old), on=name is not None), facts)
+    new = marked(asking(unmarked(old), on=bool(facts.get(HELP))), facts)
     if config_hash(new) != config_hash(old) or facts != facts_of(project):
         studio.patch(f"/api/projects/{project['id']}/", {"label_config": new})
 

@@ -134,7 +134,9 @@ def test_a_bent_mask_changes_about_the_click_alone() -> None:
 def test_a_bend_stays_on_its_colour() -> None:
     pixels = np.zeros((60, 60, 3), np.uint8)
     pixels[:, 30:] = 255
-    found = bent(np.full((60, 60), -0.5, np.float32), pixels, Prompts((Click(28, 30),)))
+    logits = np.full((60, 60), -0.5, np.float32)
+    logits[:20, :20] = 4  # how far a click reaches follows from the mask's size
+    found = bent(logits, pixels, Prompts((Click(28, 30),)))
     assert found is not None
     assert (found[30, 26:30] > 0).all()
     assert not (found[:, 30:] > 0).any()
