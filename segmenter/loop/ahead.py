@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from annotate.work import Image, Work
@@ -56,11 +56,15 @@ class Ordered:
     def as_json(self) -> dict[str, Any]:
         """For programs."""
         rows = [
-            {"image_id": one.image_id, "object": one.object, "file_name": one.file_name,
-             "why": one.choice.words, "uncertainty": round(one.choice.uncertainty, 4),
-             "rarity": round(one.choice.rarity, 4), "distance": round(one.choice.distance, 4)}
+            {
+                "image_id": one.image_id,
+                "object": one.object,
+                "file_name": one.file_name,
+                "why": one.choice.words,
+                **asdict(one.choice),
+            }
             for one in self.images
-        ]  # fmt: skip
+        ]
         counts = {"looked_at": self.looked_at, "held_out": self.held_out}
         return {"version": self.version, **counts, "unreadable": [*self.unreadable], "images": rows}
 

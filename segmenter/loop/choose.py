@@ -49,22 +49,24 @@ def _entropy(p: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """A picture to annotate, and what it was chosen for, each between 0 and 1."""
+    """A picture to annotate, and what it was chosen for, each between 0 and 1.
+
+    `distance` is None where the segmenter gives no features.
+    """
 
     image_id: int
     uncertainty: float
     rarity: float
-    distance: float
+    distance: float | None
     rarest: str | None  # of its parts
 
     @property
     def words(self) -> str:
         """What a lead reads."""
         rare = f", has the rare {self.rarest}" if self.rarest and self.rarity > 0.5 else ""
-        return (
-            f"{_grade(self.uncertainty, ('sure', 'rather unsure', 'unsure'))}"
-            f"{_grade(self.distance, (', like others', '', ', unlike the others'))}{rare}"
-        )
+        far = (", like others", "", ", unlike the others")
+        alike = "" if self.distance is None else _grade(self.distance, far)
+        return f"{_grade(self.uncertainty, ('sure', 'rather unsure', 'unsure'))}{alike}{rare}"
 
 
 def _grade(value: float, words: tuple[str, str, str]) -> str:
@@ -117,7 +119,8 @@ def choose(
         at = int(np.argmax(np.where(left, weights * (1e-6 + distances), -1.0)))
         rarity, rarest = worth[at]
         one = looks[at]
-        chosen.append(Choice(one.image_id, one.uncertainty, rarity, float(distances[at]), rarest))
+        far = None if one.features is None else float(distances[at])
+        chosen.append(Choice(one.image_id, one.uncertainty, rarity, far, rarest))
         left[at] = False
         if one.features is not None:
             distances = np.minimum(distances, _distances(looks, [one.features]))

@@ -39,6 +39,8 @@ def test_each_choice_is_unlike_those_before_and_what_is_drawn() -> None:
     a, b, c = unit(1, 0, 0), unit(0, 1, 0), unit(0.1, 1, 0)
     looks = [Look(1, {"x:y": 0.5}, a), Look(2, {"x:y": 0.5}, b), Look(3, {"x:y": 0.5}, c)]
     assert ids(looks, 2) == [1, 2], "3 is like 2"
+    words = [one.words for one in choose(looks, 3, masks={"x:y": 5})]
+    assert words == [*["unsure, unlike the others"] * 2, "unsure, like others"]
     assert ids(looks, 1, drawn=[a]) == [2]
     assert ids(looks, 1, drawn=[a, b]) == [3]
 
@@ -57,6 +59,7 @@ def test_nothing_to_choose_from_is_no_error() -> None:
 def test_what_is_not_known_at_all_is_unsure_and_rare() -> None:
     (only,) = choose([Look(1, {})], 1, masks={"cat:head": 5})
     assert (only.uncertainty, only.rarity, only.rarest) == (1.0, 1.0, None)
+    assert only.words == "unsure", "nothing is said of what nobody can tell"
 
 
 def test_a_look_tells_the_best_score_of_each_part_of_the_object(tmp_path) -> None:
