@@ -418,7 +418,7 @@
       const cards = this.cards();
       const at = cards.findIndex((card) => card.image === image);
       for (const card of cards.slice(at + 1, at + 4)) this.picture(card.image).catch(() => {});
-      for (const card of cards) this.thumb(card.image);
+      for (const card of cards.slice(Math.max(at - 6, 0), at + 14)) this.thumb(card.image);
     }
 
     async drawExample() {

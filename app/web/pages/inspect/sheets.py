@@ -5,7 +5,7 @@
 A sheet is a round to inspect or decided, images that were drawn again, or images given up.
 """
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -15,7 +15,7 @@ from annotate.inspect.desk import Card, Desk, caused
 from annotate.inspect.discards import DiscardCase, find_cases, foresee_review
 from annotate.inspect.pins import Pin, pins_of, typed
 from annotate.inspect.queue import drew, may_review
-from annotate.inspect.rounds import verdicts_of
+from annotate.inspect.rounds import verdicts_of, with_masks
 from annotate.inspect.service import Inspection
 from annotate.inspect.suspicion import likely_wrong
 from annotate.studio.acts.instructions import drawing_rules
@@ -48,6 +48,8 @@ def round_sheet(work: Work, object: str, who: str) -> Sheet:
         }
         told["back"] = card.image_id in back
         cards.append(told)
+    if desk.state == "accepted":
+        cards += _not_drawn(work, desk, back)
     own = drew(work, work.batch(object), who)
     return {
         **_about(work, work.batch(object), "round", own=own),
@@ -62,6 +64,15 @@ def round_sheet(work: Work, object: str, who: str) -> Sheet:
         "doubts": sum(one.drawn for one in doubts.values()),
         "elsewhere": [asdict(one) for one in doubts.values() if not one.drawn][:_ELSEWHERE],
     }
+
+
+def _not_drawn(work: Work, desk: Desk, back: Container[int]) -> list[Sheet]:
+    """The other images of an accepted category: any can be sent back alone."""
+    seen = {card.image_id for card in desk.cards}
+    names = {image.id: image.file_name for image in work.images(desk.object)}
+    others = [id for id in with_masks(work, work.batch(desk.object)) if id not in seen]
+    plain: Sheet = {"due": False, "ahead": {}}
+    return [{**_blank(id, names[id]), **plain, "back": id in back} for id in others]
 
 
 def _card(card: Card, pins: Sequence[Pin], who: str) -> Sheet:

@@ -115,7 +115,12 @@ def build(site: "Site") -> None:
     work = gr.Dropdown([], label="Work", visible=False, allow_custom_value=True)
     with gr.Row():
         pull = gr.Button(
-            "Fetch what was drawn (l)", elem_id="progress-pull", visible=False, size="sm", scale=0
+            "Fetch what was drawn (l)",
+            elem_id="progress-pull",
+            visible=False,
+            size="sm",
+            scale=0,
+            min_width=230,
         )
         stop = gr.Button("Stop (x)", elem_id="progress-stop", visible=False, size="sm", scale=0)
     step = gr.HTML(apply_default_css=False)
