@@ -304,7 +304,7 @@ class ServedRecogniser:
 
 
 def _asked(trial: Trial, label: str | None) -> dict[str, Any]:
-    asked = {"attack": trial.attack, "seed": trial.seed, "top": _ALL}
+    asked: dict[str, Any] = {"attack": trial.attack, "seed": trial.seed, "top": _ALL}
     if label is not None:
         asked["label"] = label
     if trial.attack == "pgd":

@@ -1,6 +1,6 @@
 """A store on the page: its report, thresholds with what they change, least certain images."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,7 +142,7 @@ def _address(pixels: Any, layers: Sequence[Layer], store: Store, shown: Shown) -
     return shown.picture(np.asarray(drawn.convert("RGB")), "masks.png")
 
 
-def facts_of(looked: Looked) -> Mapping[str, Any]:
+def facts_of(looked: Looked) -> dict[str, Any]:
     """The same for programs."""
     effect, counts = looked.effect, looked.effect.counts
     return {
