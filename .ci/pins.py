@@ -28,10 +28,11 @@ def resolve(pyproject: str) -> list[str]:
     """Name==version of every package, for every platform and Python, with all groups and extras."""
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "pyproject.toml").write_text(pyproject, encoding="utf-8")
-        command = "uv export --all-groups --all-extras --no-emit-project --no-hashes --no-header --no-annotate"
-        found = subprocess.run(
-            command.split(), cwd=folder, check=True, stdout=subprocess.PIPE, text=True
-        )
+        command = [
+            *("uv", "export", "--all-groups", "--all-extras", "--no-emit-project"),
+            *("--no-hashes", "--no-header", "--no-annotate"),
+        ]
+        found = subprocess.run(command, cwd=folder, check=True, stdout=subprocess.PIPE, text=True)
     pins = [line for line in found.stdout.splitlines() if "==" in line and "@" not in line]
     copies = Counter(name_of(pin) for pin in pins)
     # A marker only matters where one name has several versions.

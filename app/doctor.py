@@ -70,7 +70,8 @@ def _lines(parts: list[Part]) -> Iterator[str]:
     wide = max(len(part.name) for part in parts)
     yield f"partlab {_version('partlab')}"
     for title, required in (("required", True), ("optional", False)):
-        yield f"\n{title}"
+        if any(part.required is required for part in parts):
+            yield f"\n{title}"
         for part in parts:
             if part.required is required:
                 yield f"  {part.name:<{wide}}  {part.state:<7}  {part.detail}"
@@ -197,6 +198,12 @@ def _ray() -> Found:
     return "missing", "the model server on several machines", "pip install 'partlab[ray]'"
 
 
+def _sam() -> Found:
+    if find_spec("transformers"):
+        return "present", f"transformers {_version('transformers') or ''}".strip(), None
+    return "missing", "model help by SAM", "pip install 'partlab[sam]'"
+
+
 def _corruptions() -> Found:
     if find_spec("imagecorruptions"):
         found = f"imagecorruptions-imaug {_version('imagecorruptions-imaug') or ''}".strip()
@@ -240,5 +247,6 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "ONNX": _onnx,
     "Ray Serve": _ray,
     "corruptions": _corruptions,
+    "SAM": _sam,
     "chromium": _chromium,
 }

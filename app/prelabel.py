@@ -47,7 +47,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class Known:
     """What the other side calls an object category, and the part id for each of its parts."""
 
     name: str
@@ -56,7 +56,7 @@ class _Known:
 
 def _matched(
     work: Work, objects: Sequence[str], theirs: dict[str, list[str]], whose: str
-) -> dict[str, _Known]:
+) -> dict[str, Known]:
     """Object categories of the work that the other side knows, by name, wnid, QID or alias.
 
     Raises:
@@ -65,14 +65,14 @@ def _matched(
     """
     for name in objects:
         work.batch(name)
-    found: dict[str, _Known] = {}
+    found: dict[str, Known] = {}
     drawn = {batch.object for batch in work.batches()}
     for ours in work.vocabulary.objects:
         if (named := ours.name in objects) or (not objects and ours.name in drawn):
             keys = (ours.name, ours.wnid, ours.qid, *ours.aliases)
             known_as = next((key for key in keys if key in theirs), None)
             if known_as is not None:
-                found[ours.name] = _Known(known_as, _part_ids(ours, theirs[known_as], whose))
+                found[ours.name] = Known(known_as, _part_ids(ours, theirs[known_as], whose))
             elif named:
                 raise UnknownNameError(f"object category of {whose}", ours.name, theirs)
             else:
@@ -123,13 +123,22 @@ def from_segmenter(
     names = tuple(description["names"])
     settings.thresholds.of(names)
     weights = origin.weights_sha256(settings.checkpoint)
-    theirs: dict[str, list[str]] = defaultdict(list)
-    for owner, part in map(split_name, names):
-        theirs[owner].append(part)
-    known = _matched(work, objects, theirs, "the segmenter")
+    known = known_to(work, names, objects)
     about = [weights, description["config"], settings.model_dump(mode="json")]
     model = f"{origin.name}@{sha256_json(about)[:_HASH]}"
     return Source(model, _Segmenter(work, origin, settings, known, names, device))
+
+
+def known_to(work: Work, names: Sequence[str], objects: Sequence[str] = ()) -> dict[str, Known]:
+    """The work's object categories that a segmenter with these part names knows.
+
+    Raises:
+        UnknownNameError: it does not know one that is named in `objects`, or knows none.
+    """
+    theirs: dict[str, list[str]] = defaultdict(list)
+    for owner, part in map(split_name, names):
+        theirs[owner].append(part)
+    return _matched(work, objects, theirs, "the segmenter")
 
 
 @dataclass(slots=True)
@@ -137,7 +146,7 @@ class _Segmenter:
     work: Work
     origin: "Origin"
     settings: "Settings"
-    known: dict[str, _Known]
+    known: dict[str, Known]
     names: tuple[str, ...]
     device: str | None
     labeller: "Labeller | None" = None
@@ -166,7 +175,7 @@ class _Segmenter:
     def _path(self, image: Image) -> str:
         return shown_picture(self.work.folder, image).relative_to(self.work.folder).as_posix()
 
-    def _suggestion(self, row: "Row", known: _Known) -> Suggestion:
+    def _suggestion(self, row: "Row", known: Known) -> Suggestion:
         found = [(split_name(self.names[mask.label])[1], mask) for mask in row.masks]
         kept = [(known.parts[part], mask) for part, mask in found if part in known.parts]
         masks = tuple(PartMask(id, 1, mask.rle, "prediction") for id, mask in kept)
@@ -275,7 +284,7 @@ def _has_size(record: Record, image: Image) -> bool:
 class _Stored:
     dataset: Dataset
     by_name: dict[str, Record | None]
-    known: dict[str, _Known]
+    known: dict[str, Known]
 
     def __call__(self, images: Sequence[Image]) -> Iterator[Suggestion]:
         for image in images:
@@ -300,7 +309,7 @@ class _Stored:
         there = record.sha256 or (sha256_file(path) if path.is_file() else image.sha256)
         return there == image.sha256
 
-    def _suggestion(self, image: Image, record: Record, known: _Known) -> Suggestion:
+    def _suggestion(self, image: Image, record: Record, known: Known) -> Suggestion:
         masks, scores = [], []
         instances: dict[int | None, int] = {}
         for annotation in self.dataset.annotations_of(record):

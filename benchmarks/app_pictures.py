@@ -43,7 +43,7 @@ PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = 
 }
 
 
-def _smaller(path: Path) -> None:
+def smaller(path: Path) -> None:
     """256 colours do for a guide."""
     with PillowImage.open(path) as picture:
         few = picture.convert("RGB").quantize(256, dither=PillowImage.Dither.NONE)
@@ -58,7 +58,7 @@ def main() -> None:
                 page.set_default_timeout(180_000)
                 act(page, shown.url)
                 page.screenshot(path=out / f"{name}.png")
-                _smaller(out / f"{name}.png")
+                smaller(out / f"{name}.png")
                 print(out / f"{name}.png")
 
 

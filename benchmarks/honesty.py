@@ -51,12 +51,14 @@ def row(name: str, training: str, found: list[Honesty]) -> dict[str, Any]:
 
 
 def nearest(found: list[Honesty]) -> dict[str, dict[str, float]]:
-    """By check, the largest that any honest model measured, beside the threshold."""
+    """By check, what the honest model nearest to its threshold measured, beside that."""
     most: dict[str, dict[str, float]] = {}
     for each in (f for one in found for f in one.findings if f.name != "enough_images"):
         assert each.measured is not None
-        held = most.setdefault(each.name, {"most": each.measured, "threshold": each.threshold})
-        held["most"] = max(held["most"], each.measured)
+        told = {"most": each.measured, "threshold": each.threshold}
+        held = most.setdefault(each.name, told)
+        if told["most"] - told["threshold"] > held["most"] - held["threshold"]:
+            most[each.name] = told
     return most
 
 

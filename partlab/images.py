@@ -152,6 +152,7 @@ def _exif(picture: PillowImage.Image) -> PillowImage.Exif:
     """What `getexif` says of it; that decodes a PNG to see what is written behind the pixels."""
     if not isinstance(picture, PngImageFile) or "exif" in picture.info:
         return picture.getexif()
+    assert picture.fp is not None  # it is open
     bare = _without_pixels(picture.fp)
     if bare is None:  # decoding finds out whether pixels are missing, and says so
         return picture.getexif()

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from partlab.coco import read_dataset
+from partlab.counts import counted
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
 from partlab.images import KINDS, image_size, is_image_name
@@ -222,7 +223,9 @@ def _unknown_objects(unknown: Counter[str], objects: Collection[str]) -> Partlab
     first, *_ = unknown
     if len(unknown) == 1:
         error = UnknownNameError("object category", first, objects)
-        message = f"the segmenter knows no object category {first!r} ({unknown[first]} images)"
+        message = (
+            f"the segmenter knows no object category {first!r} ({counted(unknown[first], 'image')})"
+        )
         return NotFoundError(message, hint=_or_without(error.hint))
     lines = [_near(name, count, objects) for name, count in islice(unknown.items(), 20)]
     more = [f"and {len(unknown) - 20} more"] if len(unknown) > 20 else []
@@ -235,7 +238,7 @@ def _unknown_objects(unknown: Counter[str], objects: Collection[str]) -> Partlab
 def _near(name: str, count: int, objects: Collection[str]) -> str:
     hint = UnknownNameError("object category", name, objects).hint or ""
     near = f", {hint}" if hint.startswith("did you mean") else ""
-    return f"{name!r} ({count} images{near})"
+    return f"{name!r} ({counted(count, 'image')}{near})"
 
 
 def _or_without(hint: str | None) -> str:

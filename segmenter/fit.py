@@ -29,6 +29,7 @@ from partlab.training.runs import read_config
 from partlab.training.schedule import learning_rate
 from partlab.training.settings import LoopConfig
 from partlab.truth import usable
+from segmenter.carry import carry_over
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
 from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches
 from segmenter.part_rcnn import ModelConfig
@@ -44,6 +45,8 @@ class TrainConfig(LoopConfig):
 
     `mirror` lists pairs of parts that change places in a mirrored picture, besides those that
     `left` and `right` in their names tell: full names, or bare part names for all objects.
+    `start` is a run whose best weights it goes on from; `start_parts` says what parts were called
+    there, where that was otherwise: new name -> old name (`segmenter.carry`).
     """
 
     warmup_steps: int = Field(200, ge=0)
@@ -54,6 +57,8 @@ class TrainConfig(LoopConfig):
     smallest: float = Field(0.75, gt=0, le=1)
     masks_per_image: int = Field(60, ge=1)
     val_images: int = Field(120, ge=0)
+    start: str = ""
+    start_parts: dict[str, str] = Field(default_factory=dict)
 
 
 class SegmenterConfig(Config):
@@ -97,6 +102,7 @@ def fit(
             of processes.
         DatasetError: no masks to train on, or an image that cannot be read.
         UnknownNameError: `train.mirror` names a part that there is not.
+        NotFoundError, ConfigError: `train.start` is no run, or its network does not fit.
         PartlabError: the loss stays infinite or NaN.
     """
     here = Process.current()
@@ -105,6 +111,9 @@ def fit(
         unused = group.lead(lambda: _begin(held, train, val, run, config, backend))
         torch.manual_seed(config.train.seed)  # new layers start alike in every attempt
         segmenter = create(str(pick_device(here.device())))
+        if begun := config.train.start:
+            before = config.train.start_parts
+            carry_over(segmenter.network, train.names, Path(begun), before, "best")
         _loop(segmenter, train, val, run, config, group, unused).train()
 
 

@@ -9,7 +9,7 @@ full probability vector, before thresholding and NMS.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import log2
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -263,6 +263,14 @@ class PartRoIHeads(RoIHeads):  # type: ignore[misc]  # torchvision has no types
 
 class PartRCNN(nn.Module):
     """Backbone, proposals and heads; images come normalised and padded to one shape."""
+
+    part_rows: ClassVar = {
+        "roi_heads.classify.weight": 1,
+        "roi_heads.classify.bias": 1,
+        "roi_heads.part_masks.weight": 0,
+        "roi_heads.part_masks.bias": 0,
+    }
+    """Tensors with a row for each part, and the rows before those (see `segmenter.carry`)."""
 
     def __init__(self, parts: int, config: ModelConfig) -> None:
         super().__init__()

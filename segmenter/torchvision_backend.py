@@ -8,6 +8,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 from torchvision.models.detection.roi_heads import (
     expand_boxes,
@@ -59,6 +61,7 @@ class MaskRCNN(SegmenterBase):
             torch.tensor(values, device=self.device)[:, None, None] * 255 for values in (mean, std)
         )
         self.network = self.build().to(self.device).eval()
+        self.weights: Path | None = None  # the checkpoint it was loaded from
         self._turn = Lock()  # some backbones keep features in themselves while they compute
 
     def build(self) -> Any:
@@ -125,6 +128,35 @@ class MaskRCNN(SegmenterBase):
                 self.network.roi_heads.find(features, proposals, shapes, each, threshold=threshold)
                 for each in filters
             ]
+
+    @torch.no_grad()
+    def look(self, image: Pixels) -> tuple[dict[str, Tensor], Tensor, Size]:
+        """Feature maps of one image, its proposals (P, 4), and the resolution these are of.
+
+        For who asks the heads about places of its own, or trains one of them.
+        """
+        shape = fitted(image.shape[:2], self.config.image_size)
+        batch, shapes = pad_batch([_resized(image, shape)])
+        with self._turn, autocast(self.device, self.amp):
+            self.network.eval()
+            features, (proposals,), _ = self.network.propose(self.normalised(batch), shapes)
+        return features, proposals, shape
+
+    @torch.inference_mode()
+    def features(self, images: Sequence[Pixels]) -> NDArray[np.float32]:
+        """What the backbone sees in each image, (N, D): its coarsest map, averaged; length 1."""
+        self.network.eval()
+        found = []
+        for image in images:
+            small = _resized(image, fitted(image.shape[:2], self.config.image_size))
+            batch, _ = pad_batch([small])
+            with self._turn, autocast(self.device, self.amp):
+                coarsest = self.network.pyramid.body(self.normalised(batch))[-1]
+            seen = coarsest[
+                0, :, : -(-small.shape[1] // MULTIPLE), : -(-small.shape[2] // MULTIPLE)
+            ]
+            found.append(F.normalize(seen.float().mean((1, 2)), dim=0).cpu().numpy())
+        return np.stack(found) if found else np.zeros((0, 0), np.float32)
 
     def paste(self, mask: Tensor, box: Tensor, size: Size) -> BoolMask:
         """Mask probabilities (m, m) put into their box (4,): (height, width)."""
@@ -248,6 +280,7 @@ class TorchvisionBackend:
         parts = Parts.of(description["names"], description.get("inclusions"))
         segmenter = MaskRCNN(parts, config.model, device, amp=predicting(config.train.amp))
         load_weights(segmenter.network, run, checkpoint)
+        segmenter.weights = run / f"{checkpoint}.safetensors"
         return segmenter
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from partlab.config import deciding
+from partlab.counts import counted
 from partlab.errors import DatasetError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
@@ -113,18 +114,18 @@ def _tell_warmup(config: TrainConfig) -> None:
     train, attack = config.train, config.attack
     if train.warmup_epochs >= train.epochs and not train.frozen_backbone:
         log.warning(
-            "the learning rate only rises, since %d epochs are no more than the %g of its warm-up: "
+            "the learning rate only rises, since %s no more than the %g of its warm-up: "
             "--set train.warmup_epochs=%g",
-            train.epochs,
+            counted(train.epochs, "epoch is", "epochs are"),
             train.warmup_epochs,
             train.epochs / 4,
         )
     attacked = train.epochs - attack.clean_epochs
     if attack.method != "none" and attack.warmup_epochs >= attacked:
         log.warning(
-            "the attack never comes to its full strength, since %d epochs of it are no more than "
+            "the attack never comes to its full strength, since %s no more than "
             "the %d of its warm-up: --set attack.warmup_epochs=%d",
-            attacked,
+            counted(attacked, "epoch of it is", "epochs of it are"),
             attack.warmup_epochs,
             attacked // 2,
         )

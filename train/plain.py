@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from partlab.counts import counted
 from partlab.errors import DatasetError, NotFoundError
 from partlab.walk import PassedOver, walk
 from train.lists import read_list
@@ -98,7 +99,8 @@ def _tell(folder: Path, loose: int, others: PassedOver, classes: Container[str])
     if sentence := others.sentence():
         logger.warning("%s: %s", folder, sentence)
     if loose:
-        logger.warning("%s: %d pictures left out, in no folder of a class", folder, loose)
+        left = counted(loose, "picture")
+        logger.warning("%s: %s left out, in no folder of a class", folder, left)
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:
@@ -108,7 +110,7 @@ def _is_shown(entry: os.DirEntry[str]) -> bool:
 def _nothing(folder: Path, loose: int, others: PassedOver) -> NotFoundError:
     why = "holds no pictures"
     if loose:
-        why = f"has its {loose} pictures in no folder of a class"
+        why = f"has its {counted(loose, 'picture')} in no folder of a class"
     hint = others.sentence() or "put them into one sub-folder a class: FOLDER/cat/a.jpg"
     return NotFoundError(f"{folder} {why}", hint=hint)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from partlab.counts import counted
 from partlab.errors import DatasetError
 from partlab.labelmaps import LabelMaps
 from train.duplicates import first_of_each
@@ -77,7 +78,8 @@ def without_unknown(rows: Rows) -> Rows:
     known = rows.class_of >= 0
     if lost := int((~known).sum()):
         logger.warning(
-            "%d pictures left out: their object category is not known, or has no parts", lost
+            "%s left out: of no known object category, or of one without parts",
+            counted(lost, "picture"),
         )
     return rows.take(known)
 
@@ -102,9 +104,9 @@ def numbered(rows: Rows, providers: Sequence[Provider], names: Sequence[str]) ->
         lost = np.bincount(rows.class_of[mine][class_of[mine] < 0], minlength=len(table))
         strange.update({_names(each)[i]: int(lost[i]) for i in np.flatnonzero(lost)})
     if strange:
+        pictures = counted(strange.total(), "picture shows", "pictures show")
         raise DatasetError(
-            f"{sum(strange.values())} pictures show classes that the model does not know: "
-            f"{few(sorted(strange))}",
+            f"{pictures} classes that the model does not know: {few(sorted(strange))}",
             hint=f"it knows {few(sorted(names))}",
         )
     return replace(rows, class_of=class_of)

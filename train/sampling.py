@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from partlab.counts import counted
 from partlab.errors import ConfigError
 from train.pictures import PLAIN, SOURCES, Pictures
 from train.settings import DataConfig
@@ -146,5 +147,7 @@ def partners(pictures: Pictures, seed: int) -> Index:
     at = np.arange(len(order)) + 1
     own[order] = order[np.where(at < after, at, first)]
     if alone := int((after - first == 1).sum()):
-        logger.warning("%d pictures are the only ones of their class and keep their map", alone)
+        lone = "picture is the only one of its class and keeps its map"
+        many = "pictures are the only ones of their class and keep their map"
+        logger.warning("%s", counted(alone, lone, many))
     return own

@@ -15,6 +15,7 @@ from annotate.data.formats.pictures import Pictures
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
 from partlab.coco import find_splits, read_coco
+from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import need_free
 from partlab.folders import new_folder
@@ -136,9 +137,9 @@ def _say_shared(found: dict[str, Dataset]) -> None:
     if shared:
         path, names = next(iter(shared.items()))
         log.warning(
-            "%d pictures are taken for several splits (%s for %s): if each split has a folder of "
+            "%s taken for several splits (%s for %s): if each split has a folder of "
             "its own, import the splits one by one with its --images",
-            len(shared),
+            counted(len(shared), "picture is", "pictures are"),
             path,
             " and ".join(names),
         )
@@ -173,8 +174,8 @@ def export_folder(
             dataset = read_coco(file)
             counts |= counts_of({name: dataset})
             if dataset.broken and format != "coco":
-                told = "%d broken records of %s are not carried over"
-                log.warning(told, len(dataset.broken), name)
+                records = counted(len(dataset.broken), "broken record is", "broken records are")
+                log.warning("%s: %s not carried over", name, records)
             if format != "coco":
                 say_lost(dataset, name, format)
             target = folder if format == "coco" or len(chosen) == 1 else folder / name

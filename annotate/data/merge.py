@@ -18,6 +18,7 @@ from annotate.data.convert import counts_of
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.data.renaming import renamed
 from partlab.coco import find_splits, read_coco, write_coco
+from partlab.counts import counted
 from partlab.errors import ConfigError, MaskError, SchemaError
 from partlab.folders import new_folder
 from partlab.inclusions import Inclusions, merged, outers_of
@@ -277,10 +278,12 @@ class _Merge:
             what = "%s: %s is another picture than the one of that name; it is now %s"
             log.info(what, one["from"], one["file_name"], one["to"])
         if count := self.done["not_compared"]:
-            log.warning("%d pictures of one name could not be compared: taken for the same", count)
+            pairs = counted(count, "pair")
+            log.warning("%s of pictures of one name not compared: taken for the same", pairs)
         owners = Counter(name for split in self.splits.values() for name in split.at)
         if twice := [name for name, count in owners.items() if count > 1]:
-            log.warning("%d pictures are in two splits: %s", len(twice), ", ".join(twice[:3]))
+            are = counted(len(twice), "picture is", "pictures are")
+            log.warning("%s in two splits: %s", are, ", ".join(twice[:3]))
 
     def _dataset(self, split: _Joined, inclusions: Inclusions) -> Dataset:
         ours = joined(split.said)

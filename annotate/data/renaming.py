@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
+from partlab.counts import counted
 from partlab.inclusions import Inclusions, pairs_of, spelled
 from partlab.objects import name_key
 from partlab.schema import OURS, Category, Dataset, Image
@@ -33,7 +34,8 @@ def renamed(data: Dataset, names: Sequence[Name | None]) -> Dataset:
     ]
     annotations = [a for a in data.annotations if a.category_id not in gone]
     if lost := len(data.annotations) - len(annotations):
-        log.warning("%d masks of %d categories are left out, as told", lost, len(gone))
+        kinds = counted(len(gone), "category", "categories")
+        log.warning("left out, as told: %s of %s", counted(lost, "mask"), kinds)
     new = {(c.object, c.part): _name_of(c, name) for c, name in pairs if c.id not in gone}
     found = replace(
         data,
@@ -118,7 +120,8 @@ def united(data: Dataset, *, exactly: bool = False) -> Dataset:
     called = renamed(data, [(k.object, k.part) for k in keepers])
     merged = [a for a in data.annotations if to.get(a.category_id, a.category_id) != a.category_id]
     count = len(data.categories) - len(first)
-    log.info("%d categories joined those of their name, with %d masks", count, len(merged))
+    kinds = counted(count, "category", "categories")
+    log.info("%s joined those of their name, with %s", kinds, counted(len(merged), "mask"))
     return replace(
         data,
         images=called.images,

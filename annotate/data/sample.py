@@ -9,6 +9,7 @@ from pathlib import Path
 
 from annotate.data.split import category_rng, placed
 from partlab.coco import find_splits, read_dataset, write_coco
+from partlab.counts import counted
 from partlab.errors import (
     ConfigError,
     DatasetError,
@@ -100,7 +101,8 @@ def sample_images(
             kept = placed(_only(found.dataset, chosen), Path(out) / "annotations", root)
             write_coco(kept, folder / "annotations" / "sample.json")
         write_json(folder / "manifest.json", manifest)
-    log.info("chose %d images of %d object categories", len(chosen), len(found.names))
+    kinds = counted(len(found.names), "object category", "object categories")
+    log.info("chose %s of %s", counted(len(chosen), "image"), kinds)
     return chosen
 
 

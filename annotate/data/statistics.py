@@ -14,6 +14,7 @@ from statistics import mean, median
 from annotate.data.about import efforts
 from annotate.data.effort import Effort
 from partlab.coco import find_splits, read_coco
+from partlab.counts import counted
 from partlab.errors import NotFoundError
 from partlab.files import sha256_json
 from partlab.inclusions import pairs_of
@@ -162,7 +163,7 @@ def measure(datasets: Sequence[Dataset], name: str) -> Statistics:
     """
     boxes = sum(not a.segmentation for dataset in datasets for a in dataset.annotations)
     if boxes:
-        log.warning("%s: %d annotations have no mask and are not counted", name, boxes)
+        log.warning("%s: not counted: %s without a mask", name, counted(boxes, "annotation"))
     known = _parts(datasets)
     masks: Counter[_Part] = Counter()
     seen: defaultdict[_ImageKey, set[_Part]] = defaultdict(set)

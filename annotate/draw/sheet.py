@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.draw.pictures import PLAIN, Style, contact_sheet, layers_of, overlay
+from partlab.counts import counted
 from partlab.errors import (
     DatasetError,
     MaskError,
@@ -106,10 +107,10 @@ class Sheet:
         """What is missing, a line for each kind, for people."""
         lines = []
         if self.unreadable:
-            lines.append(f"{len(self.unreadable)} pictures cannot be read")
+            lines.append(f"{counted(len(self.unreadable), 'picture')} cannot be read")
         if self.not_drawn:
-            were = "mask was" if len(self.not_drawn) == 1 else "masks were"
-            lines.append(f"{len(self.not_drawn)} {were} not drawn, first {self.not_drawn[0]}")
+            were = counted(len(self.not_drawn), "mask was", "masks were")
+            lines.append(f"{were} not drawn, first {self.not_drawn[0]}")
         return lines
 
 

@@ -23,6 +23,7 @@ from annotate.studio.acts.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
 from annotate.work import PICTURE, Answer, Batch, CategoryId, Image, Verdict, Work, in_correction
 from partlab import schema
+from partlab.counts import counted
 from partlab.inclusions import Inclusions, merged
 from partlab.masks import area, bbox, union
 from partlab.parts import join_name
@@ -262,7 +263,8 @@ class _Builder:
             top={schema.OURS: ours},
         )
         for part, count in self.gone.items():
-            log.warning("%d masks of %s are left out: it is not in the vocabulary", count, part)
+            masks = counted(count, "mask")
+            log.warning("left out: %s of %s, which is not in the vocabulary", masks, part)
         gone = self.gone.total()
         counts = {
             name: getattr(self, name) for name in ("failed", "excluded", "correcting", "undone")

@@ -9,11 +9,13 @@ reads in its task why it came back.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import select
 
 from annotate.inspect.overlays import overlay_folder, render
 from annotate.inspect.people import person
+from annotate.inspect.pins import Pin, noted
 from annotate.inspect.rules import check_reason
 from annotate.work import Answer, Batch, Image, Verdict, Work, in_correction, waits_for_a_look
 from annotate.work.change import HINTS
@@ -75,6 +77,7 @@ def send_back(
     *,
     reason: str | None = None,
     note: str | None = None,
+    pins: Sequence[Pin] = (),
 ) -> Correction:
     """Have one image of an accepted category drawn again; `image` is an id, a name or its end.
 
@@ -98,7 +101,7 @@ def send_back(
     if reason is None and said is not None and not said.passed:
         reason, note = said.reason, note or said.note
     reason = check_reason(work, False, reason)
-    data = {"image_id": one.id, "reason": reason, "note": note}
+    data = _said(one.id, reason, note, pins)
     work.record("sent-back", who=person(who), object=object, round=batch.round, data=data)
     return find_correction(work, object, one.id)
 
@@ -112,6 +115,7 @@ def look_again(
     *,
     reason: str | None = None,
     note: str | None = None,
+    pins: Sequence[Pin] = (),
 ) -> None:
     """The word on an image that was sent back: it passes, or goes back once more.
 
@@ -124,9 +128,16 @@ def look_again(
     """
     found = find_correction(work, object, image)
     reason = check_reason(work, passed, reason)
-    data = {"image_id": found.image_id, "reason": reason, "note": note}
+    data = _said(found.image_id, reason, note, pins)
     what = "corrected" if passed else "sent-back"
     work.record(what, who=person(who), object=object, round=found.round, data=data)
+
+
+def _said(
+    image_id: int, reason: str | None, note: str | None, pins: Sequence[Pin]
+) -> dict[str, Any]:
+    data: dict[str, Any] = {"image_id": image_id, "reason": reason, "note": noted(note, pins)}
+    return data | ({"pins": [pin.model_dump() for pin in pins]} if pins else {})
 
 
 def find_correction(work: Work, object: str, image: int | str) -> Correction:

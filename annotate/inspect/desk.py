@@ -1,10 +1,43 @@
 """What an inspector has before them: plain values, for a terminal as for a page."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from annotate.inspect.plan import Decision
 from partlab.errors import ConfigError, UnknownNameError
+
+_CAUSES = {
+    "accept": "accepts the category, so that it is exported",
+    "reject": "rejects the category: all of it is drawn again, in a new round",
+    "continue": "decides nothing yet",
+}
+
+
+def caused(decision: Decision, seen: int, bad: int) -> str:
+    """What verdicts cause, as a sentence without its subject's name."""
+    return f"{bad} of {seen} inspected images bad; this {_CAUSES[decision]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What the plan would make of a round after one more verdict."""
+
+    decision: Decision
+    seen: int
+    bad: int
+
+    def __str__(self) -> str:
+        """What that causes."""
+        return caused(self.decision, self.seen, self.bad)
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """By image id what a pass (True) or a failure would lead to; `rest`: if all others pass."""
+
+    of: Mapping[int, Mapping[bool, Ahead]]
+    rest: Ahead | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -153,6 +153,18 @@ def _picture(work: Work, image: Image | None) -> Path | None:
         return None
 
 
+def foresee_review(case: DiscardCase, uphold: bool) -> str:
+    """What one more word on an open case causes."""
+    state = discard_state([*case.reviews, Review("", uphold, "")])
+    if state == "final":
+        return "the image is given up for good"
+    if state == "restored":
+        return f"{case.annotator} is to draw it after all"
+    if case.reviews:
+        return "you two disagree: a third inspector decides"
+    return "another inspector looks at it, too"
+
+
 def review_discard(
     work: Work,
     object: str,

@@ -71,7 +71,8 @@ def _need_something(found: dict[str, Built], wanted: Wanted) -> None:
         return
     touched = sum(built.touched for built in found.values())
     if touched:
-        raise StateError(f"a model helped with all {touched} images; none is left (D-05)")
+        images = "the only image" if touched == 1 else f"all {touched} images"
+        raise StateError(f"a model helped with {images}; none is left (D-05)")
     states = Counter(state for built in found.values() for state in built.waiting.values())
     waiting = ", ".join(f"{count} {state}" for state, count in states.most_common())
     raise StateError(
@@ -89,7 +90,7 @@ def _write(
     dataset = built.dataset
     file = write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
     records = [*dataset.images, *dataset.discards]
-    missing = place(_pictures(work, records, out), how) if records else 0
+    missing = place(pictures_for(work, records, out), how) if records else 0
     counts = {
         "images": len(dataset.images),
         "masks": len(dataset.annotations),
@@ -112,12 +113,16 @@ def _write(
     return counts
 
 
-def _pictures(
+def pictures_for(
     work: Work,
     records: Sequence[Any],
     out: Path,
 ) -> Iterator[tuple[Path, Path]]:
-    """(source, target) of every picture."""
+    """(source, target) of every picture of these records, targets below OUT/images.
+
+    Raises:
+        SchemaError: a file name points outside the data set.
+    """
     for record in track(records, "pictures", len(records)):
         if not is_safe_name(record.file_name):
             raise SchemaError(

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 BESIDE = Style(side=560)
 SMALL = Style(side=300)
 STAND_IN = "partlab-stand-in"  # in a PNG: made with grey for a picture that could not be read
+FEW = 3  # parts that a caption names
 LETTERS = 22  # height in the legend, in pixels
 _GREY: Colour = (200, 203, 208)
 
@@ -53,7 +54,7 @@ def render(work: Work, image: Image, answer: Answer, path: Path) -> None:
     """
     if _is_done(path):
         return
-    parts = _parts(work, answer)
+    parts = parts_of(work, answer)
     found = find_picture(work, image)
     pixels = found if found is not None else grey(image)
     captions = [f"{path.stem[:2]}. {image.file_name}", f"image {image.id}, {image.object}"]
@@ -73,7 +74,7 @@ def render_sheet(
     """Images of a round as one picture, unless that was done; `why` is said of an image id."""
     if _is_done(path) or not rows:
         return
-    parts = _parts(work, rows[0][1])
+    parts = parts_of(work, rows[0][1])
     cells, whole = [], True
     for image, answer in rows:
         pixels = find_picture(work, image)
@@ -87,16 +88,22 @@ def render_sheet(
     save(with_legend(sheet, _colours(parts), LETTERS), path, whole=whole)
 
 
-def _parts(work: Work, answer: Answer) -> ObjectParts:
+def parts_of(work: Work, answer: Answer) -> ObjectParts:
+    """The parts as the round of an answer knows them."""
     return work.moves(work.batch(answer.object, answer.round)).parts
 
 
 def _caption(image: Image, masks: Sequence[dict[str, Any]], parts: ObjectParts) -> str:
-    """What the picture alone does not say comes first: the end is cut off where it is narrow."""
+    """What the picture alone does not say comes first: the end is cut off where it is narrow.
+
+    Many parts that are not drawn are counted; the legend of the picture's own file names them.
+    """
     there, objects = {mask["part"] for mask in masks}, {mask["object"] for mask in masks}
     told = [f"{len(objects)} objects"] if len(objects) > 1 else []
     if missing := [part.name for part in parts.parts if part.id not in there]:
-        told.append(f"without: {', '.join(missing)}")
+        few = len(missing) <= FEW
+        many = f"without {len(missing)} of {len(parts.parts)} parts"
+        told.append(f"without: {', '.join(missing)}" if few else many)
     said = f" ({', '.join(told)})" if told else ""
     return f"image {image.id}{said}, {image.file_name}"
 

@@ -5,23 +5,27 @@
 Everything comes from the work's state; no server is asked.
 """
 
+import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from annotate.inspect.corrections import Correction, corrections
 from annotate.inspect.standing import Standing as Inspected
 from annotate.inspect.standing import status
 from annotate.studio.acts.rounds import undrawn_parts
 from annotate.studio.acts.status import Hours, Standing, hours_by_annotator, standings
-from annotate.work import Answer, Work
+from annotate.studio.api.connection import URL_VARIABLE
+from annotate.work import Answer, Event, Work
 from annotate.work.change import DONE
 
 _INSPECTOR, _LEAD = "an inspector", "the lead"
+SHARES = ("accepted", "inspecting", "drawn", "given up", "needs fixing", "open")
+"""What the images of a round are, furthest on first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,32 @@ class Row:
     corrections: tuple[Correction, ...]
     waits_for: str
     why: str
+    last: str = ""  # when something last happened in the category
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """The images of the round by what they are now: each is counted once."""
+        one, found = self.drawing, dict.fromkeys(SHARES, 0)
+        found["given up"] = one.discarded
+        back = sum(not correction.drawn for correction in self.corrections)
+        if one.state in ("accepted", "sampled", "rejected"):
+            found["needs fixing"] = one.drawn if one.state == "rejected" else back
+            found["inspecting"] = len(self.corrections) - back
+            rest = "inspecting" if one.state == "sampled" else "accepted"
+            if one.state != "rejected":
+                found[rest] += one.drawn - (len(self.corrections) - back)
+        else:
+            found["needs fixing"] = one.broken + one.restored
+            found["drawn"] = one.drawn
+        found["open"] = max(one.images - sum(found.values()), 0)
+        return found
+
+    @property
+    def rejected_share(self) -> float | None:
+        """Rejected rounds among those that were decided; None where none was."""
+        decided = self.inspection.rejected_rounds + (self.drawing.state in ("accepted", "rejected"))
+        rejected = self.inspection.rejected_rounds + (self.drawing.state == "rejected")
+        return rejected / decided if decided else None
 
     def as_json(self) -> dict[str, Any]:
         """Both sides in one; `sampled` are the images drawn for inspection."""
@@ -86,16 +116,24 @@ def look_over(work: Work, objects: Sequence[str] = ()) -> Overview:
         UnknownNameError: there is no such object category in the work.
     """
     inspected = {one.object: one for one in status(work, objects)}
-    rows = [_row(work, one, inspected[one.object]) for one in standings(work, objects)]
+    last = _last(work)
+    rows = [_row(work, one, inspected[one.object], last) for one in standings(work, objects)]
     return Overview(tuple(rows), tuple(hours_by_annotator(work)), _forecast(work, rows))
 
 
-def _row(work: Work, drawing: Standing, inspection: Inspected) -> Row:
+def _last(work: Work) -> dict[str, str]:
+    """When something last happened, by category."""
+    query = select(Event.object, func.max(Event.at)).group_by(Event.object)
+    with work.read() as session:
+        return {str(name): str(at) for name, at in session.execute(query)}
+
+
+def _row(work: Work, drawing: Standing, inspection: Inspected, last: Mapping[str, str]) -> Row:
     back = tuple(corrections(work, drawing.object))
     who, why = _waits_for(drawing, inspection, back)
     if not why and (new := undrawn_parts(work, work.batch(drawing.object))):
         who, why = _LEAD, f"partlab studio create --new-parts ({new})"
-    return Row(drawing, inspection, back, who, why)
+    return Row(drawing, inspection, back, who, why, last.get(drawing.object, ""))
 
 
 def _waits_for(
@@ -106,7 +144,9 @@ def _waits_for(
     if state in ("planned", "rejected", "abandoned"):
         return _LEAD, "partlab studio create"
     if state == "annotating" and drawing.done < drawing.images:
-        return drawing.assignee, f"{drawing.images - drawing.done} to draw"
+        fix = drawing.broken + drawing.restored
+        words = f"{drawing.images - drawing.done} to draw"
+        return drawing.assignee, f"{words}, {fix} of them to fix" if fix else words
     if state == "annotating":
         return _LEAD, "partlab studio pull"
     if state == "submitted" and discards:
@@ -115,10 +155,19 @@ def _waits_for(
         return _INSPECTOR, "partlab inspect sample"
     if state == "sampled":
         who = " or ".join(inspection.inspectors) or _INSPECTOR
-        return who, "partlab inspect decide"
+        return who, "to be finished" if inspection.held else "partlab inspect decide"
     if undrawn := [one for one in back if not one.drawn]:
         return drawing.assignee, f"{len(undrawn)} sent back"
     return (_INSPECTOR, f"{len(back)} corrected") if back else ("", "")
+
+
+def studio_link(project_id: int | None, task_id: int | None = None) -> str | None:
+    """The address of a project in Label Studio, or of one task of it, where a server is named."""
+    server = os.environ.get(URL_VARIABLE, "").strip().rstrip("/")
+    if not (server and project_id):
+        return None
+    task = f"?task={task_id}" if task_id else ""
+    return f"{server}/projects/{project_id}/data{task}"
 
 
 def _forecast(work: Work, rows: Iterable[Row]) -> Forecast:

@@ -13,6 +13,7 @@ from typing import Any, Literal, NamedTuple, Self
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from partlab.config import Config, load_config, validate
+from partlab.counts import counted
 from partlab.errors import UnknownNameError
 
 Decision = Literal["accept", "reject", "continue"]
@@ -212,7 +213,7 @@ def in_words(plan: Plan, images: int = 100) -> list[str]:
     """The plan as sentences for people, for a category with so many images to look at."""
     lines, few = [], images < plan.max_images
     if plan.together > 1:
-        lines.append(f"look at {min(plan.together, images)} random images at once")
+        lines.append(f"look at {counted(min(plan.together, images), 'random image')} at once")
     if plan.suspects:
         lines.append(
             f"first images from the top of the audit's ranking, at most {plan.suspects}, until "
@@ -229,7 +230,9 @@ def in_words(plan: Plan, images: int = 100) -> list[str]:
         if ends := "; ".join(_ends(limits, left)):
             lines.append(lead + ends)
     if few:
-        lines.append(f"it has {images} images: accept when all were seen and nothing rejects it")
+        lines.append(
+            f"it has {counted(images, 'image')}: accept when all were seen and nothing rejects it"
+        )
     return lines
 
 
@@ -238,7 +241,9 @@ def _ends(limits: Limits, left: int) -> Iterable[str]:
     said = [(count, f"{bad}") for bad, count in enumerate(limits.accept)]
     if len(set(limits.accept)) == 1:
         said = [(limits.accept[0], "none" if len(said) == 1 else f"at most {len(said) - 1}")]
-    words = [f"{count} random images with {bad} bad" for count, bad in said if count <= left]
+    words = [
+        f"{counted(count, 'random image')} with {bad} bad" for count, bad in said if count <= left
+    ]
     if words:
         yield "accept after " + ", ".join(words)
     for bad, count in enumerate(limits.reject):

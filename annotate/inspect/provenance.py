@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from annotate.work import Answer, Task, Work
+from annotate.work.change import BLANK
 
-_NOTHING_SHOWN = "-blank"
 Mask = dict[str, Any]
 
 
@@ -50,7 +50,7 @@ class Provenance:
         with self.work.read() as session:
             task = session.get(Task, (answer.object, answer.round, answer.image_id))
         pushed = (task.pushed if task is not None else None) or ""
-        model = "" if pushed.endswith(_NOTHING_SHOWN) else pushed.rpartition(":")[0]
+        model = "" if pushed.endswith(BLANK) else pushed.rpartition(":")[0]
         if model and model != self._start(answer):
             return model
         earlier = self._earlier(answer)

@@ -9,6 +9,7 @@ from sqlalchemy import func
 from annotate.data import effort
 from annotate.inspect.discards import DiscardCase, find_cases
 from annotate.work import Answer, Work, select_answers
+from partlab.counts import counted
 
 PUBLISHED = {name: effort.PUBLISHED[name] for name in ("discarded", "kept")}
 PUBLISHED["rate"] = effort.PUBLISHED["discard_rate"]
@@ -116,7 +117,7 @@ def worries(rows: Sequence[Refusals]) -> list[str]:
     for row in rows:
         if row.refused >= FEW_CASES and row.rate > PUBLISHED["rate"]:
             found.append(
-                f"{row.annotator} refused {row.rate:.0%} of {row.looked_at} images of "
+                f"{row.annotator} refused {row.rate:.0%} of {counted(row.looked_at, 'image')} of "
                 f"{row.object}, which is many"
             )
     return found

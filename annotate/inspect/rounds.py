@@ -100,6 +100,15 @@ def sample_of(work: Work, batch: Batch) -> Sample | None:
     return Sample.draw(plan, batch.seed, with_masks(work, batch), suspects)
 
 
+def is_held(work: Work, object: str, round: int) -> bool:
+    """Whether the last word of a round waits for somebody to say that it was the last."""
+    query = select(Event).filter_by(object=object, round=round)
+    query = query.where(Event.what.in_(("verdict", "unsaid"))).order_by(Event.id.desc())
+    with work.read() as session:
+        last = session.scalars(query.limit(1)).first()
+    return last is not None and (last.what == "unsaid" or bool(last.data.get("hold")))
+
+
 def verdicts_of(work: Work, batch: Batch) -> dict[int, Verdict]:
     """What inspectors said of the images of a round, by image id."""
     key = {"object": batch.object, "round": batch.round}

@@ -44,7 +44,10 @@ def check_due(desk: Desk, card: Card) -> None:
     if card.passed is not None or card.due:
         return
     if not desk.due:
-        raise StateError(f"no image of {desk.object} waits for a verdict")
+        raise StateError(
+            f"no image of {desk.object} waits for a verdict",
+            hint="it is decided, and to be finished: on the page Inspect, or with --pass-rest",
+        )
     due = ", ".join(str(one.image_id) for one in desk.due)
     raise StateError(
         f"image {card.image_id} is not due yet: the plan {desk.plan!r} keeps the order of the draw",

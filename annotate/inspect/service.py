@@ -13,13 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from annotate.inspect.desk import Desk
+from annotate.inspect.desk import Ahead, Desk, Outlook
 from annotate.inspect.draws import check_not_too_late, draw, still_drawn
 from annotate.inspect.exports import mark_stale
 from annotate.inspect.overlaps import shared_out
 from annotate.inspect.people import person
+from annotate.inspect.pins import Pin, noted
 from annotate.inspect.plan import Plan, get_plan
-from annotate.inspect.rounds import lay_out, sample_of, verdicts_of
+from annotate.inspect.rounds import is_held, lay_out, sample_of, verdicts_of
 from annotate.inspect.rules import check_due, check_reason
 from annotate.work import MovedOnError, Work
 from annotate.work.change import HINTS
@@ -130,11 +131,14 @@ class Inspection:
         reason: str | None = None,
         note: str | None = None,
         minutes: float | None = None,
+        pins: Sequence[Pin] = (),
+        hold: bool = False,
     ) -> Desk:
         """Give a verdict on one drawn image; the round is closed as soon as the plan knows.
 
-        `image` is an id, a file name or the end of one; `minutes` the time it took (Q-03). The
-        same inspector may give another verdict until the round is closed.
+        `image` is an id, a file name or the end of one; `minutes` the time it took (Q-03), `pins`
+        places in it. The same inspector may give another verdict until the round is closed; with
+        `hold` it stays open until somebody calls `finish`.
 
         Raises:
             UnknownNameError: the image is not in the sample, or the work has no such reason.
@@ -148,12 +152,41 @@ class Inspection:
         card = desk.card(image)
         check_due(desk, card)
         data: dict[str, Any] = {"image_id": card.image_id, "passed": passed}
-        data |= {"reason": reason, "note": note, "minutes": minutes}
+        data |= {"reason": reason, "note": noted(note, pins), "minutes": minutes}
+        data |= {"pins": [pin.model_dump() for pin in pins]} if pins else {}
+        data |= {"hold": True} if hold else {}
         self.work.record("verdict", who=inspector, object=object, round=desk.round, data=data)
         return self._settle(object)
 
-    def pass_rest(self, object: str, who: str) -> tuple[Desk, int]:
-        """Let all images pass that are due now; how many were.
+    def take_back(self, object: str, image: int | str, who: str) -> Desk:
+        """Take one's own verdict back; the round stays open, whatever the others say.
+
+        Raises:
+            StateError: the round is not being inspected, or the verdict is not `who`'s.
+        """
+        desk = self.being_inspected(object)
+        data = {"image_id": desk.card(image).image_id}
+        self.work.record("unsaid", who=person(who), object=object, round=desk.round, data=data)
+        return self._settle(object)
+
+    def finish(self, object: str, who: str) -> Desk:
+        """Close a round whose verdicts were held, once the plan knows.
+
+        Raises:
+            StateError: it is not being inspected, the plan does not know yet, or `who` drew it.
+        """
+        desk = self.being_inspected(object)
+        with self.work.read() as session:
+            check_not_own(session, self.work.batch(object, desk.round), person(who))
+        if desk.decision == "continue":
+            raise StateError(
+                f"{object} round {desk.round} is not decided: {len(desk.due)} images wait for a "
+                "verdict"
+            )
+        return self._settle(object, by=person(who))
+
+    def pass_rest(self, object: str, who: str, *, hold: bool = False) -> tuple[Desk, int]:
+        """Let all images pass that are due now; how many were. `hold` is that of `decide`.
 
         Raises:
             StateError: as `decide`.
@@ -161,8 +194,32 @@ class Inspection:
         desk = self.cards(object)
         due = desk.due
         for card in due:
-            desk = self.decide(object, card.image_id, True, who)
-        return desk, len(due)
+            desk = self.decide(object, card.image_id, True, who, hold=hold)
+        held = desk.state == "sampled" and desk.decision != "continue"
+        return (self.finish(object, who) if held and not hold else desk), len(due)
+
+    def outlook(self, object: str) -> Outlook:
+        """What a verdict more would lead to, for every image that can have one.
+
+        Nothing is recorded; of a round that is not being inspected there is nothing to say.
+        """
+        batch = self.work.batch(object)
+        sample = sample_of(self.work, batch)
+        if sample is None or batch.state != "sampled":
+            return Outlook({}, None)
+        said = verdicts_of(self.work, batch)
+        bad = {image: not verdict.passed for image, verdict in said.items()}
+
+        def after(words: Mapping[int, bool]) -> Ahead:
+            seen = sample.inspected(words)
+            return Ahead(sample.decide(words), len(seen), sum(seen.values()))
+
+        images = {*bad, *sample.due(bad)}
+        each = {i: {word: after({**bad, i: not word}) for word in (True, False)} for i in images}
+        all_ = dict(bad)
+        while due := sample.due(all_):
+            all_ |= dict.fromkeys(due, False)
+        return Outlook(each, after(all_) if len(all_) > len(bad) else None)
 
     def foresee(
         self,
@@ -232,20 +289,25 @@ class Inspection:
             )
         return desk
 
-    def _settle(self, object: str) -> Desk:
-        """Close the round if the plan has its answer, even one that a crash kept from us."""
+    def _settle(self, object: str, by: str | None = None) -> Desk:
+        """Close the round if the plan has its answer, even one that a crash kept from us.
+
+        A round whose last word is held is closed only `by` somebody.
+        """
         basis = self.work.hash_of(object)
         desk = self.cards(object)
         if desk.state != "sampled" or desk.decision == "continue":
+            return desk
+        if by is None and is_held(self.work, object, desk.round):
             return desk
         data = {"accepted": desk.decision == "accept", "seen": desk.seen, "bad": desk.bad}
         verdicts = verdicts_of(self.work, self.work.batch(object, desk.round))
         last = max(verdicts.values(), key=lambda verdict: verdict.at)
         try:
             about: Any = {"object": object, "round": desk.round, "data": data, "basis": basis}
-            self.work.record("decided", who=last.inspector, **about)
+            self.work.record("decided", who=by or last.inspector, **about)
         except MovedOnError:  # a verdict was changed in between
-            return self._settle(object)
+            return self._settle(object, by)
         except StateError:  # another inspector's process was quicker
             if self.work.batch(object, desk.round).state == "sampled":
                 raise

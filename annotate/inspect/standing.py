@@ -15,7 +15,10 @@ from annotate.work import Batch, Event, Work, same_person
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where one object category stands: its current round, and the rounds before."""
+    """Where one object category stands: its current round, and the rounds before.
+
+    `held` says that the plan knows, and that somebody has to finish the round.
+    """
 
     object: str
     round: int
@@ -28,6 +31,7 @@ class Standing:
     discards_waiting: int
     rejected_rounds: int
     inspectors: tuple[str, ...]
+    held: bool = False
 
 
 def status(work: Work, objects: Sequence[str] = ()) -> list[Standing]:
@@ -59,6 +63,7 @@ def _standing(work: Work, batch: Batch, waiting: int) -> Standing:
         discards_waiting=waiting,
         rejected_rounds=sum(earlier.state == "rejected" for earlier in before),
         inspectors=tuple(sorted({verdict.inspector for verdict in verdicts.values()})),
+        held=sample is not None and batch.state == "sampled" and sample.decide(bad) != "continue",
     )
 
 

@@ -19,6 +19,7 @@ from annotate.vocabulary.sources.wikidata import GENERAL, INHERIT, PARTS, Wikida
 from annotate.vocabulary.sources.wordnet import GENERAL as GENERAL_KINDS
 from annotate.vocabulary.sources.wordnet import Lexicon, WordNet, lexicon, read_wordnet
 from partlab.config import Config
+from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError
 
 SEEDER = "partlab vocabulary seed"
@@ -150,7 +151,8 @@ class _Sources:
         not_found = [one.name for one in resolved.categories if not self._found(one, wikidata)]
         if len(not_found) == len(resolved.categories):
             raise DatasetError(
-                f"none of the {len(not_found)} categories was found, such as {not_found[0]!r}",
+                f"none of {counted(len(not_found), 'category', 'categories')} was found, such as "
+                f"{not_found[0]!r}",
                 hint="write the item beside the name, as `hammer = Q25294`; wnids need --mapping",
             )
         qids = {one.qid: None for one in resolved.categories if one.qid}

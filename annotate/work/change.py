@@ -12,6 +12,8 @@ from annotate.work.tables import HONEYPOT, PICTURE, Answer, Batch, Event, Flag, 
 from partlab.errors import StateError
 
 DONE = ("masks", "discard")
+BLANK = "-blank"
+"""At the end of what was suggested for a picture: nothing, so that nothing was shown."""
 
 
 def is_drawn(answer: Any) -> bool:

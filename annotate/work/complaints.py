@@ -61,6 +61,10 @@ KINDS = {
     "rotated": Kind("a region of a turned picture", _REDRAW),
     "broken-mask": Kind("a geometry that cannot be read", "delete it, draw it afresh, and update"),
     "empty-mask": Kind("a region without a pixel", severity=WARNING),  # nothing drawn, or lost
+    "prompt-left": Kind(
+        "a click or a box asked the model, and its answer was neither accepted nor refused",
+        "accept or refuse it, or delete the click, and update",
+    ),
     "wrong-object": Kind(
         "an object number that is not 1, 2, 3, …", "correct the number, and update"
     ),

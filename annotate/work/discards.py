@@ -25,8 +25,11 @@ def reviews_of(session: Session, answer: Any) -> list[DiscardReview]:
     return sorted(session.scalars(query), key=lambda review: review.at)
 
 
-def discard_state(reviews: Sequence[DiscardReview]) -> str:
-    """Say "waiting", "final" or "restored": two agree, or the third decides (Q-04)."""
+def discard_state(reviews: Sequence[Any]) -> str:
+    """Say "waiting", "final" or "restored": two agree, or the third decides (Q-04).
+
+    `reviews` have an attribute `uphold`.
+    """
     uphold = sum(review.uphold for review in reviews)
     if uphold >= 2:
         return "final"

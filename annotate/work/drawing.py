@@ -7,6 +7,7 @@ from sqlalchemy.orm import Session
 
 from annotate.work.change import DONE, HINTS, Change, Rules, in_correction
 from annotate.work.tables import About, Answer, Batch, Flag, Image, Task
+from partlab.counts import counted
 from partlab.errors import StateError
 
 rules = Rules()
@@ -100,7 +101,10 @@ def _settle(change: Change, **which: Any) -> None:
 
 @rules("pushed")
 def _pushed(change: Change) -> None:
-    """{model, tasks: {image id: content hash}}: suggestions are in Label Studio (D-05)."""
+    """{model, tasks: {image id: content hash}}: suggestions are in Label Studio (D-05).
+
+    Those that Label Studio got from a connected model have "fetched" in place of a hash.
+    """
     change.batch("annotating")
     for image_id, content in change.data["tasks"].items():
         change.task(image_id).pushed = f"{change.data['model']}:{content}"
@@ -177,7 +181,8 @@ def _submitted(change: Change) -> None:
     batch = change.batch("annotating")
     open_ = open_images(change.session, batch)
     if open_:
-        raise StateError(f"{batch.object} round {batch.round}: {len(open_)} images are not done")
+        are = counted(len(open_), "image is", "images are")
+        raise StateError(f"{batch.object} round {batch.round}: {are} not done")
     batch.state, batch.manifest_hash = "submitted", change.data["manifest_hash"]
 
 

@@ -9,6 +9,7 @@ from annotate.work.change import Change, Rules, in_correction
 from annotate.work.complaints import REDRAWN, SENT_BACK, problem
 from annotate.work.discards import discard_state, refusal_of, reviews_of, unsettled_discards
 from annotate.work.tables import Answer, Batch, DiscardReview, Draw, Verdict
+from partlab.counts import counted
 from partlab.errors import StateError
 
 rules = Rules()
@@ -20,8 +21,9 @@ def _sampled(change: Change) -> None:
     batch = change.batch("submitted")
     _not_their_own(change, batch)
     if waiting := unsettled_discards(change.session, batch):
+        images = counted(len(waiting), "discarded image waits", "discarded images wait")
         raise StateError(
-            f"{batch.object} round {batch.round}: {len(waiting)} discarded images wait for review",
+            f"{batch.object} round {batch.round}: {images} for review",
             hint=f"two inspectors each run `partlab inspect discards WORK {batch.object}`",
         )
     batch.state, batch.seed = "sampled", change.data["seed"]
@@ -35,7 +37,7 @@ def _sampled(change: Change) -> None:
 
 @rules("verdict")
 def _verdict(change: Change) -> None:
-    """{image_id, passed, reason?, note?}: an inspector's word on a drawn image (Q-02)."""
+    """{image_id, passed, reason?, note?, pins?, …}: an inspector's word on a drawn image (Q-02)."""
     batch, data = change.batch("sampled"), change.data
     who, image_id = change.event.who, data["image_id"]
     _not_their_own(change, batch)
@@ -45,6 +47,18 @@ def _verdict(change: Change) -> None:
     if before is not None and not same_person(before.inspector, who):
         raise StateError(f"image {image_id} was already inspected by {before.inspector}")
     _put_verdict(change, passed=data["passed"])
+
+
+@rules("unsaid")
+def _unsaid(change: Change) -> None:
+    """{image_id}: an inspector takes their word on a drawn image back, before it is decided."""
+    batch, image_id = change.batch("sampled"), change.data["image_id"]
+    said = change.find(Verdict, image_id)
+    if said is None or not same_person(said.inspector, change.event.who):
+        raise StateError(
+            f"{change.event.who} has said nothing of image {image_id} of {batch.object}"
+        )
+    change.session.delete(said)
 
 
 def images_in_correction(session: Session, batch: Batch) -> list[int]:

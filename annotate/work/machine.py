@@ -6,7 +6,12 @@ A batch whose assignee is replaced after answers came in is "abandoned" and plan
 Each rule applies one kind of event; live work and a rebuild run the same code.
 """
 
-from annotate.work import amending, drawing, inspecting
+from annotate.work import amending, drawing, inspecting, serving
 
-RULES = {**drawing.rules.apply, **inspecting.rules.apply, **amending.rules.apply}
+RULES = {
+    **drawing.rules.apply,
+    **inspecting.rules.apply,
+    **amending.rules.apply,
+    **serving.rules.apply,
+}
 """By the kind of event."""

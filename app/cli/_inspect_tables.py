@@ -16,6 +16,7 @@ from annotate.inspect.curve import (
 from annotate.inspect.plan import Plan, in_words
 from annotate.inspect.plant import Trial
 from app.cli._tables import _table
+from partlab.counts import counted
 
 
 def plan_json(plans: Sequence[Plan], size: int, auroc: float) -> dict[str, Any]:
@@ -88,7 +89,8 @@ def audit_tables(told: Audit, top: int, compared: bool) -> list[Any]:
     if not compared:
         notes.append("only sizes were judged: give --segmenter RUN or --predictions for more")
     elif told.unseen:
-        notes.append(f"{len(told.unseen)} images have no predictions: judged by size alone")
+        have = counted(len(told.unseen), "image has", "images have")
+        notes.append(f"{have} no predictions: judged by size alone")
     if told.unknown_parts and compared:
         names = ", ".join(told.unknown_parts[:5])
         notes.append(f"parts that the segmenter does not know were not judged: {names}")
@@ -108,7 +110,7 @@ def plant_tables(trial: Trial) -> list[Any]:
 def agreement_tables(found: Agreement, parts: bool) -> list[Any]:
     """Objects (or parts), all together, and the images that differ most."""
     columns = ("images", "pairs", "only\nfirst", "only\nsecond", "overlap\n(IoU)")
-    title = f"{found.images} images in both"
+    title = f"{counted(found.images, 'image')} in both"
     table = _table(title, "", *columns, "pixels\n(kappa)", "present\n(kappa)")
     for row in found.per_part if parts else found.per_object:
         table.add_row(*_agreed(row))
@@ -118,9 +120,9 @@ def agreement_tables(found: Agreement, parts: bool) -> list[Any]:
     notes = ["least agreement:", *notes] if differ else []
     for which, names in (("first", found.only_a), ("second", found.only_b)):
         if names:
-            notes.append(f"{len(names)} images are only in the {which}")
+            notes.append(f"{counted(len(names), 'image is', 'images are')} only in the {which}")
     if found.broken:
-        notes.append(f"{len(found.broken)} masks cannot be read, e.g. {found.broken[0]}")
+        notes.append(f"{counted(len(found.broken), 'mask')} cannot be read, e.g. {found.broken[0]}")
     return [table, "\n".join(notes)] if notes else [table]
 
 

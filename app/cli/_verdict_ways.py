@@ -103,13 +103,9 @@ def studio_ways(inspection: "Inspection", object: str) -> Ways:
 
 def ahead_words(ahead: "Desk") -> str:
     """What verdicts would cause."""
-    causes = {
-        "accept": "accepts the category, so that it is exported",
-        "reject": "rejects the category: all of it is drawn again, in a new round",
-        "continue": "decides nothing yet",
-    }
-    counts = f"{ahead.bad} of {ahead.seen} inspected images bad"
-    return f"{ahead.object} r{ahead.round}: {counts}; this {causes[ahead.decision]}"
+    from annotate.inspect.desk import caused
+
+    return f"{ahead.object} r{ahead.round}: {caused(ahead.decision, ahead.seen, ahead.bad)}"
 
 
 def agreed(ahead: Sequence["Desk"], *, yes: bool, ask: bool) -> None:

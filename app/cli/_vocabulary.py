@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from partlab.counts import counted
 from partlab.inclusions import outers_of
 
 if TYPE_CHECKING:
@@ -87,9 +88,10 @@ def lint_text(report: "LintReport", limit: int) -> str:
         lines += [f"    and {hidden} more (--limit 0 shows all)"] if hidden else []
         lines.append(f"    hint: {of['hint']}")
     lines += [f"not measured: {why}" for why in told["unmeasured"]]
-    seen = "" if told["images"] is None else f", {told['images']} images"
-    total = f"{told['objects']} objects, {told['parts']} parts{seen}"
-    counts = f"{told['errors']} errors, {told['warnings']} warnings, {told['notes']} notes"
+    seen = "" if told["images"] is None else f", {counted(told['images'], 'image')}"
+    total = f"{counted(told['objects'], 'object')}, {counted(told['parts'], 'part')}{seen}"
+    kinds = ("error", "warning", "note")
+    counts = ", ".join(counted(told[f"{kind}s"], kind) for kind in kinds)
     return "\n".join([*lines, f"{total}: {counts}"])
 
 
@@ -101,7 +103,12 @@ def diff_text(found: "VocabularyDiff") -> str:
         was = "" if one.object == one.object_before else f" (before: {one.object_before})"
         lines += [f"{one.object}{was}", *(f"  {line}" for line in _object_lines(one))]
     differ = len(found.changed) + len(found.added) + len(found.removed)
-    return "\n".join([*lines, f"{differ} objects differ, {found.same} are the same"])
+    return "\n".join(
+        [
+            *lines,
+            f"{counted(differ, 'object differs', 'objects differ')}, {found.same} stayed the same",
+        ]
+    )
 
 
 def _object_lines(one: "ObjectDiff") -> list[str]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
+from partlab.counts import counted
 
 group = typer.Typer(no_args_is_help=True, help="Part data sets: make, check, convert, look at.")
 
@@ -206,8 +207,9 @@ def sample(
         objects = len({one.object for one in chosen})
         unreadable = read_json(out / "manifest.json")["unreadable"]
         result = {"out": out, "images": len(chosen), "objects": objects, "unreadable": unreadable}
-        text = f"{out}: {len(chosen)} images of {objects} object categories"
-        passed = f"; {len(unreadable)} unreadable ones passed over" if unreadable else ""
+        kinds = counted(objects, "object category", "object categories")
+        text = f"{out}: {counted(len(chosen), 'image')} of {kinds}"
+        passed = f"; {len(unreadable)} unreadable passed over" if unreadable else ""
         ui.emit(result, text + passed)
 
 
@@ -257,4 +259,4 @@ def show(
             "unreadable": sheet.unreadable,
             "masks_not_drawn": sheet.not_drawn,
         }
-        ui.emit(told, "\n".join([f"{out}: {len(chosen)} images", *sheet.notes()]))
+        ui.emit(told, "\n".join([f"{out}: {counted(len(chosen), 'image')}", *sheet.notes()]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, reported
+from partlab.counts import counted
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -126,12 +127,17 @@ def export(
 def _converted(told: dict[str, Any]) -> str:
     lines = []
     for name, n in told["splits"].items():
-        line = f"{name}: {n['images']} images, {n['annotations']} masks"
-        line += f", {n['categories']} part categories of {n['objects']} objects"
-        line += f", {n['discards']} discards" if n["discards"] else ""
-        line += f", {n['broken']} broken records kept aside" if n["broken"] else ""
-        lines.append(line)
+        lines.append(split_line(name, n))
     return "\n".join([*lines, f"format {told['format']}, written to {told['out']}"])
+
+
+def split_line(name: str, n: dict[str, Any]) -> str:
+    """What one split holds."""
+    line = f"{name}: {counted(n['images'], 'image')}, {counted(n['annotations'], 'mask')}, "
+    line += counted(n["categories"], "part category", "part categories")
+    line += f" of {counted(n['objects'], 'object')}"
+    line += f", {counted(n['discards'], 'discard')}" if n["discards"] else ""
+    return line + (f", {counted(n['broken'], 'broken record')} kept aside" if n["broken"] else "")
 
 
 def check(
@@ -221,7 +227,7 @@ def _fixed(
     )
     done = [f"repaired {count} x {kind}" for kind, count in repair.repaired.most_common()]
     if drop_unusable:
-        done.append(f"took away {repair.dropped} masks that hold no pixels (partlab.dropped)")
+        done.append(f"took away {counted(repair.dropped, 'mask')} without pixels (partlab.dropped)")
     text = "\n".join([*(done or ["nothing to repair"]), f"written to {out}; what remains there:"])
     left = repair.remaining
     result = {
@@ -244,8 +250,9 @@ def _report_text(report: "Report", limit: int) -> str:
         hidden = of["count"] - len(of["findings"])
         lines += [f"    and {hidden} more (--limit 0 shows all)"] if hidden else []
         lines.append(f"    hint: {of['hint']}")
-    total = f"{told['images']} images, {told['annotations']} masks"
-    return "\n".join([*lines, f"{total}: {told['errors']} errors, {told['warnings']} warnings"])
+    total = f"{counted(told['images'], 'image')}, {counted(told['annotations'], 'mask')}"
+    found = f"{counted(told['errors'], 'error')}, {counted(told['warnings'], 'warning')}"
+    return "\n".join([*lines, f"{total}: {found}"])
 
 
 def reuse(

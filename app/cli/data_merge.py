@@ -6,7 +6,8 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import DryRunOpt, ForceOpt, JsonOpt, reported
-from app.cli.data_files import PicturesOpt
+from app.cli.data_files import PicturesOpt, split_line
+from partlab.counts import counted
 
 
 def register(group: typer.Typer) -> None:
@@ -52,18 +53,20 @@ def merge(
 
 
 def _merged(told: dict[str, Any], dry_run: bool) -> str:
-    lines = [
-        f"{name}: {n['images']} images, {n['annotations']} masks, {n['categories']} part "
-        f"categories of {n['objects']} objects"
-        + (f", {n['broken']} broken records kept aside" if n["broken"] else "")
-        for name, n in told["splits"].items()
-    ]
+    lines = [split_line(name, n) for name, n in told["splits"].items()]
     done = {
-        "shared_images": "images were in several, and are one each",
-        "same_masks": "masks were there twice, and are kept once",
+        "shared_images": (
+            "image was in several, and is one",
+            "images were in several, and are one each",
+        ),
+        "same_masks": (
+            "mask was there twice, and is kept once",
+            "masks were there twice, and are kept once",
+        ),
     }
-    lines += [f"{told[key]} {words}" for key, words in done.items() if told[key]]
-    if told["renamed"]:
-        lines.append(f"{len(told['renamed'])} pictures have a new name, their old one was taken")
+    lines += [counted(told[key], *words) for key, words in done.items() if told[key]]
+    if renamed := len(told["renamed"]):
+        have = counted(renamed, "picture has", "pictures have")
+        lines.append(f"{have} a new name, their old one was taken")
     end = "nothing written (--dry-run)" if dry_run else f"next: partlab data check {told['out']}"
     return "\n".join([*lines, end])

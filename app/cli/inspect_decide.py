@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._told import tell_annotators
+from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ME, ByOpt, DryRunOpt, JsonOpt, NewOpt, ObjectArg, Ui, WorkArg, reported
 from app.cli._verdict_ways import (
     Given,
@@ -20,6 +20,7 @@ from app.cli._verdict_ways import (
     studio_ways,
     table_ways,
 )
+from partlab.counts import counted
 from partlab.errors import ConfigError
 
 log = logging.getLogger(__name__)
@@ -382,7 +383,9 @@ def reopen(
             desk = inspection.cards(object)
         facts = {"object": object, "round": desk.round, "state": desk.state}
         exports = [{"out": out, "found": found} for out, found in stale.items()]
-        lines = [f"{object} r{desk.round}: open again, {len(desk.due)} images to look at"]
+        lines = [
+            f"{object} r{desk.round}: open again, {counted(len(desk.due), 'image')} to look at"
+        ]
         lines += [_stale_line(out, found) for out, found in stale.items()]
         lines.append(f"next: partlab inspect sample {quote(str(folder))} {quote(object)} --by WHO")
         ui.emit({**facts, "exports": exports}, "\n".join(lines))

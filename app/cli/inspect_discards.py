@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._told import tell_annotators
+from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
+from partlab.counts import counted
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -186,12 +187,14 @@ def _in_studio(
                 names, lambda name: read_discards(inspection, studio, name, anyone=anyone)
             )
             told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
-            lines = [f"{one.object}: {one.taken} reviews taken" for one in found]
+            lines = [f"{one.object}: {counted(one.taken, 'review')} taken" for one in found]
             lines += [*(why for one in found for why in one.refused), *told]
             return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
         every = for_each(names, lambda name: open_discards(inspection, studio, name))
     opened = [one for some in every for one in some]
-    lines = [f"{one.object} r{one.round}: {one.images} images at {one.url}" for one in opened]
+    lines = [
+        f"{one.object} r{one.round}: {counted(one.images, 'image')} at {one.url}" for one in opened
+    ]
     return ui.emit([asdict(one) for one in opened], "\n".join(lines) or "nothing waits")
 
 
@@ -225,4 +228,7 @@ def hours(
 
         with Work.open(folder) as work:
             note_hours(work, person(by), hours, role, note)
-        ui.emit({"who": person(by), "hours": hours, "role": role}, f"{hours:g} hours of {by} noted")
+        ui.emit(
+            {"who": person(by), "hours": hours, "role": role},
+            f"{hours:g} hour{'s' * (hours != 1)} of {by} noted",
+        )

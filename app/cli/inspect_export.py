@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, Ui, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from partlab.schema import Dataset
@@ -65,31 +66,45 @@ def export(
         ui.emit(told, "\n".join([*lines, f"next: partlab data check {quote(str(next_))}"]))
 
 
+_NOT_ACCEPTED = ("object category that is not accepted", "object categories that are not accepted")
+_SENT_BACK = (
+    "image that was sent back and has not passed since",
+    "images that were sent back and have not passed since",
+)
+_NO_PART = (
+    "mask of a part that the vocabulary no longer has",
+    "masks of parts that the vocabulary no longer has",
+)
+
+
 def _exported(out: Path, n: dict[str, Any]) -> str:
-    line = f"{out}: {n['images']} images, {n['masks']} masks, {n['categories']} part categories "
-    line += f"of {n['objects']} objects, {n['discards']} discards"
-    left_out = {
-        f"{len(n['waiting'])} object categories that are not accepted": len(n["waiting"]),
-        f"{n['left_out_model_helped']} images that a model helped with": n["left_out_model_helped"],
-        f"{n['left_out_failed']} images that failed inspection": n["left_out_failed"],
-        f"{n['left_out_being_corrected']} images that were sent back and have not passed since": n[
-            "left_out_being_corrected"
-        ],
-        f"{n['left_out_not_drawn']} images not drawn yet": n["left_out_not_drawn"],
-        f"{n['left_out_unknown_part']} masks of parts that the vocabulary no longer has": n[
-            "left_out_unknown_part"
-        ],
-    }
-    lines = [line, *(f"  left out: {words}" for words, count in left_out.items() if count)]
-    if n["failed_but_in_it"]:
+    line = f"{out}: {counted(n['images'], 'image')}, {counted(n['masks'], 'mask')}, "
+    line += counted(n["categories"], "part category", "part categories")
+    line += f" of {counted(n['objects'], 'object')}, {counted(n['discards'], 'discard')}"
+    left_out = (
+        (len(n["waiting"]), *_NOT_ACCEPTED),
+        (
+            n["left_out_model_helped"],
+            "image that a model helped with",
+            "images that a model helped with",
+        ),
+        (n["left_out_failed"], "image that failed inspection", "images that failed inspection"),
+        (n["left_out_being_corrected"], *_SENT_BACK),
+        (n["left_out_not_drawn"], "image not drawn yet", "images not drawn yet"),
+        (n["left_out_unknown_part"], *_NO_PART),
+    )
+    lines = [line, *(f"  left out: {counted(*words)}" for words in left_out if words[0])]
+    if failed := n["failed_but_in_it"]:
         lines.append(
-            f"  {n['failed_but_in_it']} images failed inspection and are in it, their category "
-            "being accepted: --exclude-failed leaves them out"
+            f"  {counted(failed, 'image')} failed inspection and stayed in it, since the category "
+            "was accepted: --exclude-failed leaves such out"
         )
     for owner, why in n["without_new_parts"].items():
         lines.append(f"  {owner} was drawn with an earlier vocabulary: {why}")
     if n["missing_pictures"]:
-        lines.append(f"  {n['missing_pictures']} pictures were not found")
+        lines.append(
+            f"  {counted(n['missing_pictures'], 'picture was', 'pictures were')} not found"
+        )
     return "\n".join(lines)
 
 
@@ -146,4 +161,4 @@ def _tell(found: Any, files: int, out: Path | None, ui: Ui) -> None:
     if rows:
         show(nesting_table(found))
     words = "" if rows else "no inclusion is declared, and no masks nest"
-    return ui.emit(None, f"{out}: {files} files" if out else words)
+    return ui.emit(None, f"{out}: {counted(files, 'file')}" if out else words)

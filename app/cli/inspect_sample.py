@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from app.cli._told import tell_annotators
+from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
@@ -58,6 +59,7 @@ def sample(
     """
     with reported(json) as ui:
         from annotate.inspect.people import named
+        from annotate.inspect.queue import nothing_waits
         from annotate.inspect.service import Inspection
         from annotate.work import Work
         from app.cli._inspect_rounds import desk_json
@@ -67,7 +69,7 @@ def sample(
             fine = accept_overlap or []
             desks = _sampled(inspection, objects or [], by, plan, audit, fine)
             projects = _opened(inspection, [d.object for d in desks]) if studio else {}
-            nothing = _nothing_waits(work)
+            nothing = nothing_waits(work)
             again = _to_look_at_again(work, objects or [], by)
             doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
             later = tell_annotators(work, [d.object for d in desks]) if fine else []
@@ -117,20 +119,6 @@ def _doubts(inspection: "Inspection", desk: "Desk") -> list[dict[str, Any]]:
     if told:
         show_doubts(inspection.work, desk, told)
     return [asdict(one) for one in told]
-
-
-def _nothing_waits(work: "Work") -> str:
-    """Why there is nothing to inspect, and what brings something."""
-    words = "no object category waits for inspection"
-    drawn = [b.object for b in work.batches() if b.state in ("planned", "annotating")]
-    if not drawn:
-        return words
-    more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
-    are = "is" if len(drawn) == 1 else "are"
-    return (
-        f"{words}: {', '.join(drawn[:5])}{more} {are} still being drawn, as far as was pulled\n"
-        f"fetch what was drawn since: partlab studio pull {quote(str(work.folder))}"
-    )
 
 
 def _to_look_at_again(work: "Work", objects: list[str], by: str) -> list[str]:
@@ -233,4 +221,4 @@ def rebuild(folder: WorkArg, json: JsonOpt = False) -> None:
         from annotate.work import rebuild_work
 
         count = rebuild_work(folder, read_export)
-        ui.emit({"events": count}, f"{folder}: the database again, from {count} events")
+        ui.emit({"events": count}, f"{folder}: the database again, from {counted(count, 'event')}")

@@ -23,10 +23,12 @@ from app.cli import (
     inspect_honeypots,
     inspect_plan,
     inspect_sample,
+    loop,
     pseudolabel_reports,
-    segmenter_evaluate,
+    segmenter_prompt_head,
     serve,
     studio,
+    studio_connect,
     studio_create,
     studio_pull,
     studio_push,
@@ -59,6 +61,7 @@ data_merge.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)
+studio_connect.register(studio.group)
 studio_pull.register(studio.group)
 studio_reassign.register(studio.group)
 vocabulary_seed.register(vocabulary.group)
@@ -88,12 +91,13 @@ app.add_typer(data.group, name="data")
 app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
-app.add_typer(segmenter_evaluate.group, name="segmenter")
+app.add_typer(segmenter_prompt_head.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")
 app.add_typer(serve.group, name="serve")
 app.add_typer(web.group, name="app")
+app.add_typer(loop.group, name="loop")
 
 
 @app.callback(invoke_without_command=True)

@@ -8,6 +8,7 @@ import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from app.cli.pseudolabel import group
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from partlab.schema import Dataset
@@ -233,7 +234,7 @@ def _report_words(found: "Report", out: Path) -> str:
 
     blank = found.total("blank") / max(found.total("readable"), 1)
     lines = [
-        f"{found.total('images')} images, {found.total('masks')} masks; "
+        f"{counted(found.total('images'), 'image')}, {counted(found.total('masks'), 'mask')}; "
         f"{percent(blank)} of the readable images are blank; {len(found.unreadable)} unreadable"
     ]
     notes = [f"  {name}: {words}" for name, words in findings(found)]
@@ -273,9 +274,12 @@ def _calibration_words(found: "Calibration", out: Path) -> str:
     picked, plain = found.held_out_picked, found.held_out_default
     lines = [f"  {p.tau:.2f}  {p.name} ({p.examples} true, {p.found} found): {p.reason}"
              for p in found.parts if p.reason != "few examples"]  # fmt: skip
+    own = counted(
+        reasons["picked"], "part has a threshold of its own", "parts have a threshold of their own"
+    )
     lines.append(
-        f"{reasons['picked']} parts have a threshold of their own, "
-        f"{reasons['few examples']} have too few examples and keep {found.default}"
+        f"{own}, "
+        f"{counted(reasons['few examples'], 'has', 'have')} too few examples: {found.default} stays"
         + (f", {reasons['goal missed']} miss the goal" if reasons["goal missed"] else "")
     )
     lines.append(
@@ -297,13 +301,14 @@ def _export_words(done: Any) -> str:
         if count
     ]
     note = f"; left out: {', '.join(left)}" if left else ""
-    return f"{done.images} images ({done.blank} blank), {done.masks} masks in {done.out}{note}"
+    images, masks = counted(done.images, "image"), counted(done.masks, "mask")
+    return f"{images} ({done.blank} blank), {masks} in {done.out}{note}"
 
 
 def _cache_words(facts: dict[str, Any]) -> str:
     if not facts["made"]:
-        return f"{facts['out']} is up to date: {facts['images']} images"
+        return f"{facts['out']} is up to date: {counted(facts['images'], 'image')}"
     known = ("human", "pseudo", "blank", "in an earlier source")
     told = ", ".join(f"{facts[name]} {name}" for name in known if facts.get(name))
     size = facts["bytes"] / max(facts["images"], 1)
-    return f"{facts['images']} images in {facts['out']} ({told}), {size:.0f} bytes each"
+    return f"{counted(facts['images'], 'image')} in {facts['out']} ({told}), {size:.0f} bytes each"

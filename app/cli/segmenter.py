@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+from partlab.counts import counted
 
 RUNS = Path("runs")
 group = typer.Typer(no_args_is_help=True, help="Part segmenters: train, evaluate, list.")
@@ -58,8 +59,8 @@ def _told(summary: dict[str, Any]) -> str:
     best = summary["best_val_ap50"]
     score = f", best validation AP50 {100 * best:.1f}" if best is not None else ""
     return (
-        f"trained {summary['epochs']} epochs on {summary['images']} images, "
-        f"{summary['parts']} part categories{score}\n"
+        f"trained {counted(summary['epochs'], 'epoch')} on {counted(summary['images'], 'image')}, "
+        f"{counted(summary['parts'], 'part category', 'part categories')}{score}\n"
         f"run:   {summary['run']}\n"
         f"next:  partlab segmenter evaluate {summary['run']} DATA"
     )

@@ -1,7 +1,7 @@
 """`partlab serve RUN…`: trained models behind one door; `partlab serve key`: who may ask."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -46,6 +46,22 @@ def run(
         typer.Option(metavar="PATH", help="What those pages show besides; repeatable."),
     ] = None,
     users: UsersOpt = None,
+    studio: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PARTLAB_STUDIO_URL",
+            metavar="URL",
+            help="The Label Studio to help in; without it, one on this machine.",
+        ),
+    ] = None,
+    pictures: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="URL|DIR",
+            help="Where else pictures of tasks may be: an address, or the folder that Label "
+            "Studio serves as local files; repeatable.",
+        ),
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
     set_: SetOpt = None,
@@ -62,7 +78,8 @@ def run(
         from app.serve.models import Source
         from app.serve.run import run_server
 
-        settings = _settings(keys, jobs, root or [], set_ or [])
+        help_ = {"studio": studio, "pictures": pictures or []}
+        settings = _settings(keys, jobs, root or [], help_, set_ or [])
         sources = [Source.of_run(each, checkpoint=checkpoint, device=device) for each in runs]
         run_server(
             sources,
@@ -99,7 +116,11 @@ def _told(ui: Ui, url: str, *, pages: bool) -> None:
 
 
 def _settings(
-    keys: Path | None, jobs: Path | None, roots: list[str], overrides: list[str]
+    keys: Path | None,
+    jobs: Path | None,
+    roots: list[str],
+    help_: dict[str, Any],
+    overrides: list[str],
 ) -> "ServeSettings":
     from app.serve.settings import ServeSettings
     from partlab.config import load_config
@@ -112,7 +133,7 @@ def _settings(
         if not path.is_dir():
             raise NotFoundError(f"no folder {path}", hint="--root names a folder of pictures")
         named[name if equals else path.resolve().name] = str(path)
-    base = {"keys": keys, "jobs": jobs, "roots": named}
+    base = {"keys": keys, "jobs": jobs, "roots": named, "help": help_}
     return load_config(ServeSettings, None, overrides, base)
 
 

@@ -1,12 +1,12 @@
 """`partlab status`: where a work stands, who is to act, and when it ends."""
 
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from app.cli._ui import JsonOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from annotate.inspect.corrections import Correction
@@ -29,22 +29,19 @@ def status(
     with reported(json) as ui:
         from dataclasses import asdict
 
-        from annotate.inspect.overview import look_over
+        from annotate.inspect.overview import look_over, studio_link
         from annotate.work import Work
 
         with Work.open(folder) as work:
             found = look_over(work, objects or ())
-        rounds = [{**row.as_json(), "url": _link(row.drawing.project_id)} for row in found.rows]
+        rounds = [
+            {**row.as_json(), "url": studio_link(row.drawing.project_id)} for row in found.rows
+        ]
         people = [person.as_json() for person in found.people]
         about = {"totals": found.totals, "forecast": asdict(found.forecast)}
         ui.emit({"rounds": rounds, "annotators": people, **about})
         if not json:
             _show(found, folder)
-
-
-def _link(project_id: int | None) -> str | None:
-    server = os.environ.get("PARTLAB_STUDIO_URL", "").strip().rstrip("/")
-    return f"{server}/projects/{project_id}/data" if server and project_id else None
 
 
 def _show(found: "Overview", folder: Path) -> None:
@@ -102,16 +99,20 @@ def _total(found: "Overview") -> str:
     return (
         f"in all: {n['accepted']} of {n['categories']} categories accepted, {n['done']} of "
         f"{n['images']} pictures done ({n['discarded']} given up), {n['inspected']} inspected, "
-        f"{n['flags']} flags"
+        f"{counted(n['flags'], 'flag')}"
     )
 
 
 def _end(forecast: "Forecast") -> Iterator[str]:
     if not forecast.open:
         return
-    words = f"{forecast.open} pictures are still to be drawn"
+    words = f"{counted(forecast.open, 'picture is', 'pictures are')} still to be drawn"
     if forecast.hours is not None:
-        words += f", about {forecast.hours:g} hours"
+        words += (
+            f", about {forecast.hours:g} hour{'s' * (forecast.hours != 1)}"
+            if forecast.hours
+            else ", a few minutes"
+        )
     if forecast.end:
         words += f"; at the pace so far until {forecast.end} ({forecast.slowest})"
         words += ", if nothing is rejected"
@@ -131,20 +132,23 @@ def _waiting(found: "Overview") -> Iterator[str]:
 
 def _words(row: "Row") -> Iterator[str]:
     """What is to be said of one category, besides its numbers."""
+    from annotate.inspect.overview import studio_link
+
     one = row.drawing
     if one.restored:
         yield f"{one.restored} given up, and to be drawn after all"
     yield from map(_back, row.corrections)
     if one.kept:
-        yield f"{one.kept} masks are those of the round before, corrected or not"
+        yield f"{one.kept} of the masks were there in the round before, corrected or not"
     if one.untouched or one.changed:
         yield (
-            f"{one.untouched} masks are a model's, {one.changed} are a model's and corrected, "
-            f"{one.manual} are drawn by hand"
+            f"of the masks {one.untouched} are a model's, {one.changed} a model's and corrected, "
+            f"{one.manual} drawn by hand"
         )
     if one.checks:
-        yield f"besides, {one.checked} of {one.checks} honeypots are done"
-    if one.state == "annotating" and (link := _link(one.project_id)):
+        are = counted(one.checks, "honeypot is", "honeypots are")
+        yield f"besides, {one.checked} of {are} done"
+    if one.state == "annotating" and (link := studio_link(one.project_id)):
         yield link
     if one.undrawn:
         yield f"{_list(one.undrawn)} drawn in no picture"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, Ui, WorkArg, reported
+from partlab.counts import counted
 from partlab.errors import ConfigError, StudioError
 
 if TYPE_CHECKING:
@@ -260,10 +261,10 @@ def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
 
 def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unseen: str) -> None:
     lines = [
-        f"{one.object} r{one.round}  {one.state}  {one.assignee}  {one.images} images"
-        + (f" + {one.checks} honeypot{'s' * (one.checks > 1)}" if one.checks else "")
+        f"{one.object} r{one.round}  {one.state}  {one.assignee}  {counted(one.images, 'image')}"
+        + (f" + {counted(one.checks, 'honeypot')}" if one.checks else "")
         + ("  new project" if one.made else "")
-        + (f"  {one.added} tasks added" if one.added else "")
+        + (f"  {counted(one.added, 'task')} added" if one.added else "")
         + (f"  {one.url}" if one.url else "")
         + (f"\n  {one.note}" if one.note else "")
         for one in told

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from app.cli._ui import JsonOpt, ObjectsArg, Ui, WorkArg, reported
+from partlab.counts import counted
 from partlab.errors import StudioError
 
 if TYPE_CHECKING:
@@ -72,7 +73,11 @@ def _line(one: "Pulled") -> str:
     counts |= {"new flags": one.flags, "still open": one.open}
     words = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     words += ", see the notes" if one.noted else ""
-    words += f", {one.corrected} corrected ones wait for an inspector" if one.corrected else ""
+    words += (
+        f", {counted(one.corrected, 'correction waits', 'corrections wait')} for an inspector"
+        if one.corrected
+        else ""
+    )
     words += f", told in Label Studio what is to be done in {one.told}" if one.told else ""
     words = words.removeprefix(", ")
     name = f"{one.object} r{one.round}"

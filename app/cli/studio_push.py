@@ -8,6 +8,7 @@ import typer
 
 from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, WorkArg, reported
+from partlab.counts import counted
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,12 +44,17 @@ def push(
         typer.Option(help="Thresholds per part, as `partlab pseudolabel calibrate` writes them."),
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …; the best there is.")] = None,
+    replace: Annotated[
+        bool,
+        typer.Option("--replace", help="Also where a round began with what was drawn before."),
+    ] = False,
     dry_run: DryRunOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Suggest a model's masks to annotators; the same call again sends only what is missing.
 
-    A work created with --no-model-help takes none.
+    A work created with --no-model-help takes none. A round that began with what was drawn in the
+    one before takes them only with --replace, since Label Studio shows one or the other.
 
     Example: partlab studio push farm --segmenter runs/seg --dry-run
     """
@@ -70,6 +76,7 @@ def push(
                 source.suggest,
                 model=source.model,
                 objects=objects or (),
+                replace=replace,
                 dry_run=dry_run,
             )
         result = {"model": source.model, "dry_run": dry_run, "objects": [t.as_json() for t in told]}
@@ -114,7 +121,7 @@ def _told(told: list["Pushed"], model: str, work: Path, *, dry_run: bool) -> str
     sent = sum(each.sent for each in told)
     words = "would be asked for suggestions" if dry_run else "suggestions sent"
     lines = [f"{each.object} round {each.round}: {_counts(each, words)}" for each in told]
-    total = f"{sent} tasks in all, model {model}"
+    total = f"{counted(sent, 'task')} in all, model {model}"
     after = "nothing was changed" if dry_run else f"next: partlab status {quote(str(work))}"
     return "\n".join([*lines, total, after])
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectArg, WorkArg, reported
+from partlab.counts import counted
 
 
 def register(group: typer.Typer) -> None:
@@ -41,7 +42,7 @@ def reassign(
         text = (
             f"{object} {'would go' if dry_run else f'r{batch.round} goes'} to {to.strip().lower()}"
         )
-        text += f"; {redone} answers are redone" if redone else ""
+        text += f"; {counted(redone, 'answer is', 'answers are')} redone" if redone else ""
         text += "; drawings that are not pulled yet were not looked at" if dry_run else ""
         if batch.state == "planned":
             text += f"\nnext: partlab studio create {quote(str(folder))}"

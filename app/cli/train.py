@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+from partlab.counts import counted
 
 log = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ def _planned(plan: dict[str, Any]) -> str:
             f"({plan['inference_parameters'] / 1e6:.2f} M when it is used)",
             f"data:        {plan['pictures']}",
             f"validation:  {tested}",
-            f"steps:       {plan['steps']:,} in {_epochs(plan['epochs'])}",
+            f"steps:       {plan['steps']:,} in {counted(plan['epochs'], 'epoch')}",
             "settings:",
             *settings,
         ]
@@ -138,15 +139,11 @@ def _told(summary: dict[str, Any]) -> str:
         else (f", best on validation: clean {100 * clean:.1f}, under PGD {100 * pgd:.1f} percent")
     )
     return (
-        f"trained {summary['model']} for {_epochs(summary['epochs'])} on {summary['pictures']:,} "
-        f"pictures of {summary['classes']} classes{score}\n"
+        f"trained {summary['model']} for {counted(summary['epochs'], 'epoch')} on "
+        f"{summary['pictures']:,} pictures of {summary['classes']} classes{score}\n"
         f"run:   {summary['run']}\n"
         f"next:  partlab train show {summary['run']}"
     )
-
-
-def _epochs(number: int) -> str:
-    return "1 epoch" if number == 1 else f"{number} epochs"
 
 
 @group.command()

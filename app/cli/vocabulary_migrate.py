@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import JsonOpt, WorkArg, reported
+from partlab.counts import counted
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,8 +93,8 @@ def _text(
     lines = [line for one in told for line in _lines(one)]
     if quiet := sum(one.does == "nothing" for one in told):
         other = "other " if quiet < len(told) else ""
-        what = "category" if quiet == 1 else "categories"
-        lines.append(f"{quiet} {other}object {what}: nothing to change")
+        what = counted(quiet, f"{other}object category", f"{other}object categories")
+        lines.append(f"{what}: nothing to change")
     end = "nothing changed (--dry-run)" if dry_run else f"the work is at version {target.version}"
     return "\n".join([*lines, *notes, end])
 
@@ -121,7 +122,7 @@ def _lines(one: "Migrated") -> list[str]:
         "new interface": f"{head}: new interface",
         "goes on": f"{head}: goes on as it is; its next round has the new parts{why}",
         "next round": f"{head}: ends, and round {one.round + 1} begins with the masks of "
-        f"{one.answers} images{why}",
+        f"{counted(one.answers, 'image')}{why}",
         "mapped": f"{head}: exports have the new names{why}",
     }
     lines = [about[one.does]] if one.does in about else []

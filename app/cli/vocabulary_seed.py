@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
+from partlab.counts import counted
 from partlab.errors import OutputExistsError
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def _written(seeding: "Seeding", out: Path, *, update: bool, dry_run: bool) -> "
 
 def _text(told: dict[str, Any], seeding: "Seeding", added: "Updated | None") -> str:
     by_source = ", ".join(f"{count} {name}" for name, count in told["sources"].items())
-    lines = [f"{told['objects']} objects, {told['parts']} parts: {by_source}"]
+    lines = [f"{counted(told['objects'], 'object')}, {counted(told['parts'], 'part')}: {by_source}"]
     lines[0] += f"; {told['in_both_sources']} in both sources" if told["in_both_sources"] else ""
     several = [one.sentence for one in seeding.resolved.ambiguous]
     lines += _some("ambiguous, write `name = ID` to choose another", several, one_a_line=True)
@@ -154,7 +155,8 @@ def _text(told: dict[str, Any], seeding: "Seeding", added: "Updated | None") -> 
     lines += _some("no answer in time about", told["unanswered"])
     if added is not None:
         lines += _some("new objects", added.objects) + _some("new parts", added.parts)
-    lines.append(f"{told['requests']} requests, {told['from_cache']} answers from the cache")
+    kept = counted(told["from_cache"], "answer")
+    lines.append(f"{counted(told['requests'], 'request')}, {kept} from the cache")
     if added is not None and not (added.objects or added.parts):
         lines.append("nothing new: the vocabulary stays as it is")
     else:

@@ -24,6 +24,8 @@ from app.serve.metrics import Metrics
 from app.serve.models import Models, Source
 from app.serve.settings import ServeSettings
 from app.serve.state import State, admit, state_of
+from app.serve.studio import routes as studio_routes
+from app.serve.studio.desk import Desk
 from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
@@ -53,7 +55,8 @@ def create_app(
     settings, metrics = settings or ServeSettings(), Metrics()
     models = Models(sources, settings, metrics.batch_done)
     repeats = Repeats(settings.repeats_bytes)
-    state = State(settings, models, metrics, Keys(settings.keys), Rates(settings.rate), repeats)
+    keys, rates = Keys(settings.keys), Rates(settings.rate)
+    state = State(settings, models, metrics, keys, rates, repeats, Desk(settings))
     if settings.jobs is not None:
         state.jobs = Jobs(settings.jobs, settings, models)
     app = FastAPI(
@@ -72,6 +75,9 @@ def create_app(
     answer_errors(app)
     for each in (_own, routes.router, recognition_routes.router, jobs_routes.router):
         app.include_router(each)
+    app.include_router(studio_routes.router)
+    for each in (studio_routes.router, studio_routes.own):
+        app.include_router(each, prefix=studio_routes.PREFIX)
     return app
 
 
@@ -137,7 +143,7 @@ async def ready(request: Request) -> dict[str, Any]:
     if not _ready(request):
         raise RefusalError(
             503,
-            f"{len(models.ready)} of {len(models.sources)} models are ready",
+            f"{models.loaded} of {len(models.sources)} models are ready",
             headers={"Retry-After": "2"},
         )
     return {"models": [f"{each.name}@{each.version}" for each in models.ready]}

@@ -4,11 +4,13 @@ Keys are 256 bits of chance, so a plain SHA-256 of one tells nobody anything; a 
 passwords that people think of.
 """
 
+import base64
 import hashlib
 import hmac
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -138,7 +140,11 @@ class Keys:
 
 
 def _sent(headers: Mapping[str, str]) -> str:
+    """The key; Label Studio sends it as the password of a user, who may have any name."""
     scheme, _, key = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
         return key.strip()
+    if scheme.lower() == "basic":
+        with suppress(ValueError):
+            return base64.b64decode(key, validate=True).decode().partition(":")[2].strip()
     return headers.get("x-api-key", "").strip()

@@ -78,6 +78,14 @@ def gauge(name: str, text: str, label: str, values: Iterable[tuple[str, float]])
     return family
 
 
+def counters(name: str, text: str, label: str, values: Iterable[tuple[str, float]]) -> Any:
+    """A counter with one label."""
+    family = CounterMetricFamily(name, text, labels=[label])
+    for key, value in values:
+        family.add_metric([key], value)
+    return family
+
+
 def counter(name: str, text: str, value: float) -> Any:
     """A counter without labels."""
     return CounterMetricFamily(name, text, value=value)

@@ -4,11 +4,11 @@ import logging
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from threading import Lock
 from time import sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,25 +17,38 @@ from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
 from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
+from partlab.files import is_work
 from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder
 from segmenter.predictor import PredictionSettings, Predictor
+from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
 
+if TYPE_CHECKING:
+    from app.serve.following import Following
+    from segmenter.prompt import Prompter, Prompts
+
 log = logging.getLogger(__name__)
+_PROMPT = object()
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model that is to be served: its name, and what loads it."""
+    """A model that is to be served: its name, and what loads it.
+
+    `newest`, of a model that may become another while it is served, says which it is by now.
+    """
 
     name: str
     load: Callable[[str, ServeSettings, Told], Served]
+    newest: Callable[[], str] | None = None
 
     @classmethod
     def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
         """A run folder, an exported recognition model, or NAME=FOLDER to call it otherwise.
+
+        Of an annotation work its loop's version, now and as it changes (`app.serve.following`).
 
         Raises:
             ConfigError: a name that could not stand in an address.
@@ -47,11 +60,16 @@ class Source:
             raise ConfigError(
                 f"{name!r} cannot be a model's name", hint="name it without / @ ? # % and colons"
             )
-        return cls(name, _Run(Path(folder), checkpoint, device))
+        if is_work(folder):
+            from app.serve.following import LoopOf
+
+            loop = LoopOf(Path(folder), device)
+            return cls(name, loop, loop.newest)
+        return cls(name, RunOf(Path(folder), checkpoint, device))
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class RunOf:
     """A run folder of either kind, or an exported recognition model."""
 
     folder: Path
@@ -59,6 +77,7 @@ class _Run:
     device: str | None
 
     def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
+        """Load it; errors are those of `segmenter.origin` and `train.evaluate.opened`."""
         described = read_config(self.folder)
         kind = "recognition" if described is None else described.get("kind", "segmenter")
         if kind == "segmenter":
@@ -77,7 +96,10 @@ class _Run:
         facts = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
         loaded = origin.load(self.checkpoint, self.device)
         weights = origin.weights_sha256(self.checkpoint)
-        return SegmenterModel(name, loaded, facts, settings.batch, told, self.checkpoint, weights)
+        kept = settings.help.cache_bytes
+        return SegmenterModel(
+            name, loaded, facts, settings.batch, told, self.checkpoint, weights, kept
+        )
 
 
 class SegmenterModel:
@@ -94,11 +116,13 @@ class SegmenterModel:
         told: Told,
         checkpoint: str = "best",
         weights_sha256: str = "",
+        cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self.name, self.segmenter = name, segmenter
         self.description, self.checkpoint = description, checkpoint
         self.weights_sha256 = weights_sha256
         self.version = version_of(weights_sha256, description)
+        self.cache_bytes = cache_bytes
         self.batcher = Batcher(name, self._look, limits, partial(told, name))
         self.batchers: tuple[Batcher, ...] = (self.batcher,)
 
@@ -124,11 +148,34 @@ class SegmenterModel:
         size = int(pixels.shape[0] * pixels.shape[1])
         return self.batcher.submit((pixels, objects), pixels=size, key=threshold)
 
+    def ask(self, pixels: Pixels, prompts: "Prompts", **about: Any) -> Future[Any]:
+        """`PromptAnswer` or None, in the model's own thread; `about` as `Prompter.answer`.
+
+        Errors are those of `Batcher.submit`.
+        """
+        size = int(pixels.shape[0] * pixels.shape[1])
+        return self.batcher.submit((pixels, prompts, about), pixels=size, key=_PROMPT)
+
+    @cached_property
+    def prompter(self) -> "Prompter":
+        """What answers clicks and boxes; it keeps features of the last pictures."""
+        from segmenter.prompt import prompter_of
+
+        return prompter_of(self.segmenter, cache_bytes=self.cache_bytes)
+
     def warm_up(self) -> None:
-        """Look at grey."""
+        """Look at grey, and load what answers clicks."""
+        _ = self.prompter
         self._look(0.5, [(np.full((64, 96, 3), 128, np.uint8), None)])
 
-    def _look(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
+    def _look(self, key: Any, asked: list[Any]) -> Sequence[Any]:
+        """The batcher's work: `key` is a threshold, or says that clicks and boxes are asked."""
+        if key is _PROMPT:
+            answer = self.prompter.answer
+            return [answer(pixels, prompts, **about) for pixels, prompts, about in asked]
+        return self._found(key, asked)
+
+    def _found(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
         return self.segmenter.predict(
             [pixels for pixels, _ in asked],
             [objects for _, objects in asked],
@@ -182,6 +229,8 @@ class Models:
     told: Told
     ready: list[Served] = field(default_factory=list)
     failure: BaseException | None = None
+    loaded: int = 0  # of the sources
+    _following: "Following | None" = None
     _lock: Lock = field(default_factory=Lock)
 
     def load(self) -> None:
@@ -190,7 +239,7 @@ class Models:
         Raises:
             PartlabError: a model cannot be loaded, or its first prediction fails.
         """
-        for source in self.sources[len(self.ready) :]:
+        for source in self.sources[self.loaded :]:
             try:
                 model = source.load(source.name, self.settings, self.told)
                 model.warm_up()
@@ -198,7 +247,13 @@ class Models:
             except BaseException as error:
                 self.failure = error
                 raise
+            self.loaded += 1
             log.info("%s@%s is ready", model.name, model.version)
+        if self._following is None and any(source.newest for source in self.sources):
+            from app.serve.following import Following
+
+            self._following = Following(self)
+            self._following.start()
 
     def _add(self, model: Served) -> None:
         with self._lock:
@@ -210,10 +265,16 @@ class Models:
                     )
             self.ready.append(model)
 
+    def put(self, model: Served, gone: Served | None = None) -> None:
+        """Make a model the last of its name, which is the one that answers; another may go."""
+        with self._lock:
+            others = [each for each in self.ready if each is not model and each is not gone]
+            self.ready = [*others, model]
+
     @property
     def all_ready(self) -> bool:
         """Whether every model has made its first prediction."""
-        return len(self.ready) == len(self.sources)
+        return self.loaded == len(self.sources)
 
     def find(self, wanted: str | None, kind: Kind | None = None) -> Any:
         """A model by `name` or `name@version`; of several versions the last. None: the only one.
@@ -243,8 +304,15 @@ class Models:
 
     def close(self) -> None:
         """Finish what waits and end all threads."""
+        if self._following is not None:
+            self._following.close()
         for each in self.batchers:
             each.close()
+
+    @property
+    def segmenters(self) -> list[SegmenterModel]:
+        """Those that are ready."""
+        return [model for model in list(self.ready) if isinstance(model, SegmenterModel)]
 
     @property
     def batchers(self) -> list[Batcher]:

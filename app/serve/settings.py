@@ -25,6 +25,20 @@ class BatchLimits(Config):
     queue_pixels: int = Field(1 << 28, ge=1)
 
 
+class HelpSettings(Config):
+    """Help inside Label Studio: where its pictures may be fetched, and for how long one answers.
+
+    `studio` is Label Studio's address as seen from here; without it the one it says of itself
+    counts, on this machine only. `pictures` are further addresses below which pictures may lie,
+    and folders that Label Studio serves as local files.
+    """
+
+    studio: str | None = None
+    pictures: tuple[str, ...] = ()
+    deadline_s: float = Field(10.0, gt=0)  # of an answer to a click or a box
+    cache_bytes: int = Field(256 * MIB, ge=0)  # of what each model keeps of pictures
+
+
 class ServeSettings(Config):
     """A server's limits and folders."""
 
@@ -34,6 +48,7 @@ class ServeSettings(Config):
     read_s: float = Field(30.0, gt=0)  # silence of a client that is sending
     deadline_s: float = Field(60.0, gt=0)  # of a request that asks for no shorter one
     drain_s: int = Field(30, ge=0)  # after SIGTERM, for what was accepted
+    follow_s: float = Field(5.0, gt=0)  # how often a work's loop is asked for its version
     requests: int = Field(128, ge=1)  # at the same time, waiting or at work
     rate: int | None = Field(None, ge=1)  # requests a minute of one client
     repeats_bytes: int = Field(64 * MIB, ge=0)  # answers kept for who repeats a request
@@ -42,4 +57,5 @@ class ServeSettings(Config):
     keys: Path | None = None
     jobs: Path | None = None
     roots: dict[str, Path] = Field(default_factory=dict)  # folders that jobs may name
+    help: HelpSettings = HelpSettings()
     job_pictures: int = Field(1000, ge=1)  # sent with one job

@@ -13,12 +13,13 @@ from app.serve.edge import call_of
 from app.serve.errors import RefusalError
 from app.serve.keys import Keys
 from app.serve.limits import Rates, Repeats
-from app.serve.metrics import Metrics, counter, gauge, gpu_memory, level
+from app.serve.metrics import Metrics, counter, counters, gauge, gpu_memory, level
 from app.serve.models import Models
 from app.serve.settings import Role, ServeSettings
 
 if TYPE_CHECKING:
     from app.serve.jobs import Jobs
+    from app.serve.studio.desk import Desk
 
 T = TypeVar("T")
 
@@ -33,6 +34,7 @@ class State:
     keys: Keys
     rates: Rates
     repeats: Repeats
+    studio: "Desk"
     jobs: "Jobs | None" = None
     inside: int = 0  # requests under way
     stopping: bool = False
@@ -53,6 +55,7 @@ class State:
         if self.jobs is not None:
             self.jobs.close()
         self.models.close()
+        self.studio.close()
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _look(self) -> Iterable[Any]:
@@ -61,7 +64,12 @@ class State:
         yield level("partlab_requests_inside", "Requests under way, this one too.", self.inside)
         yield counter("partlab_cache_hits", "Repeated requests.", self.repeats.hits)
         yield counter("partlab_cache_misses", "Requests with a new key.", self.repeats.misses)
-        kept = [("answers", self.repeats.size)]
+        looks = [(f"{m.name}@{m.version}", m.prompter.cache) for m in self.models.segmenters]
+        hits = [(name, cache.hits) for name, cache in looks]
+        misses = [(name, cache.misses) for name, cache in looks]
+        yield counters("partlab_look_cache_hits", "Clicks without a look.", "model", hits)
+        yield counters("partlab_look_cache_misses", "Clicks with one.", "model", misses)
+        kept = [("answers", self.repeats.size), *((f"looks of {n}", c.nbytes) for n, c in looks)]
         yield gauge("partlab_cache_bytes", "Answers that are kept.", "cache", kept)
         yield gauge("partlab_gpu_memory_bytes", "Reserved by torch.", "gpu", gpu_memory())
         if self.jobs is not None:

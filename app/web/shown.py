@@ -20,6 +20,7 @@ from segmenter.protocol import Pixels
 _KINDS = {
     "png": "image/png",
     "jpg": "image/jpeg",
+    "webp": "image/webp",
     "json": "application/json",
     "csv": "text/csv; charset=utf-8",
     "zip": "application/zip",

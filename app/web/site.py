@@ -249,6 +249,7 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
         ssr_mode=False,
         pwa=False,
         mcp_server=False,
+        app_kwargs={"docs_url": None, "redoc_url": None, "openapi_url": None},
         enable_monitoring=False,
         allowed_paths=[],
         max_file_size=LARGEST,

@@ -3,7 +3,10 @@
 It reads its environment once, when it is imported.
 """
 
+import inspect
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -12,7 +15,29 @@ os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_RUN_HISTORY"] = "False"
 os.environ["GRADIO_NODE_PATH"] = ""
 
-import gradio as gr
+
+@contextmanager
+def _without_stubs() -> Iterator[None]:
+    """Gradio writes stubs for editors beside its source at each import, for 2 seconds of CPU.
+
+    It writes none for what has no file, so that is what it is told of its own classes.
+    """
+    known = inspect.getfile
+
+    def told(asked: Any) -> str:
+        if isinstance(asked, type) and asked.__module__.startswith("gradio."):
+            raise OSError("no stubs are wanted")
+        return known(asked)
+
+    inspect.getfile = told
+    try:
+        yield
+    finally:
+        inspect.getfile = known
+
+
+with _without_stubs():
+    import gradio as gr
 
 __all__ = ["asked", "gr", "markup", "person"]
 

@@ -263,6 +263,7 @@ def test_the_word_of_another_annotator_on_refused_images_counts_only_where_that_
     told = read_discards(inspection, studio, "ram")
     assert (told.taken, len(told.refused)) == (1, 1)
     assert f"{BEN} draws {HAMMER} in this work" in told.refused[0]
+    assert "--anyone takes it" in told.refused[0]
     assert find_cases(inspection.work, "ram")[0].open
     assert read_discards(inspection, studio, "ram", anyone=True).taken == 1
     assert find_cases(inspection.work, "ram")[0].state == "final"

@@ -1,18 +1,16 @@
 """An annotator at the generated project in a real browser: labels, a stroke, submit, a mask."""
 
 import json
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from browser import CHROMIUM, click, log_in, look, opened_page, save, stroke
 from PIL import Image as PillowImage
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page
 from typer.testing import CliRunner
 
 from annotate.studio.acts.push import Suggestion, push
@@ -26,72 +24,21 @@ from annotate.work import Work
 from app.cli.main import app
 from partlab.masks import area, decode, encode
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-SCREENSHOTS = os.environ.get("PARTLAB_SCREENSHOTS")
 SIZE = (400, 300)
 
 
 @pytest.fixture
 def page() -> Iterator[Page]:
     """A page that may speak with this machine only."""
-    outside: list[str] = []
-
-    def guard(route: Route) -> None:
-        if urlsplit(route.request.url).hostname in ("127.0.0.1", "localhost", None):
-            return route.continue_()
-        outside.append(route.request.url)
-        return route.abort()
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        opened = browser.new_page(viewport={"width": 1400, "height": 1000})
-        opened.route("**/*", guard)
-        yield opened
-        browser.close()
-    assert outside == []
+    with opened_page() as page:
+        yield page
 
 
 def partlab(*words: object) -> Any:
     done = CliRunner().invoke(app, [*map(str, words), "--json"])
     assert done.exit_code == 0, f"{words}\n{done.output}\n{done.stderr}"
     return json.loads(done.stdout)
-
-
-def look(page: Page, name: str) -> None:
-    """Keep a picture of the page where PARTLAB_SCREENSHOTS names a folder."""
-    if SCREENSHOTS:
-        page.screenshot(path=Path(SCREENSHOTS) / f"{name}.png")
-
-
-def log_in(page: Page, server: Running, email: str, password: str) -> None:
-    page.goto(f"{server.url}/user/login/")
-    page.fill("input[name=email]", email)
-    page.fill("input[name=password]", password)
-    page.press("input[name=password]", "Enter")
-    page.wait_for_url(lambda url: "login" not in url)
-
-
-def place(page: Page, share: tuple[float, float]) -> tuple[float, float]:
-    """Where a place of the picture, in shares of its width and height, is in the page."""
-    boxes = [image.bounding_box() for image in page.locator("img").all()]
-    box = max((box for box in boxes if box), key=lambda box: box["width"])  # not the thumbnail
-    return box["x"] + box["width"] * share[0], box["y"] + box["height"] * share[1]
-
-
-def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
-    """Draw with the chosen tool."""
-    page.mouse.move(*place(page, start))
-    page.mouse.down()
-    page.mouse.move(*place(page, end), steps=20)
-    page.mouse.up()
-
-
-def click(page: Page, share: tuple[float, float]) -> None:
-    """Click a place of the picture."""
-    page.mouse.click(*place(page, share))
 
 
 @pytest.fixture
@@ -124,15 +71,6 @@ def show_task(page: Page, server: Running, folder: Path) -> None:
         (task,) = work.tasks("ram", work.batch("ram").round)
     page.goto(f"{server.url}/projects/{project}/data?task={task.task_id}")
     page.wait_for_selector(".konvajs-content")
-
-
-def save(page: Page, button: str) -> Any:
-    """Press Submit or Update; the annotation that the page sent."""
-    with page.expect_response(lambda a: a.request.method in ("POST", "PATCH")) as saved:
-        page.get_by_role("button", name=button).first.click()
-    assert saved.value.ok
-    assert "/annotations" in saved.value.url
-    return saved.value.json()
 
 
 def test_a_stroke_in_the_page_comes_back_as_a_mask(

@@ -162,6 +162,7 @@ def test_the_whole_story(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1800)
 @pytest.mark.skipif(
     not PHOTOS.is_dir(), reason="the photographs of ../shared/data/parts are not here"
 )

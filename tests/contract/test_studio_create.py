@@ -5,7 +5,7 @@ import http.server
 import json
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 
 from annotate.studio.acts.begin import begin_work, handing_out, plan_work
 from annotate.studio.acts.create import create
+from annotate.studio.acts.pull import pull
+from annotate.studio.acts.push import Suggestion, push
 from annotate.studio.acts.reassign import reassign
 from annotate.studio.acts.reopen import reopen_work
 from annotate.studio.acts.rounds import HandedOut, preview
@@ -26,9 +28,9 @@ from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import config_hash, label_config
 from annotate.studio.spelling.mark import marked, unmarked
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.regions import PartMask, read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
-from annotate.work import Answer, Work
+from annotate.work import Answer, Image, Work
 from annotate.work.pictures import shown_picture
 from app.cli.main import app
 from partlab.errors import BusyError, NotFoundError, StateError, StudioError, UnknownNameError
@@ -321,6 +323,57 @@ def test_the_next_round_begins_fresh_or_from_the_one_before(
     before = next(work.answers("ram", 1)).masks[0]
     assert [(mask.part, mask.rle) for mask in reading.masks] == [("head", before["rle"])]
     assert len(find_projects(studio, work)) == 3
+
+
+def test_a_model_hides_what_a_round_began_with_only_where_that_is_said(
+    make_work: MakeWork, studio: Studio, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Label Studio shows suggestions of one origin; tried as the annotator sees them."""
+    work = make_work()
+    create(work, studio, annotators=[BEN])
+    answer(work, "ram")
+    reject(work, "ram")
+    told = by_object(create(work, studio, start_from="previous"))["ram"]
+
+    def suggest(images: Sequence[Image]) -> Iterator[Suggestion]:
+        body = np.zeros(SIZE[::-1], bool)
+        body[20:30, 4:40] = True
+        for image in images:
+            yield Suggestion(image.id, (PartMask("body", 1, encode(body)),), 0.9)
+
+    def shown() -> list[tuple[str, str]]:
+        """What the next picture begins with, for who works through the project."""
+        opened = studio.get(f"/api/projects/{told.project_id}/next")
+        masks = [
+            (one["model_version"], read_result(one["result"], RAM, SIZE, SIZE).masks)
+            for one in opened["predictions"]
+        ]
+        return [(model, mask.part) for model, found in masks for mask in found]
+
+    with pytest.raises(StateError, match="ram round 2 began with what was drawn before"):
+        push(work, studio, suggest, model="seg-1", objects=["ram"])
+    (pear,) = push(work, studio, suggest_nothing, model="seg-1")
+    assert pear.object == PEAR.name
+    assert "left out: ram round 2 began with" in caplog.text
+    assert shown() == [(f"r1:{BEN}", "head")]
+
+    (replaced,) = push(work, studio, suggest, model="seg-1", objects=["ram"], replace=True)
+    assert replaced.sent == 3
+    assert shown() == [("seg-1", "body")]
+    studio.delete(f"/api/tasks/{tasks_of(studio, told)[0]['id']}/")
+    with pytest.raises(StudioError, match=r"task \d+ \(.*\) is gone from Label Studio"):
+        push(work, studio, suggest, model="seg-1", objects=["ram"], replace=True)
+    pull(work, studio)
+    create(work, studio)  # makes it again, with what was drawn before, and shows the model's
+    assert project_of(studio, told)["model_version"] == "seg-1"
+    (again,) = push(work, studio, suggest, model="seg-1", objects=["ram"], replace=True)
+    assert (again.sent, again.unchanged) == (1, 2)
+    assert shown() == [("seg-1", "body")]
+
+
+def suggest_nothing(images: Sequence[Image]) -> Iterator[Suggestion]:
+    """A model that looked and found nothing."""
+    return (Suggestion(image.id, ()) for image in images)
 
 
 def test_a_work_without_model_help_shows_no_predictions(

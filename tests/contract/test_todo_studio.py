@@ -158,7 +158,7 @@ def test_one_image_of_an_accepted_category_goes_back_alone(
     assert said[other] == ""
     out = tmp_path / "out"
     told = partlab("inspect", "export", work.folder, "--out", out).stdout
-    assert "1 images that were sent back and have not passed since" in told
+    assert "1 image that was sent back and has not passed since" in told
     assert bad not in {image.id for image in read_dataset(out).images}
 
     better = drawn(RAM, head=HEAD, body=(30, 10, 20, 30))

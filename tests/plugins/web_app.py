@@ -92,7 +92,8 @@ def opened(browser: Browser, size: tuple[int, int] = LAPTOP, **how: Any) -> Iter
     yield page
     context.close()
     assert outside == []
-    assert [fault for fault in faults if "the server responded with" not in fault] == []
+    wrong = [fault for fault in faults if "the server responded with" not in fault]
+    assert not wrong, wrong
 
 
 def go(page: Page, url: str) -> None:

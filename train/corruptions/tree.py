@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
+from partlab.counts import counted
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import sha256_json
 from partlab.images import is_image_name
@@ -33,7 +34,9 @@ class CorruptionTree:
         if self.missing:
             told.append(f"missing {', '.join(self.missing)}")
         if self.left_out:
-            told.append(f"{self.left_out} pictures left out, of other classes or of none")
+            told.append(
+                f"{counted(self.left_out, 'picture')} left out, of other classes or of none"
+            )
         if self.uneven:
             told.append("they do not hold the same pictures, so their means mix picture lists")
         return "; ".join(told)

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from partlab.counts import counted
 from partlab.masks import Rle, area, bbox, union
 from partlab.parts import split_name
 from partlab.schema import Annotation, Category, Dataset, Image
@@ -39,8 +40,9 @@ def boxed(data: Dataset, boxes: Boxes, classes: Sequence[str] = ()) -> Dataset:
             unsaid += guessed
     if unsaid:
         log.warning(
-            "%d objects are told only by their picture, since their parts have no object_id: two "
-            "of one category in a picture are one box", unsaid,
+            "%s told only by the picture, since the parts have no object_id: two "
+            "of one category in a picture are one box",
+            counted(unsaid, "object is", "objects are"),
         )  # fmt: skip
     return replace(data, annotations=found, categories=categories, inclusions={})
 

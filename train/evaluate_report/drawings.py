@@ -217,6 +217,7 @@ def _rounds(axes: "Axes", models: Sequence[_Coloured], types: Sequence[str]) -> 
         across = round(math.cos(angle), 1)  # names begin or end at the circle, none lies on it
         label.set_horizontalalignment("center" if not across else "left" if across > 0 else "right")
     axes.set_ylim(0, 100)  # the same on every page, so that radars compare at a glance
+    axes.set_rgrids([20, 40, 60, 80, 100], angle=180 / len(types))  # between two names
     axes.grid(alpha=0.4)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.files import read_json
+from train.evaluate.claims import PLAN
 from train.report.summary import short_names
 
 _ROW = ("threat", "attack", "upper_bound", "accuracy", "images")
@@ -88,6 +89,8 @@ def _facts(folder: Path) -> dict[str, Any]:
     file = folder / "evaluation.json"
     if not file.is_file():
         inside = " ".join(str(each.parent) for each in sorted(folder.glob("*/evaluation.json")))
+        if (folder / PLAN).is_file():
+            raise NotFoundError(f"the evaluation in {folder} is not finished", hint=_AGAIN)
         raise NotFoundError(
             f"{folder} is no evaluation: it has no evaluation.json",
             hint=f"name those in it: {inside}"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from pathlib import Path
 
+from partlab.counts import counted
 from partlab.errors import PartlabError, SchemaError
 from partlab.files import copy_file, make_folder
 from partlab.pictures import is_safe_name as is_safe_name
@@ -44,7 +45,8 @@ def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
             continue
         _put(source, target, how)
     if missing:
-        log.warning("%d pictures were not found; their annotations are kept", missing)
+        were = counted(missing, "picture was", "pictures were")
+        log.warning("%s not found; their annotations are kept", were)
     return missing
 
 

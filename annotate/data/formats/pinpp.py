@@ -30,6 +30,7 @@ from annotate.data.formats import Source
 from annotate.data.formats.names import WNID, display_names, object_folders
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.coco import lists_of, with_sizes, write_coco
+from partlab.counts import counted
 from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, sha256_json, write_json, write_lines
 from partlab.inclusions import Inclusions, Outer, pairs_of, spelled
@@ -114,9 +115,12 @@ class _Reader:
                 inclusions[names[file.stem]] = pairs
         discards = self._discards(names)
         if self.broken:
-            log.warning("%d records cannot be read; they are kept aside", len(self.broken))
+            log.warning("%s cannot be read; kept aside", counted(len(self.broken), "record"))
         if self.respelled:
-            log.info("%d records not spelled as COCO has it were read all the same", self.respelled)
+            log.info(
+                "%s not spelled as COCO has it, read all the same",
+                counted(self.respelled, "record"),
+            )
         return with_sizes(
             Dataset(
                 self.images,
@@ -288,10 +292,10 @@ def _shares(dataset: Dataset) -> _Shares:
                 shares[owner].setdefault(position, []).append(annotation)
                 left_out -= 1
     if left_out:
-        log.warning("%d masks of no known image and object were left out", left_out)
+        log.warning("left out: %s of no known image and object", counted(left_out, "mask"))
     placed = {position for share in shares.values() for position in share}
     if lost := len(dataset.images) - len(placed):
-        log.warning("%d images of no known object category were left out", lost)
+        log.warning("left out: %s of no known object category", counted(lost, "image"))
     return shares
 
 

@@ -25,6 +25,7 @@ from annotate.data.formats.pictures import Pictures, place
 from annotate.data.formats.table import read_table
 from annotate.data.formats.values import Values
 from partlab.composite import flatten
+from partlab.counts import counted
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, read_lines, replacing, write_json, write_lines
 from partlab.images import image_size, is_image_name
@@ -174,7 +175,7 @@ class _Reader:
             for name in self._names(folder):
                 self._one(folder, name, pseudo.get(name, False))
         if self.broken:
-            log.warning("%d records cannot be read; they are kept aside", len(self.broken))
+            log.warning("%s cannot be read; kept aside", counted(len(self.broken), "record"))
         self.values.tell()
         ours: Raw = {"origin": {"format": "prepared", "masks": len(self.annotations)}}
         return Dataset(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from annotate.data.formats import Source
+from partlab.counts import counted
 from partlab.schema import Category
 
 log = logging.getLogger(__name__)
@@ -48,8 +49,8 @@ class Values:
         """Say which values have no name, and which one looks like the background."""
         if ignored := self.seen[self.ignore]:
             log.warning(
-                "%d pictures hold pixels to ignore (crowd regions): no mask says that of them now",
-                ignored,
+                "%s pixels to ignore (crowd regions): no mask says that now",
+                counted(ignored, "picture holds", "pictures hold"),
             )
         silent = {*self.background, self.ignore}
         parts = [value for value in sorted(self.seen) if value not in silent]

@@ -104,7 +104,7 @@ def _masks(reading: Reading, annotation: RawAnnotation, context: Context) -> lis
             "object": mask.object,
             "rle": mask.rle,
             "origin": mask.origin,
-            "model": None if mask.origin == "manual" else model,
+            "model": None if mask.origin == "manual" else mask.model or model,
         }
         for mask in reading.masks
     ]

@@ -27,6 +27,7 @@ from annotate.work.pictures import (
     usual_kind,
 )
 from annotate.work.settings import WorkSettings
+from partlab import schema
 from partlab.errors import (
     BusyError,
     ConfigError,
@@ -35,7 +36,7 @@ from partlab.errors import (
     UnknownNameError,
 )
 from partlab.files import exclusive, foreign_in, sha256_json
-from partlab.schema import OURS
+from partlab.schema import OURS, Dataset
 
 log = logging.getLogger(__name__)
 
@@ -259,11 +260,28 @@ def _facts(source: ImageSource) -> dict[str, dict[str, Any]]:
     """What a data set says of its images: licence, source, origin split, provenance (D-01…D-06)."""
     if source.dataset is None:
         return {}
-    skipped = {"object", "sha256"}
+    skipped, licences = {"object", "sha256"}, _licences(source.dataset)
     return {
-        image.file_name: {k: v for k, v in image.raw.get(OURS, {}).items() if k not in skipped}
+        image.file_name: _as_coco_says(image, licences)
+        | {k: v for k, v in image.raw.get(OURS, {}).items() if k not in skipped}
         for image in source.dataset.images
     }
+
+
+def _licences(dataset: Dataset) -> dict[Any, str]:
+    """The names of COCO's licences by their ids, or their addresses."""
+    listed = dataset.top.get("licenses")
+    found = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    named = {one.get("id"): one.get("name") or one.get("url") for one in found}
+    return {id: name for id, name in named.items() if isinstance(name, str)}
+
+
+def _as_coco_says(image: schema.Image, licences: Mapping[Any, str]) -> dict[str, str]:
+    """Source and licence as they stand in other people's files."""
+    stated = image.raw.get("license")
+    said = {"source": image.raw.get("source")}
+    said |= {"license": licences.get(stated) if isinstance(stated, int) else stated}
+    return {key: value for key, value in said.items() if isinstance(value, str) and value}
 
 
 def rows_of(source: ImageSource, chosen: Sequence[Chosen], long_side: int) -> list[Image]:

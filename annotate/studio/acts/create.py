@@ -42,6 +42,7 @@ from annotate.studio.api.projects import (
     Key,
     add_tasks,
     chunks,
+    facts_of,
     find_projects,
     is_there,
     make_project,
@@ -49,13 +50,14 @@ from annotate.studio.api.projects import (
     task_ids,
 )
 from annotate.studio.api.users import need_users
+from annotate.studio.spelling.interface import asking
 from annotate.studio.spelling.labelconfig import (
     check_config,
     config_hash,
     has_two_lists,
     label_config,
 )
-from annotate.studio.spelling.mark import marked, unmarked
+from annotate.studio.spelling.mark import HELP, marked, unmarked
 from annotate.studio.spelling.regions import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.pictures import (
@@ -142,10 +144,13 @@ def renew_project(work: Work, studio: Studio, batch: Batch, version: int) -> str
     if batch.project_id is None:
         raise StudioError(f"{batch.object} round {batch.round} has no project")
     project, batch = batch.project_id, Batch(**{**asdict(batch), "vocabulary_version": version})
-    builder.two_lists = has_two_lists(studio.get(f"/api/projects/{project}/")["label_config"])
-    config = builder._config(batch)
+    before = studio.get(f"/api/projects/{project}/")
+    builder.two_lists = has_two_lists(before["label_config"])
+    config, facts = builder._config(batch), mark(work, batch)
+    if helped := facts_of(before).get(HELP):  # a model goes on helping
+        config, facts = asking(config, on=True), {**facts, HELP: helped}
     check_config(config)
-    fields = {"label_config": marked(config, mark(work, batch))}
+    fields = {"label_config": marked(config, facts)}
     studio.patch(f"/api/projects/{project}/", fields)
     builder._instruct(batch, project, builder._access(batch, project))
     return config_hash(config)
@@ -314,9 +319,14 @@ class _Builder:
         for arrived in add_tasks(self.studio, project_id, payloads):
             ids = {str(image_id): task_id for image_id, task_id in arrived.items()}
             self._record("tasks", batch, {"project_id": project_id, "tasks": ids})
-        if batch.start_from and missing:
+        if batch.start_from and missing and not self._shows_a_model(batch):
             self.studio.patch(f"/api/projects/{project_id}/", {"model_version": batch.start_from})
         return len(missing)
+
+    def _shows_a_model(self, batch: Batch) -> bool:
+        """Whether suggestions were pushed since, in place of what was drawn before."""
+        tasks = self.work.tasks(batch.object, batch.round)
+        return any(task.pushed for task in tasks)
 
     def _payloads(
         self, batch: Batch, image_ids: Sequence[int], access: Access

@@ -13,6 +13,7 @@ from annotate.studio.acts.answers import nested
 from annotate.vocabulary.model import ObjectParts, Vocabulary
 from annotate.work.pictures import part_picture, save_part_picture
 from partlab.composite import Layer
+from partlab.counts import counted
 from partlab.errors import MaskError, NotFoundError, PartlabError
 from partlab.images import is_image_name, load_image
 from partlab.masks import from_segmentation
@@ -64,9 +65,11 @@ def example_pictures(source: Source, parts: ObjectParts, count: int = 3) -> Exam
         shown |= {parts.ids[layer.label] for layer in layers}
     for words, images in wrong.items():
         log.warning(
-            "%d examples of %s are left out: %s there, and no inclusion is declared",
-            images, parts.name, words
-        )  # fmt: skip
+            "left out: %s of %s: %s there, and no inclusion is declared",
+            counted(images, "example"),
+            parts.name,
+            words,
+        )
     return Examples(tuple(found), frozenset(shown))
 
 

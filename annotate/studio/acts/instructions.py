@@ -88,8 +88,8 @@ def _keys_of_tools(config: str) -> str:
     return _KEYS.format(tools=polygon)
 
 
-def _rules(parts: ObjectParts) -> str:
-    """The drawing rules M-01 to M-07 in plain words; a table, as lists lose their numbers."""
+def drawing_rules(parts: ObjectParts) -> list[str]:
+    """The drawing rules M-01 to M-07 of one object category in plain words, as HTML."""
     name = escape(parts.name)
     whole = ["The whole object is the only part: paint all of it, up to its outline."]
     several = [
@@ -98,7 +98,7 @@ def _rules(parts: ObjectParts) -> str:
         "that can be seen stays unpainted.",
         f"Parts do not overlap: where one ends the next begins. {_inclusions(parts)}",
     ]
-    rules = [
+    return [
         *(whole if len(parts.parts) == 1 else several),
         "Several objects of this kind in one picture: draw all of them. Click a region of the "
         "second object and give it the number 2, of the third 3, and so on; the first needs no "
@@ -108,9 +108,13 @@ def _rules(parts: ObjectParts) -> str:
         "Hard is no reason to skip. If a picture really cannot be drawn, choose why, and "
         "submit; two inspectors look at every such picture.",
     ]
+
+
+def _rules(parts: ObjectParts) -> str:
+    """A table, as lists lose their numbers."""
     rows = [
         f'<tr><td valign="top"><b>{number}</b></td><td>{rule}</td></tr>'
-        for number, rule in enumerate(rules, 1)
+        for number, rule in enumerate(drawing_rules(parts), 1)
     ]
     return f'<table cellpadding="4">{"".join(rows)}</table>'
 

@@ -112,6 +112,8 @@ class Predictions:
                 created = self._studio.post(path, body)["created"]
             except StudioError as error:
                 refused = isinstance(error, RefusedError) and error.status < 500
+                if refused:
+                    self._name_the_gone(predictions)
                 if refused or attempt == _TRIES:
                     raise
                 log.info("%s; looking up what arrived", error.message)
@@ -128,6 +130,21 @@ class Predictions:
             "score": prediction.score,
             "model_version": self.model,
         }
+
+    def _name_the_gone(self, predictions: Sequence[Prediction]) -> None:
+        """One task that is not there has the server refuse all, in words that quote whole masks."""
+        found = self._studio.pages(
+            "/api/tasks", key="tasks", size=1000, project=self.project_id, include="id"
+        )
+        there = {task["id"] for task in found}
+        gone = [p for p in predictions if p.task_id not in there]
+        if gone:
+            more = f" and {len(gone) - 1} more" if len(gone) > 1 else ""
+            raise StudioError(
+                f"project {self.project_id} ({self.parts.name}): task {gone[0].task_id} "
+                f"({gone[0].name}){more} is gone from Label Studio",
+                hint="`partlab studio pull` notes it, then `partlab studio create` makes it again",
+            )
 
     def _name_the_dropped(self, predictions: Sequence[Prediction], created: int) -> None:
         lost = next((p for p in predictions if not self.settled(p)), None)

@@ -35,6 +35,7 @@ from annotate.work import (
     waits_for_a_look,
 )
 from annotate.work.change import HINTS
+from partlab.counts import counted
 from partlab.errors import BusyError, StateError
 from partlab.files import exclusive
 from partlab.progress import track
@@ -264,10 +265,10 @@ class _Round:
             return
         self.told.trouble = (
             f"project {self.told.project_id} ({name}) is gone from {self._studio.url}; "
-            f"{kept} answers are kept in the exports"
+            f"{counted(kept or 0, 'answer is', 'answers are')} kept in the exports"
         )
         self.told.hint = (
             f"is {self._studio.url} the server that the work was created on "
             "(PARTLAB_STUDIO_URL)? If so, "
-            f"`partlab studio create` makes it anew for the {open_} images still open"
+            f"`partlab studio create` makes it anew for the {counted(open_, 'image')} still open"
         )

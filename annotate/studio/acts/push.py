@@ -7,6 +7,7 @@ server, so that the same command goes on after a crash at any moment. Pictures s
 memory grows only with what `suggest` holds.
 """
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -24,10 +25,12 @@ from annotate.studio.api.projects import chunks, labels_are_names, need_own
 from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
 from annotate.work import Answer, Batch, Image, Task, Work
-from annotate.work.change import DONE, HINTS
+from annotate.work.change import BLANK, DONE, HINTS
 from partlab.errors import BusyError, ConfigError, StateError
 from partlab.files import exclusive, sha256_json
 from partlab.progress import track
+
+log = logging.getLogger(__name__)
 
 ASKED = 250  # pictures that suggestions are asked for at once
 # One request: a server that `partlab studio up` did not start counts the whole project again
@@ -35,7 +38,6 @@ ASKED = 250  # pictures that suggestions are asked for at once
 PORTION_TASKS = 1000
 PORTION_NUMBERS = 4_000_000  # bytes of run lengths; each is a number of 4 characters in JSON
 PORTION_SECONDS = 20.0
-_BLANK = "-blank"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +85,13 @@ def push(
     *,
     model: str,
     objects: Sequence[str] = (),
+    replace: bool = False,
     dry_run: bool = False,
 ) -> list[Pushed]:
     """Send a suggestion for every task that has none of this model, and no answer.
+
+    Label Studio shows the suggestions of one origin only. So rounds that began with what was drawn
+    in the one before are left out, with a warning.
 
     Args:
         work: the annotation work.
@@ -94,11 +100,13 @@ def push(
         model: names what makes them, down to the last bit (`run name@hash`): under one name,
             one picture gets one suggestion. It stays with every mask that comes of it (D-05).
         objects: only these object categories; all that are being drawn if none is named.
+        replace: take those rounds, too: what was drawn before is shown no more.
         dry_run: count, and change nothing; `suggest` is not called.
 
     Raises:
         ConfigError: the model is called like the masks of an earlier round, such as `r1:who`.
-        StateError: the work forbids model help (D-05), or nothing is being drawn.
+        StateError: the work forbids model help (D-05), nothing is being drawn, or what is begins
+            with what was drawn before (one that is named suffices).
         StudioError: the server does not take them, is gone, or is another than the work's; what it
             took is not sent again.
         BusyError: another push of this work is running.
@@ -110,6 +118,7 @@ def push(
             hint="begin its name with something else",
         )
     batches = _being_drawn(work, objects)
+    batches = batches if replace else _without_carried(batches, objects)
     total = sum(_count(work, batch) for batch in batches)
     rows = track((row for b in batches for row in _rows(work, b)), "pushing", total=total)
     with _alone(work):
@@ -148,6 +157,21 @@ def _being_drawn(work: Work, objects: Sequence[str]) -> list[Batch]:
             f"nothing is being drawn in {work.folder}", hint="run `partlab studio create` first"
         )
     return found
+
+
+def _without_carried(batches: Sequence[Batch], named: Sequence[str]) -> list[Batch]:
+    """The rounds that began empty; what people drew is not hidden by a slip."""
+    carried = [batch for batch in batches if batch.start_from]
+    rounds = ", ".join(f"{batch.object} round {batch.round}" for batch in carried)
+    words = (
+        f"{rounds} began with what was drawn before, which a model's suggestions would hide in "
+        "every picture"
+    )
+    if carried and (named or len(carried) == len(batches)):
+        raise StateError(words, hint="--replace shows the model's instead")
+    if carried:
+        log.warning("left out: %s (--replace shows the model's instead)", words)
+    return [batch for batch in batches if not batch.start_from]
 
 
 @contextmanager
@@ -246,7 +270,7 @@ class _Round:
     def _holds(self, row: _Row) -> bool:
         """Whether this very suggestion was recorded, and is still on the server."""
         wanted = f"{self._model}:{self._content(row.image)}"
-        if row.task.pushed == wanted + _BLANK:
+        if row.task.pushed == wanted + BLANK:
             return True
         held = row.task.pushed == wanted and row.task.task_id in self._there.held
         self._there.some_held = self._there.some_held or held
@@ -281,7 +305,7 @@ class _Round:
         shown: Size = (image.shown[0], image.shown[1])
         how = {"named": self._named, "two_lists": self._there.two_lists}
         regions = regions_of(suggestion.masks, self._parts, shown, **how)
-        content = self._content(image) + ("" if regions else _BLANK)
+        content = self._content(image) + ("" if regions else BLANK)
         assert task.task_id is not None  # see _needs_one
         prediction = Prediction(task.task_id, image.file_name, regions, suggestion.score, shown)
         return _Wanted(image.id, content, prediction)

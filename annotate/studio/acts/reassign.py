@@ -10,6 +10,7 @@ from annotate.studio.acts.wall import tell_project
 from annotate.studio.api.client import Studio
 from annotate.studio.api.users import need_users
 from annotate.work import Batch, Work
+from partlab.counts import counted
 from partlab.errors import StateError, StudioError
 
 log = logging.getLogger(__name__)
@@ -78,8 +79,8 @@ def _answers(work: Work, batch: Batch, *, force: bool) -> int:
     answers = 0 if batch.state in OVER else sum(1 for _ in there)
     if answers and not force:
         raise StateError(
-            f"{what} already has {answers} answers of {batch.assignee}; one annotator draws a "
-            "whole category",
+            f"{what} already has {counted(answers, 'answer')} of {batch.assignee}; one annotator "
+            "draws a whole category",
             hint="with --force the round is begun afresh; its answers stay in the exports",
         )
     return answers

@@ -14,11 +14,13 @@ from annotate.studio.api.changes import Got
 from annotate.studio.api.projects import labels_are_names, names_work
 from annotate.studio.api.raw import Header, RawTask, content_hash, open_export, write_export
 from annotate.work import Answer, Batch, Event, Flag, MovedOnError, Task, Work, open_images
+from annotate.work.change import BLANK
 from annotate.work.complaints import ending
 
 log = logging.getLogger(__name__)
 
 _TRIES = 5
+_FETCHED = "fetched"  # in place of the hash of a suggestion that we did not make
 Brought = tuple[int, Sequence[Answer], Sequence[Flag]]
 """Tasks, new answers, and flags that are new, renewed or settled."""
 
@@ -80,10 +82,26 @@ class Recorder:
 
     def ingest(self, tasks: Sequence[Got], models: dict[int, str], cursor: str | None) -> Brought:
         """Write tasks down and take them in; `cursor` says that these were the last."""
+        self._note_fetched(tasks)
         header = self._header([got.task for got in tasks], models, cursor)
         path = self._next_file()
         sha256 = write_export(path, header, [got.raw for got in tasks])
         return self._record(path, header, sha256)
+
+    def _note_fetched(self, tasks: Sequence[Got]) -> None:
+        """Suggestions that Label Studio got by itself were shown like those we pushed (D-05)."""
+        known = {t.task_id: t for t in self._work.tasks(self._batch.object, self._batch.round)}
+        found: dict[str, dict[str, str]] = {}
+        for got in tasks:
+            task, versions = known.get(got.task.id), map(str.strip, got.versions.split(","))
+            models = [each for each in versions if each and each != self._batch.start_from]
+            if task is not None and models and (task.pushed or BLANK).endswith(BLANK):
+                found.setdefault(models[-1], {})[str(task.image_id)] = _FETCHED
+        if self._work.batch(self._batch.object, self._batch.round).state != "annotating":
+            return
+        for model, images in found.items():
+            data = {"model": model, "tasks": images}
+            self._work.record("pushed", who=self._who, data=data, **self._key)
 
     def take_up(self) -> Iterator[Brought]:
         """Take in a raw export that was written when a pull was cut off."""

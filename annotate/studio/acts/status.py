@@ -5,7 +5,7 @@ use the same numbers.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from annotate.facts import Facts
 from annotate.studio.acts.answers import nested
 from annotate.studio.acts.choose import CLOSED
 from annotate.studio.acts.notes import Note, Seen, sum_up
+from annotate.studio.acts.overlaps import accepted_overlaps
 from annotate.vocabulary import ObjectParts
 from annotate.work import HONEYPOT, PICTURE, Answer, Batch, Flag, Task, Work
 from annotate.work.change import DONE
@@ -112,6 +113,7 @@ def _standing(
     minutes, checked = [], 0
     problems: list[Seen] = []
     flagged, parts = {flag.task_id for flag in flags}, work.moves(batch).parts
+    accepted = {frozenset(pair) for pair in accepted_overlaps(work, batch)}
     refused, used = set[int](), set[str]()
     handed_out = work.tasks(batch.object, batch.round)
     tasks = {task.image_id: task.task_id for task in handed_out}
@@ -124,7 +126,8 @@ def _standing(
         kinds[answer.kind] += 1
         refused |= {answer.image_id} if answer.kind in REFUSED else set()
         lost = answer.kind == "broken" and answer.task_id != tasks[answer.image_id]
-        found = [MADE_ANEW] if lost else _problems(answer, parts, told=answer.task_id in flagged)
+        told = answer.task_id in flagged
+        found = [MADE_ANEW] if lost else _problems(answer, parts, accepted, told=told)
         problems += [(answer.image_id, problem) for problem in found]
         used |= {mask["part"] for mask in answer.masks}
         origins.update(origin_of(mask, batch) for mask in answer.masks)
@@ -167,11 +170,15 @@ def origin_of(mask: Mapping[str, Any], batch: Batch) -> str:
     return KEPT if began else str(mask.get("origin", "manual"))
 
 
-def _problems(answer: Answer, parts: ObjectParts, *, told: bool) -> Iterator[Mapping[str, Any]]:
-    """What was seen in an answer, but for errors `told` by a flag, and what is declared by now."""
+def _problems(
+    answer: Answer, parts: ObjectParts, accepted: Collection[frozenset[str]], *, told: bool
+) -> Iterator[Mapping[str, Any]]:
+    """What was seen in an answer, but for errors `told` by a flag, and overlaps that are declared
+    or accepted by now.
+    """  # fmt: skip
     for one in answer.problems:
         small, large = one.get("parts", ("", ""))
-        declared = nested(small, large, parts)
+        declared = nested(small, large, parts) or frozenset((small, large)) in accepted
         if not declared and not (told and one["severity"] == ERROR):
             yield one
 

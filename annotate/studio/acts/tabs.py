@@ -3,13 +3,17 @@
 from typing import Any
 
 from annotate.studio.api.client import Studio
-from annotate.studio.spelling.regions import TODO
+from annotate.studio.spelling.regions import FIRST, TODO
 
 _OPEN = [
     {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0},
     {"filter": f"filter:tasks:data.{TODO}", "operator": "empty", "type": "String", "value": False},
 ]
 _TABS = {"To do": _OPEN, "All pictures": []}
+_FIRST = [
+    _OPEN[0],
+    {"filter": f"filter:tasks:data.{FIRST}", "operator": "empty", "type": "String", "value": False},
+]
 _NEEDLESS = (
     *("id", "inner_id", "cancelled_annotations", "total_predictions", "annotations_results"),
     *("annotations_ids", "predictions_score", "predictions_model_versions", "predictions_results"),
@@ -34,8 +38,21 @@ def make_tabs(studio: Studio, project_id: int) -> None:
             studio.post(f"/api/dm/views/?project={project_id}", body)
 
 
-def _tab(title: str, wanted: list[dict[str, Any]]) -> dict[str, Any]:
-    """One tab: tasks for which one of the filters holds, all where there is none."""
+def make_tab(studio: Studio, project_id: int, title: str) -> None:
+    """Give a project a tab of the pictures to draw first, in that order, unless it has it.
+
+    Raises:
+        StudioError: the server refuses.
+    """
+    views = studio.pages("/api/dm/views", project=project_id)
+    if title not in {view["data"].get("title") for view in views}:
+        tab = _tab(title, _FIRST, every=True) | {"ordering": [f"tasks:data.{FIRST}"]}
+        body = {"project": project_id, "data": tab}
+        studio.post(f"/api/dm/views/?project={project_id}", body)
+
+
+def _tab(title: str, wanted: list[dict[str, Any]], *, every: bool = False) -> dict[str, Any]:
+    """One tab: tasks for which one of the filters holds (`every`: all of them), or all tasks."""
     hidden = [f"tasks:{name}" for name in _NEEDLESS]
     return {
         "title": title,
@@ -43,5 +60,5 @@ def _tab(title: str, wanted: list[dict[str, Any]]) -> dict[str, Any]:
         "target": "tasks",
         "hiddenColumns": {"explore": hidden, "labeling": hidden},
         "columnsWidth": {f"tasks:data.{TODO}": 520},
-        "filters": {"conjunction": "or", "items": wanted},
+        "filters": {"conjunction": "and" if every else "or", "items": wanted},
     }

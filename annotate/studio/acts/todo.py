@@ -16,13 +16,12 @@ from sqlalchemy import select
 
 from annotate.studio.acts.overlaps import undeclared_overlaps
 from annotate.studio.acts.status import MADE_ANEW, open_flags
-from annotate.studio.api.client import RefusedError, Studio
-from annotate.studio.api.projects import is_ours
+from annotate.studio.acts.task_data import write_words
+from annotate.studio.api.client import Studio
 from annotate.studio.spelling.regions import TODO
-from annotate.work import Answer, Batch, DiscardReview, Event, Flag, Task, Verdict, Work, refusal_of
+from annotate.work import Answer, Batch, DiscardReview, Event, Flag, Verdict, Work, refusal_of
 from annotate.work.change import DONE
 from annotate.work.complaints import SENT_BACK
-from partlab.errors import StudioError
 
 _UPDATE = "press Update"
 _DRAWN_IN = ("planned", "annotating", "submitted")
@@ -151,7 +150,7 @@ def tell(work: Work, studio: Studio, batch: Batch, who: str = "partlab") -> int:
     for id in sorted(changed, key=int):
         task = tasks[id]
         if task.task_id is not None and task.project_id == batch.project_id:
-            _write(work, studio, task, wanted.get(id, ""))
+            write_words(work, studio, task, TODO, wanted.get(id, ""))
     if changed:
         data = {"project_id": batch.project_id, "todo": wanted}
         work.record("told", who=who, object=batch.object, round=batch.round, data=data)
@@ -165,20 +164,3 @@ def _told_before(work: Work, batch: Batch) -> Mapping[str, str]:
         data = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
     known: Mapping[str, str] = data.get("todo", {})
     return known if data.get("project_id") == batch.project_id else {}
-
-
-def _write(work: Work, studio: Studio, task: Task, words: str) -> None:
-    """Into that task alone: on another server its number is somebody else's."""
-    path = f"/api/tasks/{task.task_id}/"
-    try:
-        data = studio.get(path)["data"]
-        if not is_ours(work, data) or data["image_id"] != task.image_id:
-            raise StudioError(
-                f"task {task.task_id} of {studio.url} does not belong to {work.folder}",
-                hint="is PARTLAB_STUDIO_URL the server that the work was created on?",
-            )
-        if data.get(TODO, "") != words:
-            studio.patch(path, {"data": {**data, TODO: words}})
-    except RefusedError as error:
-        if error.status != 404:
-            raise

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 
 from annotate.studio.api.client import RefusedError, Studio
-from annotate.studio.spelling.mark import mark_of
+from annotate.studio.spelling.mark import HELP, mark_of
 from annotate.work import Batch, Event, Work
 from partlab.errors import StudioError
 
@@ -50,9 +50,10 @@ class Fields:
 
 
 def mark(work: Work, batch: Batch, kind: str = "annotate") -> dict[str, Any]:
-    """What a project is found by; it never changes."""
+    """What a project is found by; it never changes. It says, too, if no model may help (D-05)."""
     key = {"object": batch.object, "round": batch.round}
-    return {"work": work.settings.id, "kind": kind, **key}
+    without = {} if work.settings.model_help else {HELP: False}
+    return {"work": work.settings.id, "kind": kind, **key, **without}
 
 
 def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:

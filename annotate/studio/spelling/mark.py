@@ -8,6 +8,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+HELP = "help"
+"""Among the facts: what the connected segmenter calls the object; False: no model may help."""
+
 _BEGIN = '{"partlab":'
 _OPEN, _CLOSE = "<!--", "-->"
 

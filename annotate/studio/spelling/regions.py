@@ -26,11 +26,20 @@ PART, OBJECT, DISCARD, IMAGE = "part", "object", "discard", "image"
 BRUSH, POLYGON = "brush", "polygon"
 """Its tools; in projects of earlier versions lists of parts of their own."""
 
+CLICK, BOX = "click", "box"
+"""Its tools that ask a model; what they leave behind is no drawing."""
+
 LABELS = {False: "labels", True: "brushlabels"}
 """Under which name a painted region has its label; by whether each tool has a list of parts."""
 
+META, MODEL = "meta", "model"
+"""Where a region says which model it came from, as an answer to a click or a box."""
+
 TODO = "todo"
 """In the data of every task: what is to be done that nobody would see otherwise."""
+
+FIRST = "first"
+"""In the data of a task that is to be drawn before others: its place among them."""
 
 MIN_PIXELS = 4
 """Blobs with fewer pixels of the shown picture are slips of the mouse."""
@@ -48,7 +57,7 @@ class PartMask:
     `part` is the part's id, `object` counts the instances from 1 (M-06), `rle` is in the size
     of the data set's image. `origin` tells how much a model helped (D-05): "prediction" was
     taken as it came, "prediction-changed" was changed or added to by hand. `regions` is how
-    many regions it was made of.
+    many regions it was made of, `model` what answered a click or a box with it, if one did.
     """
 
     part: str
@@ -56,6 +65,7 @@ class PartMask:
     rle: Rle
     origin: Origin = "manual"
     regions: int = 1
+    model: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +93,7 @@ class _Region:
     object: int
     shape: Value
     origin: Origin
+    model: str | None
 
 
 class _RefusedError(Exception):
@@ -129,6 +140,9 @@ def read_result(
     groups, single = _grouped(result)
     labels = _Labels(parts, named)
     for id, items in groups.items():
+        if _is_prompt(items):
+            problems.append(problem("prompt-left", f"region {id}: {KINDS['prompt-left'].gist}"))
+            continue
         try:
             regions.append(_region(id, items, labels, shown, unsaid))
         except _RefusedError as refused:
@@ -152,6 +166,8 @@ def spelled(
     found: dict[tuple[str, int], list[list[_Item]]] = {}
     labels = _Labels(parts, named)
     for id, items in _grouped(result if isinstance(result, list) else [])[0].items():
+        if _is_prompt(items):
+            continue
         with suppress(_RefusedError):
             region = _region(id, items, labels, shown, "manual")
             found.setdefault((region.part, region.object), []).append(items)
@@ -174,7 +190,13 @@ def _grouped(result: list[Any]) -> tuple[dict[str, list[_Item]], list[_Item]]:
 
 def _in_region(type: str, control: Any) -> bool:
     shape = type.removesuffix("labels")
-    return shape in _SHAPES or type == "labels" or (type == "number" and control == OBJECT)
+    own = control in (CLICK, BOX) or (type == "number" and control == OBJECT)
+    return shape in _SHAPES or type == "labels" or own
+
+
+def _is_prompt(items: Sequence[_Item]) -> bool:
+    """Whether this is a click or a box that asked a model, and was neither accepted nor deleted."""
+    return any(item.get("from_name") in (CLICK, BOX) for item in items)
 
 
 def _region(
@@ -187,7 +209,10 @@ def _region(
     part = labels.part(items)
     for item in items:
         _check_picture(item, shown)
-    return _Region(id, part, _object(values), shape, _origin(items, unsaid))
+    origin, model = _origin(items, unsaid), _model(items)
+    if model is not None and origin == "manual":  # the page calls a copy so
+        origin = "prediction-changed"
+    return _Region(id, part, _object(values), shape, origin, model)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,6 +275,13 @@ def _object(values: Iterable[_Item]) -> int:
 def _origin(items: Sequence[_Item], unsaid: Origin) -> Origin:
     said = [item.get("origin") for item in items]
     return next((origin for origin in _ORIGINS if origin in said), unsaid)
+
+
+def _model(items: Sequence[_Item]) -> str | None:
+    """What answered with this region: the page keeps what is said beside a region."""
+    notes = (item.get(META) for item in items)
+    said = (str(note[MODEL]) for note in notes if isinstance(note, dict) and note.get(MODEL))
+    return next(said, None)
 
 
 def _choice(item: _Item) -> str | None:
@@ -329,7 +361,9 @@ def _united(regions: Sequence[_Region], parts: ObjectParts, sheet: _Sheet) -> It
             pixels = int(whole.sum() - mask.sum())
             sheet.specks.append(f"{part}: {_specks(specks, pixels)} dropped")
         if mask.any():
-            yield PartMask(part, object, encode(mask), _common(drawn), len(drawn))
+            origin, count = _common(drawn), len(drawn)
+            model = next((one.model for one in drawn if one.model), None)
+            yield PartMask(part, object, encode(mask), origin, count, model)
 
 
 def _specks(count: int, pixels: int) -> str:
@@ -388,20 +422,30 @@ def regions_of(
         pixels = resized(decode(mask.rle), shown)
         if not pixels.any():
             continue
-        head = {
-            "id": f"r{number}",
-            "to_name": IMAGE,
-            "original_width": shown[0],
-            "original_height": shown[1],
-            "image_rotation": 0,
-        }
-        brush = {"format": "rle", "rle": encode_brush(pixels)}
+        head = head_of(f"r{number}", shown)
+        brush = brush_of(pixels)
         label = label_of(mask.part, parts, named=named)
         regions += shaped(BRUSH, head, brush, label, two_lists=two_lists)
         if mask.object != 1:
             number_of = {"number": mask.object}
             regions.append({**head, "from_name": OBJECT, "type": "number", "value": number_of})
     return regions
+
+
+def head_of(id: str, shown: Size) -> _Item:
+    """What every item of a region says, of a picture of `shown` (width, height) pixels."""
+    return {
+        "id": id,
+        "to_name": IMAGE,
+        "original_width": shown[0],
+        "original_height": shown[1],
+        "image_rotation": 0,
+    }
+
+
+def brush_of(mask: BoolMask) -> _Item:
+    """The geometry of a brush region, from its (height, width) mask."""
+    return {"format": "rle", "rle": encode_brush(mask)}
 
 
 def shaped(

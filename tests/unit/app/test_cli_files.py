@@ -52,7 +52,7 @@ def test_check_groups_findings_and_ends_with_0_without_errors(world: Path) -> No
     assert result.exit_code == 0
     assert "warning: wrong_area x 1" in result.stdout
     assert "gänse 鹅.png" in result.stdout
-    assert "0 errors, 1 warnings" in result.stdout
+    assert "0 errors, 1 warning" in result.stdout
 
 
 def test_a_table_is_written_without_an_out_folder(world: Path, tmp_path: Path) -> None:
@@ -222,8 +222,8 @@ def test_merge(tmp_path: Path) -> None:
     sources = tmp_path / "ann" / "x.json", tmp_path / "ben" / "x.json"
     dry = run("merge", *sources, "--out", tmp_path / "out", "--dry-run")
     assert dry.exit_code == 0
-    assert "train: 1 images, 3 masks, 3 part categories of 1 objects" in dry.stdout
-    assert "1 masks were there twice" in dry.stdout
+    assert "train: 1 image, 3 masks, 3 part categories of 1 object" in dry.stdout
+    assert "1 mask was there twice" in dry.stdout
     assert not (tmp_path / "out").exists()
     done = run("merge", *sources, "--out", tmp_path / "out", "--json")
     assert json.loads(done.stdout)["not_compared"] == 1
@@ -245,7 +245,7 @@ def test_boxes_without_masks_are_taken_away_on_request_and_export_works(
     assert run("check", world, "--drop-unusable").exit_code == 2
     fixed = run("check", world, "--fix", tmp_path / "fixed", "--drop-unusable")
     assert fixed.exit_code == 0
-    assert "took away 1 masks that hold no pixels" in fixed.stdout
+    assert "took away 1 mask without pixels" in fixed.stdout
     for name in ("prepared", "pinpp"):
         out = tmp_path / name
         assert run("export", tmp_path / "fixed", "--format", name, "--out", out).exit_code == 0
@@ -271,4 +271,4 @@ def test_stats_counts_no_boxes_as_masks(world: Path) -> None:
     path.write_text(json.dumps(data))
     told = run("stats", world, "--json")
     assert json.loads(told.stdout)["datasets"][0]["masks"] == 1
-    assert "1 annotations have no mask" in told.stderr
+    assert "1 annotation without a mask" in told.stderr

@@ -98,7 +98,7 @@ def test_calibrate_writes_what_the_engine_reads(store, truth, tmp_path):
     answer = run("calibrate", store.path, "--truth", truth, "--out", out)
     assert answer.exit_code == 0, answer.output
     assert json.loads(out.read_text()) == {"default": 0.5, "parts": {"cat:head": 0.35}}
-    assert "1 parts have a threshold of their own, 4 have too few examples" in answer.stdout
+    assert "1 part has a threshold of its own, 4 have too few examples" in answer.stdout
     assert run("calibrate", store.path, "--truth", truth, "--out", out).exit_code == 1
     told = result(
         *("calibrate", store.path, "--truth", truth, "--out", out, "--force"),

@@ -143,7 +143,7 @@ def test_diff(farm: Path, make_dataset: Callable[..., Dataset], tmp_path: Path) 
     run("rename", other, "ram", "body", "trunk")
     text = run("diff", farm, other)
     assert "body is now called trunk" in text
-    assert "1 objects differ, 2 are the same" in text
+    assert "1 object differs, 2 stayed the same" in text
     make_dataset([])
     assert "- object cat" in run("diff", tmp_path / "human", farm)
     assert run_json("diff", farm, tmp_path / "human")["objects_added"] == ["cat", "car"]

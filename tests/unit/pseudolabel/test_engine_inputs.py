@@ -135,7 +135,7 @@ def test_unknown_categories_are_all_named_at_once_with_near_names(tmp_path):
         survey(inputs, OBJECTS, need_class=True)
     said = caught.value.message
     assert "'carr' (2 images, did you mean car" in said
-    assert "'boat' (1 images)" in said
+    assert "'boat' (1 image)" in said
     assert "--no-category-filter" in caught.value.hint
     assert survey(inputs, OBJECTS, need_class=False).images == 5
 

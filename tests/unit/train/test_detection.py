@@ -101,7 +101,7 @@ def test_parts_of_nobody_are_one_object_and_said(caplog) -> None:
     with caplog.at_level(logging.WARNING):
         found = boxed(_dataset(parts), "objects")
     assert [a.bbox for a in found.annotations] == [[2, 4, 33, 31]]
-    assert "1 objects are told only by their picture" in caplog.text
+    assert "1 object is told only by the picture" in caplog.text
 
 
 def test_crowd_regions_are_no_objects() -> None:

@@ -302,6 +302,8 @@ def test_errors_that_pgd_found_only_at_its_end_are_told(tmp_path: Path) -> None:
 def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
     first, second = pair(tmp_path)
     (tmp_path / "nothing").mkdir()
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "plan.json").write_text("{}")
     shutil.copytree(first, tmp_path / "twin")
     half = tmp_path / "half"
     shutil.copytree(first, half)
@@ -310,6 +312,7 @@ def test_bad_input_gets_one_sentence(tmp_path: Path) -> None:
     write_folder(tmp_path / "other", nested(8, FOUR), model={"classes": ["a", "b"]})
     for folders, code, said in (
         ([tmp_path / "nothing"], 3, "is no evaluation"),
+        ([tmp_path / "begun"], 3, "is not finished hint: run the evaluation again"),
         ([first, tmp_path / "twin"], 2, "are the same model on the same list"),
         ([half], 5, "is damaged or half written"),
         ([second, tmp_path / "other"], 2, "classes apart"),

@@ -172,7 +172,7 @@ def test_an_unknown_object_is_left_out_and_said(tmp_path, caplog):
     rows = [("a.png", "cat", 1), ("b.png", None, 1)]
     found = open_pictures([label_file(tmp_path / "p.arrow", [HEAD], rows)], cache=tmp_path)
     assert names(found) == ["a.png"]
-    assert "1 pictures left out: their object category is not known" in caplog.text
+    assert "1 picture left out: of no known object category" in caplog.text
 
 
 def test_a_class_without_pictures_is_said(tmp_path, caplog):
@@ -226,7 +226,7 @@ def test_a_validation_set_of_others_is_refused(human, tmp_path):
     with pytest.raises(DatasetError, match=r"2 parts are not among the 3 of the model: car:wheel"):
         open_pictures([human], cache=tmp_path / "cache", **known)
     draw(tmp_path / "plain" / "dog" / "a.png")
-    with pytest.raises(DatasetError, match="1 pictures show classes that the model does not know"):
+    with pytest.raises(DatasetError, match="1 picture shows classes that the model does not know"):
         open_pictures([], plain=[tmp_path / "plain"], cache=tmp_path, classes=("car", "cat"))
 
 
@@ -325,7 +325,7 @@ def test_folders_without_pictures_of_classes(tmp_path):
     assert "empty holds no pictures" in said
     draw(tmp_path / "loose" / "a.png")
     said = refused(tmp_path, plain=[tmp_path / "loose"], error=NotFoundError)
-    assert "has its 1 pictures in no folder of a class" in said
+    assert "has its 1 picture in no folder of a class" in said
     write_text(tmp_path / "other" / "cat" / "a.heic", "x")
     said = refused(tmp_path, plain=[tmp_path / "other"], error=NotFoundError)
     assert "1 file is no picture that partlab reads" in said
@@ -344,7 +344,7 @@ def test_what_a_folder_leaves_out_is_said(tmp_path, caplog):
     found = open_pictures([], plain=[tmp_path / "plain"], cache=tmp_path / "cache")
     assert names(found) == ["cat/a.png"]
     assert "1 file is no picture that partlab reads" in caplog.text
-    assert "1 pictures left out, in no folder of a class" in caplog.text
+    assert "1 picture left out, in no folder of a class" in caplog.text
     assert "1 folders hold no picture, first dog" in caplog.text
 
 

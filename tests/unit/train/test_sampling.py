@@ -156,7 +156,7 @@ def test_each_picture_gets_the_map_of_another_of_its_class(pictures, seed):
 
 def test_a_picture_alone_in_its_class_is_said(caplog):
     partners(index([0, 0, 1], [0, 0, 0]), 0)
-    assert "1 pictures are the only ones of their class and keep their map" in caplog.text
+    assert "1 picture is the only one of its class and keeps its map" in caplog.text
 
 
 def test_an_epoch_of_a_million_is_planned_fast():

@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.draw import Style, overlay, palette
+from app.web.outlines import SHOWN, middle, outline
 from app.web.pages.parts.answer import Answer, Change
 from app.web.pages.parts.calls import Call, calls
 from app.web.shelf import Known
@@ -27,7 +28,6 @@ from segmenter.predictor import FoundPart, Prediction
 from segmenter.protocol import Pixels
 
 _OTHERS, _TOLD = 3, 0.005  # runner-up parts, if they are not 0.00
-_MOST = 1600  # pixels of the longer side that are sent to the browser
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,17 +98,17 @@ def _count(found: Prediction) -> str:
 
 
 def _small(pixels: Pixels) -> Pixels:
-    """At most `_MOST` a side; a smaller picture is shown in every pixel (SV-17)."""
+    """At most `SHOWN` a side; a smaller picture is shown in every pixel (SV-17)."""
     longer = max(pixels.shape[:2])
-    if longer <= _MOST:
+    if longer <= SHOWN:
         return pixels
-    size = tuple(max(round(side * _MOST / longer), 1) for side in pixels.shape[1::-1])
+    size = tuple(max(round(side * SHOWN / longer), 1) for side in pixels.shape[1::-1])
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _smaller(pixels: Pixels) -> str:
     longer = max(pixels.shape[:2])
-    return "" if longer <= _MOST else f"shown at {100 * _MOST / longer:.0f} % of its size"
+    return "" if longer <= SHOWN else f"shown at {100 * SHOWN / longer:.0f} % of its size"
 
 
 def _numbers(found: Prediction) -> list[str]:
@@ -129,7 +129,7 @@ def _marks(found: Prediction, ids: Sequence[str], changes: Sequence[Change]) -> 
         pixels = decode(mask.rle)
         seen = pixels & ~covered
         covered |= pixels
-        spot = _middle(seen if seen.any() else pixels)
+        spot = middle(seen if seen.any() else pixels)
         marks.append(_mark(mask, pixels, spot, ids[at], colours[mask.label], why.get(id(mask), "")))
     return marks[::-1]
 
@@ -175,31 +175,6 @@ def _letter(number: int) -> str:
         number, rest = divmod(number - 1, 26)
         text = chr(ord("a") + rest) + text
     return text
-
-
-def outline(mask: BoolMask) -> str:
-    """The mask as an SVG path in pixels of the picture, holes kept.
-
-    To a quarter of a pixel; of a picture that is shown smaller to half a pixel.
-    """
-    times = 2 if max(mask.shape) <= _MOST else 1
-    fine: Any = mask.astype(np.uint8).repeat(times, 0).repeat(times, 1)
-    found, _ = cv2.findContours(fine, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
-    steps = []
-    for contour in found:
-        points = " ".join(
-            f"{(x + 0.5) / times:g},{(y + 0.5) / times:g}" for x, y in contour[:, 0].tolist()
-        )
-        steps.append(f"M{points}Z")
-    return "".join(steps)
-
-
-def _middle(mask: BoolMask) -> tuple[float, float]:
-    """(x, y) deep inside the mask, where a name can stand."""
-    padded = np.pad(mask.astype(np.uint8), 1)
-    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
-    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
-    return float(x) + 0.5, float(y) + 0.5
 
 
 def _files(answer: Answer, made: Made, shown: Shown) -> list[tuple[str, str, str]]:

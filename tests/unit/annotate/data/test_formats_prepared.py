@@ -482,7 +482,7 @@ def test_crowd_regions_are_ignored_and_named(
     assert "neither background nor a part" in caplog.text
     again = read(tmp_path)
     assert [a.category_id for a in again.annotations] == [1]
-    assert "1 pictures hold pixels to ignore" in caplog.text
+    assert "1 picture holds pixels to ignore" in caplog.text
 
 
 def lacking(how: str) -> Dataset:

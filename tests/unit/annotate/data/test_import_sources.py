@@ -170,7 +170,7 @@ def test_one_picture_for_two_splits_is_said(
         put(tmp_path / "in" / "annotations" / f"{split}.json", coco("1.png"))
     put(tmp_path / "pics" / "1.png", picture())
     import_folder(tmp_path / "in", tmp_path / "out", images=tmp_path / "pics")
-    assert "1 pictures are taken for several splits" in caplog.text
+    assert "1 picture is taken for several splits" in caplog.text
 
 
 def test_an_import_tells_where_the_pictures_were(

@@ -70,7 +70,7 @@ def test_a_picture_that_is_not_there_is_an_error_alone_and_a_warning_on_a_sheet(
 ) -> None:
     with pytest.raises(DatasetError, match=r"no image can be read: .*b\.png"):
         show(data, "b.png")
-    with pytest.warns(UserWarning, match="1 pictures cannot be read"):
+    with pytest.warns(UserWarning, match="1 picture cannot be read"):
         show(data)
 
 

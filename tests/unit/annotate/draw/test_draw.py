@@ -233,7 +233,7 @@ def test_what_is_not_drawn_is_counted_and_named(shown: Dataset) -> None:
     shown.image_path(second).write_bytes(b"nonsense")
     both = make_sheet([(shown, first), (shown, second)], style=BARE)
     assert both.unreadable == [second.file_name]
-    assert "1 pictures cannot be read" in both.notes()
+    assert "1 picture cannot be read" in both.notes()
 
 
 def test_existing_picture_is_not_replaced(tmp_path: Path) -> None:

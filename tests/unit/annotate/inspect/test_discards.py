@@ -225,7 +225,7 @@ def test_a_refusal_for_another_reason_is_reviewed_afresh(
     submit(work)
     case = find_cases(inspection.work, "ram")[0]
     assert (case.state, case.reason, case.reviews) == ("waiting", "object too small", ())
-    with pytest.raises(StateError, match="1 discarded images wait"):
+    with pytest.raises(StateError, match="1 discarded image waits"):
         inspection.sample("ram", INA)
     with work.read() as session:
         assert final_discards(session, "ram") == {3}

@@ -12,6 +12,7 @@ from annotate.data.check import check_folder
 from annotate.data.formats.pictures import Pictures
 from annotate.inspect.export import export
 from annotate.inspect.service import Inspection
+from annotate.studio.acts.status import standings
 from annotate.studio.acts.submit import submit_finished
 from annotate.studio.acts.todo import todos
 from annotate.work import Work
@@ -68,6 +69,18 @@ def test_what_is_accepted_by_name_is_no_error_of_the_data_set(work: Work, tmp_pa
     assert report.errors == 0
     kinds = {finding.kind for finding in report.findings}
     assert "accepted_overlap" in kinds
+
+
+def test_status_is_silent_on_what_was_accepted(work: Work) -> None:
+    overlapping(work, 3)
+    lies = {"kind": "overlap", "severity": "warning", "message": "90% of head lies in body"}
+    again = drawn(work, 3, masks=[*masks_of("ram", 3)[:2], OVER_HEAD])
+    again.problems = [{**lies, "parts": ["head", "body"]}]
+    pull(work, [again])
+    submit_finished(work, work.batch("ram"), "lead")
+    assert standings(work)[0].problems == ("image 3: 90% of head lies in body",)
+    Inspection(work).sample("ram", INA, overlaps=["body=head", "horn=body"])
+    assert standings(work)[0].problems == ()
 
 
 def test_several_categories_take_what_is_accepted_of_their_parts(

@@ -109,7 +109,7 @@ def test_what_is_not_pulled_yet_is_not_overlooked_when_a_category_changes_hands(
 ) -> None:
     server.annotate(1001, drawn(RAM, head=HEAD))
     assert hand_over(work, server, "ben@x.org", dry_run=True) == 0  # nothing is pulled for it
-    with pytest.raises(StateError, match=r"already has 1 answers of ann@x\.org"):
+    with pytest.raises(StateError, match=r"already has 1 answer of ann@x\.org"):
         hand_over(work, server, "ben@x.org")
     assert parts(work) == ["head"]
     server.annotate(1002, drawn(RAM, body=BODY))

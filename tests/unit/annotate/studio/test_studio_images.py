@@ -1,5 +1,6 @@
 """Pictures as annotators see them, and who is to draw what."""
 
+import json
 import os
 from pathlib import Path
 
@@ -325,3 +326,31 @@ def test_nobody_is_nobody(tmp_path: Path) -> None:
         read_annotators(" , ")
     with pytest.raises(NotFoundError):
         read_annotators(str(tmp_path / "none.csv"))
+
+
+def test_what_a_data_set_says_of_its_pictures_goes_along(photos: Path, tmp_path: Path) -> None:
+    """Source and licence, as COCO states them and as partlab does (D-04, D-06)."""
+    folder = next(path for path in photos.iterdir() if path.is_dir())
+    names = sorted(path.name for path in folder.iterdir())[:3]
+    images = [
+        {"id": n, "file_name": f"{folder.name}/{name}", "width": 60, "height": 40}
+        | {"partlab": {"object": "ram"}}
+        for n, name in enumerate(names, 1)
+    ]
+    images[0] |= {"license": 4, "source": "zoo"}
+    images[1] |= {"license": 9, "source": 7, "partlab": {"object": "ram", "source": "farm"}}
+    images[2] |= {"license": "CC0", "partlab": {"object": "ram", "license": "CC BY"}}
+    data = {"images": images, "annotations": [], "licenses": [{"id": 4, "name": "CC BY-SA"}]}
+    data["categories"] = [{"id": 1, "name": "ram:head", "supercategory": "ram"}]
+    file = tmp_path / "set" / "annotations" / "all.json"
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps(data))
+    (tmp_path / "set" / "images").symlink_to(photos)
+    plan = plan_work(vocabulary(RAM), tmp_path / "set")
+    with begin_work(tmp_path / "work", plan, name="farm", per_object=3) as work:
+        said = {image.file_name: image.ours for image in work.images("ram")}
+    assert [said[image["file_name"]] for image in images] == [
+        {"source": "zoo", "license": "CC BY-SA"},
+        {"source": "farm"},
+        {"license": "CC BY"},
+    ]

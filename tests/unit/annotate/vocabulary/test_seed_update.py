@@ -199,7 +199,7 @@ def test_things_are_told_apart_by_wnid_before_item() -> None:
         (["hammer", "--set", "batches=3"], 2, "unknown setting 'batches'"),
         (["hammer", "--language", "de de"], 2, "language"),
         (["hammer", "--wordnet", "none.json"], 3, "no file none.json"),
-        (["gobbledygook"], 5, "none of the 1 categories"),
+        (["gobbledygook"], 5, "none of 1 category was found"),
         (["hammer", "--offline"], 4, "not stored"),
         (["hammer", "--cache", "a_file"], 1, "a_file"),
         (["empty.txt"], 5, "no object category"),

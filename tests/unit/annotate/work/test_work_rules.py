@@ -101,7 +101,7 @@ def test_a_discard_needs_two_other_people(work: Work) -> None:
     """Q-04: the annotator does not count, nor the same inspector twice."""
     hand_out(work)
     submit(work, discards=(4,))
-    with pytest.raises(StateError, match="1 discarded images wait"):
+    with pytest.raises(StateError, match="1 discarded image waits"):
         sample(work, 1)
     with pytest.raises(StateError, match="two others must review it"):
         review(work, 4, True, "ann@x.org")

@@ -2,19 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_found import serious
 from colour_segmenter import draw
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 from web_app import LAPTOP, PHONE, Shown, go, opened, showing
 
 from app.web.page import pages
-
-OPTIONS = {"runOnly": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}}
-GRADIO: dict[str, tuple[str, ...]] = {}
-"""Rules broken by nodes that Gradio owns: what the node's HTML begins with."""
 
 
 @pytest.fixture(scope="module")
@@ -23,18 +18,6 @@ def shown(colour_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     draw(folder / "cat" / "one.png", "cat", 3, (320, 240))
     with showing(colour_run, folder) as running:
         yield running
-
-
-def serious(page: Page) -> list[tuple[str, str]]:
-    """(rule, HTML of the node) of what is serious and not known to be Gradio's."""
-    found: Any = Axe().run(page, options=OPTIONS).response
-    return [
-        (rule["id"], node["html"][:300])
-        for rule in found["violations"]
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"]
-        if not any(known in node["html"] for known in GRADIO.get(rule["id"], ()))
-    ]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,0 +1,1 @@
+"""Label Studio's ML backend: a served segmenter suggests masks, and answers clicks and boxes."""

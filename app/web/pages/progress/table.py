@@ -1,0 +1,92 @@
+"""The lead's table and an annotator's list as HTML: plain functions, no Gradio."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
+from typing import Any
+
+from annotate.inspect.mywork import Chore
+from annotate.inspect.overview import SHARES, Overview, Row, studio_link
+from annotate.work import Work
+from app.web.shown import Shown
+from partlab.pages import render
+
+_WORDS = {"open": "still to be drawn", "needs fixing": "to be fixed by the annotator"}
+_MOST = 12  # pinned pictures that are shown with their masks
+
+
+def table_html(work: Work, found: Overview) -> str:
+    """One row for each category, with what its images are, and what a lead can do."""
+    return render(
+        __package__ or "",
+        "table.html",
+        filters={"ago": ago, "percent": "{:.0%}".format, "minutes": "{:.1f}".format},
+        rows=[_row(one) for one in found.rows],
+        shares=SHARES,
+        totals=found.totals,
+        forecast=found.forecast,
+        people=found.people,
+        folder=quote(str(work.folder)),
+        sums={name: sum(row.shares[name] for row in found.rows) for name in SHARES},
+    )
+
+
+def _row(row: Row) -> dict[str, Any]:
+    one, shares = row.drawing, row.shares
+    total = max(sum(shares.values()), 1)
+    bar = [
+        {"name": name, "count": n, "share": 100 * n / total, "words": _WORDS.get(name, name)}
+        for name, n in shares.items()
+        if n
+    ]
+    return {
+        "row": row,
+        "one": one,
+        "bar": bar,
+        "told": ", ".join(f"{part['count']} {part['name']}" for part in bar),
+        "link": studio_link(one.project_id),
+        "next": one.state in ("planned", "rejected", "abandoned"),
+        "pull": one.state == "annotating" or bool(row.corrections),
+        "away": one.state in ("planned", "annotating", "rejected", "abandoned"),
+        "notes": [*one.flags, *map(str, one.notes)],
+    }
+
+
+def ago(at: str, now: datetime | None = None) -> str:
+    """How long ago something was, in words."""
+    if not at:
+        return "–"
+    past = (now or datetime.now(UTC)) - datetime.fromisoformat(at)
+    minutes = past.total_seconds() / 60
+    for size, name in ((1440, "day"), (60, "hour"), (1, "minute")):
+        if minutes >= size:
+            count = int(minutes // size)
+            return f"{count} {name}{'s' * (count > 1)} ago"
+    return "just now"
+
+
+def mine_html(work: Work, chores: Sequence[Chore], who: str, shown: Shown) -> str:
+    """What an annotator is to do, with the pictures that were pinned."""
+    pictures = [_picture(work, chore, shown) for chore in _first_pinned(chores)]
+    by_image = {picture["image"]: picture for picture in pictures}
+    return render(
+        __package__ or "",
+        "mine.html",
+        filters={},
+        chores=[(chore, by_image.get(chore.image_id)) for chore in chores],
+        fixes=sum(chore.kind == "fix" for chore in chores),
+        who=who,
+    )
+
+
+def _first_pinned(chores: Sequence[Chore]) -> list[Chore]:
+    return [chore for chore in chores if chore.image_id is not None and chore.pins][:_MOST]
+
+
+def _picture(work: Work, chore: Chore, shown: Shown) -> dict[str, Any]:
+    from app.web.pages.inspect.pictures import picture_of
+
+    assert chore.image_id is not None
+    found = picture_of(work, chore.object, chore.pinned, chore.image_id, shown)
+    return {**found, "name": Path(chore.file_name).name}

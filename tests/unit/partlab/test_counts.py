@@ -1,0 +1,10 @@
+"""Numbers before words, as a person says them."""
+
+from partlab.counts import counted
+
+
+def test_one_and_many() -> None:
+    assert [counted(n, "image") for n in (0, 1, 2)] == ["0 images", "1 image", "2 images"]
+    assert counted(1, "category", "categories") == "1 category"
+    assert counted(3, "category", "categories") == "3 categories"
+    assert counted(1, "picture is", "pictures are") == "1 picture is"
