@@ -29,6 +29,30 @@ def parts(page: Page, url: str) -> None:
     page.wait_for_timeout(800)
 
 
+def robustness(page: Page, url: str) -> None:
+    """The two models of the quickstart beside one another."""
+    go(page, f"{url}/robustness")
+    page.locator(".pl-offered button").first.click()
+    page.locator(".pl-tried").wait_for()
+    page.locator("#robustness-step .pl-step").wait_for(state="detached")
+    page.wait_for_timeout(800)
+
+
+def pseudolabels(page: Page, url: str) -> None:
+    """Half of the masks of a category go."""
+    go(page, f"{url}/pseudolabels?object=duck&threshold=0.7")
+    page.locator(".pl-store").wait_for()
+    page.locator("#pl-thresholds").evaluate("e => e.scrollIntoView()")
+    page.wait_for_timeout(800)
+
+
+def runs(page: Page, url: str) -> None:
+    """The trainings of the quickstart."""
+    go(page, f"{url}/runs")
+    page.locator(".pl-trainings").first.wait_for()
+    page.wait_for_timeout(800)
+
+
 def home(page: Page, url: str) -> None:
     go(page, url)
     page.locator(".pl-tiles").wait_for()
@@ -38,6 +62,9 @@ def home(page: Page, url: str) -> None:
 PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = {
     "app-home": (home, LAPTOP, "light"),
     "app-parts": (parts, LAPTOP, "light"),
+    "app-robustness": (robustness, (1280, 1100), "light"),
+    "app-pseudolabels": (pseudolabels, LAPTOP, "light"),
+    "app-runs": (runs, LAPTOP, "light"),
 }
 
 

@@ -123,9 +123,9 @@ def verdict(one: Answer, asked: Asked) -> tuple[str, str]:
 
 
 def _lines(one: Answer) -> list[Line]:
-    """The first five before, and those of the first five after that are new."""
+    """The first five before, what is new among the first five after, and the expected class."""
     before, after = one.tried.before, one.tried.after
-    names = dict.fromkeys([*list(before)[:_TOP], *list(after)[:_TOP]])
+    names = dict.fromkeys([*list(before)[:_TOP], *list(after)[:_TOP], one.tried.label])
     first, now = next(iter(before)), next(iter(after))
     return [
         Line(
