@@ -30,6 +30,9 @@ def prompt_head(
     Example: partlab segmenter prompt-head runs/seg world
     """
     with reported(json) as ui:
+        from segmenter.runs import read_run
+
+        read_run(run)  # first: an error in it need not wait for torch
         from segmenter.prompt.train import train_prompt_head
 
         done = train_prompt_head(
