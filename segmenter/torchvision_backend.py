@@ -249,6 +249,8 @@ class TorchvisionBackend:
 
     settings = SegmenterConfig
     recipes: ClassVar = {"light": light, "small": small, "resnet50": resnet50}
+    goes_on = True
+    """`train.start` is obeyed; other backends begin anew."""
 
     def fit(
         self,
