@@ -18,7 +18,7 @@ import yaml
 from team import Team, passes, seed_vocabulary
 from typer.testing import CliRunner
 
-from annotate.studio.server.start import Running
+from annotate.studio.server.start import Running, start_server
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world
 from app.cli.main import app
@@ -169,7 +169,9 @@ def test_the_whole_story(
 def test_the_whole_story_with_photographs(
     studio_server: Running, photographs: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tell(photographs, studio_server, tmp_path, monkeypatch)
+    """On a server of its own: the people of the other story have their passwords already."""
+    with start_server(tmp_path / "server", root=tmp_path, port=0) as server:
+        tell(photographs, server, tmp_path, monkeypatch)
 
 
 def tell(
