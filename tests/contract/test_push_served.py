@@ -32,12 +32,18 @@ def handed_out(folder: Path, photos: Path, studio: Studio) -> Work:
 
 
 def told(work: Work, studio: Studio) -> list[Any]:
-    """What each task suggests, without numbers that Label Studio draws."""
+    """What each task suggests, without numbers that Label Studio draws.
+
+    Scores to two digits: this segmenter's depend on what is looked at together, as on a GPU.
+    """
     found = []
     for task in work.tasks("cat", 1):
         (made,) = studio.get("/api/predictions/", task=task.task_id)
-        regions = [{**r, "id": None, "parentID": None} for r in made["result"]]
-        found.append((made["model_version"], made["score"], regions))
+        regions = [
+            {**r, "id": None, "parentID": None, "score": round(r.get("score", 0), 2)}
+            for r in made["result"]
+        ]
+        found.append((made["model_version"], round(made["score"], 2), regions))
     return found
 
 
