@@ -168,6 +168,13 @@ def _events(
     site.kept(**kept)
 
 
+_LIMIT = """(part, own, threshold) => {
+  const entry = own.split(/[,\\n]/).findLast((each) => each.includes("=")
+    && each.slice(0, each.lastIndexOf("=")).trim() === part);
+  return entry ? Number(entry.slice(entry.lastIndexOf("=") + 1)) : threshold;
+}"""
+
+
 def _limits(
     site: "Site", page: Parts, controls: Controls, outputs: list[Any], single: tuple[Any, Any]
 ) -> None:
@@ -181,11 +188,9 @@ def _limits(
     def moved(part: str | None, limit: float, own: str) -> str:
         return told_thresholds({**own_thresholds(own), part: limit}) if part else own
 
-    def chosen(part: str | None, own: str, threshold: float) -> float:
-        return own_thresholds(own).get(part or "", threshold)
-
     part.focus(parts, [controls.model, controls.object], part, **more)
-    part.input(chosen, [part, controls.own, controls.threshold], limit, **more)
+    # In the browser: an answer that came later would undo what is typed meanwhile.
+    part.input(None, [part, controls.own, controls.threshold], limit, js=_LIMIT, **more)
     limit.release(moved, [part, limit, controls.own], controls.own, **more).then(
         _running(site, page), controls.all, outputs, **more
     )
