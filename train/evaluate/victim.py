@@ -1,4 +1,4 @@
-"""What is attacked: pixels in, logits of the classes in question out (E-06, RK-03, RK-04)."""
+"""What is attacked: pixels in, logits of the classes in question out (E-06, E-07, RK-03, RK-04)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal
@@ -17,7 +17,7 @@ class Victim(nn.Module):
     """A network as an attack sees it, in evaluation mode, its parameters without gradients.
 
     The columns of a subset of classes, or super-categories, are made inside, so that attacks
-    aim at no class that is not asked about (Tables S2, S3). `classes` are those of its outputs.
+    aim at no class that is not asked about (E-07; Tables S2, S3). `classes` are those of its outputs.
 
     Args:
         network: pixels (B, 3, H, W) in 0…1 to logits (B, C).
