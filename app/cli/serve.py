@@ -33,6 +33,13 @@ def run(
     open_to_all: Annotated[
         bool, typer.Option("--open", help="Let other machines ask without a key.")
     ] = False,
+    proxy: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ADDRESS",
+            help="A reverse proxy, whose word on who asks is believed (X-Forwarded-For).",
+        ),
+    ] = None,
     jobs: Annotated[
         Path | None, typer.Option(help="Take bulk jobs, and keep them in this folder.")
     ] = None,
@@ -62,6 +69,13 @@ def run(
             "Studio serves as local files; repeatable.",
         ),
     ] = None,
+    sam: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Let the SAM or SAM 2 model in this folder answer clicks and boxes.",
+        ),
+    ] = None,
     checkpoint: Annotated[str, typer.Option(help="best or last.")] = "best",
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
     set_: SetOpt = None,
@@ -78,7 +92,7 @@ def run(
         from app.serve.models import Source
         from app.serve.run import run_server
 
-        help_ = {"studio": studio, "pictures": pictures or []}
+        help_ = {"studio": studio, "pictures": pictures or [], "sam": sam, "sam_device": device}
         settings = _settings(keys, jobs, root or [], help_, set_ or [])
         sources = [Source.of_run(each, checkpoint=checkpoint, device=device) for each in runs]
         run_server(
@@ -87,6 +101,7 @@ def run(
             host=host,
             port=port,
             open_to_all=open_to_all,
+            proxy=proxy,
             extend=_pages(show or [], users, host) if pages else None,
             started=lambda url: _told(ui, url, pages=pages),
         )

@@ -40,9 +40,13 @@ class ModelsAnswer(BaseModel):
 
 
 class ModelAnswer(ModelBrief):
-    """A segmenter (`objects`, `parts`) or a recognition model (`classes`)."""
+    """A segmenter (`objects`, `parts`) or a recognition model (`classes`).
+
+    `clicks` is what answers clicks and boxes: the segmenter itself, or SAM.
+    """
 
     weights_sha256: str
+    clicks: str | None = None
     objects: list[str] | None = None
     parts: list[str] | None = None
     classes: list[str] | None = None

@@ -1,22 +1,32 @@
 """A server that follows the loop of a work: the version that is served there is served here.
 
 A new version is loaded and tried beside the old one, then takes its place in the next request. The
-one before stays for whoever asks for it by name and version: requests under way, bulk jobs, and a
-rollback, which then costs nothing. What cannot be loaded changes nothing, and is said.
+one before stays for whoever asks for it by name and version: requests under way, and a rollback,
+which then costs nothing. A bulk job keeps the version it began with, however many come after it.
+What cannot be loaded changes nothing, and is said.
 """
 
 import logging
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
 
 from annotate.work import Work
-from app.serve.models import Models, RunOf, Source
-from app.serve.served import Served, Told
+from app.serve.models import Load, Models, RunOf, Source, told_of
+from app.serve.served import Served, Told, version_of
 from app.serve.settings import ServeSettings
-from partlab.errors import NotFoundError
-from segmenter.loop.versions import CHECKPOINT, Version, current, whole_run
+from partlab.errors import DatasetError, NotFoundError
+from segmenter.loop.versions import (
+    CHECKPOINT,
+    Version,
+    current,
+    folder_of,
+    versions,
+    whole_run,
+)
+from segmenter.origin import RunFolder
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +62,17 @@ class LoopOf:
         if seen != self._seen:
             self._newest, self._seen = _token(self._version()), seen
         return self._newest
+
+    def earlier(self, version: str) -> Load | None:
+        """What loads the version of the loop that a server calls `version`; None: none is."""
+        with Work.open(self.work) as work:
+            known = versions(work)
+        for one in reversed(known):
+            with suppress(NotFoundError, DatasetError):  # its folder was taken away, or changed
+                facts = told_of(RunFolder(folder_of(self.work, one.number)))
+                if version_of(one.weights_sha256, facts) == version:
+                    return RunOf(whole_run(self.work, one), CHECKPOINT, self.device)
+        return None
 
     def _version(self) -> Version:
         with Work.open(self.work) as work:
@@ -116,7 +137,7 @@ class Following:
         if newest == list(each.kept)[-1] or (newest == each.failed and monotonic() < each.again):
             return
         try:
-            model = each.kept.pop(newest, None) or self._loaded(each.source)
+            model = each.kept.pop(newest, None) or self.models.made(each.source)
         except Exception as error:
             self._say(each, newest, error)
             return
@@ -124,18 +145,8 @@ class Following:
         gone = each.kept.pop(next(iter(each.kept))) if len(each.kept) > KEPT else None
         self.models.put(model, gone)
         log.info("%s is %s now: version %s of its loop", model.name, model.version, _number(newest))
-        for batcher in gone.batchers if gone else ():
-            batcher.close()
-
-    def _loaded(self, source: Source) -> Served:
-        model = source.load(source.name, self.models.settings, self.models.told)
-        try:
-            model.warm_up()
-        except BaseException:
-            for batcher in model.batchers:
-                batcher.close()
-            raise
-        return model
+        if gone is not None:
+            self.models.held.let_go(gone)
 
     def _say(self, each: _Followed, newest: str, error: Exception) -> None:
         if newest != each.failed or monotonic() >= each.again:

@@ -15,7 +15,6 @@ import secrets
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -279,24 +278,21 @@ class Jobs:
             while not self._stopping:
                 waiting = [each for each in self._records.values() if each.state in _OPEN]
                 for record in sorted(waiting, key=lambda one: (one.created, one.id)):
-                    if self._served(record):
+                    if self.models.knows(record.model):
                         return self._set(record, state="running", reason=None)
                     if record.reason is None:
                         self._set(record, state="queued", reason=f"{record.model} is not served")
                 self._changed.wait()
         return None
 
-    def _served(self, record: Record) -> SegmenterModel | None:
-        with suppress(PartlabError):
-            found: SegmenterModel = self.models.find(record.model, "segmenter")
-            return found
-        return None
-
     def _run(self, record: Record) -> None:
+        with self.models.using(record.model) as model:
+            self._label(record, model)
+
+    def _label(self, record: Record, model: SegmenterModel) -> None:
         from pseudolabel.engine import label_images
 
-        place, model = self.folder / record.id, self._served(record)
-        assert model is not None
+        place = self.folder / record.id
         settings = validate(Settings, record.settings, str(place / "job.json"))
         with listening(_Heard(self, record.id)):
             done = label_images(

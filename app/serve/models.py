@@ -1,8 +1,9 @@
 """What is served: models by name and version, loaded beside the server's own thread."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from app.serve.batcher import Batcher, QueueFullError
+from app.serve.held import Held, end
 from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
@@ -30,19 +32,23 @@ if TYPE_CHECKING:
     from segmenter.prompt import Prompter, Prompts
 
 log = logging.getLogger(__name__)
+Load = Callable[[str, ServeSettings, Told], Served]
 _PROMPT = object()
+_GREY = np.full((64, 96, 3), 128, np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A model that is to be served: its name, and what loads it.
 
-    `newest`, of a model that may become another while it is served, says which it is by now.
+    `newest`, of a model that may become another while it is served, says which it is by now;
+    `earlier` gives what loads the version that a server called so, None if there was none.
     """
 
     name: str
-    load: Callable[[str, ServeSettings, Told], Served]
+    load: "Load"
     newest: Callable[[], str] | None = None
+    earlier: "Callable[[str], Load | None] | None" = None
 
     @classmethod
     def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
@@ -64,7 +70,7 @@ class Source:
             from app.serve.following import LoopOf
 
             loop = LoopOf(Path(folder), device)
-            return cls(name, loop, loop.newest)
+            return cls(name, loop, loop.newest, loop.earlier)
         return cls(name, RunOf(Path(folder), checkpoint, device))
 
 
@@ -92,14 +98,19 @@ class RunOf:
 
     def _segmenter(self, name: str, settings: ServeSettings, told: Told) -> "SegmenterModel":
         origin = RunFolder(self.folder)
-        whole = origin.description()
-        facts = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
+        facts = told_of(origin)
         loaded = origin.load(self.checkpoint, self.device)
         weights = origin.weights_sha256(self.checkpoint)
         kept = settings.help.cache_bytes
         return SegmenterModel(
             name, loaded, facts, settings.batch, told, self.checkpoint, weights, kept
         )
+
+
+def told_of(origin: RunFolder) -> dict[str, Any]:
+    """What a server tells of a run; its version changes with it."""
+    whole = origin.description()
+    return {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
 
 
 class SegmenterModel:
@@ -132,6 +143,7 @@ class SegmenterModel:
             "name": self.name,
             "version": self.version,
             "kind": self.kind,
+            "clicks": self.clicks,
             "objects": list(self.segmenter.objects),
             "parts": list(self.segmenter.names),
             "checkpoint": self.checkpoint,
@@ -163,10 +175,15 @@ class SegmenterModel:
 
         return prompter_of(self.segmenter, cache_bytes=self.cache_bytes)
 
+    @property
+    def clicks(self) -> str:
+        """The name and version of what answers clicks and boxes."""
+        return self.prompter.called or f"{self.name}@{self.version}"
+
     def warm_up(self) -> None:
         """Look at grey, and load what answers clicks."""
         _ = self.prompter
-        self._look(0.5, [(np.full((64, 96, 3), 128, np.uint8), None)])
+        self._look(0.5, [(_GREY, None)])
 
     def _look(self, key: Any, asked: list[Any]) -> Sequence[Any]:
         """The batcher's work: `key` is a threshold, or says that clicks and boxes are asked."""
@@ -230,6 +247,8 @@ class Models:
     ready: list[Served] = field(default_factory=list)
     failure: BaseException | None = None
     loaded: int = 0  # of the sources
+    held: Held = field(default_factory=Held)
+    sam: "Prompter | None" = None  # answers clicks and boxes for all segmenters
     _following: "Following | None" = None
     _lock: Lock = field(default_factory=Lock)
 
@@ -239,21 +258,87 @@ class Models:
         Raises:
             PartlabError: a model cannot be loaded, or its first prediction fails.
         """
-        for source in self.sources[self.loaded :]:
-            try:
-                model = source.load(source.name, self.settings, self.told)
-                model.warm_up()
+        try:
+            self._load_sam()
+            for source in self.sources[self.loaded :]:
+                model = self.made(source)
                 self._add(model)
-            except BaseException as error:
-                self.failure = error
-                raise
-            self.loaded += 1
-            log.info("%s@%s is ready", model.name, model.version)
+                self.loaded += 1
+                log.info("%s@%s is ready", model.name, model.version)
+            self._need_use_for_sam()
+        except BaseException as error:
+            self.failure = error
+            raise
         if self._following is None and any(source.newest for source in self.sources):
             from app.serve.following import Following
 
             self._following = Following(self)
             self._following.start()
+
+    def made(self, source: Source) -> Served:
+        """A source's model, which has made its first prediction; errors are those of `load`."""
+        model = source.load(source.name, self.settings, self.told)
+        try:
+            if self.sam is not None and isinstance(model, SegmenterModel):
+                model.prompter = self.sam
+            model.warm_up()
+        except BaseException:
+            end(model)
+            raise
+        return model
+
+    def knows(self, wanted: str) -> bool:
+        """Whether there is a segmenter `name@version`, served now or by a loop before."""
+        return self._served(wanted) is not None or self._earlier(wanted) is not None
+
+    @contextmanager
+    def using(self, wanted: str) -> Iterator["SegmenterModel"]:
+        """A segmenter `name@version` until the block ends, also when another takes its place.
+
+        One that is not served any more is loaded for it alone.
+
+        Raises:
+            NotFoundError: there is none such; else as `load`.
+        """
+        if self._served(wanted) is None and (source := self._earlier(wanted)) is not None:
+            model: Any = self.made(source)
+            try:
+                yield model
+            finally:
+                end(model)
+            return
+        with self.held.using(lambda: self.find(wanted, "segmenter")) as found:
+            yield found
+
+    def _served(self, wanted: str) -> "SegmenterModel | None":
+        own = (each for each in self.segmenters if f"{each.name}@{each.version}" == wanted)
+        return next(own, None)
+
+    def _earlier(self, wanted: str) -> Source | None:
+        name, _, version = wanted.partition("@")
+        for source in self.sources:
+            if source.name == name and source.earlier and (load := source.earlier(version)):
+                return Source(name, load)
+        return None
+
+    def _load_sam(self) -> None:
+        wanted = self.settings.help
+        if wanted.sam is None or self.sam is not None:
+            return
+        from segmenter.prompt import Click, Prompts
+        from segmenter.prompt.sam import SamPrompter
+
+        sam = SamPrompter.load(wanted.sam, wanted.sam_device, cache_bytes=wanted.cache_bytes)
+        sam.answer(_GREY, Prompts((Click(48, 32),)))
+        self.sam = sam
+        log.info("%s answers clicks and boxes", sam.called)
+
+    def _need_use_for_sam(self) -> None:
+        if self.sam is not None and not self.segmenters:
+            raise ConfigError(
+                "--sam answers clicks for a segmenter, and none is served",
+                hint="name the run of a segmenter too, or leave --sam out",
+            )
 
     def _add(self, model: Served) -> None:
         with self._lock:

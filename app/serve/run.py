@@ -1,5 +1,6 @@
 """The application in a process: where it listens, and how it ends."""
 
+import ipaddress
 import logging
 import signal
 from collections.abc import Callable, Sequence
@@ -26,15 +27,16 @@ def run_server(
     host: str = LOOPBACK[0],
     port: int = PORT,
     open_to_all: bool = False,
+    proxy: str | None = None,
     extend: Callable[[FastAPI], None] | None = None,
     started: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was accepted is finished first (SV-23).
 
-    `started` hears the address once the server listens; `extend` is for `create_app`.
+    `proxy` is as for `server_of`. `started` hears the address once the server listens; `extend` is for `create_app`.
 
     Raises:
-        ConfigError: other machines could ask, and no keys are asked for.
+        ConfigError: other machines could ask, and no keys are asked for; `proxy` is no address.
         PartlabError: a model cannot be loaded (SV-13), or the port is taken.
     """
     if host not in LOOPBACK and settings.keys is None and not open_to_all:
@@ -54,7 +56,7 @@ def run_server(
         host,
         port,
         drain_s=settings.drain_s,
-        proxy_headers=extend is None,
+        proxy=proxy,
         started=started,
     )
     try:
@@ -73,20 +75,26 @@ def server_of(
     *,
     drain_s: int = 30,
     root_path: str = "",
-    proxy_headers: bool = True,
+    proxy: str | None = None,
     started: Callable[[str], None] | None = None,
 ) -> uvicorn.Server:
     """The server of an application; `root_path` is what a proxy takes off the addresses.
 
-    `proxy_headers`: what a proxy on this machine says of its client is taken for the client's
-    address.
+    `proxy` is the address of a reverse proxy: only what it says in `X-Forwarded-For` is taken for
+    a client's address. Without it nobody is believed, since anybody can send such a header.
+
+    Raises:
+        ConfigError: `proxy` is no address.
     """
+    if proxy is not None:
+        need_address(proxy)
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
         root_path=root_path,
-        proxy_headers=proxy_headers,
+        proxy_headers=proxy is not None,
+        forwarded_allow_ips=proxy,
         log_config=None,
         log_level="warning",
         access_log=False,
@@ -95,6 +103,20 @@ def server_of(
         timeout_keep_alive=15,
     )
     return _Server(config, started)
+
+
+def need_address(proxy: str) -> None:
+    """See that a proxy is named by its address.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        ipaddress.ip_address(proxy)
+    except ValueError:
+        raise ConfigError(
+            f"--proxy {proxy!r} is no address", hint="such as 127.0.0.1 or 10.0.0.7"
+        ) from None
 
 
 def listen(server: uvicorn.Server) -> None:

@@ -30,13 +30,16 @@ class HelpSettings(Config):
 
     `studio` is Label Studio's address as seen from here; without it the one it says of itself
     counts, on this machine only. `pictures` are further addresses below which pictures may lie,
-    and folders that Label Studio serves as local files.
+    and folders that Label Studio serves as local files. `sam` is the folder of a SAM model that
+    answers clicks and boxes in place of the segmenters, on `sam_device`.
     """
 
     studio: str | None = None
     pictures: tuple[str, ...] = ()
     deadline_s: float = Field(10.0, gt=0)  # of an answer to a click or a box
     cache_bytes: int = Field(256 * MIB, ge=0)  # of what each model keeps of pictures
+    sam: Path | None = None
+    sam_device: str | None = None
 
 
 class ServeSettings(Config):

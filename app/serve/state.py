@@ -64,12 +64,12 @@ class State:
         yield level("partlab_requests_inside", "Requests under way, this one too.", self.inside)
         yield counter("partlab_cache_hits", "Repeated requests.", self.repeats.hits)
         yield counter("partlab_cache_misses", "Requests with a new key.", self.repeats.misses)
-        looks = [(f"{m.name}@{m.version}", m.prompter.cache) for m in self.models.segmenters]
-        hits = [(name, cache.hits) for name, cache in looks]
-        misses = [(name, cache.misses) for name, cache in looks]
+        looks = {model.clicks: model.prompter.cache for model in self.models.segmenters}
+        hits = [(name, cache.hits) for name, cache in looks.items()]
+        misses = [(name, cache.misses) for name, cache in looks.items()]
         yield counters("partlab_look_cache_hits", "Clicks without a look.", "model", hits)
         yield counters("partlab_look_cache_misses", "Clicks with one.", "model", misses)
-        kept = [("answers", self.repeats.size), *((f"looks of {n}", c.nbytes) for n, c in looks)]
+        kept = [("answers", self.repeats.size), *((f"looks of {n}", c.nbytes) for n, c in looks.items())]
         yield gauge("partlab_cache_bytes", "Answers that are kept.", "cache", kept)
         yield gauge("partlab_gpu_memory_bytes", "Reserved by torch.", "gpu", gpu_memory())
         if self.jobs is not None:

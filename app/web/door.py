@@ -19,8 +19,8 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from app.serve.errors import RefusalError
 from app.serve.limits import Rates
+from app.serve.run import need_address
 from app.web.people import SESSION_S, Accounts, Person
-from partlab.errors import ConfigError
 from partlab.pages import render
 
 log = logging.getLogger(__name__)
@@ -44,12 +44,7 @@ class Proxy:
     header: str = "X-Remote-User"
 
     def __post_init__(self) -> None:
-        try:
-            ipaddress.ip_address(self.address)
-        except ValueError:
-            raise ConfigError(
-                f"--proxy {self.address!r} is no address", hint="such as 127.0.0.1 or 10.0.0.7"
-            ) from None
+        need_address(self.address)
 
     def told(self, request: Request) -> str | None:
         """The name, if this request comes from the proxy; None: it does not, or names nobody."""

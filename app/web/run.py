@@ -43,9 +43,8 @@ def run_web(
     need_accounts(site.accounts, host)
     logging.getLogger("partlab.access").setLevel(logging.WARNING)  # a page is 40 requests
     app = create_web(site)
-    listen(
-        server_of(app, host, port, root_path=root_path, proxy_headers=False, started=started)
-    )  # the door has to see who is really there
+    # No proxy is believed here: the door has to see who is really there.
+    listen(server_of(app, host, port, root_path=root_path, started=started))
 
 
 def need_accounts(accounts: Accounts | None, host: str) -> None:

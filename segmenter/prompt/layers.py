@@ -5,11 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from partlab.masks import BoolMask, decode, encode
-from segmenter.objects import Objects
-from segmenter.prompt.bend import bent
-from segmenter.prompt.cache import DEFAULT_BYTES, LookCache, key_of
-from segmenter.prompt.prompts import Box, PromptAnswer, Prompts
+from partlab.masks import BoolMask, decode
+from segmenter.prompt.base import Asked, Guess, PrompterBase
+from segmenter.prompt.cache import DEFAULT_BYTES
+from segmenter.prompt.prompts import Box, Prompts
 from segmenter.prompt.wanted import Wanted
 from segmenter.protocol import Detections, Pixels, Segmenter
 
@@ -31,7 +30,7 @@ class Found:
         return sum(a.nbytes for a in arrays) + sum(len(m["counts"]) for m in each.masks)
 
 
-class LayersPrompter:
+class LayersPrompter(PrompterBase[Found]):
     """Answers from a segmenter's detections alone (the `Prompter` protocol).
 
     For segmenters whose network cannot be asked for a mask at a place: detectron2's, served ones.
@@ -41,39 +40,26 @@ class LayersPrompter:
     def __init__(
         self, segmenter: Segmenter, *, cache_bytes: int = DEFAULT_BYTES, threshold: float = 0.05
     ) -> None:
+        super().__init__(cache_bytes)
         self.segmenter, self.threshold = segmenter, threshold
-        self.cache: LookCache[Found] = LookCache(cache_bytes)
 
-    def answer(
-        self,
-        pixels: Pixels,
-        prompts: Prompts,
-        *,
-        part: str | None = None,
-        objects: Objects = None,
-        key: str | None = None,
-    ) -> PromptAnswer | None:
-        """See `Prompter.answer`."""
-        prompts = prompts.within(*pixels.shape[:2])
-        key = key or key_of(pixels)
-        found = self.cache.get(key, lambda: self._look(pixels)).detections
-        wanted = Wanted.of(self.segmenter.parts, part, objects)
-        chosen = _chosen(found, prompts, wanted)
+    def look(self, pixels: Pixels) -> Found:
+        """Its detections."""
+        (found,) = self.segmenter.predict([pixels], threshold=self.threshold)
+        return Found(found)
+
+    def guess(self, look: Found, pixels: Pixels, asked: Asked) -> Guess | None:
+        """The layer that fits the prompt best."""
+        found = look.detections
+        wanted = Wanted.of(self.segmenter.parts, asked.part, asked.objects)
+        chosen = _chosen(found, asked.prompts, wanted)
         if chosen is None:
             return None
         at, mask = chosen
-        logits = np.where(mask, _SURE, -_SURE).astype(np.float32)
-        obeying = bent(logits, pixels, prompts)
-        if obeying is None:
-            return None
         vectors = found.probabilities[at : at + 1]
         name = wanted.name(self.segmenter.parts, int(wanted.likeliest(vectors)[0]))
-        score = float(wanted.scores(vectors)[0])
-        return PromptAnswer(encode(obeying > 0), name, min(score, 1.0), "layer")
-
-    def _look(self, pixels: Pixels) -> Found:
-        (found,) = self.segmenter.predict([pixels], threshold=self.threshold)
-        return Found(found)
+        logits = np.where(mask, _SURE, -_SURE).astype(np.float32)
+        return Guess(logits, name, float(wanted.scores(vectors)[0]), "layer")
 
 
 def _chosen(found: Detections, prompts: Prompts, wanted: Wanted) -> tuple[int, BoolMask] | None:

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from partlab.masks import BoolMask, encode
-from segmenter.objects import Objects
-from segmenter.prompt.bend import FAR, Logits, bent
-from segmenter.prompt.cache import DEFAULT_BYTES, LookCache, key_of
+from partlab.masks import BoolMask
+from segmenter.prompt.base import Asked, Guess, PrompterBase
+from segmenter.prompt.bend import FAR, Logits
+from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.prompt.layers import box_iou
 from segmenter.prompt.look import Floats, Look, Looker, Places, at_points, spread
-from segmenter.prompt.prompts import Box, PromptAnswer, Prompts
+from segmenter.prompt.prompts import Box, Prompts
 from segmenter.prompt.wanted import Wanted
 from segmenter.protocol import Pixels
 from segmenter.torchvision_backend import MaskRCNN
@@ -22,7 +22,7 @@ _MOST = 32  # places whose masks are looked at
 _WINDOWS = (0.06, 0.12, 0.25, 0.5)  # sides of boxes about a click, of the picture's long side
 
 
-class NetworkPrompter:
+class NetworkPrompter(PrompterBase[Look]):
     """Answers from a Mask R-CNN's own heads (the `Prompter` protocol); nothing was trained for it.
 
     A part that it finds under the prompt ("layer"); where none fits, its mask head on the
@@ -31,35 +31,26 @@ class NetworkPrompter:
     """
 
     def __init__(self, segmenter: MaskRCNN, *, cache_bytes: int = DEFAULT_BYTES) -> None:
+        super().__init__(cache_bytes)
         self.segmenter, self.looker = segmenter, Looker(segmenter)
-        self.cache: LookCache[Look] = LookCache(cache_bytes)
 
-    def answer(
-        self,
-        pixels: Pixels,
-        prompts: Prompts,
-        *,
-        part: str | None = None,
-        objects: Objects = None,
-        key: str | None = None,
-    ) -> PromptAnswer | None:
-        """See `Prompter.answer`."""
-        prompts = prompts.within(*pixels.shape[:2])
-        look = self.cache.get(key or key_of(pixels), lambda: self.looker.look(pixels))
-        wanted = Wanted.of(self.segmenter.parts, part, objects)
-        places = places_under(self.looker, look, prompts, wanted)
+    def look(self, pixels: Pixels) -> Look:
+        """Feature maps, and what the network proposes."""
+        return self.looker.look(pixels)
+
+    def guess(self, look: Look, pixels: Pixels, asked: Asked) -> Guess | None:
+        """The places that the prompts mean, together."""
+        wanted = Wanted.of(self.segmenter.parts, asked.part, asked.objects)
+        places = places_under(self.looker, look, asked.prompts, wanted)
         if not len(places):
             return None
-        masked = self._masked(look, places, prompts, wanted)
+        masked = self._masked(look, places, asked.prompts, wanted)
         chosen = masked.cover()
-        obeying = bent(masked.together(chosen, look.size), pixels, prompts)
-        if obeying is None or not (obeying > 0).any():
-            return None
         first, score = chosen[0], float(masked.scores[chosen[0]])
-        box_given = prompts.box is not None and first == len(places) - 1
+        box_given = asked.prompts.box is not None and first == len(places) - 1
         way = "box" if box_given or score < FOUND else "layer"
         name = wanted.name(self.segmenter.parts, int(masked.labels[first]))
-        return PromptAnswer(encode(obeying > 0), name, min(score, 1.0), way)
+        return Guess(masked.together(chosen, look.size), name, score, way)
 
     def _masked(self, look: Look, places: Places, prompts: Prompts, wanted: Wanted) -> "_Masked":
         labels = wanted.likeliest(places.probabilities)

@@ -113,6 +113,11 @@ class Prompter(Protocol):
         """What it keeps of pictures."""
         ...
 
+    @property
+    def called(self) -> str | None:
+        """The name and version that its masks bear; None: the segmenter's whose help it is."""
+        ...
+
     def answer(
         self,
         pixels: Pixels,

@@ -7,14 +7,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from partlab.masks import encode
-from segmenter.objects import Objects
-from segmenter.prompt.bend import bent
-from segmenter.prompt.cache import DEFAULT_BYTES, MIB, LookCache, key_of
+from segmenter.prompt.base import Asked, Guess, PrompterBase
+from segmenter.prompt.cache import DEFAULT_BYTES, MIB, LookCache
 from segmenter.prompt.head import PromptHead
 from segmenter.prompt.look import Floats, Look, Looker, Places, at_points, spread
 from segmenter.prompt.network import places_under
-from segmenter.prompt.prompts import Click, PromptAnswer, Prompts
+from segmenter.prompt.prompts import Click, Prompts
 from segmenter.prompt.views import moved, views_of, windows_about
 from segmenter.prompt.wanted import Wanted
 from segmenter.protocol import Pixels
@@ -41,7 +39,7 @@ class _Try:
         return self.logits.numel() * 4 + 1024
 
 
-class TrainedPrompter:
+class TrainedPrompter(PrompterBase[Look]):
     """Answers from a prompt head (the `Prompter` protocol).
 
     It goes through the clicks in their order, as they were made: the first are tried at every
@@ -52,37 +50,27 @@ class TrainedPrompter:
     def __init__(
         self, segmenter: MaskRCNN, head: PromptHead, *, cache_bytes: int = DEFAULT_BYTES
     ) -> None:
+        super().__init__(cache_bytes)
         self.segmenter, self.looker = segmenter, Looker(segmenter)
         self.head = head.to(segmenter.device).eval()
-        self.cache: LookCache[Look] = LookCache(cache_bytes)
         self.tries: LookCache[_Try] = LookCache(_TRIES_BYTES)
 
+    def look(self, pixels: Pixels) -> Look:
+        """Feature maps, and what the network proposes."""
+        return self.looker.look(pixels)
+
     @torch.no_grad()
-    def answer(
-        self,
-        pixels: Pixels,
-        prompts: Prompts,
-        *,
-        part: str | None = None,
-        objects: Objects = None,
-        key: str | None = None,
-    ) -> PromptAnswer | None:
-        """See `Prompter.answer`."""
-        prompts = prompts.within(*pixels.shape[:2])
-        key = key or key_of(pixels)
-        look = self.cache.get(key, lambda: self.looker.look(pixels))
-        wanted = Wanted.of(self.segmenter.parts, part, objects)
-        places = self._places(look, prompts, wanted)
+    def guess(self, look: Look, pixels: Pixels, asked: Asked) -> Guess | None:
+        """The mask after all clicks."""
+        wanted = Wanted.of(self.segmenter.parts, asked.part, asked.objects)
+        places = self._places(look, asked.prompts, wanted)
         if not len(places):
             return None
-        best = self._best(look, places, prompts, wanted, key)
+        best = self._best(look, places, asked.prompts, wanted, asked.key)
         whole = spread(best.logits.cpu().numpy(), best.window, look.size)
-        obeying = bent(whole, pixels, prompts)
-        if obeying is None or not (obeying > 0).any():
-            return None
         label = wanted.likeliest(places.probabilities[[best.place]])[0]
         name = wanted.name(self.segmenter.parts, int(label))
-        return PromptAnswer(encode(obeying > 0), name, best.quality, "prompted")
+        return Guess(whole, name, best.quality, "prompted")
 
     def _places(self, look: Look, prompts: Prompts, wanted: Wanted) -> Places:
         """With a box that box alone; else what may lie under the first positive click."""

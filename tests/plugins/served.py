@@ -11,12 +11,12 @@ from typing import Any
 
 import httpx
 import numpy as np
-import uvicorn
 from colour_segmenter import COLOURS, INCLUSIONS, NAMES, ColourSegmenter
 from PIL import Image as PillowImage
 
 from app.serve.app import create_app
 from app.serve.models import SegmenterModel, Source
+from app.serve.run import server_of
 from app.serve.settings import ServeSettings
 from app.serve.state import State
 from partlab.parts import Parts
@@ -41,11 +41,12 @@ class Running:
 
 
 @contextmanager
-def serving(*sources: Source, ready: bool = True, **settings: Any) -> Iterator[Running]:
+def serving(
+    *sources: Source, ready: bool = True, proxy: str | None = None, **settings: Any
+) -> Iterator[Running]:
     """A server of these models, until the block ends."""
     app = create_app(sources, ServeSettings.model_validate(settings))
-    config = uvicorn.Config(app, port=0, log_config=None, access_log=False, log_level="warning")
-    server = uvicorn.Server(config)
+    server = server_of(app, "127.0.0.1", 0, proxy=proxy)
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 60

@@ -38,7 +38,7 @@ class Shown:
 @contextmanager
 def listening(app: FastAPI, **config: Any) -> Iterator[str]:
     """A server of this application on a free port; its address."""
-    server = server_of(app, "127.0.0.1", 0, drain_s=10, proxy_headers=False, **config)
+    server = server_of(app, "127.0.0.1", 0, drain_s=10, **config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     until = time.monotonic() + 120

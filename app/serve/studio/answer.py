@@ -43,7 +43,7 @@ class Answers:
 
     @property
     def version(self) -> str:
-        """What masks are called after."""
+        """What suggestions are called after; answers to clicks bear the name of who made them."""
         return f"{self.model.name}@{self.model.version}"
 
     async def suggested(self, tasks: list[Task]) -> list[Any]:
@@ -102,11 +102,12 @@ class Answers:
             masks = predictor.kept(pixels, found, floor).masks
             named = [(label, mask) for mask in masks if (label := self.words.label_of(mask.name))]
             regions = [
-                self._region(f"r{number}", mask.rle, label, mask.score)
+                self._region(f"r{number}", mask.rle, label, mask.score, self.version)
                 for number, (label, mask) in enumerate(named)
             ]
             whole = round(fmean(mask.score for _, mask in named), 4) if named else 0.0
-            return self._answer([item for region in regions for item in region], whole)
+            result = [item for region in regions for item in region]
+            return self._answer(result, whole, self.version)
 
         return await self.state.aside(written)
 
@@ -128,18 +129,20 @@ class Answers:
             log.info("%s: nothing fits what is asked of task %d", self.version, task.id)
             return None
         label = asked.label or (self.words.label_of(found.part) if found.part else None)
-        region = await self.state.aside(self._region, asked.id, found.mask, label, found.score)
-        return self._answer(region, found.score)
+        by = self.model.clicks
+        region = await self.state.aside(self._region, asked.id, found.mask, label, found.score, by)
+        return self._answer(region, found.score, by)
 
-    def _region(self, id: str, rle: Any, label: str | None, score: float) -> list[dict[str, Any]]:
+    def _region(
+        self, id: str, rle: Any, label: str | None, score: float, by: str
+    ) -> list[dict[str, Any]]:
         sure = round(float(score), 4)
-        return self.words.interface.region(id, decode(rle), label, score=sure, model=self.version)
+        return self.words.interface.region(id, decode(rle), label, score=sure, model=by)
 
-    def _answer(self, result: list[dict[str, Any]], score: float) -> dict[str, Any] | None:
+    def _answer(self, result: list[dict[str, Any]], score: float, by: str) -> dict[str, Any] | None:
         if not result:
             return None
-        told = {"score": round(float(score), 4), "model_version": self.version}
-        return {"result": result, **told}
+        return {"result": result, "score": round(float(score), 4), "model_version": by}
 
 
 def empty(request: Predict) -> list[Any]:

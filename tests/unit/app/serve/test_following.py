@@ -11,6 +11,7 @@ from learning_farm import begin, picture, run_of
 from served import Running, png, serving
 
 from annotate.work import Work
+from app.serve.batcher import StoppingError
 from app.serve.models import Source
 from partlab.errors import NotFoundError
 from segmenter.loop.versions import add_given, current, folder_of, record, roll_back
@@ -25,9 +26,9 @@ def work(tmp_path: Path) -> Work:
     return made
 
 
-def promote(work: Work, number: int, *, broken: bool = False) -> None:
-    """A better version, as a job records it."""
-    run = run_of(folder_of(work.folder, number))
+def promote(work: Work, number: int, *, broken: bool = False, names: tuple[str, ...] = ()) -> None:
+    """A better version, as a job records it; other `names` make it another to the server too."""
+    run = run_of(folder_of(work.folder, number), names=names)
     from partlab.files import sha256_file
 
     first = current(work)
@@ -45,7 +46,7 @@ def heads_and_bodies(running: Running) -> tuple[str, int]:
     return found["model"]["version"], len(found["answers"][0]["parts"])
 
 
-def soon(holds: Callable[[], bool], seconds: float = 60) -> None:
+def soon(holds: Callable[[], bool], seconds: float = 180) -> None:
     end = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < end
@@ -75,6 +76,69 @@ def test_no_answer_is_lost_while_versions_change(work: Work) -> None:
             for _ in range(15):
                 answer = running.post("/v1/segment?object=ram", png(picture("ram", 3)))
                 assert answer.status_code == 200, answer.text
+
+
+def answering(running: Running) -> str:
+    told: str = running.client.get("/v1/models/loop").json()["version"]
+    return told
+
+
+def replace_twice(work: Work, running: Running) -> None:
+    """The first version is neither served nor the one before any more."""
+    for number, names in ((2, ("ram:head", "ram:horn")), (3, ("ram:head", "ram:body"))):
+        before = answering(running)
+        promote(work, number, names=names)
+        soon(lambda before=before: answering(running) != before)  # type: ignore[misc]
+
+
+def job_of(running: Running, number: str) -> dict[str, Any]:
+    found: dict[str, Any] = running.client.get(f"/v1/jobs/{number}").json()
+    return found
+
+
+@pytest.fixture
+def asked(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of a server that takes jobs, whose models are slow enough to be replaced."""
+    monkeypatch.setenv("COLOUR_SEGMENTER_PAUSE", "0.3")
+    folder = tmp_path / "photos" / "ram"
+    folder.mkdir(parents=True)
+    for number in range(30):
+        (folder / f"{number}.png").write_bytes(png(picture("ram", number)))
+    return {"jobs": tmp_path / "jobs", "roots": {"p": tmp_path / "photos"}, "follow_s": 0.05}
+
+
+SMALL_SHARDS = {"folder": "p", "shard_size": 2}
+
+
+def test_a_job_ends_with_the_version_it_began_with(work: Work, asked: dict[str, Any]) -> None:
+    with serving(Source.of_run(f"loop={work.folder}"), **asked) as running:
+        first = answering(running)
+        (model,) = running.state.models.segmenters
+        job = running.client.post("/v1/jobs", json=SMALL_SHARDS).json()
+        soon(lambda: job_of(running, job["id"])["done"] > 0)
+        replace_twice(work, running)
+        assert job_of(running, job["id"])["state"] == "running", "it was replaced too late to tell"
+        assert f"loop@{first}" not in running.client.get("/ready").json()["models"]
+        soon(lambda: job_of(running, job["id"])["state"] != "running")
+        told = job_of(running, job["id"])
+        assert (told["state"], told["model"]) == ("done", f"loop@{first}"), told
+        with pytest.raises(StoppingError):  # and then it is let go
+            model.submit(picture("ram", 1), None, None)
+
+
+def test_a_job_that_was_stopped_goes_on_with_its_version_when_others_are_served(
+    work: Work, asked: dict[str, Any]
+) -> None:
+    source = Source.of_run(f"loop={work.folder}")
+    with serving(source, **asked) as running:
+        first = answering(running)
+        job = running.client.post("/v1/jobs", json=SMALL_SHARDS).json()
+        soon(lambda: job_of(running, job["id"])["done"] > 0)
+    promote(work, 2, names=("ram:head", "ram:horn"))
+    with serving(source, **asked) as running:
+        assert answering(running) != first
+        soon(lambda: job_of(running, job["id"])["state"] == "done")
+        assert job_of(running, job["id"])["model"] == f"loop@{first}"
 
 
 def test_a_version_that_cannot_be_loaded_changes_nothing_and_is_said(

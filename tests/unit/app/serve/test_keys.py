@@ -6,10 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI
 from served import PacedSegmenter, Running, grey, serving, source_of
 
 from app.serve.keys import add_key, read_keys
 from app.serve.limits import Rates, Repeats
+from app.serve.run import server_of
 from partlab.errors import ConfigError, NotFoundError, OutputExistsError
 
 SEGMENT = "/v1/segment"
@@ -119,6 +121,30 @@ def test_a_client_that_asks_too_often_is_told_when_to_come_again(
         answer = server.post(SEGMENT, grey(), headers={"X-API-Key": made["read"]})
         assert 1 <= int(answer.headers["Retry-After"]) <= 20
         assert "3 requests a minute" in answer.json()["error"]["cause"]
+
+
+def from_client(server: Running, address: str) -> int:
+    headers = {"X-Forwarded-For": address}
+    return server.post(SEGMENT, grey(), headers=headers).status_code
+
+
+def test_nobody_gets_more_by_saying_that_they_are_somebody_else() -> None:
+    with serving(source_of(PacedSegmenter()), rate=2) as server:
+        asked = [from_client(server, f"10.0.0.{number}") for number in range(3)]
+        assert asked == [200, 200, 429]
+
+
+def test_the_word_of_a_named_proxy_is_believed() -> None:
+    with serving(source_of(PacedSegmenter()), rate=2, proxy="127.0.0.1") as server:
+        asked = [from_client(server, address) for address in ("10.0.0.1",) * 3 + ("10.0.0.2",)]
+        assert asked == [200, 200, 429, 200]
+    with serving(source_of(PacedSegmenter()), rate=2, proxy="10.1.1.1") as server:
+        assert [from_client(server, f"10.0.0.{n}") for n in range(3)] == [200, 200, 429]
+
+
+def test_a_proxy_is_named_by_its_address() -> None:
+    with pytest.raises(ConfigError, match="'proxy.lab' is no address"):
+        server_of(FastAPI(), "127.0.0.1", 0, proxy="proxy.lab")
 
 
 def test_rates_remember_a_bounded_number_of_clients() -> None:

@@ -20,7 +20,8 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.serve.keys import read_keys
-from app.serve.models import Source
+from app.serve.models import Models, Source
+from app.serve.settings import ServeSettings
 from partlab.errors import ConfigError
 
 LAUNCHER = Path(__file__).parents[3] / "plugins" / "partlab_with_colour.py"
@@ -88,6 +89,44 @@ def test_a_load_that_fails_ends_the_server_with_the_error(colour_run: Path, tmp_
     assert done.returncode == 5, done.stderr
     assert "is damaged" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("folder", "code", "says"),
+    [
+        ("nowhere", 3, "there is no folder"),
+        ("empty", 5, "holds no model"),
+        ("vit", 5, "'vit', which is not SAM"),
+        ("without transformers", 4, "pip install 'partlab[sam]'"),
+    ],
+)
+def test_a_sam_that_cannot_answer_ends_the_server_with_the_error(
+    colour_run: Path, tmp_path: Path, folder: str, code: int, says: str
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "vit").mkdir()
+    (tmp_path / "vit" / "config.json").write_text('{"model_type": "vit"}')
+    env = environment()
+    if folder == "without transformers":
+        (tmp_path / "transformers.py").write_text("raise ImportError('not installed')")
+        env["PYTHONPATH"] = os.pathsep.join([str(tmp_path), env.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        command(f"seg={colour_run}", "--sam", tmp_path / folder, "--port", 0),
+        capture_output=True, text=True, env=env, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stderr
+    assert says in " ".join(done.stderr.split())
+    assert "Traceback" not in done.stderr
+
+
+def test_sam_without_a_segmenter_is_refused(tmp_path: Path) -> None:
+    class Sam:
+        called = "sam@1"
+
+    models = Models((), ServeSettings(), lambda *_: None)
+    models.sam = Sam()  # type: ignore[assignment]
+    with pytest.raises(ConfigError, match="none is served"):
+        models.load()
 
 
 def test_a_taken_port_is_told(colour_run: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tiny_sam
 from colour_segmenter import COLOURS, NAMES
 from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, serving, source_of
@@ -27,15 +28,20 @@ def captured() -> Any:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Any:
-    """A server that has the goats of the captured requests, each with a head."""
+def goats(tmp_path: Path) -> Path:
+    """Local files with the goats of the captured requests, each with a head."""
     for number, box in ((0, HEAD), (1, HEAD), (201, BOX)):
         picture = PillowImage.new("RGB", SIZE, (120, 120, 120))
         picture.paste(tuple(int(c) for c in COLOURS[NAMES.index("cat:head")]), box)
         path = tmp_path / "goat" / f"{number:05d}.jpg"
         path.parent.mkdir(exist_ok=True)
         picture.save(path, "PNG")
-    with serving(source_of(PacedSegmenter()), help={"pictures": [str(tmp_path)]}) as running:
+    return tmp_path
+
+
+@pytest.fixture
+def server(goats: Path) -> Any:
+    with serving(source_of(PacedSegmenter()), help={"pictures": [str(goats)]}) as running:
         yield running
 
 
@@ -93,6 +99,34 @@ def test_a_click_and_a_box_are_answered_with_the_part(
     assert region["value"]["brushlabels"] == ["head"]
     assert region["id"] != request["body"]["params"]["context"]["result"][0]["id"]
     assert (mask_of(region) == rectangle(box)).all()
+
+
+def test_a_click_and_a_box_are_answered_by_sam(captured: Any, goats: Path, tmp_path: Path) -> None:
+    """Its masks say nothing (its weights are random), but whose they are and that they obey."""
+    pytest.importorskip("transformers")
+    folder = tiny_sam.sam2(tmp_path / "sam2-tiny")
+    about = {"pictures": [str(goats)], "sam": folder, "sam_device": "cpu"}
+    with serving(source_of(PacedSegmenter()), help=about) as server:
+        called = server.client.get("/v1/models/seg").json()["clicks"]
+        assert called.startswith("sam2-tiny@")
+        for prompt in ("keypoint", "rectangle"):
+            request = captured(f"ml_predict_interactive_{prompt}labels")
+            (result,) = send(server, request)["results"]
+            (region,) = result["result"]
+            assert region["value"]["brushlabels"] == ["head"]
+            assert result["model_version"] == region["meta"]["model"] == called
+            mask = mask_of(region)
+            if prompt == "keypoint":
+                click = request["body"]["params"]["context"]["result"][0]["value"]
+                assert mask[int(click["y"] / 100 * SIZE[1]), int(click["x"] / 100 * SIZE[0])]
+        (suggested, _) = send(server, captured("ml_predict"))["results"]
+        assert suggested["model_version"].startswith("seg@")  # these are the segmenter's
+        (line,) = [
+            line
+            for line in server.client.get("/metrics").text.splitlines()
+            if line.startswith("partlab_look_cache_misses_total")
+        ]
+        assert f'model="{called}"' in line
 
 
 def test_a_picture_that_is_not_to_be_had_gives_a_valid_answer(
