@@ -308,10 +308,10 @@ def _write(index: Index, place: Path, stamp: str) -> None:
         "inclusions": index.inclusions,
         "about": index.about,
     }
-    table = index.table.combine_chunks().replace_schema_metadata({_ABOUT: json.dumps(about).encode()})
-    with replacing(place) as scratch, pa.OSFile(str(scratch), "wb") as sink:
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
+    told = {_ABOUT: json.dumps(about).encode()}
+    table = index.table.combine_chunks().replace_schema_metadata(told)
+    with replacing(place) as scratch, pa.ipc.new_file(str(scratch), table.schema) as writer:
+        writer.write_table(table)
 
 
 def _read(place: Path, file: Path, stamp: str) -> Index | None:
