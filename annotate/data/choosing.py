@@ -108,8 +108,9 @@ def _of_images(
     if filters.finding:
         if found is None:
             raise ConfigError("what is wrong is not known yet", hint="check the data set first")
-        yield f"has no finding {filters.finding}", np.isin(
-            index.ids, list(found.get(filters.finding, ()))
+        yield (
+            f"has no finding {filters.finding}",
+            np.isin(index.ids, list(found.get(filters.finding, ()))),
         )
 
 

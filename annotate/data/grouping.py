@@ -1,4 +1,4 @@
-"""Findings of a data set that are the same thing: one kind, about the same part or pair of parts."""
+"""Findings of a data set that belong together: one kind, about the same part or two parts."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

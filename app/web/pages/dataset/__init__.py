@@ -5,8 +5,9 @@ its masks are decoded when it is shown.
 """
 
 from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from app.web.page import Key, Page
 from app.web.pages.dataset.asking import VIEWS, Ask
@@ -15,6 +16,7 @@ from app.web.toolkit import asked, gr, markup, person
 from partlab.errors import UnknownNameError
 
 if TYPE_CHECKING:
+    from app.web.pages.dataset.asking import Seen
     from app.web.pages.dataset.picture import Beside
     from app.web.pages.dataset.sources import Source, Sources
     from app.web.people import Person
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from pseudolabel.store import Store
 
 _HEAD = "<h1>Data set</h1>"
+_NOTE = '<p class="pl-note" role="status">{{ words }}</p>'
 _NAMES = tuple(each.name for each in fields(Ask))
 _ORDERS = {
     "file": "as in the file",
@@ -58,15 +61,13 @@ class DataSet:
             PartlabError: no such data set, part, category or image; a filter that cannot be.
         """
         from app.web.pages.dataset.asking import seen as see
-        from app.web.pages.dataset.picture import picture_of
-        from app.web.pages.dataset.view import sheet_of
 
         source = self.sources.open(ask.data)
         if ask.view not in VIEWS:
             raise UnknownNameError("view", ask.view, VIEWS)
         if ask.order == "suspicion" and ask.store not in source.audits:
             self.audit(ask)
-        if ask.finding and source.report is None:
+        if source.report is None and (ask.finding or ask.view == "findings"):
             source.check()
         found = see(source, ask)
         told = {
@@ -78,10 +79,35 @@ class DataSet:
             "pages": found.pages,
             "ids": [int(source.index.ids[row]) for row in found.here],
         }
+        html, more = self._view(source, ask, found, who)
+        return html, {**told, **more}
+
+    def _view(
+        self, source: "Source", ask: Ask, found: "Seen", who: "Person"
+    ) -> tuple[str, dict[str, Any]]:
+        """The HTML of a view, and what it adds for programs."""
+        shown = self.site.shown
+        if ask.view == "findings":
+            from app.web.pages.dataset.findings import findings_of
+            from app.web.pages.dataset.findings import told as groups
+
+            return findings_of(source, ask, shown), {"findings": groups(source)}
+        if ask.view == "statistics":
+            from app.web.pages.dataset.numbers import statistics_of
+
+            counted = source.statistics()
+            return statistics_of(counted), {"statistics": asdict(counted)}
+        if ask.view == "export":
+            from app.web.pages.dataset.exporting import export_of
+
+            return export_of(source, ask, found), {}
         if ask.image:
-            beside = self.beside(source, ask)
-            return picture_of(source, ask, found, beside, who, self.site.shown), told
-        return sheet_of(source, ask, found, self.site.shown), told
+            from app.web.pages.dataset.picture import picture_of
+
+            return picture_of(source, ask, found, self.beside(source, ask), who, shown), {}
+        from app.web.pages.dataset.view import sheet_of
+
+        return sheet_of(source, ask, found, shown), {}
 
     def beside(self, source: "Source", ask: Ask) -> "Beside | None":
         """The pseudo labels of the image that is asked for; None without a store."""
@@ -105,6 +131,7 @@ class DataSet:
 
     def _rows(self, store: "Store") -> dict[str, int]:
         """File name -> place in a store, read again when there is more in it."""
+
         def read() -> dict[str, int]:
             names = (row.file_name for row in store.rows(["file_name"]))
             return {name: place for place, name in enumerate(names)}
@@ -195,8 +222,8 @@ def _controls() -> Controls:
         [(name.capitalize(), name) for name in VIEWS], value=VIEWS[0], show_label=False,
         container=False, elem_id="dataset-view",
     )  # fmt: skip
-    made["page"] = gr.Textbox("", visible=False)
-    made["image"] = gr.Textbox("", visible=False)
+    for name in ("page", "image", "masks", "wanted"):
+        made[name] = gr.Textbox("", visible=False)
     return Controls(made)
 
 
@@ -205,9 +232,7 @@ _PICKED = ("object", "part", "order", "store", "provenance", "annotator", "round
            "inclusion", "finding", "view")  # fmt: skip
 
 
-def _events(
-    site: "Site", page: DataSet, controls: Controls, outputs: list[Any], told: Any
-) -> None:
+def _events(site: "Site", page: DataSet, controls: Controls, outputs: list[Any], told: Any) -> None:
     result, c = outputs[1], controls.named
     run = _running(site, page)
     quiet: dict[str, Any] = {"show_progress": "hidden"}
@@ -235,17 +260,18 @@ def _events(
     narrowed = [c["part"], c["inclusion"]]
     c["object"].input(parts, [c["data"], c["object"], *narrowed], narrowed, **private)
 
-    def first() -> tuple[str, str]:
-        return "", ""
+    def first() -> tuple[str, str, str]:
+        return "", "", ""
 
     changed = [c[name].input for name in _PICKED] + [c["score"].submit, c["area"].submit]
-    gr.on(changed, first, None, [c["page"], c["image"]], **private).then(
+    gr.on(changed, first, None, [c["page"], c["image"], c["masks"]], **private).then(
         run, controls.all, outputs, api_name="dataset_look", **quiet
     )
     result.click(_clicked, None, controls.all, **private).then(
         run, controls.all, outputs, **private
     )
     _acts(site, page, controls, outputs, told, run)
+    _export(site, page, outputs, told)
 
 
 def _text(value: Any) -> str:
@@ -276,6 +302,8 @@ def _running(site: "Site", page: DataSet) -> Callable[..., AsyncIterator[Any]]:
         store: str,
         page_: str,
         image: str,
+        masks: str,
+        wanted: str,
         request: gr.Request,
     ) -> AsyncIterator[Any]:
         """Look at a data set. score, area: from-to; order: see the page; image: an id, or ""."""
@@ -283,7 +311,7 @@ def _running(site: "Site", page: DataSet) -> Callable[..., AsyncIterator[Any]]:
             yield "", "", None
             return
         values = (data, view, object, part, order, provenance, annotator, round, verdict)
-        rest = (inclusion, finding, score, area, store, page_, image)
+        rest = (inclusion, finding, score, area, store, page_, image, masks, wanted)
         ask = Ask(*map(_text, (*values, *rest)))
 
         def work() -> tuple[str, dict[str, Any]]:
@@ -365,7 +393,6 @@ def _acts(
 ) -> None:
     """What changes a work: by a click on the result, and by name for programs."""
     result, c = outputs[1], controls.named
-    note = '<p class="pl-note" role="status">{{ words }}</p>'
     quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def include(data: str, object: str, inner: str, outer: str, request: gr.Request) -> str:
@@ -384,10 +411,10 @@ def _acts(
 
     def including(data: str, event: gr.EventData, request: gr.Request) -> str:
         words = include(data, event.object, event.inner, event.outer, request)
-        return markup(note, words=words)
+        return markup(_NOTE, words=words)
 
     def sending(data: str, image: str, event: gr.EventData, request: gr.Request) -> str:
-        return markup(note, words=send_back(data, image, event.reason, event.note, request))
+        return markup(_NOTE, words=send_back(data, image, event.reason, event.note, request))
 
     for role, function, name, trigger, pressed, inputs in (
         ("lead", include, "dataset_include", result.apply, including, ["data"]),
@@ -397,6 +424,32 @@ def _acts(
         made = trigger(pressed, [c[each] for each in inputs], told, **quiet)
         site.needs(role, made)
         made.success(run, controls.all, outputs, **quiet)
+
+
+def _export(site: "Site", page: DataSet, outputs: list[Any], told: Any) -> None:
+    """What fits, or a work's accepted categories, as a data set."""
+
+    def export(filters: str, folder: str) -> str:
+        """Write what fits as a data set beside it; filters: the words after the address's `?`."""
+        from app.web.pages.dataset.exporting import exported
+
+        ask = Ask.of(dict(parse_qsl(filters)))
+        source = page.sources.open(ask.data)
+        if ask.finding and source.report is None:
+            source.check()
+        return exported(source, ask, folder)
+
+    async def writing(event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
+        def work() -> str:
+            return export(event.filters, event.folder)
+
+        async for step, words in site.work.shown(request.session_hash, work):
+            yield step, gr.skip() if words is None else markup(_NOTE, words=f"Written: {words}")
+
+    site.needs("lead", gr.events.api(export, api_name="dataset_export"))
+    step, result = outputs[:2]
+    quiet: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    site.needs("lead", result.release(writing, None, [step, told], **quiet))
 
 
 def _needs(site: "Site") -> str | None:

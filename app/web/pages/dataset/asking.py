@@ -14,11 +14,17 @@ from partlab.errors import ConfigError, NotFoundError
 
 VIEWS = ("pictures", "findings", "statistics", "export")
 PER_PAGE = 24
+WANTED = ("include_open", "human_only", "exclude_failed")
+"""What may be said of a work's export, as `annotate.inspect.build.Wanted` calls it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The page's state, as texts; "" is what nobody chose. `image` is an id, "" for the sheet."""
+    """The page's state, as texts; "" is what nobody chose.
+
+    `image` is an id, "" for the sheet; `masks` are ids of those that are lit on it, with spaces
+    between; `wanted` is what an export of a work takes, of `WANTED`.
+    """
 
     data: str = ""
     view: str = "pictures"
@@ -36,6 +42,8 @@ class Ask:
     store: str = ""
     page: str = ""
     image: str = ""
+    masks: str = ""
+    wanted: str = ""
 
     @classmethod
     def of(cls, words: Mapping[str, Any]) -> "Ask":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from annotate.data.checks.kinds import KINDS
+from annotate.data.grouping import pair_of
 from app.web.pages.dataset.acts import in_work
 from app.web.pages.dataset.asking import Ask, Seen, row_of
 from app.web.pages.dataset.sources import Source
@@ -85,7 +86,8 @@ def picture_of(
         views=views,
         rows=[*marks[::-1], *(views[1][2][::-1] if len(views) > 1 else ())],
         lit=_lit(faults, ask, marks),
-        faults=faults,
+        faults=[(fault, [mark.id for mark in marks if mark.annotation in fault.masks])
+                for fault in faults],
         can_include=source.work is not None and who.may("lead"),
         no_include=_no_include(source, who),
         lost=lost,
@@ -98,7 +100,7 @@ def picture_of(
         back=work.back if who.may("inspector") else None,
         seen=seen,
         **around,
-    )
+    )  # fmt: skip
 
 
 def _opened(source: Source, image: Image, shown: Shown) -> tuple[str, str, str]:
@@ -163,23 +165,16 @@ def _fault(one: Finding, data: Dataset) -> Fault:
     masks = (one.annotation_id, one.other_annotation_id)
     words = one.message.partition(": ")[2] or one.message
     known = tuple(id for id in masks if id is not None)
-    pair = pair_of(one, data) if one.kind.endswith("overlap") else None
+    pair = pair_of(one, data.category_by_id)
     return Fault(one.kind, KINDS[one.kind].meaning, words, one.hint, pair, known)
 
 
-def pair_of(one: Finding, data: Dataset) -> tuple[str, str, str] | None:
-    """Object, inner and outer part of an overlap within one object."""
-    small = data.category_by_id.get(one.category_id or 0)
-    large = data.category_by_id.get(one.other_category_id or 0)
-    if small is None or large is None or small.object != large.object:
-        return None
-    return small.object, small.part, large.part
-
-
 def _lit(faults: Sequence[Fault], ask: Ask, marks: Sequence[Mark]) -> list[str]:
-    """The masks that the finding is about which somebody came from; else those of no finding."""
+    """The masks that the address names, else those of the finding that is filtered by."""
     wanted = [fault for fault in faults if fault.kind == ask.finding]
     ids = {id for fault in wanted[:1] for id in fault.masks}
+    if ask.masks:
+        ids = {int(id) for id in ask.masks.split() if id.isdecimal()}
     return [mark.id for mark in marks if mark.annotation in ids]
 
 
@@ -272,8 +267,13 @@ def beside_of(store: Store, place: int | None, image: Image) -> Beside:
     row = store.row(place)
     if row.status == "unreadable":
         return Beside(title, None, None, f"the segmenter could not read it: {row.reason}")
-    foreign = sorted({split_name(store.names[m.label])[1] for m in row.masks
-                      if (m.rle["size"][1], m.rle["size"][0]) != (image.width, image.height)})
+    foreign = sorted(
+        {
+            split_name(store.names[m.label])[1]
+            for m in row.masks
+            if (m.rle["size"][1], m.rle["size"][0]) != (image.width, image.height)
+        }
+    )
     if foreign:
         return Beside(title, None, None, "the store saw this picture in another size")
     return Beside(title, row, store, "the segmenter found nothing here")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from annotate.data.check import Report, check_folder
 from annotate.data.index import Index, kept_index
+from annotate.data.statistics import Statistics, measure
 from annotate.inspect.audit import Audit
 from annotate.inspect.dataset import as_folder, read_all
 from annotate.inspect.export import picture_file
@@ -36,6 +37,7 @@ class Source:
     work: Path | None = None
     report: Report | None = None
     audits: dict[str, Audit] = field(default_factory=dict)  # by the store compared with, "" none
+    counted: Statistics | None = None
 
     @property
     def is_work(self) -> bool:
@@ -60,6 +62,12 @@ class Source:
         with as_folder(self.path, pictures=True) as folder:
             self.report = check_folder(folder, self.split)
         return self.report
+
+    def statistics(self) -> Statistics:
+        """As `partlab data stats` counts; kept."""
+        if self.counted is None:
+            self.counted = measure([self.whole()], self.name)
+        return self.counted
 
     def pictures(self, images: Sequence[Image]) -> dict[int, Path]:
         """Image id -> the file of its picture, in the size of its masks."""

@@ -10,7 +10,7 @@ import numpy as np
 from annotate.data.choosing import lit
 from annotate.draw import Style, overlay, palette
 from app.web.outlines import SHOWN, shapes
-from app.web.pages.dataset.asking import Ask, Seen
+from app.web.pages.dataset.asking import PER_PAGE, Ask, Seen
 from app.web.pages.dataset.sources import Source
 from app.web.shown import Shown
 from partlab.composite import Layer
@@ -95,7 +95,7 @@ def sheet_of(source: Source, ask: Ask, seen: Seen, shown: Shown) -> str:
         tiles=tiles_of(source, ask, seen.here, meant(source, ask, seen), shown),
         seen=seen,
         total=total,
-        first=(seen.page - 1) * 24 + 1,
+        first=(seen.page - 1) * PER_PAGE + 1,
         ask=ask,
         narrow=seen.chosen.narrow or bool(ask.finding),
         source=source,
