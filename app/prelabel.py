@@ -30,7 +30,7 @@ from partlab.schema import Image as Record
 if TYPE_CHECKING:
     from pseudolabel.engine import Labeller
     from pseudolabel.settings import Settings
-    from pseudolabel.store import Row
+    from pseudolabel.store import Row, Store
     from segmenter.origin import Origin
 
 log = logging.getLogger(__name__)
@@ -194,7 +194,6 @@ def found_by(run: "str | Path | Origin", data: str | Path, split: str | None = N
         DatasetError: the images cannot be labelled.
     """
     from pseudolabel.engine import label_images
-    from pseudolabel.export import export_coco
     from pseudolabel.settings import Settings, Thresholds
     from pseudolabel.store import Store
 
@@ -202,8 +201,16 @@ def found_by(run: "str | Path | Origin", data: str | Path, split: str | None = N
     with tempfile.TemporaryDirectory() as scratch:
         store = Path(scratch) / "store"
         label_images(data, run, store, settings, split=split, workers=0)
+        return as_dataset(Store.open(store))
+
+
+def as_dataset(store: "Store") -> Dataset:
+    """The masks of a store as a data set without pictures; errors are those of `export_coco`."""
+    from pseudolabel.export import export_coco
+
+    with tempfile.TemporaryDirectory() as scratch:
         found = Path(scratch) / "found"
-        export_coco(Store.open(store), found, pictures=Pictures.none)
+        export_coco(store, found, pictures=Pictures.none)
         return read_coco(found / "annotations" / "pseudo.json")
 
 

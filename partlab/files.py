@@ -36,6 +36,12 @@ WORK = "work.json"
 _NAME_BYTES = 200  # of 255; the rest is for what a scratch name adds
 
 
+def cache_folder() -> Path:
+    """Where partlab keeps what can be made again: $XDG_CACHE_HOME/partlab or ~/.cache/partlab."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "partlab"
+
+
 def cannot_write(path: str | Path, error: OSError, *, doing: str = "write") -> PartlabError:
     """The error to raise where writing `path` failed: what the system said, and what to do."""
     said = os.strerror(error.errno) if error.errno else str(error)

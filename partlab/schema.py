@@ -223,7 +223,8 @@ class Discard(Record):
 class Finding:
     """One defect of a data set, in words a person can act on.
 
-    `severity` is "error" (training or evaluation would be wrong) or "warning".
+    `severity` is "error" (training or evaluation would be wrong) or "warning". Where it is about
+    two masks, `other_…` are those of the second: of the larger one, where they overlap.
     """
 
     kind: str
@@ -235,6 +236,8 @@ class Finding:
     annotation_id: int | None = None
     category_id: int | None = None
     fixable: bool = False
+    other_annotation_id: int | None = None
+    other_category_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def _worst(findings: list[Finding]) -> str:
 
 def _as_json(finding: Finding) -> dict[str, Any]:
     names = ("file", "image_id", "annotation_id", "category_id", "message", "fixable")
-    return {name: getattr(finding, name) for name in names}
+    others = ("other_annotation_id", "other_category_id")
+    told = {name: getattr(finding, name) for name in names}
+    return told | {name: getattr(finding, name) for name in others if getattr(finding, name)}
 
 
 def varied(findings: list[Finding], limit: int | None) -> list[Finding]:

@@ -19,6 +19,7 @@ from annotate.work import Image, Work
 from annotate.work.pictures import original_picture, shown_picture
 from partlab import schema
 from partlab.coco import write_coco
+from partlab.counts import counted
 from partlab.errors import NotFoundError, SchemaError, StateError
 from partlab.files import sha256_file, write_json
 from partlab.folders import new_folder
@@ -91,7 +92,17 @@ def _write(
     file = write_coco(dataset, out / "annotations" / f"{SPLIT}.json")
     records = [*dataset.images, *dataset.discards]
     missing = place(pictures_for(work, records, out), how) if records else 0
-    counts = {
+    counts = {**counts_of(built), "missing_pictures": missing}
+    files = {file.relative_to(out).as_posix(): sha256_file(file)}
+    top = dataset.top[schema.OURS]
+    write_json(out / "manifest.json", {**top, "counts": counts, "sha256": files})
+    return counts
+
+
+def counts_of(built: Built) -> dict[str, Any]:
+    """What is in it and what is left out, as counts; `waiting` and `without_new_parts` say why."""
+    dataset = built.dataset
+    return {
         "images": len(dataset.images),
         "masks": len(dataset.annotations),
         "categories": len(dataset.categories),
@@ -105,12 +116,35 @@ def _write(
         "left_out_being_corrected": built.correcting,
         "left_out_not_drawn": built.undone,
         "left_out_unknown_part": built.gone,
-        "missing_pictures": missing,
     }
-    files = {file.relative_to(out).as_posix(): sha256_file(file)}
-    top = dataset.top[schema.OURS]
-    write_json(out / "manifest.json", {**top, "counts": counts, "sha256": files})
-    return counts
+
+
+_OUT = (
+    ("waiting", "object category that is not accepted", "object categories that are not accepted"),
+    ("left_out_model_helped", "image that a model helped with", "images that a model helped with"),
+    ("left_out_failed", "image that failed inspection", "images that failed inspection"),
+    (
+        "left_out_being_corrected",
+        "image that was sent back and has not passed since",
+        "images that were sent back and have not passed since",
+    ),
+    ("left_out_not_drawn", "image not drawn yet", "images not drawn yet"),
+    (
+        "left_out_unknown_part",
+        "mask of a part that the vocabulary no longer has",
+        "masks of parts that the vocabulary no longer has",
+    ),
+)
+
+
+def left_out(counts: dict[str, Any]) -> list[str]:
+    """What is not in it, a phrase for each reason: `3 images not drawn yet`."""
+    found = ((_size(counts[key]), one, many) for key, one, many in _OUT)
+    return [counted(number, one, many) for number, one, many in found if number]
+
+
+def _size(value: Any) -> int:
+    return value if isinstance(value, int) else len(value)
 
 
 def pictures_for(

@@ -170,6 +170,21 @@ def studio_link(project_id: int | None, task_id: int | None = None) -> str | Non
     return f"{server}/projects/{project_id}/data{task}"
 
 
+def task_link(work: Work, image_id: int) -> str | None:
+    """The address of an image's newest task in Label Studio; None where it has none, or no server.
+
+    Raises:
+        NotFoundError: the work has no such image.
+    """
+    object = work.image(image_id).object
+    if object not in {batch.object for batch in work.batches()}:
+        return None
+    batch = work.batch(object)
+    tasks = {task.image_id: task.task_id for task in work.tasks(object, batch.round)}
+    task = tasks.get(image_id)
+    return studio_link(batch.project_id, task) if task is not None else None
+
+
 def _forecast(work: Work, rows: Iterable[Row]) -> Forecast:
     left: defaultdict[str, int] = defaultdict(int)
     hours: float | None = 0.0

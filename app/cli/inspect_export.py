@@ -66,34 +66,13 @@ def export(
         ui.emit(told, "\n".join([*lines, f"next: partlab data check {quote(str(next_))}"]))
 
 
-_NOT_ACCEPTED = ("object category that is not accepted", "object categories that are not accepted")
-_SENT_BACK = (
-    "image that was sent back and has not passed since",
-    "images that were sent back and have not passed since",
-)
-_NO_PART = (
-    "mask of a part that the vocabulary no longer has",
-    "masks of parts that the vocabulary no longer has",
-)
-
-
 def _exported(out: Path, n: dict[str, Any]) -> str:
+    from annotate.inspect.export import left_out
+
     line = f"{out}: {counted(n['images'], 'image')}, {counted(n['masks'], 'mask')}, "
     line += counted(n["categories"], "part category", "part categories")
     line += f" of {counted(n['objects'], 'object')}, {counted(n['discards'], 'discard')}"
-    left_out = (
-        (len(n["waiting"]), *_NOT_ACCEPTED),
-        (
-            n["left_out_model_helped"],
-            "image that a model helped with",
-            "images that a model helped with",
-        ),
-        (n["left_out_failed"], "image that failed inspection", "images that failed inspection"),
-        (n["left_out_being_corrected"], *_SENT_BACK),
-        (n["left_out_not_drawn"], "image not drawn yet", "images not drawn yet"),
-        (n["left_out_unknown_part"], *_NO_PART),
-    )
-    lines = [line, *(f"  left out: {counted(*words)}" for words in left_out if words[0])]
+    lines = [line, *(f"  left out: {words}" for words in left_out(n))]
     if failed := n["failed_but_in_it"]:
         lines.append(
             f"  {counted(failed, 'image')} failed inspection and stayed in it, since the category "

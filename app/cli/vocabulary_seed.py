@@ -74,9 +74,9 @@ def seed(
     Example: partlab vocabulary seed hammer,ram,Q7378 --out vocabulary.yaml
     """
     with reported(json) as ui:
-        from annotate.studio.server.environment import cache_folder
         from annotate.vocabulary.categories import read_categories
         from annotate.vocabulary.seed import seed as propose
+        from partlab.files import cache_folder
 
         _may_write(out, force or update or dry_run)
         given = {

@@ -1,11 +1,14 @@
 """Masks as the browser draws them: outlines, and where a name can stand."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 
-from partlab.masks import BoolMask
+from partlab.composite import Layer, Parents, paint_order
+from partlab.masks import BoolMask, decode
 
 SHOWN = 1600
 """Pixels of the longer side that are sent to the browser, at most."""
@@ -34,3 +37,27 @@ def middle(mask: BoolMask) -> tuple[float, float]:
     depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
     y, x = np.unravel_index(int(depth.argmax()), depth.shape)
     return float(x) + 0.5, float(y) + 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """A mask to draw: `at` is its place among the layers, x and y (0…1) that of its name."""
+
+    at: int
+    outline: str
+    area: int  # pixels
+    x: float
+    y: float
+
+
+def shapes(layers: Sequence[Layer], parents: Parents) -> list[Shape]:
+    """The masks bottom first; their names stand where no other mask lies over them."""
+    found = []
+    above: BoolMask | None = None
+    for at in reversed(paint_order(layers, parents)):
+        pixels = decode(layers[at].rle)
+        seen = pixels if above is None else pixels & ~above
+        above = pixels if above is None else above | pixels
+        (x, y), (height, width) = middle(seen if seen.any() else pixels), pixels.shape
+        found.append(Shape(at, outline(pixels), int(pixels.sum()), x / width, y / height))
+    return found[::-1]

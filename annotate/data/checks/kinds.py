@@ -24,6 +24,7 @@ class Kind:
         *,
         image: Image | None = None,
         annotation: Annotation | None = None,
+        other: Annotation | None = None,
         category: int | None = None,
         fixable: bool | None = None,
         hint: str | None = None,
@@ -42,6 +43,8 @@ class Kind:
             annotation_id=annotation.id if annotation else None,
             category_id=category,
             fixable=self.fixable if fixable is None else fixable,
+            other_annotation_id=other.id if other else None,
+            other_category_id=other.category_id if other else None,
         )
 
 

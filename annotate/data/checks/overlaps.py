@@ -51,7 +51,7 @@ def overlap_findings(
         names = dataset.category_by_id[inner].name, dataset.category_by_id[outer].name
         more = f", and {len(found) - 1} more such masks" if len(found) > 1 else ""
         what = f"{names[0]} shares {shared:.0f} px with {names[1]} (annotation {large.id}){more}"
-        yield KINDS[kind].at(what, image=image, annotation=small)
+        yield KINDS[kind].at(what, image=image, annotation=small, other=large)
 
 
 def overlaps_of(rles: Sequence[Rle], settings: CheckSettings | None = None) -> Iterator[Pair]:
@@ -83,7 +83,9 @@ def _kind_of(*pair: Annotation) -> str:
 def _copy(image: Image, first: Annotation, second: Annotation) -> Finding:
     what = f"the same pixels as annotation {first.id}"
     same = same_but_id(first, second)
-    return KINDS["duplicate_mask"].at(what, image=image, annotation=second, fixable=same)
+    return KINDS["duplicate_mask"].at(
+        what, image=image, annotation=second, other=first, fixable=same
+    )
 
 
 def same_but_id(first: Annotation, second: Annotation) -> bool:

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from partlab.errors import BackendUnavailableError
-from partlab.files import exclusive, write_text
+from partlab.files import cache_folder, exclusive, write_text
 
 log = logging.getLogger(__name__)
 
@@ -18,12 +18,6 @@ _REQUIREMENT = f"label-studio=={VERSION}"
 _PATIENCE = 1800.0  # seconds for another run to fetch and install it
 _WAITING = "another run installs Label Studio: waiting for it (800 MB, some minutes)"
 _READY = "partlab-ready"  # written last, so a half-made environment is made again
-
-
-def cache_folder() -> Path:
-    """Where partlab keeps what can be made again: $XDG_CACHE_HOME/partlab or ~/.cache/partlab."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "partlab"
 
 
 def default_environment() -> Path:

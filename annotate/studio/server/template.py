@@ -6,10 +6,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from annotate.studio.server.environment import VERSION, cache_folder, python_of
+from annotate.studio.server.environment import VERSION, python_of
 from annotate.studio.server.process import last_line, quiet_variables, run_label_studio
 from partlab.errors import NotFoundError, StudioError
-from partlab.files import copy_file, exclusive
+from partlab.files import cache_folder, copy_file, exclusive
 
 log = logging.getLogger(__name__)
 

@@ -6,11 +6,11 @@ from annotate.inspect.overlays import parts_of
 from annotate.studio.spelling.labelconfig import colours
 from annotate.work import Answer, Work
 from annotate.work.pictures import shown_picture
-from app.web.outlines import middle, outline
+from app.web.outlines import shapes
 from app.web.shown import Shown
-from partlab.composite import Layer, paint_order
+from partlab.composite import Layer
 from partlab.errors import PartlabError
-from partlab.masks import BoolMask, area, decode
+from partlab.masks import area
 
 
 def picture_of(work: Work, object: str, round: int, image_id: int, shown: Shown) -> dict[str, Any]:
@@ -37,24 +37,12 @@ def _marks(work: Work, answer: Answer) -> list[dict[str, Any]]:
     masks = [mask for mask in answer.masks if mask["part"] in label and area(mask["rle"])]
     layers = [Layer(label[mask["part"]], mask["rle"]) for mask in masks]
     several = len({mask["object"] for mask in masks}) > 1
-    found: list[dict[str, Any]] = []
-    above: BoolMask | None = None
-    for at in reversed(paint_order(layers, parts.categories.parents)):
-        pixels = decode(masks[at]["rle"])
-        seen = pixels if above is None else pixels & ~above
-        above = pixels if above is None else above | pixels
-        part = layers[at].label
-        mark = _mark(masks[at], parts.names[part], tints[part], several=several)
-        found.append(mark | _shape(pixels, seen if seen.any() else pixels))
-    return found[::-1]
-
-
-def _shape(pixels: BoolMask, seen: BoolMask) -> dict[str, Any]:
-    """The outline in pixels, and where the name stands: on what no other part lies over."""
-    height, width = pixels.shape
-    x, y = middle(seen)
-    place = {"x": x / width, "y": y / height}
-    return {"outline": outline(pixels), "area": int(pixels.sum()), **place}
+    found = []
+    for shape in shapes(layers, parts.categories.parents):
+        part = layers[shape.at].label
+        mark = _mark(masks[shape.at], parts.names[part], tints[part], several=several)
+        found.append(mark | {key: getattr(shape, key) for key in ("outline", "area", "x", "y")})
+    return found
 
 
 def _mark(mask: dict[str, Any], name: str, colour: str, *, several: bool) -> dict[str, Any]:

@@ -1,31 +1,34 @@
 // Masks are pointed at, chosen with a click or Enter, walked through with n and p, let go with Escape.
 (() => {
   const result = () => document.querySelector(".pl-result");
-  const of = (place, id) => place.querySelectorAll(`[data-mark="${CSS.escape(id)}"]`);
+  // An id, or several with spaces between them: a finding is about two masks.
+  const each = (ids) => (ids || "").split(" ").filter(Boolean);
+  const of = (place, ids) => each(ids).flatMap((id) => [...place.querySelectorAll(`[data-mark="${CSS.escape(id)}"]`)]);
+
+  const told = (place, ids) => of(place, ids).filter((mark) => mark.matches("path")).map((mark) => mark.dataset.words).join("; ");
 
   function light(place, id) {
-    place.querySelectorAll("[data-on]").forEach((each) => each.removeAttribute("data-on"));
+    place.querySelectorAll("[data-on]").forEach((mark) => mark.removeAttribute("data-on"));
     place.toggleAttribute("data-chosen", Boolean(id));
-    if (id) of(place, id).forEach((each) => each.setAttribute("data-on", ""));
+    if (id) of(place, id).forEach((mark) => mark.setAttribute("data-on", ""));
     for (const view of place.querySelectorAll(".pl-view")) {
-      const mask = id && view.querySelector(`path[data-mark="${CSS.escape(id)}"]`);
       const line = view.querySelector("[data-pointed]");
-      line.textContent = mask ? mask.dataset.words : "\u00a0";
+      line.textContent = told(view, id) || "\u00a0";
     }
   }
 
   function choose(place, id) {
     place.dataset.pinned = id || "";
-    place.querySelectorAll("[aria-pressed]").forEach((each) => {
-      each.setAttribute("aria-pressed", String(Boolean(id) && each.dataset.mark === id));
+    place.querySelectorAll("[aria-pressed]").forEach((mark) => {
+      mark.setAttribute("aria-pressed", String(each(id).includes(mark.dataset.mark)));
     });
     light(place, id);
-    const words = id && place.querySelector(`path[data-mark="${CSS.escape(id)}"]`)?.dataset.words;
+    const words = told(place, id);
     partlab.say(words ? `${id}: ${words}` : "no part chosen");
   }
 
   function step(place, by) {
-    const ids = [...place.querySelectorAll("tr[data-mark], li[data-mark]")].map((each) => each.dataset.mark);
+    const ids = [...place.querySelectorAll("tr[data-mark], li[data-mark]")].map((mark) => mark.dataset.mark);
     if (!ids.length) return;
     const now = ids.indexOf(place.dataset.pinned);
     choose(place, ids[now < 0 ? (by > 0 ? 0 : ids.length - 1) : (now + by + ids.length) % ids.length]);

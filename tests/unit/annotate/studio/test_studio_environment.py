@@ -6,7 +6,6 @@ import pytest
 
 from annotate.studio.server.environment import (
     VERSION,
-    cache_folder,
     default_environment,
     environment,
     find_environment,
@@ -19,6 +18,7 @@ from partlab.errors import (
     NotFoundError,
     OutputExistsError,
 )
+from partlab.files import cache_folder
 
 
 @pytest.fixture(autouse=True)
