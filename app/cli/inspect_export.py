@@ -49,6 +49,7 @@ def export(
         from annotate.inspect.build import Wanted
         from annotate.inspect.export import export as write
         from annotate.work import Work
+        from app.told import exported
 
         wanted = Wanted(include_open, human_only, exclude_failed)
         with Work.open(folder) as work:
@@ -61,51 +62,9 @@ def export(
                 force=force,
             )
         parts = told.get("rounds") or {"": told}
-        lines = [_exported(out / name, counts) for name, counts in parts.items()]
+        lines = [line for name, counts in parts.items() for line in exported(out / name, counts)]
         next_ = out / next(iter(parts))
         ui.emit(told, "\n".join([*lines, f"next: partlab data check {quote(str(next_))}"]))
-
-
-_NOT_ACCEPTED = ("object category that is not accepted", "object categories that are not accepted")
-_SENT_BACK = (
-    "image that was sent back and has not passed since",
-    "images that were sent back and have not passed since",
-)
-_NO_PART = (
-    "mask of a part that the vocabulary no longer has",
-    "masks of parts that the vocabulary no longer has",
-)
-
-
-def _exported(out: Path, n: dict[str, Any]) -> str:
-    line = f"{out}: {counted(n['images'], 'image')}, {counted(n['masks'], 'mask')}, "
-    line += counted(n["categories"], "part category", "part categories")
-    line += f" of {counted(n['objects'], 'object')}, {counted(n['discards'], 'discard')}"
-    left_out = (
-        (len(n["waiting"]), *_NOT_ACCEPTED),
-        (
-            n["left_out_model_helped"],
-            "image that a model helped with",
-            "images that a model helped with",
-        ),
-        (n["left_out_failed"], "image that failed inspection", "images that failed inspection"),
-        (n["left_out_being_corrected"], *_SENT_BACK),
-        (n["left_out_not_drawn"], "image not drawn yet", "images not drawn yet"),
-        (n["left_out_unknown_part"], *_NO_PART),
-    )
-    lines = [line, *(f"  left out: {counted(*words)}" for words in left_out if words[0])]
-    if failed := n["failed_but_in_it"]:
-        lines.append(
-            f"  {counted(failed, 'image')} failed inspection and stayed in it, since the category "
-            "was accepted: --exclude-failed leaves such out"
-        )
-    for owner, why in n["without_new_parts"].items():
-        lines.append(f"  {owner} was drawn with an earlier vocabulary: {why}")
-    if n["missing_pictures"]:
-        lines.append(
-            f"  {counted(n['missing_pictures'], 'picture was', 'pictures were')} not found"
-        )
-    return "\n".join(lines)
 
 
 def inclusions(
