@@ -7,7 +7,7 @@ OUT/manifest.json           rounds, hashes, effort
 
 import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -137,7 +137,7 @@ _OUT = (
 )
 
 
-def left_out(counts: dict[str, Any]) -> list[str]:
+def left_out(counts: Mapping[str, Any]) -> list[str]:
     """What is not in it, a phrase for each reason: `3 images not drawn yet`."""
     found = ((_size(counts[key]), one, many) for key, one, many in _OUT)
     return [counted(number, one, many) for number, one, many in found if number]

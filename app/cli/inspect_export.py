@@ -49,6 +49,7 @@ def export(
         from annotate.inspect.build import Wanted
         from annotate.inspect.export import export as write
         from annotate.work import Work
+        from app.told import exported
 
         wanted = Wanted(include_open, human_only, exclude_failed)
         with Work.open(folder) as work:
@@ -61,30 +62,9 @@ def export(
                 force=force,
             )
         parts = told.get("rounds") or {"": told}
-        lines = [_exported(out / name, counts) for name, counts in parts.items()]
+        lines = [line for name, counts in parts.items() for line in exported(out / name, counts)]
         next_ = out / next(iter(parts))
         ui.emit(told, "\n".join([*lines, f"next: partlab data check {quote(str(next_))}"]))
-
-
-def _exported(out: Path, n: dict[str, Any]) -> str:
-    from annotate.inspect.export import left_out
-
-    line = f"{out}: {counted(n['images'], 'image')}, {counted(n['masks'], 'mask')}, "
-    line += counted(n["categories"], "part category", "part categories")
-    line += f" of {counted(n['objects'], 'object')}, {counted(n['discards'], 'discard')}"
-    lines = [line, *(f"  left out: {words}" for words in left_out(n))]
-    if failed := n["failed_but_in_it"]:
-        lines.append(
-            f"  {counted(failed, 'image')} failed inspection and stayed in it, since the category "
-            "was accepted: --exclude-failed leaves such out"
-        )
-    for owner, why in n["without_new_parts"].items():
-        lines.append(f"  {owner} was drawn with an earlier vocabulary: {why}")
-    if n["missing_pictures"]:
-        lines.append(
-            f"  {counted(n['missing_pictures'], 'picture was', 'pictures were')} not found"
-        )
-    return "\n".join(lines)
 
 
 def inclusions(

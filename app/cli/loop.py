@@ -10,9 +10,7 @@ from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, SetOpt, WorkArg, reporte
 
 if TYPE_CHECKING:
     from segmenter.loop.ahead import Ordered
-    from segmenter.loop.control import Standing
     from segmenter.loop.state import Job
-    from segmenter.loop.versions import Version
 
 group = typer.Typer(
     no_args_is_help=True,
@@ -74,6 +72,7 @@ def status(work: WorkArg, json: JsonOpt = False) -> None:
     with reported(json) as ui:
         from dataclasses import asdict
 
+        from app.told import loop_standing
         from segmenter.loop.control import status as stands
 
         found = stands(work)
@@ -83,25 +82,7 @@ def status(work: WorkArg, json: JsonOpt = False) -> None:
             "served": found.served.number if found.served else None,
             "versions": len(found.versions),
         }
-        ui.emit(told, "\n".join(_standing(found, quote(str(work)))))
-
-
-def _standing(found: "Standing", work: str) -> list[str]:
-    lines = []
-    if (job := found.job) is None:
-        lines.append(f"nothing was trained yet; next: partlab loop start {work}")
-    else:
-        why = f": {job.why}" if job.why else ""
-        how = found.progress.words if found.progress else ""
-        lines.append(f"job {job.number} (version {job.version}) is {job.state}{why}")
-        lines += [how] if how else []
-        if job.state in ("stopped", "failed"):
-            lines.append(f"go on: partlab loop start {work}; drop it: partlab loop cancel {work}")
-    if found.served is None:
-        lines.append("no version is served yet")
-    else:
-        lines.append(f"version {found.served.number} of {len(found.versions)} is served")
-    return lines
+        ui.emit(told, "\n".join(loop_standing(found, work)))
 
 
 @group.command()
@@ -141,6 +122,7 @@ def versions(work: WorkArg, json: JsonOpt = False) -> None:
 def _show(found: "Any", served: int | None) -> None:
     from app.cli._tables import _table
     from app.cli._ui import stdout
+    from app.told import version_fate, version_row
 
     if not found:
         stdout.print("no version yet", markup=False)
@@ -150,26 +132,10 @@ def _show(found: "Any", served: int | None) -> None:
     )
     for one in found:
         mark = " (served)" if one.number == served else ""
-        table.add_row(f"{one.number}{mark}", one.at[:16].replace("T", " "), *_row(one))
+        table.add_row(f"{one.number}{mark}", *version_row(one))
     stdout.print(table)
     for one in found:
-        stdout.print(f"version {one.number} {_fate(one)}: {one.why}", markup=False)
-
-
-def _row(one: "Version") -> tuple[str, str, str, str]:
-    begun = str(one.parent) if one.parent else "given" if one.given else "nothing"
-    learnt = (one.data or {}).get("train")
-    found = (one.exam or {}).get("all")
-    return (
-        begun,
-        f"{learnt['images']:,}, {learnt['masks']:,}" if learnt else "",
-        f"{100 * found['new']:.1f}, {100 * found['old']:.1f}" if found else "",
-        f"{found['p']:.2g}" if found else "",
-    )
-
-
-def _fate(one: "Version") -> str:
-    return "was served" if one.served else "was kept aside"
+        stdout.print(f"version {one.number} {version_fate(one)}: {one.why}", markup=False)
 
 
 @group.command()

@@ -118,21 +118,11 @@ def _dataset(
 
 
 def _told(told: list["Pushed"], model: str, work: Path, *, dry_run: bool) -> str:
+    from app.told import pushed
+
     sent = sum(each.sent for each in told)
     words = "would be asked for suggestions" if dry_run else "suggestions sent"
-    lines = [f"{each.object} round {each.round}: {_counts(each, words)}" for each in told]
+    lines = [pushed(each, words) for each in told]
     total = f"{counted(sent, 'task')} in all, model {model}"
     after = "nothing was changed" if dry_run else f"next: partlab status {quote(str(work))}"
     return "\n".join([*lines, total, after])
-
-
-def _counts(each: "Pushed", words: str) -> str:
-    counts = {
-        words: each.sent,
-        "unchanged": each.unchanged,
-        "answered already": each.answered,
-        "in which the model found nothing": each.blank,
-        "without a suggestion": each.without,
-        "not in Label Studio yet": each.waiting,
-    }
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count or what == words)

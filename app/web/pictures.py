@@ -25,10 +25,13 @@ _THUMB = (152, 116)
 _STRIP = """
 <div class="pl-offered" role="group" aria-label="Pictures to try">
 {% for each, address in offered %}
-<button type="button" data-picture="{{ each.name }}" aria-pressed="{{ 'true' if each.name == here else 'false' }}" title="{{ each.name }}"><img src="{{ address }}" alt="{{ each.name }}" width="72" height="56"><span>{{ each.object or each.path.name }}</span></button>
+<button type="button" data-picture="{{ each.name }}" title="{{ each.name }}"
+ aria-pressed="{{ 'true' if each.name == here else 'false' }}"><img src="{{ address }}"
+ alt="{{ each.name }}" width="72" height="56"><span>{{ each.object or each.path.name }}</span>
+</button>
 {% endfor %}
 </div>
-"""  # noqa: E501
+"""
 PICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-picture]');

@@ -26,6 +26,7 @@ from segmenter.remote import Server
 
 if TYPE_CHECKING:
     from app.serve.recognition import Pgd, RecognitionModel
+    from train.attacks.ball import Norm
     from train.evaluate.opened import Opened
 
 T = TypeVar("T")
@@ -43,7 +44,7 @@ class Trial:
     """
 
     attack: Literal["pgd", "corruption"] = "pgd"
-    norm: Literal["linf", "l2"] = "linf"
+    norm: "Norm" = "linf"
     eps: float = 4 / 255
     steps: int = 20
     seed: int = 0

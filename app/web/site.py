@@ -178,8 +178,14 @@ def gated(site: Site) -> Any:
     from app.web.toolkit import gr
 
     class Gated(gr.Blocks):
-        async def process_api(  # type: ignore[override]
-            self, block_fn: Any, inputs: Any, state: Any = None, request: Any = None, **more: Any
+        async def process_api(
+            self,
+            block_fn: Any,
+            inputs: Any,
+            state: Any = None,
+            request: Any = None,
+            *rest: Any,
+            **more: Any,
         ) -> Any:
             """Gradio's, for people who may; errors become sentences."""
             event = self.fns[block_fn] if isinstance(block_fn, int) else block_fn
@@ -187,7 +193,7 @@ def gated(site: Site) -> Any:
             with _told(gr):
                 _admit(site, event, first)
                 site.uploads.used(getattr(first, "session_hash", None), inputs)
-                return await super().process_api(block_fn, inputs, state, request, **more)
+                return await super().process_api(block_fn, inputs, state, request, *rest, **more)
 
     return Gated
 

@@ -1,7 +1,8 @@
 """Files that browsers send: in a folder of the app's own, bounded, gone with their session (SV-18).
 
 Gradio takes them and gives two sessions that send the same file the same path, so a file goes
-when the last session that has used it goes, when it is old, or when there are too many.
+when the last session that has used it goes, when it is old, or when there are too many. The folder
+goes when the app ends; what an app left behind that was killed goes when the next one starts.
 """
 
 import logging
@@ -11,27 +12,42 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISDIR
 from threading import Lock
 from typing import Any
+
+from partlab.errors import BusyError
+from partlab.files import exclusive
 
 log = logging.getLogger(__name__)
 
 LARGEST = 32 << 20
 """Bytes of one file."""
 AGE_S = 3600
+_PREFIX = "partlab-app-"
 
 
 @dataclass
 class Uploads:
     """The folder, and who uses what in it."""
 
-    folder: Path = field(default_factory=lambda: _folder())
+    place: Path = field(default_factory=lambda: Path(tempfile.gettempdir()))
     most: int = 256 << 20
+    folder: Path = field(init=False)
+    _held: ExitStack = field(default_factory=ExitStack)
     _of: defaultdict[str, set[Path]] = field(default_factory=lambda: defaultdict(set))
     _lock: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        for left in _left_behind(self.place):
+            log.info("removed %s, which an app left behind that was killed", left)
+        own = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=self.place))
+        self._held.enter_context(exclusive(own))  # as long as this process lives
+        self.folder = own / "files"
+        self.folder.mkdir()
 
     def used(self, session: str | None, values: Any) -> None:
         """Note the files among an event's values as this session's."""
@@ -66,11 +82,21 @@ class Uploads:
 
     def close(self) -> None:
         """Delete all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        self._held.close()
+        shutil.rmtree(self.folder.parent, ignore_errors=True)
 
 
-def _folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix=f"partlab-app-{os.getpid()}-"))
+def _left_behind(place: Path) -> Iterator[Path]:
+    """Delete folders of apps of this user whose process is gone: their lock is free."""
+    mine = getattr(os, "getuid", lambda: 0)()
+    for each in place.glob(f"{_PREFIX}*"):
+        with suppress(OSError, BusyError):
+            about = each.lstat()
+            ours = S_ISDIR(about.st_mode) and about.st_uid == mine
+            if ours and (each / ".lock").is_file():  # one without is being made just now
+                with exclusive(each):
+                    shutil.rmtree(each)
+                yield each
 
 
 def _files(folder: Path) -> Iterator[tuple[float, int, Path]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,9 +12,13 @@ from partlab.errors import ConfigError
 from partlab.progress import event
 from segmenter.protocol import Pixels
 
+if TYPE_CHECKING:
+    from train.attacks.ball import Norm
+
 LEVELS = 255
 PGD = "pgd"
-NORMS = {"linf": "ℓ∞", "l2": "ℓ2"}
+_NORMS: tuple["Norm", ...] = ("linf", "l2")
+NORMS: dict[str, str] = dict(zip(_NORMS, ("ℓ∞", "ℓ2"), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +42,13 @@ class Ask:
         """
         if self.attack != PGD:
             return Trial("corruption", corruption=self.attack, severity=self.severity, label=label)
-        if self.norm not in NORMS:
+        norm: Norm | None = next((known for known in _NORMS if known == self.norm), None)
+        if norm is None:
             raise ConfigError(f"unknown norm {self.norm!r}", hint="linf or l2")
         if self.steps < 1:
             raise ConfigError(f"an attack of {self.steps} steps", hint="1 or more")
-        eps = self.eps / LEVELS if self.norm == "linf" else self.eps
-        return Trial(norm=self.norm, eps=eps, steps=self.steps, label=label)  # type: ignore[arg-type]
+        eps = self.eps / LEVELS if norm == "linf" else self.eps
+        return Trial(norm=norm, eps=eps, steps=self.steps, label=label)
 
     def query(self, model: str) -> dict[str, Any]:
         """What `/v1/attack` is asked for the same."""

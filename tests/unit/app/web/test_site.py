@@ -15,6 +15,7 @@ from web_app import PHONE, Shown, client, go, look, opened, showing
 from app.web.page import pages
 from app.web.people import Accounts, set_account
 from app.web.site import events
+from app.web.uploads import Uploads
 
 PASSWORD = "correct horse"
 
@@ -152,6 +153,40 @@ def test_uploads_are_bounded_and_go_with_their_session(shown: Shown) -> None:
         assert uploads.size == 0
     finally:
         uploads.most = before
+
+
+def test_what_a_killed_app_left_behind_goes_at_the_next_start(tmp_path: Path) -> None:
+    """Only of this user, and only when its process is gone."""
+    program = """
+import sys, time
+from pathlib import Path
+from app.web.uploads import Uploads
+made = Uploads(Path(sys.argv[1]))
+(made.folder / "sent.png").write_bytes(b"x")
+print(made.folder, flush=True)
+time.sleep(600)
+"""
+    command = [sys.executable, "-c", program, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as lives:
+        assert lives.stdout is not None
+        folder = Path(lives.stdout.readline().strip())
+        for name in ("partlab-app-1-being-made", "other"):
+            (tmp_path / name).mkdir()
+        (tmp_path / "partlab-app-link").symlink_to(tmp_path / "other")
+        Uploads(tmp_path).close()
+        assert (folder / "sent.png").is_file()
+        lives.kill()
+    second = Uploads(tmp_path)
+    assert not folder.parent.exists()
+    there = {path.name for path in tmp_path.iterdir()}
+    second.close()
+    assert there == {
+        "partlab-app-1-being-made",
+        "other",
+        "partlab-app-link",
+        second.folder.parent.name,
+    }
+    assert not second.folder.parent.exists()
 
 
 def test_a_file_that_is_too_large_is_refused(shown: Shown) -> None:
