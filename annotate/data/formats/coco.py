@@ -6,6 +6,7 @@ from pathlib import Path
 
 from annotate.data.formats import Source, get_format
 from annotate.data.formats.foreign import recognise
+from annotate.data.formats.layout import Layout
 from annotate.data.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
 from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, write_coco
 from partlab.layouts import find_layout, why_no_part_data
@@ -16,8 +17,25 @@ from partlab.schema import Dataset
 log = logging.getLogger(__name__)
 
 
-class CocoLayout:
+_MAKERS = {
+    "_annotations.coco.json": "Roboflow",
+    "result.json": "Label Studio",
+    "labels.json": "FiftyOne",
+    "instances_default.json": "CVAT or Datumaro",
+}
+
+
+class CocoLayout(Layout):
     """Format of COCO part data sets; nothing is lost in either direction."""
+
+    title = "COCO"
+    one_split = False
+
+    def took(self, path: Path) -> str:
+        """Also whose export it looks like."""
+        files = [path] if path.is_file() else [*find_layout(path).splits.values()]
+        maker = next((_MAKERS[file.name] for file in files if file.name in _MAKERS), "")
+        return f"COCO as {maker} exports it" if maker else self.title
 
     def fits(self, path: Path) -> bool:
         """A JSON file of no other known format, or a folder with annotations in it."""

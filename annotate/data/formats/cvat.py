@@ -15,7 +15,7 @@ import numpy as np
 from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible
-from annotate.data.formats.readonly import ReadOnly
+from annotate.data.formats.layout import Layout
 from partlab.errors import MaskError, NotFoundError, SchemaError
 from partlab.layouts import image_root
 from partlab.masks import Rle, encode, from_segmentation
@@ -25,10 +25,10 @@ from partlab.schema import Dataset
 log = logging.getLogger(__name__)
 
 
-class CvatLayout(ReadOnly):
+class CvatLayout(Layout):
     """Format of CVAT's XML."""
 
-    name = "CVAT's XML"
+    title = "CVAT for images 1.1 (XML)"
 
     def fits(self, path: Path) -> bool:
         """An XML file of CVAT, or a folder with annotations.xml."""

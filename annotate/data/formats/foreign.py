@@ -14,8 +14,6 @@ _HINTS = {
     "labelme": "name the folder in which the labelme files are",
     "VIA": "in VIA choose Annotation > Export Annotations (COCO format), and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
-    "YOLO": "in Python, supervision.DetectionDataset.from_yolo(…, force_masks=True).as_coco(…) "
-    "writes COCO; import that file with --images and the folder of the pictures",
     "Supervisely": "in Supervisely run the app 'Export to COCO', and import what it writes",
     "Pascal VOC": _DATUMARO.replace("{kind}", "voc"),
     "Datumaro": _DATUMARO.replace("{kind}", "datumaro"),
@@ -38,7 +36,7 @@ def _looked_at(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for ending in ("json", "xml", "yaml", "csv", "jsonl", "ndjson"):
+    for ending in ("json", "xml", "csv", "jsonl", "ndjson"):
         for depth in ("", "*/", "*/*/"):
             for _, file in zip(range(3), sorted(path.glob(f"{depth}*.{ending}")), strict=False):
                 yield file
@@ -81,11 +79,6 @@ def _of_xml(head: str) -> str | None:
     return "Pascal VOC" if "<annotation" in head and "<filename>" in head else None
 
 
-def _of_yaml(head: str) -> str | None:
-    lines = [line.partition(":")[0].strip() for line in head.splitlines()]
-    return "YOLO" if "names" in lines and {"train", "val", "path", "nc"} & {*lines} else None
-
-
 def _of_csv(head: str) -> str | None:
     first = head.partition("\n")[0]
     return "Label Studio CSV" if "annotation_id" in first and "lead_time" in first else None
@@ -98,7 +91,6 @@ def _of_lines(head: str) -> str | None:
 _BY_ENDING: dict[str, Callable[[str], str | None]] = {
     ".json": _of_json,
     ".xml": _of_xml,
-    ".yaml": _of_yaml,
     ".csv": _of_csv,
     ".jsonl": _of_lines,
     ".ndjson": _of_lines,
@@ -108,6 +100,4 @@ _BY_ENDING: dict[str, Callable[[str], str | None]] = {
 def _folder(path: Path) -> str | None:
     if any((path / name).is_dir() for name in ("SegmentationObject", "SegmentationClass")):
         return "Pascal VOC"
-    if (path / "labels").is_dir() and any((path / "labels").glob("**/*.txt")):
-        return "YOLO"
     return None

@@ -18,7 +18,7 @@ from PIL import Image as PillowImage
 from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.readonly import ReadOnly
+from annotate.data.formats.layout import Layout
 from partlab.errors import MaskError, NotFoundError
 from partlab.files import read_json
 from partlab.masks import Rle, encode, from_segmentation
@@ -34,10 +34,10 @@ _FAULTS = (
 )
 
 
-class LabelmeLayout(ReadOnly):
+class LabelmeLayout(Layout):
     """Format of labelme's files."""
 
-    name = "labelme"
+    title = "labelme"
 
     def fits(self, path: Path) -> bool:
         """A labelme file, or a folder in which the first JSON file is one."""

@@ -703,7 +703,6 @@ def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 VIA = {"a.jpg1": {"filename": "a.jpg", "regions": [{"region_attributes": {}}]}}
 OTHERS = {
     "VIA": {"via.json": json.dumps(VIA)},
-    "YOLO": {"data.yaml": "path: .\ntrain: images/train\nnames: {0: head}\n"},
     "Supervisely": {"meta.json": '{"classes": [], "tags": []}', "ds/img/a.jpg": "x"},
     "Pascal VOC": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
     "Datumaro": {"annotations/default.json": '{"info": {}, "categories": {}, "items": []}'},
