@@ -128,8 +128,9 @@ def export(
         )
         if dry_run:
             kept = "" if told["losses"] else "\nnothing is lost"
-            return ui.emit(told, f"{_counts(told)}{kept}\nnothing written (--dry-run)")
-        ui.emit(told, f"{_counts(told)}\nformat {format}, written to {out}")
+            ui.emit(told, f"{_counts(told)}{kept}\nnothing written (--dry-run)")
+        else:
+            ui.emit(told, f"{_counts(told)}\nformat {format}, written to {out}")
 
 
 def _counts(told: dict[str, Any]) -> str:

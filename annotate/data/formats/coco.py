@@ -4,7 +4,7 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from annotate.data.formats import Source, get_format
+from annotate.data.formats import Source, formats, get_format
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.layout import Layout
 from annotate.data.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
@@ -40,10 +40,7 @@ class CocoLayout(Layout):
     def fits(self, path: Path) -> bool:
         """A JSON file of no other known format, or a folder with annotations in it."""
         if path.is_file():
-            other = why_no_part_data(path) and (
-                recognise(path) or get_format("labelstudio").fits(path)
-            )
-            return path.suffix == ".json" and not other
+            return path.suffix == ".json" and not (why_no_part_data(path) and _is_another(path))
         return bool(find_layout(path).splits)
 
     def read(self, source: Source) -> dict[str, Dataset]:
@@ -85,6 +82,11 @@ class CocoLayout(Layout):
             return
         write_coco(settled, out / "annotations" / f"{split}.json")
         place(in_folder(settled, folder), pictures)
+
+
+def _is_another(file: Path) -> bool:
+    others = (name for name in formats.names() if name != "coco")
+    return bool(recognise(file)) or any(get_format(name).fits(file) for name in others)
 
 
 def _meets_others(dataset: Dataset, folder: Path) -> bool:

@@ -12,9 +12,8 @@ _DATUMARO = (
 )
 _HINTS = {
     "labelme": "name the folder in which the labelme files are",
-    "VIA": "in VIA choose Annotation > Export Annotations (COCO format), and import that file",
+    "VIA 3": "in VIA 3 choose Export > COCO, and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
-    "Supervisely": "in Supervisely run the app 'Export to COCO', and import what it writes",
     "Pascal VOC": _DATUMARO.replace("{kind}", "voc"),
     "Datumaro": _DATUMARO.replace("{kind}", "datumaro"),
     "Labelbox": "write COCO from it with labelbox's Python package, and import that",
@@ -59,10 +58,8 @@ def _of_json(head: str) -> str | None:
     keys = {*found} if isinstance(found, dict) else {k for k in _KEYS if f'"{k}"' in head}
     if {"shapes", "imagePath"} <= keys or {"shapes", "imageHeight"} <= keys:
         return "labelme"
-    if "_via_img_metadata" in head or '"region_attributes"' in head:
-        return "VIA"
-    if {"classes", "tags"} <= keys or {"objects", "size", "description"} <= keys:
-        return "Supervisely"
+    if '"vid_list"' in head or '"vid"' in head and '"metadata"' in head:
+        return "VIA 3"
     if {"imgHeight", "imgWidth", "objects"} <= keys:
         return "Cityscapes"
     if {"items", "categories"} <= keys and "images" not in keys:

@@ -1,4 +1,4 @@
-"""What one format on disk says of itself: its name, what it can hold, how it is read and written."""
+"""What one format says of itself: its name, what it can hold, how it is read and written."""
 
 from __future__ import annotations
 

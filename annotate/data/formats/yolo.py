@@ -70,7 +70,7 @@ class YoloLayout(Layout):
             found[split] = gathered.dataset(file or top, root)
         if not any(data.images for data in found.values()):
             raise NotFoundError(
-                f"{file or top}: none of its pictures is there, and labels are shares of their sides",
+                f"{file or top}: none of its pictures is there, without which no label has a size",
                 hint="put the folder images beside labels, or name it with --images",
             )
         return found

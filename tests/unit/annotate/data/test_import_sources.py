@@ -700,10 +700,8 @@ def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 # --- formats of other tools
 
-VIA = {"a.jpg1": {"filename": "a.jpg", "regions": [{"region_attributes": {}}]}}
 OTHERS = {
-    "VIA": {"via.json": json.dumps(VIA)},
-    "Supervisely": {"meta.json": '{"classes": [], "tags": []}', "ds/img/a.jpg": "x"},
+    "VIA 3": {"via.json": '{"project": {"vid_list": ["1"]}, "metadata": {"1_a": {"vid": "1"}}}'},
     "Pascal VOC": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
     "Datumaro": {"annotations/default.json": '{"info": {}, "categories": {}, "items": []}'},
     "Cityscapes": {"a_polygons.json": '{"imgHeight": 1, "imgWidth": 1, "objects": []}'},
