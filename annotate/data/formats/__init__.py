@@ -35,13 +35,16 @@ class Source:
 formats = Registry("format", "partlab.formats")
 formats.register("coco", "annotate.data.formats.coco:layout")
 formats.register("cvat", "annotate.data.formats.cvat:layout")
+formats.register("datumaro", "annotate.data.formats.datumaro:layout")
 formats.register("fiftyone", "annotate.data.formats.fiftyone:layout")
+formats.register("huggingface", "annotate.data.formats.huggingface:layout")
 formats.register("labelme", "annotate.data.formats.labelme:layout")
 formats.register("labelstudio", "annotate.studio.spelling.layout:layout")
 formats.register("pinpp", "annotate.data.formats.pinpp:layout")
 formats.register("prepared", "annotate.data.formats.prepared:layout")
 formats.register("supervisely", "annotate.data.formats.supervisely:layout")
 formats.register("via", "annotate.data.formats.via:layout")
+formats.register("voc", "annotate.data.formats.voc:layout")
 formats.register("yolo", "annotate.data.formats.yolo:layout")
 
 

@@ -14,8 +14,8 @@ _HINTS = {
     "labelme": "name the folder in which the labelme files are",
     "VIA 3": "in VIA 3 choose Export > COCO, and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
-    "Pascal VOC": _DATUMARO.replace("{kind}", "voc"),
-    "Datumaro": _DATUMARO.replace("{kind}", "datumaro"),
+    "Pascal VOC boxes": "boxes have no pixels: name the folder with SegmentationClass/, or draw masks",
+    "Datumaro": "name the folder that holds its annotations/ and images/",
     "Labelbox": "write COCO from it with labelbox's Python package, and import that",
     "Cityscapes": _DATUMARO.replace("{kind}", "cityscapes"),
     "Label Studio CSV": "in Label Studio choose Export > JSON, and import that file",
@@ -26,7 +26,6 @@ _HINTS = {
 def recognise(path: Path) -> tuple[str, str] | None:
     """(name, hint) of the foreign format a file or folder is of; None when it is none known."""
     name = next((name for file in _looked_at(path) if (name := _file(path, file))), None)
-    name = name or (None if path.is_file() else _folder(path))
     return (name, _HINTS[name].replace("{path}", str(path))) if name else None
 
 
@@ -73,7 +72,7 @@ _KEYS = ("shapes", "imagePath", "imageHeight", "classes", "tags", "items", "cate
 def _of_xml(head: str) -> str | None:
     if "<annotations" in head and ("<image " in head or "<track " in head or "<meta>" in head):
         return "CVAT XML"
-    return "Pascal VOC" if "<annotation" in head and "<filename>" in head else None
+    return "Pascal VOC boxes" if "<annotation" in head and "<filename>" in head else None
 
 
 def _of_csv(head: str) -> str | None:
@@ -92,9 +91,3 @@ _BY_ENDING: dict[str, Callable[[str], str | None]] = {
     ".jsonl": _of_lines,
     ".ndjson": _of_lines,
 }
-
-
-def _folder(path: Path) -> str | None:
-    if any((path / name).is_dir() for name in ("SegmentationObject", "SegmentationClass")):
-        return "Pascal VOC"
-    return None
