@@ -10,6 +10,7 @@ from typing import Any
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.layout import Layout
 from partlab.errors import NotFoundError, SchemaError
+from partlab.files import refuse_web_page
 from partlab.images import is_image_name
 from partlab.layouts import find_layout, split_folders
 from partlab.registry import Registry
@@ -69,6 +70,8 @@ def guess_format(path: Path) -> str:
         raise NotFoundError(f"{path} does not exist")
     if name := _looks_like(path) or _looks_like_each(path):
         return name
+    if path.is_file():
+        refuse_web_page(path)
     if foreign := recognise(path):
         raise SchemaError(
             f"{path} looks like {foreign[0]}, which partlab does not read", hint=foreign[1]

@@ -25,8 +25,8 @@ from annotate.data.formats.gather import Gathered, possible
 from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import MaskError, NotFoundError, SchemaError
-from partlab.layouts import image_root
 from partlab.files import replacing, write_text
+from partlab.layouts import image_root
 from partlab.masks import Rle, bbox, decode, encode, from_segmentation
 from partlab.pictures import plain_name
 from partlab.progress import track

@@ -14,7 +14,7 @@ _HINTS = {
     "labelme": "name the folder in which the labelme files are",
     "VIA 3": "in VIA 3 choose Export > COCO, and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
-    "Pascal VOC boxes": "boxes have no pixels: name the folder with SegmentationClass/, or draw masks",
+    "Pascal VOC boxes": "boxes have no pixels; name the folder that holds SegmentationClass/",
     "Datumaro": "name the folder that holds its annotations/ and images/",
     "Labelbox": "write COCO from it with labelbox's Python package, and import that",
     "Cityscapes": _DATUMARO.replace("{kind}", "cityscapes"),
@@ -57,7 +57,7 @@ def _of_json(head: str) -> str | None:
     keys = {*found} if isinstance(found, dict) else {k for k in _KEYS if f'"{k}"' in head}
     if {"shapes", "imagePath"} <= keys or {"shapes", "imageHeight"} <= keys:
         return "labelme"
-    if '"vid_list"' in head or '"vid"' in head and '"metadata"' in head:
+    if '"vid_list"' in head or ('"vid"' in head and '"metadata"' in head):
         return "VIA 3"
     if {"imgHeight", "imgWidth", "objects"} <= keys:
         return "Cityscapes"

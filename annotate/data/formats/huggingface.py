@@ -34,11 +34,19 @@ _ROWS, _BYTES = 100, 400 << 20  # of a row group, of a file (pictures)
 _INT, _TEXT = pa.int64(), pa.string()
 _RLE = {"size": pa.list_(_INT), "counts": _TEXT}
 _MASK: dict[str, Any] = {
-    **{"id": _INT, "category": _TEXT, "object": _TEXT, "part": _TEXT, "object_id": _INT},
-    **{"bbox": pa.list_(pa.float64()), "area": _INT, "iscrowd": _INT},
-    **{"provenance": _TEXT, "score": pa.float64(), "review": _TEXT},
+    "id": _INT,
+    "category": _TEXT,
+    "object": _TEXT,
+    "part": _TEXT,
+    "object_id": _INT,
+    "bbox": pa.list_(pa.float64()),
+    "area": _INT,
+    "iscrowd": _INT,
+    "provenance": _TEXT,
+    "score": pa.float64(),
+    "review": _TEXT,
 }
-_ROW = {"file_name": _TEXT, "width": _INT, "height": _INT, "object": _TEXT}
+_ROW = {"file_name": _TEXT, "width": _INT, "height": _INT, "object": _TEXT, "license": _TEXT}
 _WORD = {_INT: "int64", _TEXT: "string", pa.float64(): "float64"}
 
 
@@ -60,7 +68,7 @@ class HuggingFaceLayout(Layout):
         if name != split:
             log.warning("the split %s is called %s: names there are words", split, name)
         _write_rows(dataset, out / "data", name, pictures is not Pictures.none)
-        write_lines(out / "README.md", _card(out, dataset))
+        write_lines(out / "README.md", _card(sorted((out / "data").glob("*.parquet"))))
 
 
 def _write_rows(dataset: Dataset, folder: Path, split: str, with_pictures: bool) -> None:
@@ -98,7 +106,7 @@ def _batches(dataset: Dataset, with_pictures: bool) -> Iterator[list[Raw]]:
 def _row(dataset: Dataset, image: Image, with_picture: bool) -> Raw:
     drawn = drawn_masks(dataset, image)
     row: Raw = {"file_name": image.file_name, "width": image.width, "height": image.height}
-    row |= {"object": dataset.object_of(image)}
+    row |= {"object": dataset.object_of(image), "license": image.license}
     row["masks"] = [_mask(dataset, *one) for one in (*drawn.masks, *drawn.crowd)]
     path = dataset.image_path(image)
     if with_picture:
@@ -143,12 +151,15 @@ def _feature(kind: Any) -> Any:
     return {"dtype": _WORD[kind], "_type": "Value"}
 
 
-def _card(out: Path, dataset: Dataset) -> list[str]:
-    files = sorted((out / "data").glob("*.parquet"))
-    splits = Counter[str]()
+def _card(files: list[Path]) -> list[str]:
+    """What a person reads first, of all splits that are there."""
+    splits, licences = Counter[str](), Counter[str]()
+    objects: dict[str, None] = {}
     for file in files:
-        splits[file.name.rpartition("-")[0]] += pq.read_metadata(file).num_rows
-    licences = Counter(image.license or "none stated" for image in dataset.images)
+        table = pq.read_table(file, columns=["object", "license"])
+        splits[file.name.rpartition("-")[0]] += table.num_rows
+        licences.update(one or "none stated" for one in table["license"].to_pylist())
+        objects |= dict.fromkeys(one for one in table["object"].to_pylist() if one)
     head = ["---", "task_categories:", "- image-segmentation", "tags:", "- part-segmentation"]
     head += ["configs:", "- config_name: default", "  data_files:"]
     for split in splits:
@@ -158,8 +169,8 @@ def _card(out: Path, dataset: Dataset) -> list[str]:
         "---",
         "# Part masks",
         "",
-        f"Parts of {counted(len(dataset.objects), 'object category', 'object categories')}: "
-        f"{', '.join(dataset.objects)}.",
+        f"Parts of {counted(len(objects), 'object category', 'object categories')}: "
+        f"{', '.join(sorted(objects))}.",
         "",
         *(f"- {split}: {counted(rows, 'image')}" for split, rows in splits.items()),
         "",

@@ -25,7 +25,7 @@ from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.pictures import Pictures, place
 from partlab.composite import paint_order
 from partlab.counts import counted
-from partlab.errors import DatasetError, NotFoundError, SchemaError
+from partlab.errors import NotFoundError, SchemaError
 from partlab.files import read_lines, replacing, write_lines
 from partlab.images import is_image_name
 from partlab.masks import decode, encode

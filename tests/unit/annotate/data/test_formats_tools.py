@@ -17,7 +17,7 @@ from annotate.data.convert import import_folder
 from annotate.data.formats import guess_format
 from partlab.coco import read_dataset
 from partlab.errors import NotFoundError, SchemaError
-from partlab.masks import decode
+from partlab.masks import decode, encode
 
 WIDTH, HEIGHT = 60, 40
 
@@ -53,10 +53,8 @@ def via(*regions: tuple[dict[str, Any], Any], name: str = "a.jpg") -> dict[str, 
 def via_csv(regions: list[tuple[dict[str, Any], Any]]) -> str:
     out = io.StringIO()
     made = csv.writer(out)
-    made.writerow(
-        ["filename", "file_size", "file_attributes", "region_count", "region_id"]
-        + ["region_shape_attributes", "region_attributes"]
-    )
+    names = "filename,file_size,file_attributes,region_count,region_id"
+    made.writerow([*names.split(","), "region_shape_attributes", "region_attributes"])
     for number, (shape, said) in enumerate(regions):
         about = [json.dumps(shape), json.dumps(said)]
         made.writerow(["a.jpg", 123, "{}", len(regions), number, *about])
@@ -207,3 +205,137 @@ def test_a_supervisely_project_without_annotations(tmp_path: Path) -> None:
     put(tmp_path / "in" / "train" / "ann" / "a.jpg.json", "<html>sign in</html>")
     with pytest.raises(SchemaError, match="not valid JSON"):
         import_folder(tmp_path / "in", tmp_path / "out")
+
+
+# --- Datumaro
+
+
+def datumaro(*annotations: dict[str, Any], size: list[int] | None = None) -> str:
+    labels = [{"name": "head", "parent": "ram"}, {"name": "leg", "parent": "ram"}]
+    media = {"path": "a.jpg", **({"size": size} if size else {})}
+    item = {"id": "a", "annotations": [*annotations], "attr": {"frame": 0}, "image": media}
+    return json.dumps(
+        {
+            "info": {},
+            "categories": {"label": {"labels": labels, "attributes": []}, "points": {"items": []}},
+            "items": [item],
+        }
+    )
+
+
+def rle(mask: np.ndarray) -> dict[str, Any]:
+    found = encode(mask)
+    return {"counts": found["counts"], "size": found["size"]}
+
+
+def test_datumaro(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    ring = np.zeros((HEIGHT, WIDTH), bool)
+    ring[5:15, 5:25] = True
+    ring[8:10, 8:12] = False
+    points = [5.0, 5.0, 25.0, 5.0, 25.0, 15.0, 5.0, 15.0]
+    listed: list[dict[str, Any]] = [
+        {"id": 0, "type": "mask", "label_id": 0, "group": 3, "rle": rle(ring), "z_order": 0},
+        {"id": 1, "type": "polygon", "label_id": 1, "group": 0, "points": points},
+        {"id": 2, "type": "bbox", "label_id": 1, "group": 0, "bbox": [1, 1, 4, 4]},
+        {"id": 3, "type": "label", "label_id": 1},
+        {"id": 4, "type": "mask", "label_id": 0, "rle": {"counts": "x", "size": [1, 1]}},
+        {"id": 5, "type": "polygon", "label_id": 9, "points": points},
+    ]
+    file = put(tmp_path / "in" / "annotations" / "validation.json", datumaro(*listed))
+    picture(tmp_path / "in" / "images" / "validation" / "a.jpg")
+    assert guess_format(tmp_path / "in") == guess_format(file) == "datumaro"
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert list(told["splits"]) == ["val"]
+    assert masks(tmp_path / "out") == [("ram:head", 192), ("ram:leg", 200)]
+    data = read_dataset(tmp_path / "out")
+    assert (decode(data.annotations[0].segmentation) == ring).all()
+    assert data.annotations[0].object_id == 3
+    assert data.image_path(data.images[0]).is_file()
+    assert "1 annotations of the kind bbox, 1 masks that cannot be drawn" in caplog.text
+    assert "1 shapes without a label" in caplog.text
+
+
+def test_datumaro_says_the_size_or_a_mask_does(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    drawn = {"type": "mask", "label_id": 0, "rle": rle(np.ones((HEIGHT, WIDTH), bool))}
+    box = {"type": "bbox", "label_id": 0, "bbox": [1, 1, 4, 4]}
+    for name, text in (
+        ("train", datumaro(drawn)),
+        ("val", datumaro(box, size=[HEIGHT, WIDTH])),
+        ("test", datumaro(box)),
+    ):
+        put(tmp_path / "in" / "annotations" / f"{name}.json", text)
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert {name: n["images"] for name, n in told["splits"].items()} == {
+        "test": 0, "train": 1,
+        "val": 1,
+    }
+    assert "1 images without a size and without a picture" in caplog.text
+    put(tmp_path / "bad" / "annotations" / "train.json", '{"categories": {}, "items": [1]}')
+    with pytest.raises(SchemaError, match=r"no list of labels under categories\.label"):
+        import_folder(tmp_path / "bad", tmp_path / "two")
+
+
+# --- Pascal VOC, and CVAT's "Segmentation mask 1.1"
+
+LABELS = "# label:color_rgb:parts:actions\nbackground:0,0,0::\nhead:250,50,83::\nleg:10,20,30::\n"
+
+
+def png(path: Path, pixels: np.ndarray) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(pixels).save(path)
+
+
+def voc(top: Path, split: str = "default") -> Path:
+    classes = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
+    objects = np.zeros_like(classes)
+    for left, colour, instance in (
+        (2, (250, 50, 83), 1),
+        (20, (10, 20, 30), 2),
+        (40, (9, 9, 9), 3),
+    ):
+        classes[5:15, left : left + 10] = colour
+        objects[5:15, left : left + 10] = instance
+    classes[5:15, 25:30] = (10, 20, 30)
+    objects[5:15, 25:30] = 4  # the second leg
+    classes[20, :] = (224, 224, 192)
+    put(top / "labelmap.txt", LABELS)
+    put(top / "ImageSets" / "Segmentation" / f"{split}.txt", "a\n")
+    png(top / "SegmentationClass" / "a.png", classes)
+    png(top / "SegmentationObject" / "a.png", objects)
+    picture(top / "JPEGImages" / "a.jpg")
+    return top
+
+
+def test_label_maps_of_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    top = voc(tmp_path / "in")
+    assert guess_format(top) == "voc"
+    import_folder(top, tmp_path / "out", object="ram")
+    assert sorted(masks(tmp_path / "out")) == [("ram:head", 100), ("ram:leg", 50), ("ram:leg", 50)]
+    assert "1 masks of a colour without a name" in caplog.text
+    data = read_dataset(tmp_path / "out")
+    assert data.image_path(data.images[0]).name == "a.jpg"
+    assert data.incomplete
+
+
+def test_label_maps_without_their_list_are_refused(tmp_path: Path) -> None:
+    top = voc(tmp_path / "in")
+    (top / "labelmap.txt").unlink()
+    with pytest.raises(NotFoundError, match=r"no list of labels .*labelmap\.txt"):
+        import_folder(top, tmp_path / "out", object="ram")
+    put(top / "labelmap.txt", "head=1,2,3\n")
+    with pytest.raises(SchemaError, match=r"is not `label:red,green,blue::`"):
+        import_folder(top, tmp_path / "out", object="ram")
+
+
+def test_label_maps_of_two_sizes_or_missing(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    top = voc(tmp_path / "in")
+    png(top / "SegmentationObject" / "a.png", np.zeros((3, 3), np.uint8))
+    put(top / "ImageSets" / "Segmentation" / "default.txt", "a\nb\n")
+    told = import_folder(top, tmp_path / "out", object="ram")
+    assert told["splits"]["default"]["images"] == 1
+    assert told["splits"]["default"]["annotations"] == 0
+    assert "1 pairs of masks of two sizes, 1 masks that cannot be opened" in caplog.text
