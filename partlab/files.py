@@ -203,7 +203,31 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
                 f"{path} is a zip archive, not JSON",
                 hint=f"unpack it first, or import it as it is: partlab data import {path} --out …",
             ) from None
-        raise SchemaError(f"{path} is not valid JSON: {error}") from error
+        refuse_web_page(path)
+        raise SchemaError(f"{path} is not valid JSON: {error}", hint=_cut_off(error)) from error
+
+
+def _cut_off(error: ValueError) -> str | None:
+    """What to do about JSON that ends too early, as half a download does."""
+    if not isinstance(error, json.JSONDecodeError):
+        return None
+    early = error.pos >= len(error.doc.rstrip()) or error.msg.startswith("Unterminated")
+    return "it ends in the middle of a record: get it again" if early and error.doc else None
+
+
+def refuse_web_page(path: Path) -> None:
+    """See that a file is no web page saved in place of a download.
+
+    Raises:
+        SchemaError: it is one.
+    """
+    with open(path, "rb") as handle:
+        head = handle.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if head.startswith((b"<!doctype html", b"<html")):
+        raise SchemaError(
+            f"{path} is a web page that was saved in place of the file",
+            hint="sign in where it comes from, and download it again",
+        )
 
 
 def claim_folder(

@@ -117,6 +117,14 @@ def _in_folders(path: Path) -> Iterable[Path]:
             yield from folder.glob("_annotations.coco.json")
 
 
+def split_folders(path: Path) -> dict[str, Path]:
+    """Name of the split -> folder, for folders in `path` that are called like one."""
+    folders = sorted(path.glob("*/")) if path.is_dir() else []
+    named = [one for one in folders if _SPLIT_FOLDER.fullmatch(one.name)]
+    found = {family_name(one.name): one for one in named}
+    return found if len(found) == len(named) else {one.name: one for one in named}
+
+
 def _part_data(files: Iterable[Path], passed: dict[Path, str]) -> list[Path]:
     kept: list[Path] = []
     for position, file in enumerate(sorted(files)):
@@ -150,7 +158,11 @@ def split_of(file: Path) -> str:
 
 
 def _of_folder(file: Path) -> str:
-    folder = file.absolute().parent.name
+    return family_name(file.absolute().parent.name)
+
+
+def family_name(folder: str) -> str:
+    """The split that a folder or a word names: `valid`, `validation` and `dev` are `val`."""
     return next((family[0] for family in _FAMILIES if folder.lower() in family), folder)
 
 

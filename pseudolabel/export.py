@@ -4,6 +4,7 @@ COCO keeps the layers, scores and provenance, and is written in one pass with fl
 authors' layout (img/, seg/, whether_pseudo/) is written one object category at a time.
 """
 
+import logging
 import os
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,8 @@ from partlab.parts import split_name
 from partlab.progress import track
 from partlab.schema import Annotation, Category, Dataset, Image
 from pseudolabel.store import Row, Store
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 SPLIT = "pseudo"
@@ -106,6 +109,7 @@ def export_prepared(
     """
     groups = _by_object(store, skip_blank)
     ids, layout = count(1), get_format("prepared")
+    log.info("%s", layout.note)
     with _claimed(out, store, force) as folder:
         for positions in track(groups.values(), "object categories", len(groups)):
             rows = [store.row(position) for position in positions]

@@ -11,6 +11,8 @@ from typing import Any
 from annotate.data.about import say_lost
 from annotate.data.formats import Source, get_format, guess_format
 from annotate.data.formats.archive import is_zip, unpacked
+from annotate.data.formats.layout import Layout
+from annotate.data.formats.losses import losses
 from annotate.data.formats.pictures import Pictures
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
@@ -20,6 +22,7 @@ from partlab.errors import ConfigError, NotFoundError
 from partlab.files import need_free
 from partlab.folders import new_folder
 from partlab.inclusions import pairs_of
+from partlab.layouts import split_folders
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
@@ -49,7 +52,7 @@ def import_source(
     pictures: Pictures = Pictures.link,
     force: bool = False,
 ) -> Raw:
-    """Read `source` and write it as our own data set; returns counts of each split.
+    """Read `source` and write it as our own data set; returns counts, and what it was taken for.
 
     A zip archive is unpacked for the time of the import, so its pictures are copied. `object`
     says whose parts they are where the file names parts alone.
@@ -69,6 +72,7 @@ def import_source(
         if opened is not source and pictures is Pictures.link:
             pictures = Pictures.copy
         name, found = read_source(opened, format)
+        title = get_format(name).took(opened.path)
         require_usable(found.values())
         if len({dataset.path for dataset in found.values()}) > 1:
             _say_shared(found)
@@ -76,7 +80,8 @@ def import_source(
             for split, dataset in found.items():
                 get_format("coco").write(dataset, folder, split, pictures)
     told = {split: dataset.pictures.counts() for split, dataset in found.items()}
-    return {"format": name, "out": str(out), "splits": counts_of(found), "pictures": told}
+    counts = {"splits": counts_of(found), "pictures": told}
+    return {"format": name, "title": title, "out": str(out), **counts}
 
 
 def propose_names(source: Source, format: str | None = None) -> list[dict[str, str]]:
@@ -103,7 +108,7 @@ def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Data
         _require_object_name(source.object)
     name = format or guess_format(source.path)
     layout = get_format(name)
-    numbers = getattr(layout, "numbers_only", False)
+    numbers = layout.numbers_only
     if not numbers and (source.background is not None or source.offset):
         raise ConfigError(f"--background and --offset are for label maps, not for {name}")
     table = None
@@ -114,8 +119,20 @@ def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Data
                 hint="its columns are category, object, part; --dry-run writes one to edit",
             )
         table = read_table(source.names)
-    found = named(layout.read(source), object=source.object, table=table)
+    found = named(_read(layout, source), object=source.object, table=table)
     return name, {split: united(d) if source.unite else d for split, d in found.items()}
+
+
+def _read(layout: Layout, source: Source) -> dict[str, Dataset]:
+    """Folders that are called like splits one by one, where the format has no place for splits."""
+    folders = split_folders(source.path) if layout.one_split else {}
+    if not folders or not all(map(layout.fits, folders.values())):
+        return layout.read(source)
+    found: dict[str, Dataset] = {}
+    for split, folder in folders.items():
+        one = layout.read(replace(source, path=folder))
+        found |= {split if len(one) == 1 else f"{split}-{name}": d for name, d in one.items()}
+    return found
 
 
 def _require_object_name(name: str) -> None:
@@ -152,35 +169,48 @@ def export_folder(
     format: str,
     split: str | None = None,
     pictures: Pictures = Pictures.link,
+    dry_run: bool = False,
     force: bool = False,
 ) -> Raw:
-    """Write a part data set in another format; returns counts of each split.
+    """Write a part data set in another format; returns counts of each split and what is lost.
 
-    Several splits go into a folder each, except in COCO, which has a file for each.
+    Several splits go into a folder each, unless the format has a place for them. What the format
+    cannot hold is said before anything is written; with `dry_run` that is all.
 
     Raises:
         UnknownNameError: there is no such format.
+        ConfigError: the format can only be read.
         NotFoundError: no data set there, or no such split.
         OutputExistsError: `out` holds files, and `force` is off.
     """
     layout = get_format(format)
+    if not layout.writes:
+        layout.write(Dataset([], [], []), Path(out), "", pictures)  # says why
     files = find_splits(path)
     if split is not None and split not in files:
         raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
-    chosen = {name: file for name, file in files.items() if split in (None, name)}
-    counts: Raw = {}
+    found = {name: read_coco(file) for name, file in files.items() if split in (None, name)}
+    lost = losses(found, layout.holds)
+    for sentence in lost:
+        log.warning("%s: %s", layout.title, sentence)
+    told = {"format": format, "out": str(out), "splits": counts_of(found), "losses": lost}
+    if dry_run:
+        return told
     with new_folder(out, force=force, inputs=[path]) as folder:
-        for name, file in chosen.items():
-            dataset = read_coco(file)
-            counts |= counts_of({name: dataset})
-            if dataset.broken and format != "coco":
-                records = counted(len(dataset.broken), "broken record is", "broken records are")
-                log.warning("%s: %s not carried over", name, records)
-            if format != "coco":
-                say_lost(dataset, name, format)
-            target = folder if format == "coco" or len(chosen) == 1 else folder / name
-            layout.write(dataset, target, name, pictures)
-    return {"format": format, "out": str(out), "splits": counts}
+        for name, dataset in found.items():
+            _say_left_out(dataset, name, format)
+            alone = len(found) == 1 or not layout.one_split
+            layout.write(dataset, folder if alone else folder / name, name, pictures)
+    return told
+
+
+def _say_left_out(dataset: Dataset, name: str, format: str) -> None:
+    if format == "coco":
+        return
+    if dataset.broken:
+        records = counted(len(dataset.broken), "broken record is", "broken records are")
+        log.warning("%s: %s not carried over", name, records)
+    say_lost(dataset, name, format)
 
 
 def _require(path: Path, *others: Path | None) -> None:

@@ -34,7 +34,7 @@ def import_(
     format: Annotated[
         str | None,
         typer.Option(
-            help="coco, cvat, labelme, labelstudio, pinpp or prepared; guessed when left out."
+            help="The source's format; guessed when left out (docs/guide/formats.md lists them)."
         ),
     ] = None,
     images: Annotated[
@@ -84,7 +84,8 @@ def import_(
         if out is None:
             raise ConfigError("--out is missing", hint="say where to write: --out FOLDER")
         told = import_source(about, out, format=format, pictures=Pictures(pictures), force=force)
-        return ui.emit(told, f"{_converted(told)}\nnext: partlab data check {out}")
+        taken = f"taken for {told['title']} ({told['format']}), written to {out}"
+        return ui.emit(told, f"{_counts(told)}\n{taken}\nnext: partlab data check {out}")
 
 
 def _values(background: list[str] | None) -> frozenset[int] | None:
@@ -98,13 +99,16 @@ def _values(background: list[str] | None) -> frozenset[int] | None:
 def export(
     data: DataArg,
     out: Annotated[Path, typer.Option(help="New folder.")],
-    format: Annotated[str, typer.Option(help="coco, pinpp or prepared.")],
+    format: Annotated[str, typer.Option(help="Its format (docs/guide/formats.md lists them).")],
     split: SplitOpt = None,
     pictures: PicturesOpt = "link",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Write nothing; say what the format cannot hold.")
+    ] = False,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
-    """Write a part data set in another format; several splits get a folder each.
+    """Write a part data set in another format; what that cannot hold is said beforehand.
 
     Example: partlab data export world --split train --format prepared --out prepared
     """
@@ -119,16 +123,18 @@ def export(
             format=format,
             split=split,
             pictures=how,
+            dry_run=dry_run,
             force=force,
         )
-        ui.emit(told, _converted(told))
+        if dry_run:
+            kept = "" if told["losses"] else "\nnothing is lost"
+            ui.emit(told, f"{_counts(told)}{kept}\nnothing written (--dry-run)")
+        else:
+            ui.emit(told, f"{_counts(told)}\nformat {format}, written to {out}")
 
 
-def _converted(told: dict[str, Any]) -> str:
-    lines = []
-    for name, n in told["splits"].items():
-        lines.append(split_line(name, n))
-    return "\n".join([*lines, f"format {told['format']}, written to {told['out']}"])
+def _counts(told: dict[str, Any]) -> str:
+    return "\n".join(split_line(name, n) for name, n in told["splits"].items())
 
 
 def split_line(name: str, n: dict[str, Any]) -> str:

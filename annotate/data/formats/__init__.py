@@ -1,18 +1,19 @@
-"""Layouts of part data sets on disk: each can be read, and written.
+"""Formats of part data sets on disk: a file each, which says all about it (`formats.layout`).
 
 Another distribution adds one through the entry-point group `partlab.formats`.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from annotate.data.formats.foreign import recognise
-from annotate.data.formats.pictures import Pictures
+from annotate.data.formats.layout import Layout
 from partlab.errors import NotFoundError, SchemaError
-from partlab.layouts import find_layout
+from partlab.files import refuse_web_page
+from partlab.images import is_image_name
+from partlab.layouts import find_layout, split_folders
 from partlab.registry import Registry
-from partlab.schema import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,43 +33,23 @@ class Source:
     unite: bool = False  # categories of one name become one
 
 
-class Format(Protocol):
-    """One layout on disk; a module-level object (or module)."""
-
-    def fits(self, path: Path) -> bool:
-        """Whether the path looks like this layout, at a glance."""
-        ...
-
-    def read(self, source: Source) -> dict[str, Dataset]:
-        """The data sets by split name; broken records are kept in `Dataset.broken`.
-
-        Raises:
-            NotFoundError: nothing of this layout is there.
-            SchemaError: a file cannot be read at all.
-        """
-        ...
-
-    def write(
-        self,
-        dataset: Dataset,
-        out: Path,
-        split: str,
-        pictures: Pictures,
-    ) -> None:
-        """Write one split into the existing folder `out`."""
-        ...
-
-
 formats = Registry("format", "partlab.formats")
 formats.register("coco", "annotate.data.formats.coco:layout")
 formats.register("cvat", "annotate.data.formats.cvat:layout")
+formats.register("datumaro", "annotate.data.formats.datumaro:layout")
+formats.register("fiftyone", "annotate.data.formats.fiftyone:layout")
+formats.register("huggingface", "annotate.data.formats.huggingface:layout")
 formats.register("labelme", "annotate.data.formats.labelme:layout")
 formats.register("labelstudio", "annotate.studio.spelling.layout:layout")
 formats.register("pinpp", "annotate.data.formats.pinpp:layout")
 formats.register("prepared", "annotate.data.formats.prepared:layout")
+formats.register("supervisely", "annotate.data.formats.supervisely:layout")
+formats.register("via", "annotate.data.formats.via:layout")
+formats.register("voc", "annotate.data.formats.voc:layout")
+formats.register("yolo", "annotate.data.formats.yolo:layout")
 
 
-def get_format(name: str) -> Format:
+def get_format(name: str) -> Layout:
     """The format of that name.
 
     Raises:
@@ -87,16 +68,33 @@ def guess_format(path: Path) -> str:
     """
     if not path.exists():
         raise NotFoundError(f"{path} does not exist")
-    for name in formats.names():
-        if get_format(name).fits(path):
-            return name
+    if name := _looks_like(path) or _looks_like_each(path):
+        return name
+    if path.is_file():
+        refuse_web_page(path)
     if foreign := recognise(path):
         raise SchemaError(
             f"{path} looks like {foreign[0]}, which partlab does not read", hint=foreign[1]
         )
     if passed := find_layout(path).note if path.is_dir() else "":
         raise NotFoundError(f"{path} holds no part data; {passed}", hint="name the right file")
+    if path.is_dir() and any(is_image_name(one) for one in path.glob("*")):
+        raise NotFoundError(
+            f"{path} holds pictures, and no file that says what is drawn in them",
+            hint="name the annotation file with --images and this folder; pictures alone are for "
+            "partlab pseudolabel and partlab studio create",
+        )
     raise NotFoundError(
         f"{path} looks like none of the formats {', '.join(formats.names())}",
         hint="name the folder that holds annotations/, json/ or seg/, or say --format",
     )
+
+
+def _looks_like(path: Path) -> str | None:
+    return next((name for name in formats.names() if get_format(name).fits(path)), None)
+
+
+def _looks_like_each(path: Path) -> str | None:
+    """The one format of all folders that are called like splits."""
+    found = {_looks_like(folder) for folder in split_folders(path).values()}
+    return found.pop() if len(found) == 1 else None

@@ -123,6 +123,11 @@ def _checked(path: Path, infos: list[zipfile.ZipInfo], folder: Path) -> dict[str
             f"{path} unpacks to {total / 1e9:.1f} GB, more than is free at {folder.parent}",
             hint="free some space or choose another --out",
         )
+    if any(info.flag_bits & 1 for info in entries):
+        raise SchemaError(
+            f"{path} is protected by a password",
+            hint="unpack it with that password, and import the folder",
+        )
     for name, info in files.items():
         if fault := _fault(name, info):
             raise SchemaError(f"{path}: the entry {name!r} {fault}", hint="do not trust it")
@@ -135,8 +140,6 @@ def _fault(name: str, info: zipfile.ZipInfo) -> str:
         return "would be written outside its folder"
     if kind not in (0, stat.S_IFREG):
         return "is a link or a device, no file"
-    if info.flag_bits & 1:
-        return "is encrypted"
     return ""
 
 

@@ -4,8 +4,9 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from annotate.data.formats import Source, get_format
+from annotate.data.formats import Source, formats, get_format
 from annotate.data.formats.foreign import recognise
+from annotate.data.formats.layout import Layout
 from annotate.data.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
 from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, write_coco
 from partlab.layouts import find_layout, why_no_part_data
@@ -16,16 +17,30 @@ from partlab.schema import Dataset
 log = logging.getLogger(__name__)
 
 
-class CocoLayout:
+_MAKERS = {
+    "_annotations.coco.json": "Roboflow",
+    "result.json": "Label Studio",
+    "labels.json": "FiftyOne",
+    "instances_default.json": "CVAT or Datumaro",
+}
+
+
+class CocoLayout(Layout):
     """Format of COCO part data sets; nothing is lost in either direction."""
+
+    title = "COCO"
+    one_split = False
+
+    def took(self, path: Path) -> str:
+        """Also whose export it looks like."""
+        files = [path] if path.is_file() else [*find_layout(path).splits.values()]
+        maker = next((_MAKERS[file.name] for file in files if file.name in _MAKERS), "")
+        return f"COCO as {maker} exports it" if maker else self.title
 
     def fits(self, path: Path) -> bool:
         """A JSON file of no other known format, or a folder with annotations in it."""
         if path.is_file():
-            other = why_no_part_data(path) and (
-                recognise(path) or get_format("labelstudio").fits(path)
-            )
-            return path.suffix == ".json" and not other
+            return path.suffix == ".json" and not (why_no_part_data(path) and _is_another(path))
         return bool(find_layout(path).splits)
 
     def read(self, source: Source) -> dict[str, Dataset]:
@@ -67,6 +82,11 @@ class CocoLayout:
             return
         write_coco(settled, out / "annotations" / f"{split}.json")
         place(in_folder(settled, folder), pictures)
+
+
+def _is_another(file: Path) -> bool:
+    others = (name for name in formats.names() if name != "coco")
+    return bool(recognise(file)) or any(get_format(name).fits(file) for name in others)
 
 
 def _meets_others(dataset: Dataset, folder: Path) -> bool:

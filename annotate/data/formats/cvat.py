@@ -1,34 +1,50 @@
-"""CVAT for images 1.1: one annotations.xml, each image with masks and polygons. Read only.
+"""CVAT for images 1.1: one annotations.xml, each image with masks and polygons.
 
 A mask is run lengths, row by row, inside its box, the first of them outside the mask. Boxes,
 lines, points, ellipses and video tracks are passed over and counted. Elements of one `group_id`
 belong to one object; a `subset` of an image is its split.
+
+Written are the pictures under images/, annotations.xml, and labels.json: the labels as a new task
+in CVAT takes them (Raw). A part that is one polygon stays one that people can edit; every other
+one becomes a mask.
 """
 
+import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
+from numpy.typing import NDArray
 
 from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible
-from annotate.data.formats.readonly import ReadOnly
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import MaskError, NotFoundError, SchemaError
+from partlab.files import replacing, write_text
 from partlab.layouts import image_root
-from partlab.masks import Rle, encode, from_segmentation
+from partlab.masks import Rle, bbox, decode, encode, from_segmentation
 from partlab.pictures import plain_name
-from partlab.schema import Dataset
+from partlab.progress import track
+from partlab.schema import Annotation, Dataset, Image
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
 
-class CvatLayout(ReadOnly):
+class CvatLayout(Layout):
     """Format of CVAT's XML."""
 
-    name = "CVAT's XML"
+    title = "CVAT for images 1.1 (XML)"
+    holds = Holds(
+        attributes="only a mask's object and whether a person or a model drew it are kept; crowd "
+        "regions, scores, inclusions and discards are left out",
+        known=frozenset({"object_id"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """An XML file of CVAT, or a folder with annotations.xml."""
@@ -50,6 +66,64 @@ class CvatLayout(ReadOnly):
         for gathered in found.values():
             gathered.say()
         return {name: gathered.dataset(file, root) for name, gathered in found.items()}
+
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """images/, annotations.xml and labels.json.
+
+        Raises:
+            SchemaError: a file name points outside the data set.
+        """
+        dataset = dataset.settled()
+        place(in_folder(dataset, out / "images"), pictures)
+        with replacing(out / "annotations.xml") as scratch, open(scratch, "wb") as handle:
+            handle.write(_TOP)
+            for image in track(dataset.images, "pictures", total=len(dataset.images)):
+                handle.write(ElementTree.tostring(_element(dataset, image, split)) + b"\n")
+            handle.write(b"</annotations>\n")
+        labels = [{"name": name, "attributes": [], "type": "any"} for name in dataset.names]
+        write_text(out / "labels.json", json.dumps(labels, indent=1, ensure_ascii=False))
+
+
+_TOP = b'<?xml version="1.0" encoding="utf-8"?>\n<annotations><version>1.1</version>\n'
+
+
+def _element(dataset: Dataset, image: Image, split: str) -> ElementTree.Element:
+    about = {"id": image.id, "name": image.file_name, "subset": split}
+    about |= {"width": image.width, "height": image.height}
+    top = ElementTree.Element("image", {key: str(value) for key, value in about.items()})
+    for annotation, rle in drawn_masks(dataset, image).masks:
+        label = dataset.names[dataset.label_of[annotation.category_id]]
+        made = "auto" if annotation.provenance.startswith(("pseudo", "model")) else "manual"
+        said = {"label": label, "source": made, "occluded": "0", "z_order": "0"}
+        said |= {"group_id": str(annotation.object_id)} if annotation.object_id else {}
+        tag, shape = _shape(annotation, rle)
+        ElementTree.SubElement(top, tag, said | shape)
+    return top
+
+
+def _shape(annotation: Annotation, rle: Rle) -> tuple[str, dict[str, str]]:
+    if polygon := only_polygon(annotation):
+        pairs = zip(polygon[::2], polygon[1::2], strict=True)
+        return "polygon", {"points": ";".join(f"{x!r},{y!r}" for x, y in pairs)}
+    left, top, wide, high = (int(side) for side in bbox(rle))
+    flat = decode(rle)[top : top + high, left : left + wide].ravel()
+    box = {"left": str(left), "top": str(top), "width": str(wide), "height": str(high)}
+    return "mask", {"rle": ", ".join(map(str, _runs(flat))), **box}
+
+
+def only_polygon(annotation: Annotation) -> list[float] | None:
+    """The one polygon that an annotation is, of at least three points, if it is one."""
+    found = annotation.segmentation
+    alone = isinstance(found, list) and len(found) == 1 and isinstance(found[0], list)
+    flat = alone and len(found[0]) > 5 and all(type(c) in (int, float) for c in found[0])
+    return found[0] if flat else None
+
+
+def _runs(flat: NDArray[np.bool_]) -> Iterator[int]:
+    """Lengths of runs, the first of them outside."""
+    ends = np.flatnonzero(np.diff(flat)) + 1
+    edges = [0, *([0] if flat[0] else []), *ends.tolist(), len(flat)]
+    return (end - start for start, end in pairwise(edges))
 
 
 def _file(path: Path) -> Path:

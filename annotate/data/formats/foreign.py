@@ -12,13 +12,10 @@ _DATUMARO = (
 )
 _HINTS = {
     "labelme": "name the folder in which the labelme files are",
-    "VIA": "in VIA choose Annotation > Export Annotations (COCO format), and import that file",
+    "VIA 3": "in VIA 3 choose Export > COCO, and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
-    "YOLO": "in Python, supervision.DetectionDataset.from_yolo(…, force_masks=True).as_coco(…) "
-    "writes COCO; import that file with --images and the folder of the pictures",
-    "Supervisely": "in Supervisely run the app 'Export to COCO', and import what it writes",
-    "Pascal VOC": _DATUMARO.replace("{kind}", "voc"),
-    "Datumaro": _DATUMARO.replace("{kind}", "datumaro"),
+    "Pascal VOC boxes": "boxes have no pixels; name the folder that holds SegmentationClass/",
+    "Datumaro": "name the folder that holds its annotations/ and images/",
     "Labelbox": "write COCO from it with labelbox's Python package, and import that",
     "Cityscapes": _DATUMARO.replace("{kind}", "cityscapes"),
     "Label Studio CSV": "in Label Studio choose Export > JSON, and import that file",
@@ -29,7 +26,6 @@ _HINTS = {
 def recognise(path: Path) -> tuple[str, str] | None:
     """(name, hint) of the foreign format a file or folder is of; None when it is none known."""
     name = next((name for file in _looked_at(path) if (name := _file(path, file))), None)
-    name = name or (None if path.is_file() else _folder(path))
     return (name, _HINTS[name].replace("{path}", str(path))) if name else None
 
 
@@ -38,7 +34,7 @@ def _looked_at(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield path
         return
-    for ending in ("json", "xml", "yaml", "csv", "jsonl", "ndjson"):
+    for ending in ("json", "xml", "csv", "jsonl", "ndjson"):
         for depth in ("", "*/", "*/*/"):
             for _, file in zip(range(3), sorted(path.glob(f"{depth}*.{ending}")), strict=False):
                 yield file
@@ -61,10 +57,8 @@ def _of_json(head: str) -> str | None:
     keys = {*found} if isinstance(found, dict) else {k for k in _KEYS if f'"{k}"' in head}
     if {"shapes", "imagePath"} <= keys or {"shapes", "imageHeight"} <= keys:
         return "labelme"
-    if "_via_img_metadata" in head or '"region_attributes"' in head:
-        return "VIA"
-    if {"classes", "tags"} <= keys or {"objects", "size", "description"} <= keys:
-        return "Supervisely"
+    if '"vid_list"' in head or ('"vid"' in head and '"metadata"' in head):
+        return "VIA 3"
     if {"imgHeight", "imgWidth", "objects"} <= keys:
         return "Cityscapes"
     if {"items", "categories"} <= keys and "images" not in keys:
@@ -78,12 +72,7 @@ _KEYS = ("shapes", "imagePath", "imageHeight", "classes", "tags", "items", "cate
 def _of_xml(head: str) -> str | None:
     if "<annotations" in head and ("<image " in head or "<track " in head or "<meta>" in head):
         return "CVAT XML"
-    return "Pascal VOC" if "<annotation" in head and "<filename>" in head else None
-
-
-def _of_yaml(head: str) -> str | None:
-    lines = [line.partition(":")[0].strip() for line in head.splitlines()]
-    return "YOLO" if "names" in lines and {"train", "val", "path", "nc"} & {*lines} else None
+    return "Pascal VOC boxes" if "<annotation" in head and "<filename>" in head else None
 
 
 def _of_csv(head: str) -> str | None:
@@ -98,16 +87,7 @@ def _of_lines(head: str) -> str | None:
 _BY_ENDING: dict[str, Callable[[str], str | None]] = {
     ".json": _of_json,
     ".xml": _of_xml,
-    ".yaml": _of_yaml,
     ".csv": _of_csv,
     ".jsonl": _of_lines,
     ".ndjson": _of_lines,
 }
-
-
-def _folder(path: Path) -> str | None:
-    if any((path / name).is_dir() for name in ("SegmentationObject", "SegmentationClass")):
-        return "Pascal VOC"
-    if (path / "labels").is_dir() and any((path / "labels").glob("**/*.txt")):
-        return "YOLO"
-    return None

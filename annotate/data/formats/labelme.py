@@ -1,7 +1,8 @@
-"""labelme: one JSON file beside each picture, shapes in pixels. Read only.
+"""labelme: one JSON file beside each picture, shapes in pixels.
 
 Polygons, rectangles and masks are read; circles, lines and points are passed over and counted.
-Shapes of one `group_id` belong to one object.
+Shapes of one `group_id` belong to one object. Written is a polygon where a part is one, so that
+people can go on editing it, else a mask, which labelme has since version 5.2.
 """
 
 import base64
@@ -16,15 +17,18 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.data.formats import Source
+from annotate.data.formats.cvat import only_polygon
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.readonly import ReadOnly
-from partlab.errors import MaskError, NotFoundError
-from partlab.files import read_json
-from partlab.masks import Rle, encode, from_segmentation
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, in_folder, place
+from partlab.errors import MaskError, NotFoundError, SchemaError
+from partlab.files import read_json, write_json
+from partlab.masks import Rle, bbox, decode, encode, from_segmentation
 from partlab.pictures import plain_name
 from partlab.progress import track
-from partlab.schema import Dataset, Raw
+from partlab.schema import Annotation, Dataset, Image, Raw
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +38,15 @@ _FAULTS = (
 )
 
 
-class LabelmeLayout(ReadOnly):
+class LabelmeLayout(Layout):
     """Format of labelme's files."""
 
-    name = "labelme"
+    title = "labelme"
+    holds = Holds(
+        attributes="only a mask's object is kept; who drew it, crowd regions, scores, inclusions "
+        "and discards are left out",
+        known=frozenset({"object_id"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """A labelme file, or a folder in which the first JSON file is one."""
@@ -56,6 +65,53 @@ class LabelmeLayout(ReadOnly):
         root = source.images or (source.path.parent if source.path.is_file() else source.path)
         name = source.path.stem if source.path.is_file() else source.path.resolve().name
         return {name: gathered.dataset(source.path, root)}
+
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """A JSON file beside each picture.
+
+        Raises:
+            SchemaError: two pictures would share a file, or a name points outside the data set.
+        """
+        dataset = dataset.settled()
+        place(in_folder(dataset, out), pictures)
+        seen: dict[Path, str] = {}
+        for image in track(dataset.images, "files", total=len(dataset.images)):
+            file = (out / image.file_name).with_suffix(".json")
+            if (other := seen.setdefault(file, image.file_name)) != image.file_name:
+                raise SchemaError(
+                    f"the pictures {other} and {image.file_name} would share {file.name}"
+                )
+            write_json(file, _record(dataset, image))
+
+
+def _record(dataset: Dataset, image: Image) -> Raw:
+    names = dataset.names
+    shapes = [
+        {
+            "label": names[dataset.label_of[annotation.category_id]],
+            **_shape(annotation, rle),
+            "group_id": annotation.object_id,
+            "description": "",
+            "flags": {},
+        }
+        for annotation, rle in drawn_masks(dataset, image).masks
+    ]
+    about = {"imagePath": Path(image.file_name).name, "imageData": None}
+    size = {"imageHeight": image.height, "imageWidth": image.width}
+    return {"version": "5.5.0", "flags": {}, "shapes": shapes, **about, **size}
+
+
+def _shape(annotation: Annotation, rle: Rle) -> Raw:
+    if polygon := only_polygon(annotation):
+        pairs = zip(polygon[::2], polygon[1::2], strict=True)
+        return {"points": [[*pair] for pair in pairs], "shape_type": "polygon", "mask": None}
+    left, top, wide, high = (int(side) for side in bbox(rle))
+    cut = decode(rle)[top : top + high, left : left + wide]
+    out = io.BytesIO()
+    PillowImage.fromarray(cut).save(out, "PNG")
+    corners = [[left, top], [left + wide - 1, top + high - 1]]
+    coded = base64.b64encode(out.getvalue()).decode()
+    return {"points": corners, "shape_type": "mask", "mask": coded}
 
 
 def _files(path: Path) -> Iterator[Path]:

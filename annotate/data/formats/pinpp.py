@@ -27,6 +27,7 @@ from annotate.data.accepted import (
     with_accepted,
 )
 from annotate.data.formats import Source
+from annotate.data.formats.layout import Layout
 from annotate.data.formats.names import WNID, display_names, object_folders
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.coco import lists_of, with_sizes, write_coco
@@ -52,8 +53,10 @@ _ORIGIN = {"origin_split": "train", "source": "pinpp"}  # requirements D-01, D-0
 RELEASES = {452_749: "first", 406_364: "second"}  # known by their number of masks
 
 
-class PinppLayout:
+class PinppLayout(Layout):
     """Format of the PIN++ release."""
+
+    title = "the PartImageNet++ release"
 
     def fits(self, path: Path) -> bool:
         """A folder with json/*.json in it."""

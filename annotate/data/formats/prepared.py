@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from annotate.data.formats import Source
+from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.names import WNID, object_folders
 from annotate.data.formats.pictures import Pictures, place
 from annotate.data.formats.table import read_table
@@ -44,10 +45,16 @@ _PSEUDO = "pseudo:prepared"  # the layout does not say which run made a pseudo m
 _GREY_LIMIT, _RGB_LIMIT = 1 << 16, 1 << 24
 
 
-class PreparedLayout:
+class PreparedLayout(Layout):
     """Format of the authors' prepared data; its label maps hold numbers, named by a list."""
 
+    title = "the authors' prepared layout (label maps)"
     numbers_only = True
+    holds = Holds(
+        instances="become one mask of that part",
+        layers="the topmost has the pixels (coco and pinpp keep both)",
+        attributes="only whether a mask is a pseudo label is kept, and inclusions and discards",
+    )
 
     def fits(self, path: Path) -> bool:
         """A folder with seg/."""
@@ -103,11 +110,6 @@ class PreparedLayout:
                 "have the id %d: neither background nor a part", unsure, ignore,
             )  # fmt: skip
         write_json(out / NAMES, table)
-        log.info(
-            "%d masks are now one label per pixel: this layout keeps neither the instances of a "
-            "part nor what lies under another (coco and pinpp do)",
-            len(dataset.annotations),
-        )
 
 
 def stem_of(name: str) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.readonly import ReadOnly
+from annotate.data.formats.layout import Layout
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json
 from partlab.images import image_size
@@ -31,10 +31,10 @@ _MODEL = "model-assisted:label-studio"  # the export does not say which model su
 _Raw = dict[str, Any]
 
 
-class LabelStudioLayout(ReadOnly):
+class LabelStudioLayout(Layout):
     """Format of Label Studio's JSON exports."""
 
-    name = "Label Studio's JSON"
+    title = "Label Studio's JSON export"
 
     def fits(self, path: Path) -> bool:
         """A JSON list of tasks, or a folder that holds such files."""

@@ -454,11 +454,10 @@ def test_every_format_reads_what_it_wrote(name: str, world: Path, tmp_path: Path
     assert {d.file_name for d in again.discards} == {d.file_name for d in original.discards}
 
 
-def test_the_writer_says_what_the_layout_cannot_keep(tmp_path, caplog) -> None:
-    data = Dataset([], [], [Category.new(1, "cat", "head")])
-    with caplog.at_level("INFO"):
-        get_format("prepared").write(data, tmp_path / "out", "train", Pictures("none"))
-    assert "neither the instances" in caplog.text
+def test_the_layout_says_what_it_cannot_keep() -> None:
+    note = get_format("prepared").note
+    assert "instances: become one mask" in note
+    assert "layers: the topmost has the pixels" in note
 
 
 def crowded(width: int = 9) -> Dataset:

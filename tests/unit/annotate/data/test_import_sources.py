@@ -276,6 +276,40 @@ def test_links_passwords_doubles_and_damage_are_refused(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["a.zip"]
 
 
+def test_a_zip_with_a_password_is_refused(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "a.zip", {"result.json": coco()})
+    locked = bytearray(path.read_bytes())
+    locked[6] |= 1  # of the entry, and of the list of entries
+    locked[locked.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(locked)
+    with pytest.raises(SchemaError, match="is protected by a password") as caught:
+        import_folder(path, tmp_path / "out")
+    assert "import the folder" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("name", ["result.json", "export.zip", "annotations.xml", "data.yaml"])
+def test_a_web_page_in_place_of_a_download(name: str, tmp_path: Path) -> None:
+    file = put(tmp_path / name, "\n<!DOCTYPE html><html><title>Sign in</title></html>")
+    with pytest.raises(SchemaError, match="is a web page") as caught:
+        import_folder(file, tmp_path / "out")
+    assert "download it again" in str(caught.value.hint)
+
+
+@pytest.mark.parametrize("end", [10, 200, -1])
+def test_half_a_download_says_so(end: int, tmp_path: Path) -> None:
+    file = put(tmp_path / "result.json", coco("a.png")[:end])
+    with pytest.raises(SchemaError, match="not valid JSON") as caught:
+        import_folder(file, tmp_path / "out")
+    assert "get it again" in str(caught.value.hint)
+
+
+def test_pictures_alone_are_no_part_data(tmp_path: Path) -> None:
+    put(tmp_path / "in" / "a.png", picture())
+    with pytest.raises(NotFoundError, match="holds pictures, and no file") as caught:
+        import_folder(tmp_path / "in", tmp_path / "out")
+    assert "partlab pseudolabel" in str(caught.value.hint)
+
+
 def test_a_zip_bomb_is_refused_before_it_is_unpacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -700,13 +734,9 @@ def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 
 # --- formats of other tools
 
-VIA = {"a.jpg1": {"filename": "a.jpg", "regions": [{"region_attributes": {}}]}}
 OTHERS = {
-    "VIA": {"via.json": json.dumps(VIA)},
-    "YOLO": {"data.yaml": "path: .\ntrain: images/train\nnames: {0: head}\n"},
-    "Supervisely": {"meta.json": '{"classes": [], "tags": []}', "ds/img/a.jpg": "x"},
-    "Pascal VOC": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
-    "Datumaro": {"annotations/default.json": '{"info": {}, "categories": {}, "items": []}'},
+    "VIA 3": {"via.json": '{"project": {"vid_list": ["1"]}, "metadata": {"1_a": {"vid": "1"}}}'},
+    "Pascal VOC boxes": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
     "Cityscapes": {"a_polygons.json": '{"imgHeight": 1, "imgWidth": 1, "objects": []}'},
     "Label Studio CSV": {"a.csv": "annotation_id,image,lead_time\n"},
     "Labelbox": {"a.ndjson": '{"data_row": {"id": "x"}}\n'},

@@ -1,0 +1,163 @@
+"""Datumaro's own format, also CVAT's export of that name: annotations/<split>.json and images/.
+
+    {"categories": {"label": {"labels": [{"name": "head", "parent": "ram"}]}},
+     "items": [{"id": "a", "image": {"path": "a.jpg", "size": [height, width]}, "annotations": [
+       {"type": "mask", "label_id": 0, "group": 1, "rle": {"counts": "…", "size": [h, w]}}]}]}
+
+Masks and polygons are read; boxes, points, labels and captions are passed over and counted. What
+shares a `group` other than 0 belongs to one object; a label's `parent` is its object.
+"""
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from annotate.data.formats import Source
+from annotate.data.formats.foreign import recognise
+from annotate.data.formats.gather import Gathered, possible, printable
+from annotate.data.formats.layout import Layout
+from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
+from partlab.files import read_json
+from partlab.images import image_size, is_image_name
+from partlab.layouts import family_name, home_of
+from partlab.masks import Rle, from_segmentation
+from partlab.pictures import PictureFinder, plain_name
+from partlab.progress import track
+from partlab.schema import Dataset, Image, Raw
+
+log = logging.getLogger(__name__)
+
+_FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, MaskError)
+_NO_SHAPE = frozenset({"label", "caption"})  # said of the whole picture: nothing is drawn
+
+
+class DatumaroLayout(Layout):
+    """Format of Datumaro's JSON."""
+
+    title = "Datumaro"
+    one_split = False
+
+    def fits(self, path: Path) -> bool:
+        """A JSON file of Datumaro, or a folder with such files in annotations/."""
+        return next(_files(path), None) is not None
+
+    def read(self, source: Source) -> dict[str, Dataset]:
+        """One split for each file."""
+        files = [*_files(source.path)]
+        if not files:
+            raise NotFoundError(f"{source.path} has no annotations/*.json of Datumaro")
+        return {family_name(file.stem): _read_file(file, source) for file in files}
+
+
+def _files(path: Path) -> Iterator[Path]:
+    files = [path] if path.is_file() else sorted(path.glob("annotations/*.json"))
+    return (file for file in files if file.is_file() and _is_ours(file))
+
+
+def _is_ours(file: Path) -> bool:
+    return file.suffix == ".json" and (recognise(file) or ("",))[0] == "Datumaro"
+
+
+def _read_file(file: Path, source: Source) -> Dataset:
+    loaded = read_json(file)
+    items = loaded.get("items") if isinstance(loaded, dict) else None
+    if not isinstance(items, list):
+        raise SchemaError(f"{file} has no list 'items'")
+    labels = _labels(loaded, file)
+    root = source.images or _root(file)
+    names = {id(one): _name(one) for one in items if isinstance(one, dict)}
+    finder = PictureFinder(root, None, [Image.new(0, name, (0, 0)) for name in names.values()])
+    gathered = Gathered(source, "Datumaro")
+    for one in track(items, "pictures", total=len(items)):
+        if id(one) in names:
+            _read(one, names[id(one)], labels, finder, gathered)
+    gathered.say()
+    return gathered.dataset(file, root)
+
+
+def _root(file: Path) -> Path:
+    images = home_of(file) / "images"
+    return next((one for one in (images / file.stem, images) if one.is_dir()), home_of(file))
+
+
+def _labels(loaded: Raw, file: Path) -> list[tuple[str, str]]:
+    """(name, object or nothing) of each label, by its number."""
+    try:
+        listed = loaded["categories"]["label"]["labels"]
+        return [(str(one["name"]), str(one.get("parent") or "")) for one in listed]
+    except (KeyError, TypeError, AttributeError):
+        raise SchemaError(f"{file} has no list of labels under categories.label") from None
+
+
+def _name(item: Raw) -> str:
+    media = item.get("image") or item.get("media")
+    stated = media.get("path") if isinstance(media, dict) else None
+    name = plain_name(str(stated or item.get("id") or ""))
+    return name if is_image_name(name) else f"{name}.jpg"
+
+
+def _read(
+    item: Raw,
+    name: str,
+    labels: list[tuple[str, str]],
+    finder: PictureFinder,
+    gathered: Gathered,
+) -> None:
+    listed = item.get("annotations")
+    drawn = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
+    size = _size(item, drawn, finder.find(name).path)
+    if size is None:
+        gathered.passed["images without a size and without a picture"] += 1
+        return
+    image = gathered.image(name, size)
+    for one in drawn:
+        _draw(one, image, labels, gathered)
+
+
+def _draw(one: Raw, image: Image, labels: list[tuple[str, str]], gathered: Gathered) -> None:
+    kind, number = str(one.get("type")), one.get("label_id")
+    if kind in _NO_SHAPE:
+        return
+    known = type(number) is int and 0 <= number < len(labels)
+    label, owner = labels[number] if known and type(number) is int else ("", "")
+    label = printable(label)
+    try:
+        rle = _rle(one, kind, image.width, image.height)
+    except _FAULTS as error:
+        gathered.passed["masks that cannot be drawn"] += 1
+        gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
+        log.warning("%s: a %s cannot be drawn: %s", image.file_name, kind, error)
+        return
+    if rle is None:
+        gathered.passed[f"annotations of the kind {kind}"] += 1
+        gathered.set_aside(image, label, f"is of the kind {kind}")
+        return
+    group = one.get("group")
+    ours: Raw = {"object_id": group} if type(group) is int and group else {}
+    gathered.mask(image, label, rle, object=owner, provenance="human", **ours)
+
+
+def _rle(one: Raw, kind: str, width: int, height: int) -> Rle | None:
+    if kind == "mask":
+        return from_segmentation(one["rle"], height, width)
+    if kind == "polygon":
+        return from_segmentation([[float(c) for c in one["points"]]], height, width)
+    return None
+
+
+def _size(item: Raw, drawn: list[Raw], picture: Path) -> tuple[int, int] | None:
+    """(width, height) as stated, as a mask has it, or as the picture has it."""
+    media: Any = item.get("image") or item.get("media")
+    stated = media.get("size") if isinstance(media, dict) else None
+    masks = [one["rle"].get("size") for one in drawn if isinstance(one.get("rle"), dict)]
+    for said in (stated, *masks):
+        if isinstance(said, list) and len(said) == 2 and all(type(side) is int for side in said):
+            return (said[1], said[0]) if possible(said[1], said[0]) else None
+    try:
+        return image_size(picture)
+    except (NotFoundError, DatasetError):
+        return None
+
+
+layout = DatumaroLayout()

@@ -1,0 +1,192 @@
+"""VGG Image Annotator (VIA) 1 and 2: JSON, CSV or a saved project; also makesense's VGG JSON.
+
+    {"a.jpg123": {"filename": "a.jpg", "regions": [{"shape_attributes": {...}, "region_attributes":
+    {"part": "head"}}]}}          in VIA 1 and makesense `regions` is an object; a project has
+                                  all that under _via_img_metadata
+    filename,file_size,…,region_shape_attributes,region_attributes       CSV
+
+Sizes are read from the pictures, since the files state none. Polygons, polylines, rectangles,
+circles and ellipses have an inside; points are passed over. The label is the value of a region's
+only attribute, else of the one called label, part, name, class, category or type. VIA 3 is another
+format, and is not read.
+"""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from annotate.data.formats import Source
+from annotate.data.formats.gather import Gathered, printable
+from annotate.data.formats.layout import Layout
+from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
+from partlab.files import read_json
+from partlab.images import image_size
+from partlab.masks import Rle, encode, from_segmentation
+from partlab.pictures import PictureFinder, plain_name
+from partlab.progress import track
+from partlab.schema import Dataset, Image, Raw
+from partlab.tables import read_text
+
+log = logging.getLogger(__name__)
+
+_HEAD = 1 << 20
+_LABELS = ("label", "part", "name", "class", "category", "type")
+_FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, MaskError)
+
+
+class ViaLayout(Layout):
+    """Format of VIA's files."""
+
+    title = "VIA (VGG Image Annotator)"
+
+    def fits(self, path: Path) -> bool:
+        """A file of VIA, or a folder with one."""
+        return next(_files(path), None) is not None
+
+    def read(self, source: Source) -> dict[str, Dataset]:
+        """One split for each file, named by it; or by the folder, if it holds one alone."""
+        files = [*_files(source.path)]
+        if not files:
+            raise NotFoundError(f"{source.path} has no file of VIA (*.json, *.csv)")
+        found = {file.stem: _read_file(file, source) for file in files}
+        alone = len(files) == 1 and source.path.is_dir()
+        return {source.path.resolve().name: found[files[0].stem]} if alone else found
+
+
+def _files(path: Path) -> Iterator[Path]:
+    files = [path] if path.is_file() else sorted([*path.glob("*.json"), *path.glob("*.csv")])
+    return (file for file in files if file.is_file() and _is_via(file))
+
+
+def _is_via(file: Path) -> bool:
+    with open(file, "rb") as handle:
+        head = handle.read(_HEAD).decode("utf-8-sig", "replace")
+    if file.suffix.lower() == ".csv":
+        return "region_shape_attributes" in head.partition("\n")[0]
+    regions = '"regions"' in head and '"filename"' in head
+    return head.lstrip().startswith("{") and ("_via_img_metadata" in head or regions)
+
+
+def _read_file(file: Path, source: Source) -> Dataset:
+    root = source.images or file.parent
+    pictures = _of_csv(file) if file.suffix.lower() == ".csv" else _of_json(file)
+    named = [Image.new(0, plain_name(name), (0, 0)) for name, _ in pictures]
+    finder = PictureFinder(root, None, named)
+    gathered = Gathered(source, "VIA")
+    for name, regions in track(pictures, "pictures", total=len(pictures)):
+        _read(plain_name(name), regions, finder, gathered)
+    gathered.say()
+    if pictures and not gathered.images:
+        raise NotFoundError(
+            f"{file}: none of its {len(pictures)} pictures is there, and VIA states no sizes",
+            hint=f"say with --images where they are; the first is {pictures[0][0]}",
+        )
+    return gathered.dataset(file, root)
+
+
+def _of_json(file: Path) -> list[tuple[str, list[Any]]]:
+    loaded = read_json(file)
+    loaded = loaded.get("_via_img_metadata", loaded) if isinstance(loaded, dict) else None
+    if not isinstance(loaded, dict):
+        raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")
+    found = []
+    for key, entry in loaded.items():
+        if isinstance(entry, dict) and "regions" in entry:
+            regions = entry["regions"]
+            listed = [*regions.values()] if isinstance(regions, dict) else regions
+            name = str(entry.get("filename") or key)
+            found.append((name, listed if isinstance(listed, list) else []))
+    return found
+
+
+def _of_csv(file: Path) -> list[tuple[str, list[Any]]]:
+    rows = csv.DictReader(io.StringIO(read_text(file)))
+    rows.fieldnames = [name.lstrip("#") for name in rows.fieldnames or ()]
+    found: dict[str, list[Any]] = {}
+    for row in rows:
+        regions = found.setdefault(row.get("filename") or "", [])
+        shape, said = row.get("region_shape_attributes"), row.get("region_attributes")
+        if shape and shape != "{}":
+            regions.append({"shape_attributes": shape, "region_attributes": said or "{}"})
+    return [*found.items()]
+
+
+def _read(name: str, regions: list[Any], finder: PictureFinder, gathered: Gathered) -> None:
+    try:
+        size = image_size(finder.find(name).path)
+    except (NotFoundError, DatasetError):
+        gathered.passed["pictures that are not there, so that their size is not known"] += 1
+        return
+    image = gathered.image(name, size)
+    for position, region in enumerate(regions):
+        label = ""
+        try:
+            shape, said = _object(region["shape_attributes"]), _object(region["region_attributes"])
+            label = _label(said)
+            rle = _rle(shape, *size)
+        except _FAULTS as error:
+            gathered.passed["regions that cannot be drawn"] += 1
+            gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
+            log.warning("%s: region %d: %s", name, position, error)
+            continue
+        if rle is None:
+            gathered.passed[f"regions of the kind {shape.get('name')}"] += 1
+            gathered.set_aside(image, label, f"is of the kind {shape.get('name')}")
+            continue
+        gathered.mask(image, label, rle, provenance="human")
+
+
+def _object(value: Any) -> Raw:
+    found: Any = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise ValueError("its attributes are no object")
+    return found
+
+
+def _label(said: Raw) -> str:
+    """What a region's attributes call it; a tick box is an object of ticked names."""
+    known = next((key for key in said if key.lower() in _LABELS), None)
+    key = next(iter(said)) if len(said) == 1 else known
+    value = said.get(key) if key is not None else ""
+    if isinstance(value, dict):
+        ticked = [name for name, on in value.items() if on]
+        value = ticked[0] if len(ticked) == 1 else ""
+    return printable(str(value or ""))
+
+
+def _rle(shape: Raw, width: int, height: int) -> Rle | None:
+    """The mask of a region, or None for a kind that has no inside."""
+    kind = shape["name"]
+    if kind in ("polygon", "polyline"):
+        xs, ys = shape["all_points_x"], shape["all_points_y"]
+        points = [float(c) for xy in zip(xs, ys, strict=True) for c in xy]
+    elif kind == "rect":
+        x, y, w, h = (float(shape[key]) for key in ("x", "y", "width", "height"))
+        points = [x, y, x + w, y, x + w, y + h, x, y + h]
+    elif kind in ("circle", "ellipse"):
+        return _round(shape, width, height)
+    else:
+        return None
+    return from_segmentation([points], height, width)
+
+
+def _round(shape: Raw, width: int, height: int) -> Rle:
+    """Pixels whose middle lies in a circle or an ellipse, turned by `theta` radians."""
+    rx, ry = (float(shape.get(key, shape.get("r", 0))) for key in ("rx", "ry"))
+    turn = float(shape.get("theta", 0))
+    if not (np.isfinite([rx, ry, turn]).all() and min(rx, ry) > 0):
+        raise ValueError("its radius is no number above 0")
+    y, x = np.mgrid[:height, :width] + 0.5
+    right, down = x - float(shape["cx"]), y - float(shape["cy"])
+    along = right * np.cos(turn) + down * np.sin(turn)
+    across = down * np.cos(turn) - right * np.sin(turn)
+    return encode((along / rx) ** 2 + (across / ry) ** 2 <= 1)
+
+
+layout = ViaLayout()
