@@ -157,8 +157,9 @@ def _show(found: "Any", served: int | None) -> None:
 
 
 def _row(one: "Version") -> tuple[str, str, str, str]:
-    begun = str(one.parent) if one.parent else "given" if one.given else "nothing"
-    learnt = (one.data or {}).get("train")
+    data = one.data or {}
+    before, learnt = data.get("began_from", one.parent), data.get("train")
+    begun = str(before) if before else "given" if one.given else "nothing"
     found = (one.exam or {}).get("all")
     return (
         begun,
