@@ -69,7 +69,10 @@ class State:
         misses = [(name, cache.misses) for name, cache in looks.items()]
         yield counters("partlab_look_cache_hits", "Clicks without a look.", "model", hits)
         yield counters("partlab_look_cache_misses", "Clicks with one.", "model", misses)
-        kept = [("answers", self.repeats.size), *((f"looks of {n}", c.nbytes) for n, c in looks.items())]
+        kept = [
+            ("answers", self.repeats.size),
+            *((f"looks of {n}", c.nbytes) for n, c in looks.items()),
+        ]
         yield gauge("partlab_cache_bytes", "Answers that are kept.", "cache", kept)
         yield gauge("partlab_gpu_memory_bytes", "Reserved by torch.", "gpu", gpu_memory())
         if self.jobs is not None:

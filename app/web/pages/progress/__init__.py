@@ -91,7 +91,6 @@ def _pull(work: "Work", studio: Any, object: str, to: str) -> str:
 
 def _next(work: "Work", studio: Any, object: str, to: str) -> str:
     from annotate.studio.acts.create import create
-
     from app.model_help import follow_on
 
     told = create(work, studio, objects=[object])
