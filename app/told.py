@@ -72,8 +72,9 @@ def loop_standing(found: "Standing", work: Path) -> list[str]:
 
 def version_row(one: "Version") -> tuple[str, str, str, str, str]:
     """When a version was made, from what; pictures and masks, the exam (new, old) and its p."""
-    begun = str(one.parent) if one.parent else "given" if one.given else "nothing"
-    learnt = (one.data or {}).get("train")
+    data = one.data or {}
+    before, learnt = data.get("began_from", one.parent), data.get("train")
+    begun = str(before) if before else "given" if one.given else "nothing"
     found = (one.exam or {}).get("all")
     return (
         one.at[:16].replace("T", " "),

@@ -1,6 +1,11 @@
 """How many clicks a mask needs: simulated annotators with model help, against drawing from nothing.
 
-    python benchmarks/prompts.py RUN DATA --way network [--split val] [--masks 200] [--object NAME]
+    python benchmarks/prompts.py --work DIR                     # the part world
+    python benchmarks/prompts.py --work DIR --photos PARTS      # photographs with part masks
+
+It makes what it needs in DIR (benchmarks/prompts_made.py): a segmenter and its prompt head that
+never saw one category, `--unseen`. Stopped, the same line goes on with the training; measuring
+begins again.
 
 The annotator's first click is the middle of the part (the farthest point from its border), each
 later one the middle of the largest region that is still wrong: positive where pixels are missing,
@@ -9,14 +14,14 @@ does not get there in 20 counts 20, and their share is told. The part's name is 
 Studio gives it.
 
 Ways: `network`, the run's own heads, nothing trained for prompts; `prompted`, the prompt head
-beside the run; a run of each makes the difference too. Beside them `hand`, drawing from nothing,
-counted as the corners of the coarsest polygons (one for each piece and each hole, by
-Douglas-Peucker) that reach the IoU. `--object` measures one category alone; of one that the run
-never saw the parts have no names for it.
+beside the run; and the difference. Beside them `hand`, drawing from nothing, counted as the corners
+of the coarsest polygons (one for each piece and each hole, by Douglas-Peucker) that reach the IoU.
+Measured on pictures that neither learnt from: of the known categories, and of the one kept out,
+whose parts have no names for the run.
 
 `python benchmarks/prompts.py --speed` measures the time of an answer instead.
 
-Results are added to benchmarks/results/prompts.json under the name of DATA.
+Results are added to benchmarks/results/prompts.json.
 """
 
 import argparse
@@ -33,8 +38,8 @@ import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from prompts_made import Made, Recipe, of_photos, of_world, without
 
-from partlab.coco import read_dataset
 from partlab.files import write_json
 from partlab.images import load_image
 from partlab.masks import BoolMask, decode
@@ -116,18 +121,20 @@ def corners(truth: BoolMask, level: float) -> int:
     return fewest
 
 
-def measure(prompter: Prompter, data: Dataset, given: Any, only: str | None) -> Iterator[Any]:
+def measure(
+    prompter: Prompter, data: Dataset, number: int, seed: int, only: str | None
+) -> Iterator[Any]:
     """One way's figures after every tenth mask and the last; for each mask what it needed."""
     sessions, hand, images, looks = [], [], [], []
-    chosen = list(masks(data, given.masks, given.seed, only))
-    for number, (image, part, truth) in enumerate(chosen, 1):
+    chosen = list(masks(data, number, seed, only))
+    for count, (image, part, truth) in enumerate(chosen, 1):
         pixels = load_image(data.image_path(image))
         found, seconds = session(prompter, pixels, truth, str(image.id), part)
         looks += seconds[:1] if image.id not in images else []
         sessions.append((found, seconds[1:]))
         images.append(image.id)
         hand.append([corners(truth, level) for level in LEVELS])
-        if number % 10 == 0 or number == len(chosen):
+        if count % 10 == 0 or count == len(chosen):
             yield {
                 "masks": len(hand),
                 "images": len(set(images)),
@@ -178,14 +185,21 @@ def paired(one: Any, other: Any, seed: int) -> dict[str, Any]:
     return found
 
 
-def keep(name: str, group: str, way: str, found: Any, seed: int) -> None:
-    """Add one way's figures to the results; with both ways, the difference."""
-    kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
+def read(results: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(results.read_text()) if results.is_file() else {}
+    return found
+
+
+def keep(results: Path, name: str, group: str, way: str, found: Any, seed: int) -> None:
+    """Add one way's figures to the results; once both are whole, the difference."""
+    kept = read(results)
     place = kept.setdefault(name, {}).setdefault(group, {})
+    if way == "network":  # measured anew: what was measured of other runs is not beside it
+        place.clear()
     place[way] = found
     if {"network", "prompted"} <= place.keys():
         place["prompted_against_network"] = paired(place["network"], place["prompted"], seed)
-    write_json(RESULTS, kept)
+    write_json(results, kept)
 
 
 def prompter_for(way: str, segmenter: Any) -> Prompter:
@@ -219,42 +233,60 @@ def speed() -> dict[str, Any]:
     return found
 
 
-def main() -> None:
-    if sys.argv[1:] == ["--speed"]:
-        torch.set_num_threads(1)
-        kept = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {}
-        write_json(RESULTS, {**kept, "speed": speed()})
-        return
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--masks", type=int, default=200)
-    parser.add_argument("--object", help="masks of this object category alone")
-    parser.add_argument("--name", help="in the results; else that of DATA")
-    parser.add_argument("--note", default="", help="kept with the results")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--way", choices=["network", "prompted"], required=True)
-    given = parser.parse_args()
-    torch.set_num_threads(1)
-    segmenter: Any = load_segmenter(given.run)
-    prompter, name = prompter_for(given.way, segmenter), given.name or given.data.name
+def add(made: Made, given: Any, name: str) -> None:
+    """Measure both ways on known categories and on the one that was never seen."""
+    segmenter: Any = load_segmenter(made.run)
     how = {
-        "note": given.note,
-        "split": given.split,
+        "note": given.note or " ".join(["python benchmarks/prompts.py", *sys.argv[1:]]),
         "seed": given.seed,
         "threads": 1,
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.0f}",
         "torch": torch.__version__,
     }
-    data, group = read_dataset(given.data, given.split), "known"
-    if given.object:
-        seen = "known" if given.object in segmenter.objects else "never trained on"
-        group = f"{seen}: {given.object}"
-    for found in measure(prompter, data, given, given.object):
-        keep(name, group, given.way, {**how, **found}, given.seed)
-        shown = {k: v for k, v in found.items() if k not in ("needed", "of_image")}
-        print(group, shown, flush=True)
+    groups = {"known": (without(made.heldout, made.unseen), None, given.masks)}
+    groups[f"never trained on: {made.unseen}"] = (made.heldout, made.unseen, given.masks // 2)
+    for group, (data, only, number) in groups.items():
+        for way in ("network", "prompted"):
+            told = how | {"pictures_there": len(data.images)}
+            for found in measure(prompter_for(way, segmenter), data, number, given.seed, only):
+                keep(given.results, name, group, way, {**told, **found}, given.seed)
+                shown = {k: v for k, v in found.items() if k not in ("needed", "of_image")}
+                print(group, way, shown, flush=True)
+
+
+def parsed() -> Any:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--work", type=Path, help="folder for data and runs; what is there is used")
+    parser.add_argument("--photos", type=Path, help="photographs with splits train and val")
+    parser.add_argument("--unseen", help="category kept out of training: teapot; of photos, ant")
+    parser.add_argument("--recipe", default="small", help="of the segmenter: small, light, …")
+    parser.add_argument("--pictures", type=int, help="to train on; else all, of the world 700")
+    parser.add_argument("--epochs", type=int, default=6)
+    parser.add_argument("--head-epochs", type=int, default=4)
+    parser.add_argument("--masks", type=int, default=200, help="of the unseen category half")
+    parser.add_argument("--name", help="in the results; else world or photos")
+    parser.add_argument("--note", default="", help="kept with the results, else the command")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--speed", action="store_true", help="the time of an answer instead")
+    given = parser.parse_args()
+    if given.work is None and not given.speed:
+        parser.error("--work is missing")
+    return given
+
+
+def main() -> None:
+    given = parsed()
+    torch.set_num_threads(1)
+    if given.speed:
+        write_json(given.results, {**read(given.results), "speed": speed()})
+        return
+    recipe = Recipe(given.recipe, given.pictures, given.epochs, given.head_epochs, given.seed)
+    if given.photos:
+        made = of_photos(given.work, recipe, given.unseen or "ant", given.photos)
+    else:
+        made = of_world(given.work, recipe, given.unseen or "teapot")
+    add(made, given, given.name or ("photos" if given.photos else "world"))
 
 
 if __name__ == "__main__":

@@ -36,8 +36,9 @@ def connect(
 ) -> None:
     """Let a served segmenter answer clicks and boxes in the projects that are being drawn.
 
-    Run it again after `partlab studio create`: new rounds begin without it. The key of a server
-    that asks for one is taken from PARTLAB_SERVE_KEY, and kept by Label Studio.
+    Next rounds are connected like the ones before; run it again for categories that are handed
+    out for the first time. The key of a server that asks for one is taken from PARTLAB_SERVE_KEY,
+    and kept by Label Studio.
 
     Example: partlab studio connect farm http://127.0.0.1:8600
     """

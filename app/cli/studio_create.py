@@ -1,7 +1,7 @@
 """`partlab studio create`: hand out object categories, each to one annotator."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -254,9 +254,16 @@ def _check_server(told: list["HandedOut"], asked: _Asked) -> None:
 def _hand_out(work: "Work", how: dict[str, Any], ui: Ui) -> list["HandedOut"]:
     from annotate.studio.acts.create import create as hand_out
     from annotate.studio.api.client import Studio
+    from app.model_help import follow_on
 
     with work, Studio.from_env() as studio:
-        return hand_out(work, studio, **how)
+        told = hand_out(work, studio, **how)
+        helped = follow_on(work, studio, [one.object for one in told if one.made])
+        return [replace(one, note=_both(one.note, helped.get(one.object, ""))) for one in told]
+
+
+def _both(note: str, more: str) -> str:
+    return "; ".join(words for words in (note, more) if words)
 
 
 def _tell(told: list["HandedOut"], ui: Ui, folder: Path, *, dry_run: bool, unseen: str) -> None:

@@ -52,6 +52,7 @@ def migrate(
         from annotate.vocabulary.edit import Editor
         from annotate.vocabulary.file import read_vocabulary
         from annotate.work import Work
+        from app.model_help import follow_on
 
         if vocabulary.resolve() == (work / "vocabulary.yaml").resolve():
             raise ConfigError(
@@ -76,9 +77,12 @@ def migrate(
                 dry_run=dry_run,
                 by=Editor(who, "migrate"),
             )
+            begun = [] if dry_run else [one.object for one in told if one.does == "next round"]
+            helped = follow_on(opened, studio, begun) if studio else {}
         result: dict[str, Any] = {"version": target.version, "dry_run": dry_run}
         result["objects"] = [one.as_json() for one in told]
         notes = _notes(old, target, told)
+        notes += [f"{object}: {words}" for object, words in helped.items()]
         result |= {"notes": notes} if notes else {}
         ui.emit(result, _text(target, told, notes, dry_run=dry_run))
 

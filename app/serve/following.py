@@ -17,7 +17,7 @@ from annotate.work import Work
 from app.serve.models import Load, Models, RunOf, Source, told_of
 from app.serve.served import Served, Told, version_of
 from app.serve.settings import ServeSettings
-from partlab.errors import DatasetError, NotFoundError
+from partlab.errors import DatasetError, NotFoundError, PartlabError
 from segmenter.loop.versions import (
     CHECKPOINT,
     Version,
@@ -95,6 +95,7 @@ class _Followed:
 
     source: Source
     kept: dict[str, Served]
+    wanted: str = ""  # at the last look
     failed: str = ""
     again: float = 0.0
 
@@ -128,19 +129,19 @@ class Following:
             for each in self.followed:
                 try:
                     self.look(each)
-                except Exception as error:  # the next look may be better; the old one answers
-                    self._say(each, "?", error)
+                # Broad, since a network and its backend may raise anything when they are loaded,
+                # and a thread that ended would never look again. The old version answers.
+                except Exception as error:
+                    self._say(each, error)
 
     def look(self, each: _Followed) -> None:
-        """Serve what the source is by now."""
+        """Serve what the source is by now; errors are those of loading it."""
+        each.wanted = "?"
         newest = each.source.newest() if each.source.newest else ""
         if newest == list(each.kept)[-1] or (newest == each.failed and monotonic() < each.again):
             return
-        try:
-            model = each.kept.pop(newest, None) or self.models.made(each.source)
-        except Exception as error:
-            self._say(each, newest, error)
-            return
+        each.wanted = newest
+        model = each.kept.pop(newest, None) or self.models.made(each.source)
         each.kept[newest], each.failed = model, ""
         gone = each.kept.pop(next(iter(each.kept))) if len(each.kept) > KEPT else None
         self.models.put(model, gone)
@@ -148,14 +149,15 @@ class Following:
         if gone is not None:
             self.models.held.let_go(gone)
 
-    def _say(self, each: _Followed, newest: str, error: Exception) -> None:
-        if newest != each.failed or monotonic() >= each.again:
+    def _say(self, each: _Followed, error: Exception) -> None:
+        if each.wanted != each.failed or monotonic() >= each.again:
             served = _number(list(each.kept)[-1])
             log.warning(
                 "%s: version %s cannot be served, so %s stays: %s",
-                *(each.source.name, _number(newest), served, error),
+                *(each.source.name, _number(each.wanted), served, error),
+                exc_info=None if isinstance(error, PartlabError) else error,
             )
-        each.failed, each.again = newest, monotonic() + AGAIN_S
+        each.failed, each.again = each.wanted, monotonic() + AGAIN_S
 
 
 def _number(token: str) -> str:

@@ -33,7 +33,8 @@ def run_server(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C; what was accepted is finished first (SV-23).
 
-    `proxy` is as for `server_of`. `started` hears the address once the server listens; `extend` is for `create_app`.
+    `proxy` is as for `server_of`. `started` hears the address once the server listens; `extend` is
+    for `create_app`.
 
     Raises:
         ConfigError: other machines could ask, and no keys are asked for; `proxy` is no address.

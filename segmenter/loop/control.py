@@ -27,6 +27,7 @@ from segmenter.loop.state import (
     now,
     read_job,
     read_progress,
+    starting,
     write_job,
 )
 from segmenter.loop.versions import (
@@ -39,13 +40,14 @@ from segmenter.loop.versions import (
     whole_run,
 )
 from segmenter.origin import RunFolder
+from segmenter.protocol import backends
 from segmenter.train import training_config
 
 COMMAND = (sys.executable, "-m", "segmenter.loop.job")
 """What the work's folder is given to, in a process of its own."""
 
 DEFAULT_BACKEND = "torchvision"
-_BEGUN = 60.0  # seconds until a process holds the work's loop; it needs a second
+_BEGUN = 300.0  # seconds until a process holds the work's loop; it needs some to load torch
 _ENDED = 30.0  # seconds that `cancel` waits
 
 
@@ -60,7 +62,8 @@ def start(
 ) -> Job:
     """Begin to train the work's next segmenter on what is accepted; or go on with what was cut off.
 
-    It goes on from the version that is served, with that one's settings. `run` is a run trained
+    It goes on from the version that is served, with that one's settings; with another backend it
+    begins anew. `run` is a run trained
     elsewhere that becomes the first version, and is served from then on; without it the first one
     is trained from nothing, by a `recipe` of the `backend`. `overrides` are settings (`a.b=c`).
 
@@ -90,7 +93,7 @@ def start(
 
 
 def _alone(work: Path) -> Any:
-    return exclusive(work / LOOP / ".starting", patience=_BEGUN)
+    return exclusive(starting(work), patience=_BEGUN)
 
 
 def _running(work: Path) -> str:
@@ -99,7 +102,7 @@ def _running(work: Path) -> str:
 
 
 def _cut_off(work: Path, chosen: tuple[Any, ...]) -> Job | None:
-    job = read_job(work)
+    job = read_job(work, alone=True)
     if job is None or job.state not in UNFINISHED:
         return None
     if any(chosen):
@@ -120,14 +123,15 @@ def _new(work: Work, who: str, chosen: tuple[Any, ...]) -> Job:
         )
     parent = current(work)
     backend, settings = _settings(work.folder, parent, *chosen)
-    last = read_job(work.folder)
+    begun = parent if parent and _goes_on(work.folder, parent, backend) else None
+    last = read_job(work.folder, alone=True)
     return Job(
         number=last.number + 1 if last else 1,
         state="queued",
         who=who,
         at=now(),
         version=len(versions(work)) + 1,
-        parent=parent.number if parent else None,
+        parent=begun.number if begun else None,
         backend=backend,
         settings=settings,
     )
@@ -155,6 +159,13 @@ def _settings(
     return backend, settings
 
 
+def _goes_on(work: Path, parent: Version, backend: str) -> bool:
+    """Whether training can go on from its weights; to another backend they mean nothing."""
+    described = RunFolder(whole_run(work, parent)).description()
+    known: Any = backends.get(backend)
+    return described["backend"] == backend and bool(getattr(known, "goes_on", False))
+
+
 def _anew(config: dict[str, Any]) -> dict[str, Any]:
     """Settings without where that run had begun."""
     train = {k: v for k, v in config.get("train", {}).items() if k not in ("start", "start_parts")}
@@ -178,7 +189,7 @@ def _spawn(work: Path) -> None:
     until = monotonic() + _BEGUN
     while process.poll() is None and not is_alive(work) and monotonic() < until:
         sleep(0.05)
-    job = read_job(work)
+    job = read_job(work, alone=True)
     if process.poll() not in (None, 0) and job is not None and job.state in ("queued", "stopped"):
         raise PartlabError(f"the training of {work} could not begin", hint=f"see {log}")
 
@@ -230,7 +241,7 @@ def cancel(work: str | Path) -> Job:
         sleep(0.1)
     if not is_alive(work):
         with _alone(work):
-            job = read_job(work) or job
+            job = read_job(work, alone=True) or job
             if job.state in UNFINISHED:  # it was dead already
                 with Work.open(work) as opened:
                     noted = len(versions(opened)) >= job.version

@@ -131,21 +131,14 @@ class _Doing:
     def _train(self, lessons: Lessons) -> None:
         backend: Any = backends.get(self.job.backend)
         values = self.job.settings
-        parent = self._parent(backend)
-        if parent is not None and (train := values.get("train")) is not None:
+        train = values.get("train")
+        if self.job.parent is not None and train is not None:
+            parent = find(self.work, self.job.parent)
             begun = {"start": str(whole_run(self.work.folder, parent).absolute())}
             names = called_before(self.work, parent, lessons.parts)
             values = {**values, "train": {**train, **begun, "start_parts": names}}
         config = validate(backend.settings, values, "the job's settings")
         backend.fit(lessons.train, None, self.run, config)
-
-    def _parent(self, backend: Any) -> Version | None:
-        """The version whose weights training goes on from; None: it begins anew."""
-        if self.job.parent is None or not getattr(backend, "goes_on", False):
-            return None
-        parent = find(self.work, self.job.parent)
-        described = RunFolder(whole_run(self.work.folder, parent)).description()
-        return parent if described["backend"] == self.job.backend else None
 
     def _examined(self, lessons: Lessons) -> Version:
         """Compare with what is served now; another may have become so meanwhile."""

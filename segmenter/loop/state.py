@@ -23,7 +23,8 @@ from segmenter.loop.versions import LOOP
 
 T = TypeVar("T")
 State = Literal["queued", "running", "done", "refused", "failed", "cancelled", "stopped"]
-UNFINISHED = ("queued", "running", "failed", "stopped")
+OPEN = ("queued", "running")  # of a job that has a process, unless that was killed
+UNFINISHED = (*OPEN, "failed", "stopped")
 """States from which `start` goes on with the same job."""
 _LOOK = 0.25  # seconds that others may hold the lock to see whether it is free
 _TELL = 0.5  # seconds between two notes of progress
@@ -32,7 +33,8 @@ _TELL = 0.5  # seconds between two notes of progress
 class Job(Config):
     """One training: from what was accepted to a version that is served or kept aside.
 
-    `version` is the number it will have, `settings` are those of the backend, whole; `why` says
+    `version` is the number it will have, `parent` the one whose weights it goes on from (None: it
+    begins anew), `settings` are those of the backend, whole; `why` says
     how it ended.
     """
 
@@ -74,25 +76,37 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def read_job(work: Path) -> Job | None:
+def read_job(work: Path, *, alone: bool = False) -> Job | None:
     """The last job of a work; None if there was none.
 
     A job whose process is gone although it never ended is "stopped": it was killed, or the
-    machine went down.
+    machine went down. One that somebody is starting has none yet; `alone`: nobody else can be.
 
     Raises:
         SchemaError: its file is damaged.
     """
+    job = _noted(work)
+    if job is None or job.state not in OPEN or _has_process(work, alone=alone):
+        return job
+    job = _noted(work)  # again: it may have ended meanwhile
+    if job is None or job.state not in OPEN:
+        return job
+    return job.model_copy(update={"state": "stopped", "why": "its process is gone"})
+
+
+def _noted(work: Path) -> Job | None:
     file = work / LOOP / "job.json"
     if not file.is_file():
         return None
     found = read_json(file)
     if not isinstance(found, dict):
         raise SchemaError(f"{file} is damaged", hint="move it away; versions are not lost by that")
-    job = validate(Job, found, str(file))
-    if job.state in ("queued", "running") and not is_alive(work):
-        return job.model_copy(update={"state": "stopped", "why": "its process is gone"})
-    return job
+    return validate(Job, found, str(file))
+
+
+def _has_process(work: Path, *, alone: bool) -> bool:
+    """Whether it has one, or will have: what was being started may live at the second look."""
+    return is_alive(work) or (not alone and (_is_starting(work) or is_alive(work)))
 
 
 def write_job(work: Path, job: Job, **changes: Any) -> Job:
@@ -106,6 +120,19 @@ def is_alive(work: Path) -> bool:
     """Whether a job's process holds the work's loop; who only looks holds it for a moment."""
     try:
         with exclusive(work / LOOP, patience=_LOOK):
+            return False
+    except BusyError:
+        return True
+
+
+def starting(work: Path) -> Path:
+    """The folder that is held while a job's process is started."""
+    return work / LOOP / ".starting"
+
+
+def _is_starting(work: Path) -> bool:
+    try:
+        with exclusive(starting(work), patience=_LOOK):
             return False
     except BusyError:
         return True

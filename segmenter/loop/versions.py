@@ -28,7 +28,8 @@ _COPIED = ("config.json", f"{CHECKPOINT}.safetensors", "train_images.txt", "metr
 class Version:
     """One version of a work's segmenter, as the history tells it.
 
-    `parent` is the version it goes on from and was compared with; `parts` are the names it uses
+    `parent` is the version it was compared with; the one it goes on from stands in `data` under
+    `began_from`, None where it was trained anew. `parts` are the names it uses
     and their part ids; `data` is what it learnt from: counts and hashes; `exam` how it was found,
     None of a run that was given. `served` says that it was better, and was served then.
     """

@@ -30,7 +30,11 @@ def files(run: Path) -> tuple[Path, Path]:
 
 
 def save_head(run: Path, weights: Mapping[str, Tensor], facts: Mapping[str, Any]) -> None:
-    """Write the tensors, and then the description that makes them count."""
+    """Write the tensors, and then the description that makes them count.
+
+    That of an earlier head goes first: it must not be taken for that of the new tensors.
+    """
+    files(run)[0].unlink(missing_ok=True)
     save_weights(run, NAME, weights)
     write_json(files(run)[0], dict(facts))
 

@@ -79,7 +79,9 @@ class SamPrompter(PrompterBase[Embedded]):
             raise
         except Exception as error:  # transformers raises many kinds for a broken folder
             why = str(error).strip().partition("\n")[0] or type(error).__name__
-            raise DatasetError(f"the model in {folder} cannot be read: {why}", hint=_AGAIN) from error
+            raise DatasetError(
+                f"the model in {folder} cannot be read: {why}", hint=_AGAIN
+            ) from error
         called = f"{folder.resolve().name}@{_version(folder)}"
         return cls(model, processor, device, called=called, cache_bytes=cache_bytes)
 

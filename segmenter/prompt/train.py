@@ -182,7 +182,7 @@ def _train(
         loop.train()
         facts = {**identity, "config": config.model_dump(mode="json"), **_measured(folder)}
         save_head(run, loop.network.state_dict(), facts)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     return {
         "run": str(run),
         "head": str(files(run)[1]),
@@ -190,6 +190,14 @@ def _train(
         "epochs": config.epochs,
         "loss": facts["loss"],
     }
+
+
+def _remove(folder: Path) -> None:
+    """Away at once: half of it would be taken for a training to go on with."""
+    over = folder.with_name(f"{TRAINING}-over")
+    shutil.rmtree(over, ignore_errors=True)  # of one that was killed here
+    folder.rename(over)
+    shutil.rmtree(over, ignore_errors=True)
 
 
 def _file_of(segmenter: MaskRCNN) -> Path:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from annotator import Person
 from colour_segmenter import COLOURS, NAMES
@@ -23,10 +24,10 @@ from annotate.studio.spelling.mark import mark_of
 from annotate.studio.spelling.regions import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.vocabulary.edit import rename_part
-from annotate.work import Work
+from annotate.work import Answer, Batch, Task, Work
 from app.cli.main import app
 from app.serve.keys import add_key
-from partlab.masks import decode
+from partlab.masks import decode, encode
 
 CAT = ObjectParts(
     name="kitten", aliases=("cat",), parts=(Part(id="h", name="head"), Part(id="ear", name="ear"))
@@ -173,6 +174,59 @@ def test_a_renamed_part_keeps_the_help(
     assert mark_of(project)["help"] == "cat"
     assert "auricle" in project["label_config"]
     assert "KeyPoint" in project["label_config"]
+
+
+def reject(folder: Path) -> None:
+    """The round of kittens is drawn and inspected, and does not pass."""
+    with Work.open(folder) as work:
+        batch = work.batch("kitten")
+        tasks = work.tasks("kitten", batch.round)
+        work.record("pulled", who="partlab", object="kitten", data={"file": "x"},
+                    answers=[_drawn(batch, task) for task in tasks])  # fmt: skip
+        ids = [task.image_id for task in tasks]
+        events: list[tuple[str, dict[str, Any]]] = [
+            ("submitted", {"manifest_hash": "0"}),
+            ("sampled", {"seed": 0, "plan": "paper", "images": ids}),
+            ("decided", {"accepted": False, "seen": 2, "bad": 2, "plan": "paper"}),
+        ]
+        for what, data in events:
+            work.record(what, who="ina@x.org", object="kitten", data=data)
+
+
+def _drawn(batch: Batch, task: Task) -> Answer:
+    mask = np.zeros(SIZE[::-1], bool)
+    mask[4:20, 6:30] = True
+    drawn = {"part": "h", "object": 1, "rle": encode(mask), "origin": "manual", "model": None}
+    return Answer(
+        object="kitten", round=batch.round, image_id=task.image_id, task_id=task.task_id or 0,
+        annotation_id=1000 * batch.round + task.image_id, updated_at="2026-01-01",
+        annotator=batch.assignee, kind="masks", masks=[drawn],
+    )  # fmt: skip
+
+
+def test_the_next_round_has_the_model_of_the_one_before(
+    server: Running, studio: Studio, tmp_path: Path
+) -> None:
+    folder, _ = begin(tmp_path)
+    with serving(source_of(PacedSegmenter())) as model:
+        partlab("studio", "connect", folder, model.url)
+        reject(folder)
+        (round,) = partlab("studio", "create", folder)["rounds"]
+        assert round["note"].endswith("helps, as in the round before")
+        second = project_of(folder)
+        assert mark_of(studio.get(f"/api/projects/{second}/"))["help"] == "cat"
+        (backend,) = backends(studio, second)
+        assert (backend["state"], backend["url"]) == ("CO", f"{model.url}/studio/seg")
+        assert partlab("studio", "create", folder)["rounds"][0]["note"] == ""
+    reject(folder)  # and now the model server is gone
+    (round,) = partlab("studio", "create", folder)["rounds"]
+    assert round["made"]
+    assert "no model help yet: no model server answers" in round["note"]
+    assert f"partlab studio connect {folder} {model.url}" in round["note"]
+    assert backends(studio, project_of(folder)) == []
+    reject(folder)
+    (round,) = partlab("studio", "create", folder)["rounds"]
+    assert round["note"] == ""  # the one before had none
 
 
 def test_a_work_that_forbids_help_gets_none_whoever_adds_a_model(

@@ -21,6 +21,13 @@ COLOURS = {
 }
 RAMS, HAMMERS = 40, 5
 INA = "ina@x.org"
+TINY = [
+    "model.backbone=test_efficientnet", "model.weights=none", "model.first_stride=8",
+    "model.channels=16", "model.image_size=64", "model.box_features=16", "model.mask_channels=8",
+    "model.mask_layers=1", "model.rois=8", "model.proposals=20", "train.batch_size=4",
+    "train.workers=0", "train.epochs=1",
+]  # fmt: skip
+"""Settings of a Mask R-CNN that learns in seconds."""
 
 
 def begin(folder: Path, **settings: Any) -> Work:

@@ -67,6 +67,7 @@ class Answers:
     ) -> T | None:
         """The result of `work`, or None: too late, or a fault, which the log names."""
         why = ""
+        fault: Exception | None = None
         try:
             async with asyncio.timeout_at(until):
                 return await work(task)
@@ -74,10 +75,12 @@ class Answers:
             why = "it took too long"
         except PartlabError as error:
             why = f"{error.message}{'; ' if error.hint else ''}{error.hint or ''}"
-        except Exception as error:  # the network's own, which must not cost the other tasks
-            why = f"the model failed: {type(error).__name__}: {error}"
+        # Broad, since a network may raise anything: one picture must not cost the other tasks, and
+        # Label Studio needs a valid answer. The log has where it happened.
+        except Exception as error:
+            why, fault = f"the model failed: {type(error).__name__}: {error}", error
         log.warning("%s: no help for task %d of project %s: %s",
-                    self.version, task.id, self.project, why)  # fmt: skip
+                    self.version, task.id, self.project, why, exc_info=fault)  # fmt: skip
         return None
 
     async def _pixels(self, task: Task) -> tuple[Pixels, str]:

@@ -8,20 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from learning_farm import accept, begin, run_of
+from learning_farm import TINY, accept, begin, run_of
 from typer.testing import CliRunner, Result
 
 from annotate.work import Work
 from app.cli.main import app
 from segmenter.loop.versions import add_given, folder_of, record
 from segmenter.runs import load_segmenter
-
-TINY = [
-    "model.backbone=test_efficientnet", "model.weights=none", "model.first_stride=8",
-    "model.channels=16", "model.image_size=64", "model.box_features=16", "model.mask_channels=8",
-    "model.mask_layers=1", "model.rois=8", "model.proposals=20", "train.batch_size=4",
-    "train.workers=0", "train.epochs=1",
-]  # fmt: skip
 
 
 @pytest.fixture

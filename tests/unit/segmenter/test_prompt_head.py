@@ -1,18 +1,25 @@
 """The prompt head: begins as the run's mask head, learns, lies beside the run, is used there."""
 
 import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from typer.testing import CliRunner, Result
 
+from app.cli.main import app
 from partlab.errors import ConfigError, DatasetError, OutputExistsError
 from partlab.parts import Parts
 from segmenter.part_rcnn import ModelConfig
 from segmenter.prompt import Click, Prompts, prompter_of
 from segmenter.prompt.head import MAPS, SIDE, PromptHead
-from segmenter.prompt.head_file import files
+from segmenter.prompt.head_file import files, has_head
 from segmenter.prompt.lesson import Lesson, losses
 from segmenter.prompt.look import Looker
 from segmenter.prompt.network import NetworkPrompter
@@ -137,3 +144,86 @@ def test_a_setting_that_there_is_not_is_said_before_anything_is_done(world_and_r
     world, run = world_and_run
     with pytest.raises(ConfigError, match="rownds"):
         train_prompt_head(run, world, overrides=["train.rownds=2"])
+
+
+# --- the command, and what kills it --------------------------------------------------------
+
+
+def command(*words: object) -> list[str]:
+    return [sys.executable, "-m", "app.cli.main", "segmenter", "prompt-head", *map(str, words)]
+
+
+def told(*words: object) -> Result:
+    """The same in this process, which has loaded torch."""
+    return CliRunner().invoke(app, ["segmenter", "prompt-head", *map(str, words)])
+
+
+@pytest.fixture
+def run(world_and_run, tmp_path):
+    """A run of its own, without a head."""
+    copied = shutil.copytree(world_and_run[1], tmp_path / "run")
+    for file in files(copied):
+        file.unlink(missing_ok=True)
+    return copied
+
+
+LONGER = [
+    "train.epochs=2", "train.rounds=2", "train.masks_per_image=2", "train.checkpoint_steps=1",
+    "train.workers=0",
+]  # fmt: skip
+SET = [word for each in LONGER for word in ("--set", each)]
+
+
+def test_the_command_killed_goes_on_to_the_same_head(world_and_run, run, tmp_path) -> None:
+    world, whole = world_and_run[0], shutil.copytree(run, tmp_path / "whole")
+    process = subprocess.Popen(command(run, world, *SET), stderr=subprocess.DEVNULL)
+    state, until = run / TRAINING / "state.pt", time.monotonic() + 400
+    while not state.is_file():
+        assert process.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not has_head(run)
+    assert isinstance(prompter_of(load_segmenter(run)), NetworkPrompter)
+    other = told(run, world, *SET, "--set", "train.lr=0.5")
+    assert other.exit_code == 1, "an unfinished training of other settings is not gone on with"
+    again = told(run, world, *SET, "--json")
+    assert again.exit_code == 0, again.output
+    assert json.loads(again.stdout)["epochs"] == 2
+    assert not list(run.glob(f"{TRAINING}*"))
+    assert isinstance(prompter_of(load_segmenter(run)), TrainedPrompter)
+    train_prompt_head(whole, world, overrides=LONGER)
+    assert [file.read_bytes() for file in files(run)] == [f.read_bytes() for f in files(whole)]
+    twice = told(run, world, *SET)
+    assert (twice.exit_code, "--force" in twice.output) == (1, True)
+
+
+def test_a_head_killed_while_it_is_written_is_none(world_and_run, run, monkeypatch) -> None:
+    """Also where an earlier one lies there: its description is not that of the new tensors."""
+    world, _ = world_and_run
+    train_prompt_head(run, world, overrides=FEW)
+
+    def killed(*_: object) -> None:
+        raise SystemExit("killed")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("segmenter.prompt.head_file.write_json", killed)
+        with pytest.raises(SystemExit):
+            train_prompt_head(run, world, overrides=[*FEW, "train.lr=0.01"], force=True)
+    assert files(run)[1].is_file()
+    assert not has_head(run)
+    train_prompt_head(run, world, overrides=[*FEW, "train.lr=0.01"])
+    assert json.loads(files(run)[0].read_text())["config"]["lr"] == 0.01
+
+
+def test_what_the_command_is_not_given_has_its_exit_code(world_and_run, run, tmp_path) -> None:
+    world, _ = world_and_run
+    for words, code in (
+        ((tmp_path / "no", world), 3),
+        ((run, tmp_path / "no"), 3),
+        ((run, world, "--set", "train.rownds=2"), 2),
+    ):
+        assert told(*words).exit_code == code, words
+    assert not has_head(run)
+    assert not (run / TRAINING).exists()

@@ -91,21 +91,27 @@ def _pull(work: "Work", studio: Any, object: str, to: str) -> str:
 
 def _next(work: "Work", studio: Any, object: str, to: str) -> str:
     from annotate.studio.acts.create import create
+    from app.model_help import follow_on
 
     told = create(work, studio, objects=[object])
-    return "; ".join(f"{one.object} round {one.round} is {one.state}" for one in told)
+    helped = follow_on(work, studio, [one.object for one in told if one.made])
+    words = [f"{one.object} round {one.round} is {one.state}" for one in told]
+    return "; ".join([*words, *helped.values()])
 
 
 def _reassign(work: "Work", studio: Any, object: str, to: str) -> str:
     from annotate.studio.acts.create import create
     from annotate.studio.acts.reassign import reassign
+    from app.model_help import follow_on
 
     if not to.strip():
         raise ConfigError("nobody is named", hint="write the email of the new annotator")
     batch, _ = reassign(work, studio, object, to)
+    words = f"{object} round {batch.round} goes to {batch.assignee}"
     if batch.state == "planned":
-        create(work, studio, objects=[object])
-    return f"{object} round {batch.round} goes to {batch.assignee}"
+        made = [one.object for one in create(work, studio, objects=[object]) if one.made]
+        words = "; ".join([words, *follow_on(work, studio, made).values()])
+    return words
 
 
 def build(site: "Site") -> None:

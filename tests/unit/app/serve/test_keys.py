@@ -143,7 +143,7 @@ def test_the_word_of_a_named_proxy_is_believed() -> None:
 
 
 def test_a_proxy_is_named_by_its_address() -> None:
-    with pytest.raises(ConfigError, match="'proxy.lab' is no address"):
+    with pytest.raises(ConfigError, match=r"'proxy\.lab' is no address"):
         server_of(FastAPI(), "127.0.0.1", 0, proxy="proxy.lab")
 
 

@@ -2,10 +2,11 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from farm import FARM
-from learning_farm import COLOURS, accept, run_of
+from learning_farm import COLOURS, TINY, accept, run_of
 
 from annotate.vocabulary.edit import Editor, add_parts, merge_parts, rename_part, split_part
 from annotate.work import Work, rebuild_work
@@ -22,6 +23,7 @@ from segmenter.loop.job import _Doing
 from segmenter.loop.naming import called_before, called_now
 from segmenter.loop.state import read_job
 from segmenter.loop.versions import current, folder_of, roll_back, versions, whole_run
+from segmenter.runs import read_run
 
 pytestmark = pytest.mark.usefixtures("at_once")
 LEAD = "lead@x.org"
@@ -104,6 +106,26 @@ def test_a_first_version_from_nothing(work: Work) -> None:
     )
     (only,) = versions(work)
     assert (only.parent, only.given) == (None, None)
+
+
+def trained_config(work: Work, version: int) -> dict[str, Any]:
+    told: dict[str, Any] = read_run(folder_of(work.folder, version))["config"]["train"]
+    return told
+
+
+def test_weights_of_another_backend_are_not_gone_on_from(work: Work, tmp_path: Path) -> None:
+    """A Mask R-CNN after a colour segmenter begins anew; the next one goes on from it."""
+    accept(work)
+    how = {"run": run_of(tmp_path / "poor", wrong=True), "backend": "torchvision"}
+    assert turn(work, **how, recipe="small", overrides=TINY).startswith("done")
+    made = versions(work)[-1]
+    assert (made.parent, made.data["began_from"]) == (1, None)  # it was only compared with it
+    assert not trained_config(work, 2)["start"]
+    roll_back(work, 2, LEAD)
+    accept(work, "schöner Hammer")
+    assert turn(work).startswith("done")
+    assert versions(work)[-1].data["began_from"] == 2
+    assert trained_config(work, 3)["start"] == str(folder_of(work.folder, 2).absolute())
 
 
 def test_nothing_accepted_yet(work: Work, tmp_path: Path) -> None:
