@@ -1,0 +1,112 @@
+"""Published part data sets in their authors' layouts: PACO and PartImageNet."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as PillowImage
+
+from annotate.data.convert import import_folder
+from partlab.coco import read_dataset
+from partlab.masks import encode
+
+SQUARE = [[2, 2, 12, 2, 12, 12, 2, 12]]
+SIZE = (30, 20)
+
+
+def picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.new("RGB", SIZE).save(path)
+
+
+def put(path: Path, content: Any) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content))
+    return path
+
+
+def drawn(id: int, category: int, segmentation: Any, **more: Any) -> dict[str, Any]:
+    about = {"id": id, "image_id": 1, "category_id": category, "iscrowd": 0, "area": 100}
+    return {**about, "bbox": [2, 2, 10, 10], "segmentation": segmentation, **more}
+
+
+def paco() -> dict[str, Any]:
+    """Two cups: an object's annotation has its own id as `obj_ann_id`, its parts point to it."""
+    mask = np.zeros(SIZE[::-1], bool)
+    mask[3:9, 3:9] = True
+    runs = {"size": [SIZE[1], SIZE[0]], "counts": [43, 5, *([15, 5] * 2), SIZE[0] * SIZE[1] - 88]}
+    image = {"id": 1, "file_name": "val2017/000000000001.jpg", "width": 30, "height": 20}
+    image |= {"neg_category_ids": [5], "not_exhaustive_category_ids": [], "license": 2}
+    kinds = [("OBJECT", 7, "cup"), ("PART", 400, "cup:handle"), ("PART", 401, "cup:rim")]
+    said = {"attribute_ids": [3], "dom_color_ids": [1], "unknown_color": 0}
+    return {
+        "info": {},
+        "images": [image],
+        "annotations": [
+            drawn(11, 7, SQUARE, obj_ann_id=11, **said),
+            drawn(12, 400, {**encode(mask)}, obj_ann_id=11, **said),
+            drawn(13, 7, SQUARE, obj_ann_id=13, **said),
+            drawn(14, 401, runs, obj_ann_id=13, **said),
+        ],
+        "categories": [{"supercategory": s, "id": n, "name": name} for s, n, name in kinds],
+        "part_categories": [{"id": 1, "name": "handle"}, {"id": 2, "name": "rim"}],
+        "attributes": [{"id": 3, "name": "red"}],
+        "attr_type_to_attr_idxs": {"color": [0]},
+    }
+
+
+def test_paco(tmp_path: Path) -> None:
+    for split in ("train", "val"):
+        put(tmp_path / "in" / "annotations" / f"paco_lvis_v1_{split}.json", paco())
+    picture(tmp_path / "in" / "val2017" / "000000000001.jpg")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert told["title"] == "PACO"
+    assert list(told["splits"]) == ["paco_lvis_v1_train", "paco_lvis_v1_val"]
+    data = read_dataset(tmp_path / "out", "paco_lvis_v1_val")
+    assert data.names == ("cup:cup", "cup:handle", "cup:rim")
+    assert [one.object_id for one in data.annotations] == [11, 11, 13, 13]
+    assert data.categories[0].whole_object
+    assert not data.categories[1].whole_object
+    assert data.annotations[1].raw["attribute_ids"] == [3]
+    assert "attributes" in data.top
+    assert data.image_path(data.images[0]).is_file()
+
+
+def test_numbers_of_objects_that_begin_with_0(tmp_path: Path) -> None:
+    found = paco()
+    for number, one in enumerate(found["annotations"]):
+        del one["obj_ann_id"]
+        one["object"] = number // 2
+    import_folder(put(tmp_path / "in" / "a.json", found), tmp_path / "out")
+    assert [one.object_id for one in read_dataset(tmp_path / "out").annotations] == [1, 1, 2, 2]
+
+
+def test_partimagenet_of_the_ood_split(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """File names lack the class folder, and some masks are empty or degenerate."""
+    names = ["Quadruped Head", "Quadruped Body"]
+    content = {
+        "images": [{"id": 1, "file_name": "n02085620_1.JPEG", "width": 30, "height": 20}],
+        "annotations": [
+            drawn(1, 0, SQUARE),
+            drawn(2, 1, [], area=0),
+            drawn(3, 1, [[2, 2, 3, 3]], area=0),
+        ],
+        "categories": [
+            {"id": n, "name": name, "supercategory": "Quadruped"} for n, name in enumerate(names)
+        ],
+    }
+    put(tmp_path / "in" / "annotations" / "train.json", content)
+    path = tmp_path / "in" / "train" / "n02085620" / "n02085620_1.JPEG"
+    path.parent.mkdir(parents=True)
+    PillowImage.new("RGB", SIZE).save(path, "JPEG")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert told["splits"]["train"]["annotations"] == 3
+    data = read_dataset(tmp_path / "out")
+    assert data.objects == ("Quadruped",)
+    assert data.image_path(data.images[0]).is_file()
+    from annotate.data.check import check_folder
+
+    kinds = check_folder(tmp_path / "out").as_json(None)["kinds"]
+    assert {"empty_mask", "few_points"} & set(kinds)
