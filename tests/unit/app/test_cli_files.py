@@ -127,7 +127,7 @@ def test_export_then_import(format: str, world: Path, tmp_path: Path) -> None:
         (["import", "welt", "--format", "cocoo", "--out", "o"], 3, "did you mean coco"),
         (["import", "welt", "--images", "lost", "--out", "o"], 3, "lost does not exist"),
         (["import", "empty", "--format", "prepared", "--out", "o"], 3, "--names"),
-        (["export", "welt", "--format", "yolo", "--out", "o"], 3, "known names"),
+        (["export", "welt", "--format", "xml", "--out", "o"], 3, "known names"),
         (["export", "welt", "--format", "coco", "--out", "welt"], 1, "input"),
         (["reuse", "welt", "--required", "welt/annotations/train.json"], 5, "class"),
         (["check", "list.json"], 5, "not a COCO file"),

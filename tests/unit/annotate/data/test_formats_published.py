@@ -1,4 +1,4 @@
-"""Published part data sets in their authors' layouts: PACO and PartImageNet."""
+"""Published part data sets in their authors' layouts: PACO, PartImageNet, Panoptic Parts."""
 
 import json
 from pathlib import Path
@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotate.data.convert import import_folder
+from annotate.data.formats.panopticparts import decoded
 from partlab.coco import read_dataset
 from partlab.masks import encode
 
@@ -110,3 +111,47 @@ def test_partimagenet_of_the_ood_split(tmp_path: Path, caplog: pytest.LogCapture
 
     kinds = check_folder(tmp_path / "out").as_json(None)["kinds"]
     assert {"empty_mask", "few_points"} & set(kinds)
+
+
+# --- Cityscapes Panoptic Parts
+
+
+def test_numbers_of_class_instance_and_part() -> None:
+    numbers = np.array([0, 7, 26, 26_000, 26_001, 2_600_000, 2_600_002, 2_601_203, 100_000])
+    kinds, instances, parts = decoded(numbers)
+    assert kinds.tolist() == [0, 7, 26, 26, 26, 26, 26, 26, 1]
+    assert instances.tolist() == [-1, -1, -1, 0, 1, 0, 0, 12, 0]
+    assert parts.tolist() == [-1, -1, -1, -1, -1, 0, 2, 3, 0]
+    for wrong in (-1, 100, 999, 10_000_000):
+        with pytest.raises(ValueError, match="is no number of class"):
+            decoded(np.array([wrong]))
+
+
+def cityscapes(top: Path, pixels: np.ndarray, split: str = "train", name: str = "a_1_2") -> Path:
+    file = top / "gtFinePanopticParts" / split / "aachen" / f"{name}_gtFinePanopticParts.tif"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(pixels.astype(np.int32)).save(file)
+    picture(top / "leftImg8bit" / split / "aachen" / f"{name}_leftImg8bit.png")
+    return file
+
+
+def test_cityscapes_panoptic_parts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.full(SIZE[::-1], 7)
+    pixels[2:6, 2:6] = 2_600_002  # wheels of the first car
+    pixels[2:6, 10:14] = 2_600_102  # and of the second
+    pixels[8:12, 2:6] = 2_400_001  # torso of the first person
+    pixels[8:12, 8:12] = 2_400_005  # an artefact
+    pixels[14:, :] = 26_000  # car, no part
+    cityscapes(tmp_path / "in", pixels)
+    cityscapes(tmp_path / "in", np.full(SIZE[::-1], 150), "val")  # three digits
+    cityscapes(tmp_path / "in", pixels, "val", "b_1_2")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert told["format"] == "panopticparts"
+    assert {name: n["images"] for name, n in told["splits"].items()} == {"train": 1, "val": 1}
+    data = read_dataset(tmp_path / "out", "train")
+    found = [(data.names[data.label_of[a.category_id]], a.area) for a in data.annotations]
+    assert sorted(found) == [("car:wheels", 16), ("car:wheels", 16), ("person:torso", 16)]
+    assert len({a.object_id for a in data.annotations}) == 3
+    assert data.image_path(data.images[0]).is_file()
+    assert "1 parts 5 of a person, which are none" in caplog.text
+    assert "1 files that cannot be read" in caplog.text
