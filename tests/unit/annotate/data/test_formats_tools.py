@@ -203,7 +203,7 @@ def test_a_supervisely_project_without_annotations(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="has no <data set>/ann"):
         import_folder(tmp_path / "in", tmp_path / "out")
     put(tmp_path / "in" / "train" / "ann" / "a.jpg.json", "<html>sign in</html>")
-    with pytest.raises(SchemaError, match="not valid JSON"):
+    with pytest.raises(SchemaError, match="is a web page"):
         import_folder(tmp_path / "in", tmp_path / "out")
 
 
