@@ -10,6 +10,7 @@ from PIL import Image as PillowImage
 
 from annotate.data.convert import import_folder
 from annotate.data.formats.panopticparts import decoded
+from annotate.data.formats.partimagenet import PARTS
 from partlab.coco import read_dataset
 from partlab.masks import encode
 
@@ -155,3 +156,49 @@ def test_cityscapes_panoptic_parts(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert data.image_path(data.images[0]).is_file()
     assert "1 parts 5 of a person, which are none" in caplog.text
     assert "1 files that cannot be read" in caplog.text
+
+
+# --- PartImageNet, Seg form
+
+
+def label_map(top: Path, pixels: np.ndarray, split: str, name: str) -> None:
+    file = top / "annotations" / split / f"{name}.png"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.fromarray(pixels.astype(np.uint8)).save(file)
+    (top / "annotations" / split / f"{name}.json").write_text('{"imgHeight": 20, "imgWidth": 30}')
+    (top / "annotations" / f"{split}_whole").mkdir(exist_ok=True)
+    path = top / "images" / split / f"{name}.JPEG"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    PillowImage.new("RGB", SIZE).save(path, "JPEG")
+
+
+def test_the_names_of_partimagenets_numbers() -> None:
+    assert len(PARTS) == 40
+    assert PARTS[0] == ("Quadruped", "Head")
+    assert PARTS[26] == ("Car", "Side Mirror")
+    assert PARTS[27] == ("Bicycle", "Body")
+    assert PARTS[39] == ("Bottle", "Body")
+    assert len({owner for owner, _ in PARTS}) == 11
+
+
+def test_partimagenet_of_the_seg_split(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pixels = np.full(SIZE[::-1], 40)
+    pixels[2:6, 2:6] = 0
+    pixels[6:12, 2:12] = 1
+    odd = pixels.copy()
+    odd[0, 0] = 158  # a value of whole objects
+    for split in ("train", "test"):
+        label_map(tmp_path / "in", pixels, split, "n02085620_1")
+    label_map(tmp_path / "in", odd, "test", "n02085620_2")
+    (tmp_path / "in" / "annotations" / "test" / "n02085620_3.png").write_bytes(b"half")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert told["format"] == "partimagenet"
+    assert {name: n["images"] for name, n in told["splits"].items()} == {"train": 1, "test": 2}
+    data = read_dataset(tmp_path / "out", "train")
+    assert data.names == ("Quadruped:Head", "Quadruped:Body")
+    assert [a.area for a in data.annotations] == [16, 60]
+    assert data.images[0].object == "Quadruped"
+    assert data.image_path(data.images[0]).is_file()
+    assert "1 values that are no part" in caplog.text
+    assert "1 label maps that cannot be read" in caplog.text
+    assert len(read_dataset(tmp_path / "out", "test").incomplete) == 1
