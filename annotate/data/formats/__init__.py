@@ -34,6 +34,7 @@ class Source:
 
 
 formats = Registry("format", "partlab.formats")
+formats.register("ade20k", "annotate.data.formats.ade20k:layout")
 formats.register("coco", "annotate.data.formats.coco:layout")
 formats.register("cvat", "annotate.data.formats.cvat:layout")
 formats.register("datumaro", "annotate.data.formats.datumaro:layout")

@@ -202,3 +202,44 @@ def test_partimagenet_of_the_seg_split(tmp_path: Path, caplog: pytest.LogCapture
     assert "1 values that are no part" in caplog.text
     assert "1 label maps that cannot be read" in caplog.text
     assert len(read_dataset(tmp_path / "out", "test").incomplete) == 1
+
+
+# --- ADE20K
+
+
+def test_ade20k_with_parts_and_parts_of_parts(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = tmp_path / "in" / "images" / "training" / "s" / "street"
+    objects = np.zeros((*SIZE[::-1], 3), np.uint8)
+    objects[2:14, 2:20] = (10, 7, 40)  # the second value of blue: instance 1 is the smaller
+    objects[15:18, :] = (0, 3, 90)
+    doors, handles = np.zeros_like(objects), np.zeros_like(objects)
+    doors[4:12, 4:10] = (0, 9, 120)
+    doors[0:2, 25:28] = (0, 9, 200)  # in no object
+    handles[6:8, 5:7] = (0, 8, 30)
+    for ending, pixels in (("seg", objects), ("parts_1", doors), ("parts_2", handles)):
+        folder.mkdir(parents=True, exist_ok=True)
+        PillowImage.fromarray(pixels).save(folder / f"ADE_train_1_{ending}.png")
+    PillowImage.new("RGB", SIZE).save(folder / "ADE_train_1.jpg")
+    lines = [
+        '001 # 0 # 0 # car, auto, automobile # car # ""',
+        '002 # 0 # 0 # road, route # road # ""',
+        '001 # 1 # 0 # door # door # ""',
+        '002 # 1 # 0 # wheel # wheel # ""',
+        '001 # 2 # 0 # handle, grip # handle # ""',
+    ]
+    (folder / "ADE_train_1_atr.txt").write_text("\n".join(lines) + "\n")
+    (folder / "ADE_train_2_atr.txt").write_text("001 # 0 # 0 # car # car\n")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert (told["format"], list(told["splits"])) == ("ade20k", ["train"])
+    data = read_dataset(tmp_path / "out", "train")
+    assert data.names == ("car:door", "car:handle")
+    assert [a.area for a in data.annotations] == [48, 4]
+    assert {a.object_id for a in data.annotations} == {1}
+    assert data.inclusions == {"car": {"handle": "door"}}
+    assert data.image_path(data.images[0]).is_file()
+    for words in ("1 parts that lie in no object", "1 objects without parts"):
+        assert words in caplog.text
+    assert "1 pictures of which a file cannot be read" in caplog.text
+    assert len(data.incomplete) == 1
