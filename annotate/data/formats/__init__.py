@@ -34,6 +34,7 @@ class Source:
 
 
 formats = Registry("format", "partlab.formats")
+formats.register("ade20k", "annotate.data.formats.ade20k:layout")
 formats.register("coco", "annotate.data.formats.coco:layout")
 formats.register("cvat", "annotate.data.formats.cvat:layout")
 formats.register("datumaro", "annotate.data.formats.datumaro:layout")
@@ -41,6 +42,9 @@ formats.register("fiftyone", "annotate.data.formats.fiftyone:layout")
 formats.register("huggingface", "annotate.data.formats.huggingface:layout")
 formats.register("labelme", "annotate.data.formats.labelme:layout")
 formats.register("labelstudio", "annotate.studio.spelling.layout:layout")
+formats.register("panopticparts", "annotate.data.formats.panopticparts:layout")
+formats.register("partimagenet", "annotate.data.formats.partimagenet:layout")
+formats.register("pascalpart", "annotate.data.formats.pascalpart:layout")
 formats.register("pinpp", "annotate.data.formats.pinpp:layout")
 formats.register("prepared", "annotate.data.formats.prepared:layout")
 formats.register("supervisely", "annotate.data.formats.supervisely:layout")

@@ -12,7 +12,7 @@ from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, wri
 from partlab.layouts import find_layout, why_no_part_data
 from partlab.objects import parts_only
 from partlab.progress import track
-from partlab.schema import Dataset
+from partlab.schema import Annotation, Dataset
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ class CocoLayout(Layout):
         """Also whose export it looks like."""
         files = [path] if path.is_file() else [*find_layout(path).splits.values()]
         maker = next((_MAKERS[file.name] for file in files if file.name in _MAKERS), "")
+        if any(file.name.startswith(("paco_lvis_v1_", "paco_ego4d_v1_")) for file in files):
+            return "PACO"
         return f"COCO as {maker} exports it" if maker else self.title
 
     def fits(self, path: Path) -> bool:
@@ -47,7 +49,7 @@ class CocoLayout(Layout):
         """Every split of the folder."""
         files = find_splits(source.path)
         found = {
-            name: parts_only(read_coco(file, as_is=True))
+            name: _grouped(parts_only(read_coco(file, as_is=True)))
             for name, file in track(files.items(), "reading", total=len(files))
         }
         root = source.images
@@ -82,6 +84,32 @@ class CocoLayout(Layout):
             return
         write_coco(settled, out / "annotations" / f"{split}.json")
         place(in_folder(settled, folder), pictures)
+
+
+def _grouped(dataset: Dataset) -> Dataset:
+    """Masks with the number of their object, where a file states it in PACO's way, or like it."""
+    said = [_object_of(annotation) for annotation in dataset.annotations]
+    if not any(said):
+        return dataset
+    log.info("%s: which masks are of one object is read from %s", dataset.path, _first_key(dataset))
+    pairs = zip(dataset.annotations, said, strict=True)
+    grouped = [one.changed(object_id=number) if number else one for one, number in pairs]
+    return replace(dataset, annotations=grouped)
+
+
+_GROUPS = ("obj_ann_id", "object")  # PACO's: the annotation of the whole object
+
+
+def _object_of(one: Annotation) -> int | None:
+    """The number of its object, from 1; none where partlab's own field says it."""
+    if one.object_id is not None:
+        return None
+    found = next((one.raw[key] for key in _GROUPS if type(one.raw.get(key)) is int), None)
+    return None if found is None or found < 0 else found + (0 if "obj_ann_id" in one.raw else 1)
+
+
+def _first_key(dataset: Dataset) -> str:
+    return next(key for one in dataset.annotations for key in _GROUPS if key in one.raw)
 
 
 def _is_another(file: Path) -> bool:

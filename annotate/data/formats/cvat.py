@@ -130,14 +130,21 @@ def _file(path: Path) -> Path:
     return path / "annotations.xml" if path.is_dir() else path
 
 
-def _elements(file: Path) -> list[ElementTree.Element]:
+def _elements(file: Path) -> Iterator[ElementTree.Element]:
+    """Images and tracks, one after the other: a file of 100,000 is never in memory as a whole."""
     try:
-        top = ElementTree.parse(file).getroot()
+        depth, top = 0, None
+        for event, element in ElementTree.iterparse(file, ("start", "end")):
+            top = element if top is None else top
+            depth += 1 if event == "start" else -1
+            if event == "end" and depth == 1:
+                if element.tag in ("image", "track"):
+                    yield element
+                top.clear()
     except FileNotFoundError:
         raise NotFoundError(f"no file {file}") from None
     except ElementTree.ParseError as error:
-        raise SchemaError(f"{file} is not valid XML: {error}") from error
-    return [element for element in top if element.tag in ("image", "track")]
+        raise SchemaError(f"{file} is not valid XML: {error}", hint="get it again") from error
 
 
 def _read(element: ElementTree.Element, gathered: Gathered, root: Path) -> None:

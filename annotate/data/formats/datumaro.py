@@ -66,12 +66,13 @@ def _read_file(file: Path, source: Source) -> Dataset:
         raise SchemaError(f"{file} has no list 'items'")
     labels = _labels(loaded, file)
     root = source.images or _root(file)
-    names = {id(one): _name(one) for one in items if isinstance(one, dict)}
-    finder = PictureFinder(root, None, [Image.new(0, name, (0, 0)) for name in names.values()])
+    items[:] = [one for one in items if isinstance(one, dict)]
+    named = [Image.new(0, _name(one), (0, 0)) for one in items]
+    finder = PictureFinder(root, None, named)
     gathered = Gathered(source, "Datumaro")
-    for one in track(items, "pictures", total=len(items)):
-        if id(one) in names:
-            _read(one, names[id(one)], labels, finder, gathered)
+    for position, image in enumerate(track(named, "pictures", total=len(named))):
+        _read(items[position], image.file_name, labels, finder, gathered)
+        items[position] = None  # its masks are kept once, not twice
     gathered.say()
     return gathered.dataset(file, root)
 

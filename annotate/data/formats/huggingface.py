@@ -128,7 +128,7 @@ def _schema(dataset: Dataset, with_pictures: bool) -> Any:
     fields = [*_ROW.items(), ("masks", pa.list_(pa.struct(mask)))]
     if with_pictures:
         fields.insert(0, ("image", pa.struct([("bytes", pa.binary()), ("path", _TEXT)])))
-    known = {"huggingface": {"info": {"features": _features(with_pictures)}}}
+    known: Raw = {"huggingface": {"info": {"features": _features(with_pictures)}}}
     known["partlab"] = {
         "categories": [category.raw for category in dataset.categories],
         "inclusions": dataset.inclusions,

@@ -150,7 +150,8 @@ def _ring(points: Any) -> np.ndarray[Any, Any]:
         raise ValueError("its points are no pairs of numbers")
     if np.abs(found).max() > 100_000:
         raise ValueError("its points lie far outside the picture")
-    return np.rint(found).astype(np.int32)
+    rounded: np.ndarray[Any, Any] = np.rint(found).astype(np.int32)
+    return rounded
 
 
 def _bitmap(coded: str) -> BoolMask:
@@ -162,8 +163,8 @@ def _bitmap(coded: str) -> BoolMask:
         pixels = np.asarray(picture.convert("RGBA") if picture.mode != "L" else picture)
     if pixels.ndim == 2:
         return pixels > 0
-    solid = pixels[..., 3] > 0
-    return solid if not solid.all() else pixels[..., :3].any(-1)
+    solid = np.asarray(pixels[..., 3] > 0)
+    return np.asarray(pixels[..., :3].any(-1)) if solid.all() else solid
 
 
 def _placed(part: BoolMask, origin: Any, width: int, height: int) -> BoolMask:

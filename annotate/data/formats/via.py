@@ -178,7 +178,7 @@ def _rle(shape: Raw, width: int, height: int) -> Rle | None:
 
 def _round(shape: Raw, width: int, height: int) -> Rle:
     """Pixels whose middle lies in a circle or an ellipse, turned by `theta` radians."""
-    rx, ry = (float(shape.get(key, shape.get("r", 0))) for key in ("rx", "ry"))
+    rx, ry = (float(shape[key] if key in shape else shape["r"]) for key in ("rx", "ry"))
     turn = float(shape.get("theta", 0))
     if not (np.isfinite([rx, ry, turn]).all() and min(rx, ry) > 0):
         raise ValueError("its radius is no number above 0")

@@ -127,7 +127,7 @@ def test_export_then_import(format: str, world: Path, tmp_path: Path) -> None:
         (["import", "welt", "--format", "cocoo", "--out", "o"], 3, "did you mean coco"),
         (["import", "welt", "--images", "lost", "--out", "o"], 3, "lost does not exist"),
         (["import", "empty", "--format", "prepared", "--out", "o"], 3, "--names"),
-        (["export", "welt", "--format", "yolo", "--out", "o"], 3, "known names"),
+        (["export", "welt", "--format", "xml", "--out", "o"], 3, "known names"),
         (["export", "welt", "--format", "coco", "--out", "welt"], 1, "input"),
         (["reuse", "welt", "--required", "welt/annotations/train.json"], 5, "class"),
         (["check", "list.json"], 5, "not a COCO file"),
@@ -272,3 +272,26 @@ def test_stats_counts_no_boxes_as_masks(world: Path) -> None:
     told = run("stats", world, "--json")
     assert json.loads(told.stdout)["datasets"][0]["masks"] == 1
     assert "1 annotation without a mask" in told.stderr
+
+
+def test_export_says_what_is_lost_before_it_writes(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world.parent)
+    result = run("export", "welt", "--format", "voc", "--out", "o", "--dry-run")
+    assert result.exit_code == 0, result.output
+    assert "names of parts: are written object/part" in result.output
+    assert "nothing written (--dry-run)" in result.output
+    assert not (world.parent / "o").exists()
+    result = run("export", "welt", "--format", "coco", "--out", "o", "--dry-run")
+    assert "nothing is lost" in result.output
+
+
+def test_import_says_what_it_took_the_source_for(
+    world: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(world.parent)
+    assert run("export", "welt", "--format", "yolo", "--out", "o").exit_code == 0
+    result = run("import", "o", "--out", "back")
+    assert result.exit_code == 0, result.output
+    assert "taken for YOLO-seg (yolo), written to back" in result.output

@@ -13,6 +13,7 @@ from PIL import Image as PillowImage
 from annotate.data.convert import export_folder, import_source, propose_names
 from annotate.data.formats import Source, formats, get_format
 from annotate.data.formats.layout import Holds
+from annotate.data.formats.losses import losses
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.masks import Rle, area, bbox, decode, encode
 from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image
@@ -219,3 +220,20 @@ def test_nothing_is_said_of_what_is_not_there(tmp_path: Path) -> None:
     write_coco(only, tmp_path / "annotations" / "train.json")
     told = export_folder(tmp_path, tmp_path / "out", format="prepared", dry_run=True)
     assert told["losses"] == []
+
+
+def test_each_kind_of_loss_is_counted(ours: Path) -> None:
+    """Formats of other packages may keep less than any of ours."""
+    nothing = Holds(*(f"({kind} are gone)" for kind in Holds.aspects()))
+    splits = {split: read_coco(file) for split, file in find_splits(ours).items()}
+    assert losses(splits, nothing) == [
+        "12 masks: (pixels are gone)",
+        "4 masks of a part that its image has several times: (instances are gone)",
+        "2 masks with holes: (holes are gone)",
+        "4 masks over or under another: (layers are gone)",
+        "6 names of parts: (names are gone)",
+        "16 records with more than pixels and a name: (attributes are gone)",
+        "2 splits: (splits are gone)",
+    ]
+    known = Holds(attributes="(gone)", known=frozenset({"object_id", "provenance", "review"}))
+    assert losses(splits, known) == ["4 records with more than pixels and a name: (gone)"]

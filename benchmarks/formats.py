@@ -1,0 +1,127 @@
+"""Reading files of 100,000 images: seconds, and peak memory beside the size of the file.
+
+    python benchmarks/formats.py [--scale 1]
+
+One file of four masks an image is written for each format that keeps all in one file, and read by
+a process of its own, whose start is not counted. The result goes to
+benchmarks/results/formats.json. Aim: no more than twice the file.
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from partlab.masks import encode
+
+HERE = Path(__file__).resolve().parent
+IMAGES, WIDTH, HEIGHT = 100_000, 500, 375
+RUNS = 300  # of each mask: as ragged as brush strokes of people
+
+CHILD = """
+import json, resource, sys, time
+from pathlib import Path
+from annotate.data.convert import read_source
+from annotate.data.formats import Source, get_format
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+get_format(sys.argv[1]); import scipy, cv2, pycocotools.mask
+before, start = peak(), time.perf_counter()
+_, found = read_source(Source(Path(sys.argv[2])), sys.argv[1])
+(data,) = found.values()
+told = {"seconds": round(time.perf_counter() - start, 1), "peak": peak() - before}
+print(json.dumps(told | {"images": len(data.images), "masks": len(data.annotations)}))
+"""
+
+
+def drawn() -> list[np.ndarray]:
+    masks = np.zeros((4, HEIGHT, WIDTH), bool)
+    random = np.random.default_rng(0)
+    for number, mask in enumerate(masks):
+        for row in range(RUNS // 2):
+            mask[row + 20, 20 + number * 90 + random.integers(0, 9) : 80 + number * 90] = True
+    return list(masks)
+
+
+def coco(images: int) -> Iterator[str]:
+    rles = [json.dumps(encode(mask)) for mask in drawn()]
+    yield '{"images": ['
+    for n in range(images):
+        yield f'{"," * (n > 0)}{{"id":{n},"file_name":"{n}.jpg","width":{WIDTH},"height":{HEIGHT}}}'
+    yield '], "annotations": ['
+    for n in range(images * 4):
+        about = f'"id":{n},"image_id":{n // 4},"category_id":{n % 4},"iscrowd":0'
+        yield f'{"," * (n > 0)}{{{about},"area":9000,"segmentation":{rles[n % 4]}}}'
+    yield f'], "categories": {json.dumps([{"id": n, "name": f"ram:{n}"} for n in range(4)])}}}'
+
+
+def cvat(images: int) -> Iterator[str]:
+    shapes = []
+    for number, mask in enumerate(drawn()):
+        flat = mask.ravel()
+        ends = [0, *(np.flatnonzero(np.diff(flat)) + 1).tolist(), len(flat)]
+        runs = ", ".join(str(length) for length in np.diff(ends))
+        place = f'left="0" top="0" width="{WIDTH}" height="{HEIGHT}"'
+        shapes.append(f'<mask label="ram:{number}" source="manual" rle="{runs}" {place}/>')
+    yield "<annotations><version>1.1</version>"
+    for n in range(images):
+        about = f'id="{n}" name="{n}.jpg" width="{WIDTH}" height="{HEIGHT}"'
+        yield f"<image {about}>{''.join(shapes)}</image>"
+    yield "</annotations>"
+
+
+def datumaro(images: int) -> Iterator[str]:
+    labels = [{"name": f"ram:{n}", "parent": ""} for n in range(4)]
+    yield f'{{"categories": {{"label": {{"labels": {json.dumps(labels)}}}}}, "items": ['
+    shapes = json.dumps(
+        [{"type": "mask", "label_id": n, "rle": encode(mask)} for n, mask in enumerate(drawn())]
+    )
+    for n in range(images):
+        image = f'{{"path": "{n}.jpg", "size": [{HEIGHT}, {WIDTH}]}}'
+        yield f'{"," * (n > 0)}{{"id": "{n}", "image": {image}, "annotations": {shapes}}}'
+    yield "]}"
+
+
+FILES = {
+    "coco": ("instances.json", coco),
+    "cvat": ("annotations.xml", cvat),
+    "datumaro": ("annotations/all.json", datumaro),
+}
+
+
+def measured(name: str, images: int) -> dict[str, object]:
+    file_name, make = FILES[name]
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / file_name
+        file.parent.mkdir(exist_ok=True)
+        with open(file, "w") as handle:
+            handle.writelines(make(images))
+        command = [sys.executable, "-c", CHILD, name, str(file)]
+        ran = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        told = json.loads(ran.stdout.splitlines()[-1])
+        size = file.stat().st_size
+    shown = {"file_mb": round(size / 1e6), "peak_mb": round(told.pop("peak") / 1e6)}
+    return {**told, **shown, "times_the_file": round(shown["peak_mb"] / shown["file_mb"], 2)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scale", type=float, default=1.0)
+    images = int(IMAGES * parser.parse_args().scale)
+    result: dict[str, object] = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in FILES:
+        result[name] = measured(name, images)
+        print(name, result[name], flush=True)
+    (HERE / "results" / "formats.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
