@@ -62,7 +62,7 @@ def home(page: Page, url: str) -> None:
 PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = {
     "app-home": (home, LAPTOP, "light"),
     "app-parts": (parts, LAPTOP, "light"),
-    "app-robustness": (robustness, (1280, 1100), "light"),
+    "app-robustness": (robustness, (1280, 950), "light"),
     "app-pseudolabels": (pseudolabels, LAPTOP, "light"),
     "app-runs": (runs, LAPTOP, "light"),
 }

@@ -33,7 +33,8 @@ What holds for every page:
 - `keys=(Key("Enter", "find the parts", "parts-go"),)`: a key, what it does, and the `elem_id` of
   the button that it presses. They stand in the help that `?` opens; the button says its key too.
 - Looks and scripts of a page are CSS and JS files beside it; what pages share is in `look.css`
-  and `look.js`. Scripts listen on `document`, since pages are redrawn. HTML is made with
+  and `look.js`. Scripts listen on `document`, since pages are redrawn. A large script is ES modules
+  in `pages/NAME/modules/`, begun with `js_on_load=modules.begun("NAME/file.js")`. HTML is made with
   `partlab.pages.render` or `markup`, which escape what comes from outside, and stands in
   `gr.HTML(…, apply_default_css=False)`.
 - `needs=` gets `site` and says in a sentence what must be given for the page to be of use, or

@@ -51,7 +51,7 @@ def scripts() -> str:
 
 def _joined(suffix: str) -> str:
     here = Path(__file__).parent
-    found = [here / f"look.{suffix}", *sorted(here.glob(f"pages/**/*.{suffix}"))]
+    found = [here / f"look.{suffix}", *sorted(here.glob(f"pages/*/*.{suffix}"))]
     return "\n".join(each.read_text(encoding="utf-8") for each in found)
 
 

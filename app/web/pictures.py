@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 
 from app.serve.calls import decoded
 from app.serve.settings import ServeSettings
-from app.web.toolkit import markup
+from app.web.toolkit import gr, markup
 from partlab.errors import DatasetError, PartlabError
 from partlab.images import load_image
 from segmenter.protocol import Pixels
@@ -32,6 +32,8 @@ _STRIP = """
 {% endfor %}
 </div>
 """
+EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
+"""What stands in place of an answer before a picture is chosen."""
 PICK = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-picture]');
@@ -46,6 +48,18 @@ def strip(site: "Site", here: str) -> str:
     offered = [(each, thumbnail(site, each)) for each in site.library.offered()]
     shown = [(each, address) for each, address in offered if address]
     return markup(_STRIP, offered=shown, here=here) if shown else ""
+
+
+def own_file(elem_id: str) -> gr.File:
+    """Where a picture of one's own is dropped."""
+    return gr.File(
+        label="A picture of your own",
+        file_types=["image"],
+        type="filepath",
+        height=128,
+        show_label=False,
+        elem_id=elem_id,
+    )
 
 
 def thumbnail(site: "Site", offered: "Offered") -> str | None:

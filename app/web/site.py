@@ -2,7 +2,6 @@
 
 import atexit
 import contextlib
-import html
 import json
 import logging
 import os
@@ -14,7 +13,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from app.web import look
+from app.web import faults, look, modules
 from app.web.door import PERSON, Door, Proxy
 from app.web.given import Given
 from app.web.library import Library
@@ -95,6 +94,16 @@ class Site:
         timer = Timer(_DRAWN_S, quietly)
         timer.daemon = True
         timer.start()
+
+    def stops(self, button: Any, told: Any) -> None:
+        """Have a button of the page stop what its session does or waits for; `told` says so."""
+        from app.web.toolkit import gr
+
+        def stopped(request: gr.Request) -> str:
+            return "stopped" if self.work.cancel(request.session_hash) else ""
+
+        assert self.page is not None
+        button.click(stopped, None, told, queue=False, api_name=f"{self.page.path}_stop")
 
     def kept(self, **fields: Any) -> None:
         """Keep the values of these components in the page's address, under these names.
@@ -219,10 +228,8 @@ class _told:
 
     def __exit__(self, kind: Any, error: BaseException | None, _: Any) -> None:
         if isinstance(error, PartlabError):
-            hint = f"<br><small>{html.escape(error.hint)}</small>" if error.hint else ""
-            words = html.escape(error.message)
             raise self.gr.Error(
-                f"{words}{hint}",
+                faults.told(error),
                 title="Not done",
                 duration=20,
                 visible=not isinstance(error, CancelledError),  # whoever stopped it knows
@@ -243,6 +250,7 @@ def mount(app: FastAPI, site: Site, base: str = "") -> FastAPI:
 
     site.base = base
     app.include_router(site.shown.router(base))
+    app.include_router(modules.router(base))
     blocks = build(site)
     warnings.filterwarnings("ignore", message="SSR mode is not supported")  # nor asked for
     gr.mount_gradio_app(

@@ -7,6 +7,7 @@ import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from typing import Any
 from unittest.mock import patch
 
@@ -37,7 +38,7 @@ def _without_stubs() -> Iterator[None]:
 with _without_stubs():
     import gradio as gr
 
-__all__ = ["asked", "gr", "markup", "person"]
+__all__ = ["asked", "gr", "markup", "number", "person"]
 
 
 def person(request: "gr.Request") -> Any:
@@ -51,6 +52,15 @@ def person(request: "gr.Request") -> Any:
 def asked(request: "gr.Request") -> dict[str, str]:
     """The words after the `?` of the page's address; of one that stands there twice the last."""
     return {str(name): str(value) for name, value in dict(request.query_params).items()}
+
+
+def number(text: str | None, least: float, most: float, usual: float) -> float:
+    """What an address says, within bounds; `usual` where it says nothing, or no number."""
+    try:
+        value = float(text or usual)
+    except ValueError:
+        return usual
+    return min(max(value, least), most) if isfinite(value) else usual
 
 
 def markup(text: str, **values: Any) -> str:

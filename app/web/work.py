@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Any, Generic, TypeVar
 
+from app.web.faults import fault_html
 from partlab.errors import PartlabError
 from partlab.progress import listening
 
@@ -161,17 +162,6 @@ def _heard(doing: "asyncio.Future[Any]") -> None:
     """Nobody waits for the outcome of what was cancelled."""
     if not doing.cancelled():
         doing.exception()
-
-
-def fault_html(error: PartlabError) -> str:
-    """What went wrong and what to do, to stay on a page."""
-    from app.web.toolkit import markup
-
-    return markup(
-        '<p class="pl-note" role="alert">{{ error.message }}'
-        "{% if error.hint %}<br><small>{{ error.hint }}</small>{% endif %}</p>",
-        error=error,
-    )
 
 
 def step_html(step: Step[Any]) -> str:

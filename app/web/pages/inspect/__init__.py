@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from app.web.modules import begun
 from app.web.page import Key, Page
 from app.web.toolkit import gr, person
 from partlab.errors import NotFoundError, UnknownNameError
@@ -87,21 +88,12 @@ class Inspect:
         request: gr.Request,
     ) -> dict[str, Any]:
         """A verdict on one image of a round; the round stays open until it is finished."""
-        from annotate.inspect.pins import read_pins
         from annotate.inspect.service import Inspection
 
-        who = person(request).name
+        who, words = person(request).name, _words(reason, note, pins)
         with self.opened(work) as found:
             Inspection(found).decide(
-                object,
-                int(image),
-                passed,
-                who,
-                reason=reason or None,
-                note=note or None,
-                minutes=_minutes(seconds),
-                pins=read_pins(pins),
-                hold=True,
+                object, int(image), passed, who, minutes=_minutes(seconds), hold=True, **words
             )
             return _sheet(found, "round", object, who)
 
@@ -145,13 +137,11 @@ class Inspect:
     ) -> dict[str, Any]:
         """The word on an image that was sent back and drawn again."""
         from annotate.inspect.corrections import look_again
-        from annotate.inspect.pins import read_pins
 
-        who = person(request).name
-        with self.opened(work) as found:
-            words = {"reason": reason or None, "note": note or None}
-            look_again(found, object, int(image), passed, who, **words, pins=read_pins(pins))
-            return _told(found, _sheet(found, "again", object, who))
+        words = _words(reason, note, pins)
+        return self._corrected(work, "again", object, request, lambda found, who: look_again(
+            found, object, int(image), passed, who, **words
+        ))  # fmt: skip
 
     def send_back(
         self,
@@ -165,13 +155,25 @@ class Inspect:
     ) -> dict[str, Any]:
         """Have one image of an accepted category drawn again."""
         from annotate.inspect.corrections import send_back
-        from annotate.inspect.pins import read_pins
 
+        words = _words(reason, note, pins)
+        return self._corrected(work, "round", object, request, lambda found, who: send_back(
+            found, object, int(image), who, **words
+        ))  # fmt: skip
+
+    def _corrected(
+        self,
+        work: str,
+        kind: str,
+        object: str,
+        request: gr.Request,
+        say: Callable[["Work", str], Any],
+    ) -> dict[str, Any]:
+        """Say something of one image alone; the sheet after it, with who was told."""
         who = person(request).name
         with self.opened(work) as found:
-            words = {"reason": reason or None, "note": note or None}
-            send_back(found, object, int(image), who, **words, pins=read_pins(pins))
-            return _told(found, _sheet(found, "round", object, who))
+            say(found, who)
+            return _told(found, _sheet(found, kind, object, who))
 
     def review(
         self,
@@ -223,6 +225,13 @@ def _told(work: "Work", sheet: dict[str, Any]) -> dict[str, Any]:
     return {**sheet, "told": tell_annotators(work, [sheet["object"]])}
 
 
+def _words(reason: str, note: str, pins: list[dict[str, Any]]) -> dict[str, Any]:
+    """What stands behind a verdict; nothing is None."""
+    from annotate.inspect.pins import read_pins
+
+    return {"reason": reason or None, "note": note or None, "pins": read_pins(pins)}
+
+
 def _minutes(seconds: float) -> float | None:
     minutes = float(seconds) / 60
     return round(min(minutes, _LONGEST), 3) if minutes > 0 else None
@@ -232,7 +241,7 @@ def build(site: "Site") -> None:
     """The page's frame; the script fills it."""
     page = Inspect(site)
     frame = (files(__name__) / "frame.html").read_text(encoding="utf-8")
-    gr.HTML(frame, js_on_load="partlab.inspect(element)", apply_default_css=False)
+    gr.HTML(frame, js_on_load=begun("inspect/inspect.js"), apply_default_css=False)
     every = ("queue", "open", "picture", "say", "take_back", "pass_rest", "finish", "look_again")
     for name in (*every, "send_back", "review"):
         gr.events.api(getattr(page, name), api_name=f"inspect_{name}", queue=False)

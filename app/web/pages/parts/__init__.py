@@ -9,7 +9,7 @@ from app.web.pages.parts import choices
 from app.web.pages.parts.answer import own_thresholds, told_thresholds
 from app.web.pages.parts.asking import CLASSIFIER, Parts
 from app.web.pages.parts.view import table_of
-from app.web.pictures import PICK
+from app.web.pictures import EMPTY, PICK, own_file
 from app.web.toolkit import asked, gr
 from partlab.errors import PartlabError
 
@@ -25,7 +25,6 @@ _NONE = (
     "No segmenter was given. Start the app with a run (partlab app RUN) or a server that has one "
     "(--server URL); partlab quickstart trains a small one."
 )
-_EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +61,7 @@ def build(site: "Site") -> None:
                 stop = gr.Button("Stop x", elem_id="parts-stop", min_width=90)
         with gr.Column(scale=5, min_width=320, elem_classes="pl-answer"):
             step = gr.HTML(apply_default_css=False, elem_id="parts-step")
-            result = gr.HTML(_EMPTY, apply_default_css=False, elem_id="parts-result")
+            result = gr.HTML(EMPTY, apply_default_css=False, elem_id="parts-result")
             data = gr.JSON(visible=False)
     outputs = [step, result, data]
     _events(site, page, controls, outputs, strip, (go, stop))
@@ -72,14 +71,7 @@ def build(site: "Site") -> None:
 def _controls() -> Controls:
     """The controls, where they stand."""
     return Controls(
-        file=gr.File(
-            label="A picture of your own",
-            file_types=["image"],
-            type="filepath",
-            height=128,
-            show_label=False,
-            elem_id="parts-file",
-        ),
+        file=own_file("parts-file"),
         picture=gr.Textbox(visible=False),
         model=gr.Dropdown([], label="Segmenter", allow_custom_value=True),
         object=gr.Dropdown(
@@ -135,9 +127,6 @@ def _events(
     def objects(model: str, object: str) -> Any:
         return gr.update(choices=choices.objects(site, model), value=object)
 
-    def stopped(request: gr.Request) -> str:
-        return "stopped" if site.work.cancel(request.session_hash) else ""
-
     c = controls
     first = site.opened(opened, [strip, *c.all[1:], step])
     first.then(run, c.all, outputs, api_visibility="private", **more)
@@ -163,7 +152,7 @@ def _events(
         trigger_mode="always_last",
         **more,
     )
-    stop.click(stopped, None, step, queue=False, api_name="parts_stop")
+    site.stops(stop, step)
     kept = {each.name: getattr(c, each.name) for each in fields(c) if each.name != "file"}
     site.kept(**kept)
 
@@ -214,7 +203,7 @@ def _running(site: "Site", page: Parts) -> Callable[..., AsyncIterator[Any]]:
         object: a category, "" if it is not known (no filter), "?" for what a classifier says.
         """
         if not file and not picture:
-            yield gr.skip(), _EMPTY, None
+            yield gr.skip(), EMPTY, None
             return
         server = site.models_at(request)
         given = (file, picture, model, object, classifier, threshold, own, compare, apart)

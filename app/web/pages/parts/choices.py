@@ -2,10 +2,10 @@
 
 from typing import TYPE_CHECKING, Any
 
+from app.web.faults import fault_html
 from app.web.pages.parts.asking import CLASSIFIER, UNKNOWN, Parts, one_of
 from app.web.pictures import strip
-from app.web.toolkit import gr
-from app.web.work import fault_html
+from app.web.toolkit import gr, number
 from partlab.errors import PartlabError
 
 if TYPE_CHECKING:
@@ -31,19 +31,12 @@ def opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]:
         gr.update(choices=list(models), value=model),
         gr.update(choices=objects(site, model or ""), value=object),
         gr.update(choices=named, value=classifier, visible=object == CLASSIFIER),
-        _number(words.get("threshold")),
+        number(words.get("threshold"), 0.05, 0.95, 0.5),
         words.get("own", ""),
         words.get("compare", "true") != "false",
         words.get("apart") == "true",
         trouble,
     )
-
-
-def _number(text: str | None) -> float:
-    try:
-        return min(max(float(text or 0.5), 0.05), 0.95)
-    except ValueError:
-        return 0.5
 
 
 def objects(site: "Site", model: str) -> list[tuple[str, str]]:

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from app.web.page import Key, Page
 from app.web.toolkit import asked, gr, markup, person
-from partlab.errors import ConfigError, NotFoundError, UnknownNameError
+from partlab.errors import NotFoundError, PartlabError, UnknownNameError
 
 if TYPE_CHECKING:
     from annotate.work import Work
+    from app.web.pages.progress.acts import Press
     from app.web.people import Person
     from app.web.site import Site
 
@@ -17,12 +18,14 @@ _PRESS = """
 element.addEventListener('click', (event) => {
   const button = event.target.closest('[data-act]');
   if (!button) return;
-  const {act, object} = button.dataset;
-  const to = button.closest('td')?.querySelector('input')?.value || '';
-  if (act === 'reassign' && !to) return button.closest('td').querySelector('input').focus();
-  trigger('click', {act, object: object || '', to});
+  const {act, object} = button.dataset, beside = button.closest('[data-beside]');
+  const field = beside?.querySelector('select, input:not([type=checkbox])');
+  if (field && !field.value) return field.focus();
+  const afresh = Boolean(beside?.querySelector('[type=checkbox]')?.checked);
+  trigger('click', {act, object: object || '', to: field?.value || '', afresh});
 });
 """
+_TOLD = '<p class="pl-note pg-told" role="status">{{ words }}</p>'
 
 
 @dataclass
@@ -46,76 +49,40 @@ class Progress:
     def html(self, work: str, who: "Person") -> tuple[str, str]:
         """My work, and for a lead the table of all categories."""
         from annotate.inspect.mywork import my_work
-        from annotate.inspect.overview import look_over
         from annotate.work import Work
-        from app.web.pages.progress.table import mine_html, table_html
+        from app.web.pages.progress.table import mine_html
 
         with Work.open(self.path(work)) as found:
             chores = my_work(found, who.name)
             lead = who.may("lead")
             alone = lead and not chores  # who leads and draws nothing is not told so
             mine = "" if alone else mine_html(found, chores, who.name, self.site.shown)
-            table = table_html(found, look_over(found)) if lead else ""
-        return mine, table
+            return mine, self._table(found) if lead else ""
 
-    def do(self, act: str, work: str, object: str, to: str) -> str:
-        """Pull, hand out the next round, or give a category to somebody else; what came of it.
+    def _table(self, work: "Work") -> str:
+        from annotate.inspect.overview import look_over
+        from app.web.pages.progress.acts import suggesters
+        from app.web.pages.progress.table import table_html
 
-        Raises:
-            ConfigError: nobody is named to give it to.
-            PartlabError: as these acts.
-        """
-        from annotate.studio.api.client import Studio
-        from annotate.work import Work
+        try:
+            models, trouble = suggesters(self.site, work), ""
+        except PartlabError as error:  # a server that may come back; the rest is there
+            models, trouble = [], error.message
+        if not models and not trouble:
+            trouble = "give the app a segmenter, or begin the loop: partlab loop start"
+        return table_html(work, look_over(work), models, trouble)
 
-        acts: dict[str, Callable[..., str]]
-        acts = {"pull": _pull, "next": _next, "reassign": _reassign}
-        if act not in acts:
-            raise UnknownNameError("act", act, acts)
-        with Work.open(self.path(work)) as found, Studio.from_env() as studio:
-            return acts[act](found, studio, object, to)
+    def do(self, work: str, press: "Press") -> str:
+        """What a button does; errors are those of `acts.do`."""
+        from app.web.pages.progress.acts import do
 
-
-def _pull(work: "Work", studio: Any, object: str, to: str) -> str:
-    from annotate.studio.acts.pull import pull
-
-    who = str(studio.whoami()["email"])
-    told = pull(work, studio, objects=[object] if object else (), who=who)
-    new = sum(one.tasks for one in told)
-    lost = [f"{one.object} was not read: {one.trouble}" for one in told if one.trouble]
-    ready = [one.object for one in told if one.submitted]
-    words = f"{new} pictures were new"
-    words += f"; {', '.join(ready)} handed in for inspection" if ready else ""
-    return "; ".join((words, *lost))
-
-
-def _next(work: "Work", studio: Any, object: str, to: str) -> str:
-    from annotate.studio.acts.create import create
-    from app.model_help import follow_on
-
-    told = create(work, studio, objects=[object])
-    helped = follow_on(work, studio, [one.object for one in told if one.made])
-    words = [f"{one.object} round {one.round} is {one.state}" for one in told]
-    return "; ".join([*words, *helped.values()])
-
-
-def _reassign(work: "Work", studio: Any, object: str, to: str) -> str:
-    from annotate.studio.acts.create import create
-    from annotate.studio.acts.reassign import reassign
-    from app.model_help import follow_on
-
-    if not to.strip():
-        raise ConfigError("nobody is named", hint="write the email of the new annotator")
-    batch, _ = reassign(work, studio, object, to)
-    words = f"{object} round {batch.round} goes to {batch.assignee}"
-    if batch.state == "planned":
-        made = [one.object for one in create(work, studio, objects=[object]) if one.made]
-        words = "; ".join([words, *follow_on(work, studio, made).values()])
-    return words
+        return do(self.site, self.path(work), press)
 
 
 def build(site: "Site") -> None:
     """Which work; my work; the table."""
+    from app.web.pages.progress.acts import Press
+
     page = Progress(site)
     gr.HTML("<h1>Progress</h1>", apply_default_css=False)
     work = gr.Dropdown([], label="Work", visible=False, allow_custom_value=True)
@@ -154,39 +121,34 @@ def build(site: "Site") -> None:
 
     async def pulled(work: str, request: gr.Request) -> AsyncIterator[Any]:
         """Fetch from Label Studio what was drawn since the last time."""
-        async for told in act("pull", work, "", "", request):
+        async for told in act(work, Press("pull"), request):
             yield told
 
     async def clicked(work: str, event: gr.EventData, request: gr.Request) -> AsyncIterator[Any]:
-        async for told in act(event.act, work, event.object, event.to, request):
+        press = Press(event.act, event.object, event.to, event.afresh, site.models_at(request))
+        async for told in act(work, press, request):
             yield told
 
     site.needs("lead", pull.click(pulled, work, api_name="progress_pull", **acted))
     site.needs("lead", table.click(clicked, work, api_visibility="private", **acted))
 
-    def stopped(request: gr.Request) -> str:
-        return "stopped" if site.work.cancel(request.session_hash) else ""
-
-    stop.click(stopped, None, step, queue=False, api_name="progress_stop")
+    site.stops(stop, step)
     site.kept(work=work)
 
 
 def _acting(site: "Site", page: Progress) -> Callable[..., AsyncIterator[Any]]:
-    async def act(
-        name: str, work: str, object: str, to: str, request: gr.Request
-    ) -> AsyncIterator[Any]:
+    async def act(work: str, press: "Press", request: gr.Request) -> AsyncIterator[Any]:
         if not site.given.works:
             raise NotFoundError("the app was given no work", hint="start it with one")
 
         def doing() -> str:
-            return page.do(name, work, object, to)
+            return page.do(work, press)
 
         async for step, words in site.work.shown(request.session_hash, doing):
             if words is None:
                 yield step, gr.skip(), gr.skip()
             else:
-                told = markup('<p class="pl-note" role="status">{{ words }}</p>', words=words)
-                yield told, *page.html(work, person(request))
+                yield markup(_TOLD, words=words), *page.html(work, person(request))
 
     return act
 

@@ -1,6 +1,7 @@
 """The lead's table and an annotator's list as HTML: plain functions, no Gradio."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
@@ -8,21 +9,47 @@ from typing import Any
 
 from annotate.inspect.mywork import Chore
 from annotate.inspect.overview import SHARES, Overview, Row, studio_link
-from annotate.work import Work
+from annotate.studio.acts.notes import SHOWN, Note
+from annotate.studio.acts.status import open_flags
+from annotate.work import Flag, Work
 from app.web.shown import Shown
+from partlab.counts import counted
 from partlab.pages import render
+
+Flags = Mapping[tuple[str, int], Sequence[Flag]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One sentence on a category, and (words, address) of the pictures it is about."""
+
+    words: str
+    links: tuple[tuple[str, str], ...] = ()
+
 
 _WORDS = {"open": "still to be drawn", "needs fixing": "to be fixed by the annotator"}
 _MOST = 12  # pinned pictures that are shown with their masks
 
 
-def table_html(work: Work, found: Overview) -> str:
-    """One row for each category, with what its images are, and what a lead can do."""
+def table_html(work: Work, found: Overview, models: Sequence[str] = (), trouble: str = "") -> str:
+    """One row for each category, with what its images are, and what a lead can do.
+
+    `models` can suggest masks; `trouble` says why there are none.
+    """
+    flags = open_flags(work)
     return render(
         __package__ or "",
         "table.html",
-        filters={"ago": ago, "percent": "{:.0%}".format, "minutes": "{:.1f}".format},
-        rows=[_row(one) for one in found.rows],
+        filters={
+            "ago": ago,
+            "percent": "{:.0%}".format,
+            "minutes": "{:.1f}".format,
+            "flags": lambda count: counted(count, "flag"),
+            "notes": lambda count: counted(count, "note"),
+        },
+        rows=[_row(work, one, flags) for one in found.rows],
+        models=models if work.settings.model_help else (),
+        trouble=trouble if work.settings.model_help else "the work forbids model help",
         shares=SHARES,
         totals=found.totals,
         forecast=found.forecast,
@@ -32,7 +59,7 @@ def table_html(work: Work, found: Overview) -> str:
     )
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(work: Work, row: Row, flags: Flags) -> dict[str, Any]:
     one, shares = row.drawing, row.shares
     total = max(sum(shares.values()), 1)
     bar = [
@@ -49,8 +76,32 @@ def _row(row: Row) -> dict[str, Any]:
         "next": one.state in ("planned", "rejected", "abandoned"),
         "pull": one.state == "annotating" or bool(row.corrections),
         "away": one.state in ("planned", "annotating", "rejected", "abandoned"),
-        "notes": [*one.flags, *map(str, one.notes)],
+        "carried": work.batch(one.object).start_from,
+        "flags": _flags(work, row, flags),
+        "notes": [_Said(str(note), _pictures(work, row, note)) for note in one.notes],
     }
+
+
+def _flags(work: Work, row: Row, flags: Flags) -> list[_Said]:
+    """What was not taken, each with its picture in Label Studio."""
+    one, found = row.drawing, []
+    rounds = range(1, one.round + 1)
+    there = [flag for number in rounds for flag in flags.get((one.object, number), ())]
+    for words in one.flags:
+        flag = next(flag for flag in there if words.endswith(flag.message))
+        there.remove(flag)
+        project = work.batch(one.object, flag.round).project_id
+        link = studio_link(project, flag.task_id)
+        found.append(_Said(words, (("the picture", link),) if link else ()))
+    return found
+
+
+def _pictures(work: Work, row: Row, note: Note) -> tuple[tuple[str, str], ...]:
+    """The images of a note, each with its address."""
+    one = row.drawing
+    tasks = {task.image_id: task.task_id for task in work.tasks(one.object, one.round)}
+    links = [(f"image {id}", studio_link(one.project_id, tasks.get(id))) for id in note.images]
+    return tuple((words, link) for words, link in links if link)[:SHOWN]
 
 
 def ago(at: str, now: datetime | None = None) -> str:

@@ -2,18 +2,17 @@
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from app.web.faults import fault_html
 from app.web.page import Key, Page
 from app.web.pages.robustness.evaluated import Evaluated
 from app.web.pages.robustness.trial import NORMS, PGD, Ask, Asked, answered, name_of
 from app.web.pages.robustness.view import page_of
-from app.web.pictures import PICK, strip, uploaded
+from app.web.pictures import EMPTY, PICK, own_file, strip, uploaded
 from app.web.shelf import Known
-from app.web.toolkit import asked, gr
-from app.web.work import fault_html
+from app.web.toolkit import asked, gr, number
 from partlab.errors import ConfigError, NotFoundError, PartlabError, UnknownNameError
 from partlab.images import load_image
 from partlab.progress import event
@@ -32,7 +31,6 @@ _HEAD = """
 <p class="pl-soft">What a small change of a picture does to a recognition model, and to what it
 sees of the parts.</p>
 """
-_EMPTY = '<p class="pl-empty pl-soft">Choose a picture, or drop one of your own.</p>'
 _NEEDS = (
     "No recognition model and no evaluation was given. Start the app with some (partlab app "
     "runs/mpm results) or with a server that has models (--server URL); partlab quickstart trains "
@@ -119,14 +117,7 @@ def build(site: "Site") -> None:
     with gr.Row(elem_classes="pl-sides"):
         with gr.Column(scale=2, min_width=300):
             pictures = gr.HTML(js_on_load=PICK, apply_default_css=False)
-            file = gr.File(
-                label="A picture of your own",
-                file_types=["image"],
-                type="filepath",
-                height=128,
-                show_label=False,
-                elem_id="robustness-file",
-            )
+            file = own_file("robustness-file")
             picture = gr.Textbox(visible=False)
             with gr.Row():
                 first = gr.Dropdown([], label="Model", allow_custom_value=True, min_width=130)
@@ -150,7 +141,7 @@ def build(site: "Site") -> None:
                 stop = gr.Button("Stop x", elem_id="robustness-stop", min_width=90)
         with gr.Column(scale=5, min_width=320):
             step = gr.HTML(apply_default_css=False, elem_id="robustness-step")
-            result = gr.HTML(_EMPTY, apply_default_css=False, elem_id="robustness-result")
+            result = gr.HTML(EMPTY, apply_default_css=False, elem_id="robustness-result")
             data = gr.JSON(visible=False)
     told = _evaluations(site, page)
     controls = [file, picture, first, second, attack, norm, eps, steps, severity]
@@ -190,10 +181,7 @@ def build(site: "Site") -> None:
         **asks,
     )
 
-    def stopped(request: gr.Request) -> str:
-        return "stopped" if site.work.cancel(request.session_hash) else ""
-
-    stop.click(stopped, None, step, queue=False, api_name="robustness_stop")
+    site.stops(stop, step)
     site.kept(picture=picture, model=first, beside=second, attack=attack, norm=norm, eps=eps,
               steps=steps, severity=severity)  # fmt: skip
 
@@ -307,10 +295,10 @@ def _opened(site: "Site", words: Mapping[str, str]) -> tuple[Any, ...]:
         attack,
         norm,
         _radius(norm, words.get("eps")),
-        _number(words.get("steps"), 1, 100, 20),
-        gr.update(value=_number(words.get("severity"), 1, 5, 3), visible=attack != PGD),
+        number(words.get("steps"), 1, 100, 20),
+        gr.update(value=number(words.get("severity"), 1, 5, 3), visible=attack != PGD),
         gr.update(visible=attack == PGD),
-        trouble or _EMPTY,
+        trouble or EMPTY,
     )
 
 
@@ -326,15 +314,7 @@ def _shown_for(attack: str) -> tuple[Any, Any]:
 def _radius(norm: str, value: str | None = None) -> Any:
     """The range of ε under a norm."""
     most, step, usual, label = _RADII[norm]
-    return gr.update(label=label, maximum=most, step=step, value=_number(value, 0.0, most, usual))
-
-
-def _number(text: str | None, least: float, most: float, usual: float) -> float:
-    try:
-        value = float(text or usual)
-    except ValueError:
-        return usual
-    return min(max(value, least), most) if isfinite(value) else usual
+    return gr.update(label=label, maximum=most, step=step, value=number(value, 0.0, most, usual))
 
 
 def _needs(site: "Site") -> str | None:

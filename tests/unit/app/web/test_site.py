@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 from web_app import PHONE, Shown, client, go, look, opened, showing
 
+from app.web.modules import begun
 from app.web.page import pages
 from app.web.people import Accounts, set_account
 from app.web.site import events
@@ -92,6 +93,20 @@ def test_what_gradio_brings_along_is_off(shown: Shown) -> None:
         ):
             assert http.get(path, follow_redirects=True).status_code in (403, 404), path
         assert http.get("/gradio_api/proxy=https://example.org/").status_code in (400, 403, 404)
+
+
+def test_modules_of_pages_are_served_and_nothing_else(shown: Shown) -> None:
+    script = begun("inspect/inspect.js")
+    address = script.partition("'")[2].partition("'")[0]
+    with client(shown.url) as http:
+        answer = http.get(address)
+        assert answer.headers["content-type"].startswith("text/javascript")
+        assert 'from "./keys.js"' in answer.text
+        assert http.get(address.replace("inspect.js", "keys.js")).status_code == 200
+        for other in ("__init__.py", "..%2F__init__.py", "none.js"):
+            assert http.get(address.replace("inspect.js", other)).status_code == 404
+        version = address.split("/")[1]
+        assert http.get(address.replace(version, "0" * 16)).status_code == 404
 
 
 def test_other_machines_are_never_asked(shown: Shown) -> None:
