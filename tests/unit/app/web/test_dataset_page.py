@@ -10,8 +10,8 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import numpy as np
 import pytest
 from axe_found import serious
-from farm import answer, hand_out, pull
 from fake_studio import FakeStudio
+from farm import answer, hand_out, pull
 from gradio_client import Client
 from PIL import Image as PillowImage
 from playwright.sync_api import Browser, Page
