@@ -38,6 +38,13 @@ def robustness(page: Page, url: str) -> None:
     page.wait_for_timeout(800)
 
 
+def dataset(page: Page, url: str) -> None:
+    """One part of one category, with what the filters leave out."""
+    go(page, f"{url}/dataset?data=world/train&object=ram&part=ram:horn")
+    page.locator(".pd-grid img").nth(10).wait_for()
+    page.wait_for_timeout(1500)
+
+
 def pseudolabels(page: Page, url: str) -> None:
     """Half of the masks of a category go."""
     go(page, f"{url}/pseudolabels?object=duck&threshold=0.7")
@@ -63,6 +70,7 @@ PICTURES: dict[str, tuple[Callable[[Page, str], None], tuple[int, int], str]] = 
     "app-home": (home, LAPTOP, "light"),
     "app-parts": (parts, LAPTOP, "light"),
     "app-robustness": (robustness, (1280, 950), "light"),
+    "app-dataset": (dataset, LAPTOP, "light"),
     "app-pseudolabels": (pseudolabels, LAPTOP, "light"),
     "app-runs": (runs, LAPTOP, "light"),
 }
