@@ -14,11 +14,11 @@ from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.pictures import Pictures
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
+from annotate.data.stale import marked
 from partlab.coco import find_splits, read_coco
 from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError
-from partlab.files import need_free
-from partlab.folders import new_folder
+from partlab.folders import need_free, new_folder
 from partlab.inclusions import pairs_of
 from partlab.schema import Dataset, Raw
 
@@ -171,7 +171,7 @@ def export_folder(
     counts: Raw = {}
     with new_folder(out, force=force, inputs=[path]) as folder:
         for name, file in chosen.items():
-            dataset = read_coco(file)
+            dataset = marked(read_coco(file))
             counts |= counts_of({name: dataset})
             if dataset.broken and format != "coco":
                 records = counted(len(dataset.broken), "broken record is", "broken records are")

@@ -37,7 +37,8 @@ from partlab.errors import (
     StateError,
     UnknownNameError,
 )
-from partlab.files import WORK, exclusive, is_work, sha256_json, write_bytes, write_json
+from partlab.files import exclusive, sha256_json, write_bytes, write_json
+from partlab.folders import WORK, is_work
 
 IMAGES_PER_EVENT = 1000
 LONGEST = 120  # bytes of a folder's name; file systems allow 255

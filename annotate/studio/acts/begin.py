@@ -19,7 +19,7 @@ from annotate.work.pictures import (
     begin_pictures,
     find_picture,
     original_picture,
-    pictures_are_ours,
+    pictures_begun,
     pool_of,
     prepare,
     remember_source,
@@ -32,10 +32,10 @@ from partlab.errors import (
     BusyError,
     ConfigError,
     NotFoundError,
-    OutputExistsError,
     UnknownNameError,
 )
-from partlab.files import exclusive, foreign_in, sha256_json
+from partlab.files import exclusive, sha256_json
+from partlab.folders import need_own
 from partlab.schema import OURS, Dataset
 
 log = logging.getLogger(__name__)
@@ -231,14 +231,9 @@ def need_own_folder(folder: Path, plan: Plan) -> None:
         OutputExistsError: it holds something else.
         ConfigError: the pictures lie in it, or around it.
     """
-    foreign = foreign_in(folder, _OWN_FILES)
-    if not foreign and not pictures_are_ours(folder):
-        foreign = [f"{FOLDER}/"]
-    if foreign:
-        raise OutputExistsError(
-            f"{folder} is not empty and holds no work ({', '.join(foreign[:3])})",
-            hint="name a new folder",
-        )
+    need_own(folder, "work", _OWN_FILES, hint="name a new folder")
+    if not pictures_begun(folder):
+        need_own(folder / FOLDER, "pictures of a work", {".lock"}, hint="name a new folder")
     need_apart(folder, plan.source.root)
 
 
