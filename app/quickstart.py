@@ -15,7 +15,8 @@ from annotate.world import WorldConfig, make_world
 from app.robust import attack_both, train_both
 from partlab.coco import read_coco
 from partlab.errors import OutputExistsError, PartlabError
-from partlab.files import foreign_in, read_json, write_json
+from partlab.files import read_json, write_json
+from partlab.folders import need_own
 from partlab.progress import event
 from pseudolabel.engine import label_images
 from pseudolabel.report import make_report, write_page
@@ -122,11 +123,7 @@ def _claim(folder: Path, world: WorldConfig, overrides: list[str]) -> None:
                 hint="choose another --out, or pass --force to replace it",
             )
         return
-    if folder.is_file() or foreign_in(folder):
-        raise OutputExistsError(
-            f"{folder} already exists and is no quickstart",
-            hint="choose another --out",
-        )
+    need_own(folder, "quickstart", hint="choose another --out")
     write_json(mark, wanted)
 
 

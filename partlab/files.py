@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,9 +30,6 @@ _HINTS = {
     errno.EFBIG: "no file may be that large there (ulimit -f): choose a folder on another disk",
     errno.ENAMETOOLONG: "choose a shorter name",
 }
-WORK = "work.json"
-"""In the folder of every annotation work, and in no other."""
-
 _NAME_BYTES = 200  # of 255; the rest is for what a scratch name adds
 
 
@@ -230,42 +227,6 @@ def refuse_web_page(path: Path) -> None:
         )
 
 
-def claim_folder(
-    path: str | Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()
-) -> Path:
-    """Make an output folder that must be new or empty; `force` clears an old one.
-
-    Raises:
-        OutputExistsError: it holds files, and `force` is off; or clearing it would remove one
-            of the `inputs`, or anything of an annotation work.
-    """
-    path = Path(path)
-    need_free(path, force=force, inputs=inputs)
-    if path.is_file() or foreign_in(path):
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return make_folder(path)
-
-
-def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
-    """See that `claim_folder` may have this folder; nothing is changed.
-
-    Raises:
-        OutputExistsError: as `claim_folder`.
-    """
-    for needed in inputs:
-        if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
-            raise OutputExistsError(
-                f"{path} is or holds the input {needed}", hint="choose another --out"
-            )
-    if path.is_file() or foreign_in(path):
-        if not force:
-            raise OutputExistsError(
-                f"{path} already exists and is not empty",
-                hint="choose another --out, or pass --force to replace it",
-            )
-        _spare_works(path)
-
-
 def need_new_file(path: str | Path, *, force: bool = False) -> None:
     """See that a file may be written; `force` replaces one that is there.
 
@@ -279,27 +240,6 @@ def need_new_file(path: str | Path, *, force: bool = False) -> None:
         raise OutputExistsError(
             f"{path} already exists", hint="choose another, or pass --force to replace it"
         )
-
-
-def foreign_in(folder: Path, ours: Collection[str] = ()) -> list[str]:
-    """What a folder, where there is one, holds besides `ours` and what is half written."""
-    there = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path.name for path in there if path.name not in ours and not is_scratch(path))
-
-
-def is_work(folder: str | Path) -> bool:
-    """Whether a folder holds an annotation work."""
-    return (Path(folder) / WORK).is_file()
-
-
-def _spare_works(path: Path) -> None:
-    """What people drew cannot be made again, so no --force clears the folder of their work."""
-    whole = path.resolve()
-    for folder in (whole, *whole.parents):
-        if is_work(folder):
-            raise OutputExistsError(
-                f"{path} belongs to the annotation work in {folder}", hint="choose another --out"
-            )
 
 
 def make_folder(path: Path) -> Path:

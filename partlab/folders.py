@@ -1,12 +1,104 @@
-"""A folder that is whole or not there: what is refused halfway leaves nothing behind."""
+"""Folders: whose they are, and how one comes to be whole.
 
-import secrets
+A folder is ours to write into when it is not there, is empty, or holds nothing but what its caller
+writes itself and what is half written. A mark, such as the config.json of a run, makes all of it
+ours. It is ours to clear when somebody said so (`force`) and neither an input nor an annotation
+work lies in it, nor it in a work: what people drew cannot be made again.
+"""
+
+import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from secrets import token_hex
 
-from partlab.files import cannot_write, claim_folder, make_folder, need_free
+from partlab.counts import few
+from partlab.errors import OutputExistsError, PartlabError
+from partlab.files import cannot_write, is_scratch, make_folder
+
+WORK = "work.json"
+"""In the folder of every annotation work, and in no other."""
+
+
+def is_work(folder: str | Path) -> bool:
+    """Whether a folder holds an annotation work."""
+    return (Path(folder) / WORK).is_file()
+
+
+def foreign_in(folder: Path, ours: Collection[str] = ()) -> list[str]:
+    """What a folder, where there is one, holds besides `ours` and what is half written."""
+    there = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path.name for path in there if path.name not in ours and not is_scratch(path))
+
+
+def need_own(folder: Path, what: str, ours: Collection[str] = (), *, hint: str) -> None:
+    """See that a folder without a mark is ours to write into; `what` is what it is to hold.
+
+    Raises:
+        OutputExistsError: it is a file, or holds other things than `ours`.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file, not a folder", hint=hint)
+    if foreign := foreign_in(folder, ours):
+        raise OutputExistsError(
+            f"{folder} is not empty and holds no {what} ({few(foreign)})", hint=hint
+        )
+
+
+def need_clearable(path: Path) -> None:
+    """See that no annotation work is lost if a folder is cleared.
+
+    Raises:
+        OutputExistsError: it holds one, or belongs to one.
+    """
+    whole = path.resolve()
+    around = next((folder for folder in (whole, *whole.parents) if is_work(folder)), None)
+    inside = next((Path(folder) for folder, _, files in os.walk(path) if WORK in files), None)
+    if (work := around or inside) is not None:
+        how = "belongs to" if around else "holds"
+        raise OutputExistsError(
+            f"{path} {how} the annotation work in {work}", hint="choose another --out"
+        )
+
+
+def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()) -> None:
+    """See that `claim_folder` may have this folder; nothing is changed.
+
+    Raises:
+        OutputExistsError: as `claim_folder`.
+    """
+    for needed in inputs:
+        if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
+            raise OutputExistsError(
+                f"{path} is or holds the input {needed}", hint="choose another --out"
+            )
+    if not path.is_file() and not foreign_in(path):
+        return
+    if not force:
+        raise OutputExistsError(
+            f"{path} already exists and is not empty",
+            hint="choose another --out, or pass --force to replace it",
+        )
+    need_clearable(path)
+
+
+def claim_folder(
+    path: str | Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()
+) -> Path:
+    """Make an output folder that must be new or empty; `force` clears an old one.
+
+    Raises:
+        OutputExistsError: it holds files, and `force` is off; or clearing it would remove one
+            of the `inputs`, or anything of an annotation work.
+    """
+    path = Path(path)
+    need_free(path, force=force, inputs=inputs)
+    if path.is_file():
+        path.unlink()
+    elif foreign_in(path):
+        shutil.rmtree(path)
+    return make_folder(path)
 
 
 @contextmanager
@@ -17,7 +109,7 @@ def new_folder(
 
     When it does not, the old folder (`force`) or none is there, so the same command can be run
     again. Links to be made must be absolute. A killed process leaves its hidden folder, which
-    nothing takes for data.
+    nothing takes for data. Errors name `path`, not the scratch folder.
 
     Raises:
         OutputExistsError: as `claim_folder`.
@@ -26,10 +118,14 @@ def new_folder(
     """
     path, inputs = Path(path), [*inputs]
     need_free(path, force=force, inputs=inputs)
-    scratch = make_folder(scratch_beside(path))
+    scratch = scratch_beside(path)
     try:
-        yield scratch
+        yield make_folder(scratch)
         put_in_place(scratch, path, force=force, inputs=inputs)
+    except PartlabError as error:
+        error.message = error.message.replace(str(scratch), str(path))
+        error.args = (error.message,)
+        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -49,7 +145,7 @@ def put_in_place(
 def scratch_beside(path: Path) -> Path:
     """A name for a hidden folder beside `path`, of this call alone."""
     whole = path.absolute()
-    return whole.parent / f".{whole.name}.{secrets.token_hex(8)}.tmp"
+    return whole.parent / f".{whole.name}.{token_hex(8)}.tmp"
 
 
 def _into(scratch: Path, path: Path) -> None:

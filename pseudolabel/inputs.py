@@ -213,8 +213,9 @@ def refuse_unreadable(inputs: Inputs) -> None:
         except PartlabError as error:
             first, count = first or error, count + 1
     if first:
+        none = "the only picture cannot" if count == 1 else f"none of the {count} pictures can"
         raise DatasetError(
-            f"none of the {count} pictures can be read; the first: {first.message}",
+            f"{none} be read; the first: {first.message}",
             hint=first.hint or "paths in a list are relative to the folder that the list lies in",
         )
 
@@ -246,8 +247,9 @@ def _or_without(hint: str | None) -> str:
 
 
 def _classless(path: str, count: int, images: int) -> DatasetError:
+    have = "has" if count == 1 else "have"
     return DatasetError(
-        f"{count} of {images} images have no object category, the first is {path}",
+        f"{count} of {counted(images, 'image')} {have} no object category, the first is {path}",
         hint="sort them into one folder per category, write path,object in a list file, pass "
         "--classes FILE or --classifier, or label without the class: --no-category-filter",
     )

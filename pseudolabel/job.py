@@ -16,7 +16,8 @@ from typing import Any
 
 from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
-from partlab.files import exclusive, foreign_in, remove_leftovers, sha256_file, sha256_json
+from partlab.files import exclusive, remove_leftovers, sha256_file, sha256_json
+from partlab.folders import need_clearable, need_own
 from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
@@ -177,13 +178,11 @@ def _check_folder(out: Path, images: Path, run: Path, process: Process, force: b
         raise ConfigError(
             "--force cannot be used by several processes", hint=f"delete {out} yourself first"
         )
-    if out.exists() and not out.is_dir():
-        raise OutputExistsError(f"{out} is a file, not a folder", hint="choose another --out")
-    if not force and out.is_dir() and not is_store(out) and foreign_in(out, _OURS):
-        raise OutputExistsError(
-            f"{out} is not empty, and it is no pseudo-label store",
-            hint="choose another --out, or pass --force to replace it",
-        )
+    if force and out.is_dir():
+        need_clearable(out)
+    elif not is_store(out):
+        hint = "choose another --out, or pass --force to replace what is there"
+        need_own(out, "pseudo-label store", _OURS, hint=hint)
 
 
 def _begin(out: Path, manifest: Manifest, inputs: Inputs, process: Process, force: bool) -> None:

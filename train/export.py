@@ -1,16 +1,11 @@
 """A trained model as others use it: the network for inference, and a card that says what it is."""
 
 import logging
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from secrets import token_hex
 from typing import Any
 
-from partlab.errors import PartlabError
-from partlab.files import claim_folder, make_folder, need_free, sha256_file, write_json
+from partlab.files import sha256_file, write_json
+from partlab.folders import new_folder
 from partlab.training.checkpoints import save_weights
 from train.card import card_of
 from train.models.base import Recognizer
@@ -49,7 +44,7 @@ def export_model(
         need_onnx()
     described = read_run(run)
     model = load_model(run, checkpoint=checkpoint, device="cpu")
-    with _replacing(out, run, force=force) as scratch:
+    with new_folder(out, force=force, inputs=[run]) as scratch:
         card = _write(scratch, run, described, model, checkpoint, onnx=onnx)
     log.info("%s: %s", out, card["what"])
     done, asked = card["training"]["epochs_done"], described["config"]["train"]["epochs"]
@@ -75,21 +70,3 @@ def _write(
         card["onnx"] = write_onnx(plain, card["preprocessing"]["size"], folder / MODEL)
     write_json(folder / CARD, card)
     return card
-
-
-@contextmanager
-def _replacing(out: Path, run: Path, *, force: bool) -> Iterator[Path]:
-    """Yield a scratch folder that becomes `out` when the block ends without error."""
-    need_free(out, force=force, inputs=[run])
-    scratch = out.resolve().with_name(f".{out.resolve().name}.{token_hex(8)}.tmp")
-    try:
-        yield make_folder(scratch)
-        claim_folder(out, force=force, inputs=[run])
-        os.replace(scratch, out)
-    except PartlabError as error:
-        if str(scratch) not in error.message:
-            raise
-        told = error.message.replace(str(scratch), str(out))  # the name that was given
-        raise PartlabError(told, hint=error.hint) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)

@@ -11,13 +11,14 @@ from typing import Any
 
 from annotate.data.accepted import OVERLAPS
 from annotate.data.effort import Effort
+from annotate.data.stale import STALE, stale_in
 from partlab.coco import STYLE
 from partlab.schema import OURS, Dataset, Raw
 
 log = logging.getLogger(__name__)
 
 MERGED, FILE = "merged", "file"
-_KEPT_UP = frozenset({"inclusions", "discards", "broken", "dropped", "images", OVERLAPS})
+_KEPT_UP = frozenset({"inclusions", "discards", "broken", "dropped", "images", OVERLAPS, STALE})
 
 
 def said_of_itself(dataset: Dataset) -> Raw:
@@ -79,6 +80,8 @@ def _free(name: str, taken: Raw) -> str:
 def say_lost(dataset: Dataset, where: str, format: str) -> None:
     """Warn of values that a format has no place for."""
     lost = [key for key in said_of_itself(dataset) if key not in ("origin", FILE)]
+    if stale := stale_in(dataset):
+        lost.append(f"that {', '.join(stale)} was opened again after the export")
     if lost:
         told = "%s: what it says of itself is not carried over, %s has no place for it: %s"
         log.warning(told, where, format, ", ".join(lost))

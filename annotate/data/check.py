@@ -19,7 +19,7 @@ from annotate.data.checks.records import record_findings
 from annotate.data.checks.settings import CheckSettings
 from annotate.data.checks.sizes import Sizes
 from annotate.data.checks.splits import SplitCheck
-from annotate.data.checks.stale import MANIFEST, stale_findings
+from annotate.data.stale import stale_findings
 from partlab.coco import find_splits, read_coco
 from partlab.errors import NotFoundError
 from partlab.masks import Rle, area
@@ -113,15 +113,13 @@ def check_folder(
             f"no split {split!r} in {path}", hint=f"its splits: {', '.join(splits)}"
         )
     across = SplitCheck()
-    findings = [
-        replace(finding, file=str(Path(path) / MANIFEST)) for finding in stale_findings(Path(path))
-    ]
+    findings: list[Finding] = []
     images = annotations = 0
     for name, file in splits.items():
         if split in (None, name):
             dataset = read_coco(file, as_is=True)
             look = PictureCheck(dataset) if pictures else None
-            found = [*check_dataset(dataset, look, settings)]
+            found = [*stale_findings(dataset), *check_dataset(dataset, look, settings)]
             found += across(name, dataset, look.by_hash if look else {})
             findings += [replace(finding, file=str(file)) for finding in found]
             if note := dataset.pictures.note():

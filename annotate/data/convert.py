@@ -16,11 +16,11 @@ from annotate.data.formats.losses import losses
 from annotate.data.formats.pictures import Pictures
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
+from annotate.data.stale import marked
 from partlab.coco import find_splits, read_coco
 from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError
-from partlab.files import need_free
-from partlab.folders import new_folder
+from partlab.folders import need_free, new_folder
 from partlab.inclusions import pairs_of
 from partlab.layouts import split_folders
 from partlab.schema import Dataset, Raw
@@ -189,7 +189,7 @@ def export_folder(
     files = find_splits(path)
     if split is not None and split not in files:
         raise NotFoundError(f"no split {split!r} in {path}", hint=f"its splits: {', '.join(files)}")
-    found = {name: read_coco(file) for name, file in files.items() if split in (None, name)}
+    found = {name: marked(read_coco(file)) for name, file in files.items() if split in (None, name)}
     lost = losses(found, layout.holds)
     for sentence in lost:
         log.warning("%s: %s", layout.title, sentence)

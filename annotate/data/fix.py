@@ -20,6 +20,7 @@ from annotate.data.checks.sizes import Sizes
 from annotate.data.checks.spelling import respelled
 from annotate.data.formats import get_format
 from annotate.data.formats.pictures import Pictures
+from annotate.data.stale import marked
 from partlab.coco import find_splits, read_coco
 from partlab.folders import new_folder
 from partlab.inclusions import Inclusions, pairs_of, spelled
@@ -62,7 +63,9 @@ def fix_folder(
     splits, repaired, dropped = find_splits(path), Counter[str](), 0
     with new_folder(out, force=force, inputs=[path]) as folder:
         for split, file in splits.items():
-            fixed, count = fix_dataset(read_coco(file, as_is=True), look=look, settings=settings)
+            fixed, count = fix_dataset(
+                marked(read_coco(file, as_is=True)), look=look, settings=settings
+            )
             repaired += count
             if drop_unusable:
                 before = len(fixed.annotations)

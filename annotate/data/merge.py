@@ -17,6 +17,7 @@ from annotate.data.accepted import Pairs, accepted_overlaps, with_accepted
 from annotate.data.convert import counts_of
 from annotate.data.formats.pictures import Pictures, is_safe_name, place
 from annotate.data.renaming import renamed
+from annotate.data.stale import marked
 from partlab.coco import find_splits, read_coco, write_coco
 from partlab.counts import counted
 from partlab.errors import ConfigError, MaskError, SchemaError
@@ -58,7 +59,7 @@ def merge_folders(
     """
     paths = [Path(path) for path in sources]
     read = [
-        (split or name, str(file), read_coco(file))
+        (split or name, str(file), marked(read_coco(file)))
         for path in paths
         for name, file in _splits_of(path).items()
     ]
@@ -95,6 +96,7 @@ class _Joined:
     broken: list[Raw] = field(default_factory=list)
     dropped: list[Raw] = field(default_factory=list)
     said: list[tuple[str, Raw]] = field(default_factory=list)  # of each source: what it is
+    sources: list[Dataset] = field(default_factory=list)
     at: dict[str, int] = field(default_factory=dict)  # file name -> position in `images`
     objects: int = 0  # highest object id so far
 
@@ -162,6 +164,7 @@ class _Merge:
 
     def _add(self, split: _Joined, where: str, data: Dataset) -> None:
         split.said.append((where, said_of_itself(data)))
+        split.sources.append(data)
         licenses = self._licenses(data)
         names = {
             image.id: self._image(split, where, data, image, licenses) for image in data.images
@@ -296,7 +299,8 @@ class _Merge:
         ]
         top: Raw = {"licenses": licenses} if licenses else {}
         lists = split.images, split.annotations, categories
-        return Dataset(*lists, inclusions, split.discards, top={**top, OURS: ours})
+        whole = Dataset(*lists, inclusions, split.discards, top={**top, OURS: ours})
+        return marked(whole, split.sources)
 
 
 def _accepted(read: Sequence[tuple[str, Dataset]]) -> Pairs:

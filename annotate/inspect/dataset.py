@@ -14,7 +14,7 @@ from annotate.data.statistics import read_splits
 from annotate.inspect.build import Wanted, build
 from annotate.inspect.export import export
 from annotate.work import Work
-from partlab.files import is_work
+from partlab.folders import is_work
 from partlab.schema import Dataset
 
 _NEWEST = Wanted(include_open=True)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from annotate.data.checks.stale import MANIFEST, STALE, read_manifest
+from annotate.data.stale import MANIFEST, STALE, read_manifest
 from annotate.work import Work
 from partlab.files import write_json
 

@@ -8,13 +8,15 @@ Everything comes from the work's state; no server is asked.
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 
 from annotate.inspect.corrections import Correction, corrections
+from annotate.inspect.elsewhere import said_elsewhere
+from annotate.inspect.overlaps import what_stops
 from annotate.inspect.standing import Standing as Inspected
 from annotate.inspect.standing import status
 from annotate.studio.acts.rounds import undrawn_parts
@@ -33,7 +35,9 @@ class Row:
     """One category's current round: how it is drawn and inspected, and who is to act now.
 
     `waits_for` is somebody's name, "an inspector", "the lead", or nothing where it is done;
-    `why` says what they are to do.
+    `why` says what they are to do. `stopped` says what `inspect sample` would refuse the category
+    for, and what to do about it; `elsewhere` where inspectors may have said something that nobody
+    read.
     """
 
     drawing: Standing
@@ -42,6 +46,8 @@ class Row:
     waits_for: str
     why: str
     last: str = ""  # when something last happened in the category
+    stopped: str = ""
+    elsewhere: str = ""
 
     @property
     def shares(self) -> dict[str, int]:
@@ -73,7 +79,9 @@ class Row:
         seen = asdict(self.inspection)
         seen["sampled"] = seen.pop("drawn")
         more = {"corrections": [asdict(one) for one in self.corrections]}
-        return {**seen, **self.drawing.as_json(), **more, "waits_for": self.waits_for}
+        act = {"waits_for": self.waits_for, "stopped": self.stopped}
+        act |= {"elsewhere": self.elsewhere}
+        return {**seen, **self.drawing.as_json(), **more, **act}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +124,9 @@ def look_over(work: Work, objects: Sequence[str] = ()) -> Overview:
         UnknownNameError: there is no such object category in the work.
     """
     inspected = {one.object: one for one in status(work, objects)}
-    last = _last(work)
+    last, elsewhere = _last(work), said_elsewhere(work, objects)
     rows = [_row(work, one, inspected[one.object], last) for one in standings(work, objects)]
+    rows = [replace(row, elsewhere=elsewhere.get(row.drawing.object, "")) for row in rows]
     return Overview(tuple(rows), tuple(hours_by_annotator(work)), _forecast(work, rows))
 
 
@@ -131,9 +140,19 @@ def _last(work: Work) -> dict[str, str]:
 def _row(work: Work, drawing: Standing, inspection: Inspected, last: Mapping[str, str]) -> Row:
     back = tuple(corrections(work, drawing.object))
     who, why = _waits_for(drawing, inspection, back)
+    stopped = _stopped(work, drawing)
+    if stopped and not inspection.discards_waiting:
+        who, why = _LEAD, "parts lie over each other"
     if not why and (new := undrawn_parts(work, work.batch(drawing.object))):
         who, why = _LEAD, f"partlab studio create --new-parts ({new})"
-    return Row(drawing, inspection, back, who, why, last.get(drawing.object, ""))
+    return Row(drawing, inspection, back, who, why, last.get(drawing.object, ""), stopped)
+
+
+def _stopped(work: Work, drawing: Standing) -> str:
+    if drawing.state != "submitted":
+        return ""
+    fault = what_stops(work, work.batch(drawing.object, drawing.round))
+    return f"`partlab inspect sample` stops: {fault.message}. {fault.hint}" if fault else ""
 
 
 def _waits_for(

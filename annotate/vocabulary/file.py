@@ -35,7 +35,8 @@ from annotate.vocabulary.model import Change, ObjectParts, Part, Vocabulary
 from annotate.vocabulary.parse import parse, yaml_fault
 from annotate.vocabulary.remarks import has_comments, take_remarks
 from partlab.errors import BusyError, ConfigError, NotFoundError, SchemaError
-from partlab.files import is_work, write_text
+from partlab.files import write_text
+from partlab.folders import is_work
 
 log = logging.getLogger(__name__)
 

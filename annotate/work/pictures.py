@@ -136,15 +136,13 @@ def begin_pictures(work: Path, choice: str, numbers: Mapping[str, Sequence[int]]
     write_json(work / _SOURCES, {**known, "begun": {"choice": choice, "numbers": ours}})
 
 
-def pictures_are_ours(work: Path) -> bool:
-    """Whether what lies in WORK/images, if anything, was put there by `begin_pictures` and after.
+def pictures_begun(work: Path) -> bool:
+    """Whether `begin_pictures` left its mark in WORK/images, so that what lies there is ours.
 
     Raises:
-        SchemaError: the note of it is damaged.
+        SchemaError: the mark is damaged.
     """
-    folder = work / FOLDER
-    there = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
-    return there <= {".lock"} or "begun" in _sources(work, _SOURCES)
+    return "begun" in _sources(work, _SOURCES)
 
 
 def pool_of(images: str | Path, split: str | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from annotate.work.queries import select_answers
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
+from partlab.counts import counted
 from partlab.errors import (
     BusyError,
     DatasetError,
@@ -37,7 +38,8 @@ from partlab.errors import (
     StateError,
     UnknownNameError,
 )
-from partlab.files import WORK, exclusive, is_work, sha256_json, write_bytes, write_json
+from partlab.files import exclusive, sha256_json, write_bytes, write_json
+from partlab.folders import WORK, is_work
 
 IMAGES_PER_EVENT = 1000
 LONGEST = 120  # bytes of a folder's name; file systems allow 255
@@ -154,7 +156,7 @@ class Work:
         if noted > known:
             raise DatasetError(
                 f"the database of {self.folder} is older than its history: it lacks the last "
-                f"{noted - known} events",
+                f"{counted(noted - known, 'event')}",
                 hint="put the right database back, or run `partlab inspect rebuild WORK`",
             )
 

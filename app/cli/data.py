@@ -156,9 +156,11 @@ def split(
     """
     with reported(json) as ui:
         from annotate.data.split import split_dataset, write_splits
+        from annotate.data.stale import marked
         from partlab.coco import read_dataset
 
-        parts = split_dataset(read_dataset(data, split), protocol, ratio=ratio, seed=seed)
+        whole = marked(read_dataset(data, split))
+        parts = split_dataset(whole, protocol, ratio=ratio, seed=seed)
         about: dict[str, Any] = {"source": str(data), "split": split}
         about |= {"protocol": protocol, "ratio": ratio, "seed": seed}
         counts = write_splits(parts, out, about, force=force)

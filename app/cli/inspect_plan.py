@@ -153,7 +153,7 @@ def _kept_in_work(data: Path, told: "Audit") -> list[str]:
     """Keep the audit where a work is audited, and say what for."""
     from annotate.inspect.suspicion import keep_audit
     from annotate.work import Work
-    from partlab.files import is_work
+    from partlab.folders import is_work
 
     if not is_work(data):
         return []

@@ -1,6 +1,5 @@
 """`partlab quickstart`: the whole loop on a generated part world."""
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,9 +24,10 @@ def quickstart(
     with reported(json) as ui:
         from app.quickstart import MARK
         from app.quickstart import quickstart as run
+        from partlab.folders import claim_folder
 
         if force and (out / MARK).is_file():  # only ever a folder of its own
-            shutil.rmtree(out)
+            claim_folder(out, force=True)
         found = run(out, overrides=settings)
         ui.emit(found, _told(found))
 

@@ -100,7 +100,7 @@ def create(
         from annotate.inspect.plan import as_setting, get_plan
         from annotate.studio.acts.annotators import read_annotators
         from annotate.studio.acts.create import read_examples
-        from partlab.files import is_work
+        from partlab.folders import is_work
 
         named = read_annotators(annotators) if annotators else None
         settings: dict[str, Any] = {"name": name, "per_object": per_object, "seed": seed}

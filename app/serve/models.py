@@ -19,7 +19,7 @@ from app.serve.served import Kind, Served, Told, version_of
 from app.serve.settings import BatchLimits, ServeSettings
 from partlab.config import Config
 from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
-from partlab.files import is_work
+from partlab.folders import is_work
 from partlab.training.runs import read_config
 from segmenter.objects import Objects
 from segmenter.origin import RunFolder

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from partlab.errors import ConfigError, NotFoundError, PartlabError
-from partlab.files import is_work
+from partlab.folders import is_work
 from partlab.images import is_image_name
 from partlab.layouts import find_layout
 from partlab.training.runs import read_config

@@ -15,16 +15,15 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from partlab.errors import NotFoundError, OutputExistsError, SchemaError
+from partlab.errors import NotFoundError, SchemaError
 from partlab.files import (
     cannot_write,
-    claim_folder,
     exclusive,
-    foreign_in,
     read_json,
     write_json,
     write_lines,
 )
+from partlab.folders import claim_folder, foreign_in, need_own
 from partlab.progress import event
 
 
@@ -75,12 +74,10 @@ def claim_run(
         OutputExistsError: it holds something else, or one of the `inputs`.
         BusyError: another process is writing to it.
     """
-    foreign = foreign_in(run, {".lock", *early})
-    if force and (foreign or run.is_file()) and read_config(run) is None:
-        raise OutputExistsError(
-            f"{run} is no run, and --force replaces nothing else", hint="choose another --out"
-        )
-    if force or foreign:
+    ours = {".lock", *early}
+    if force and read_config(run) is None:
+        need_own(run, "run", ours, hint="choose another --out; --force replaces runs alone")
+    if force or foreign_in(run, ours):
         with exclusive(run) if (run / ".lock").is_file() else nullcontext():
             claim_folder(run, force=force, inputs=inputs)
 

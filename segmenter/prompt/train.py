@@ -15,7 +15,7 @@ from torch.utils.data import Dataset as TorchDataset
 from partlab.coco import read_dataset
 from partlab.config import Config, deciding, load_config
 from partlab.errors import ConfigError, DatasetError, PartlabError
-from partlab.files import exclusive, need_free, sha256_file
+from partlab.files import exclusive, need_new_file, sha256_file
 from partlab.images import load_image
 from partlab.masks import decode_many
 from partlab.schema import Dataset, Image
@@ -156,7 +156,7 @@ def need_new_head(run: Path) -> None:
         OutputExistsError: there is one.
     """
     for file in files(run):
-        need_free(file)
+        need_new_file(file)
 
 
 def _train(

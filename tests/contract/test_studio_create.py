@@ -28,7 +28,8 @@ from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import config_hash, label_config
 from annotate.studio.spelling.mark import marked, unmarked
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Image, Work
 from annotate.work.pictures import shown_picture
@@ -418,6 +419,23 @@ def test_examples_that_are_given_later_renew_the_instructions(
             assert picture.convert("RGB").getpixel((40, 30)) == (red, 10, 10)
     create(work, studio)
     assert project_of(studio, told["ram"])["expert_instruction"] == html
+
+
+def test_a_project_that_an_earlier_version_made_for_inspectors_is_over(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    work = make_work()
+    create(work, studio, annotators=[BEN])
+    facts = {"work": work.settings.id, "kind": "inspect", "object": "ram", "round": 1}
+    config = "<View><Image name='overlay' value='$overlay'/></View>"
+    fields = {"title": "ram: inspect, 3 of 3 to do", "label_config": marked(config, facts)}
+    fields |= {"pinned_at": "2026-01-01T00:00:00Z"}
+    made = studio.post("/api/projects/", fields)["id"]
+    create(work, studio)
+    now = studio.get(f"/api/projects/{made}/")
+    assert (now["title"], now["pinned_at"]) == ("over: ram, inspected elsewhere", None)
+    assert now["description"].startswith("Inspect on the page Inspect of partlab's app")
+    assert find_projects(studio, work)["ram", 1] != made
 
 
 def test_what_is_over_stands_last_and_says_so(make_work: MakeWork, studio: Studio) -> None:

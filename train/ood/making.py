@@ -23,13 +23,12 @@ from torch.utils.data import DataLoader, Dataset
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError
 from partlab.files import (
     exclusive,
-    need_free,
     read_json,
     replacing,
     sha256_json,
     write_json,
 )
-from partlab.folders import put_in_place
+from partlab.folders import need_free, put_in_place
 from partlab.progress import track
 from partlab.workers import end_with_parent
 

@@ -8,6 +8,7 @@ from annotate.data.formats import Source, formats, get_format
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.layout import Layout
 from annotate.data.formats.pictures import Pictures, in_folder, is_same, place, say_elsewhere
+from annotate.data.stale import marked
 from partlab.coco import find_splits, read_coco, with_images_at, with_sizes, write_coco
 from partlab.layouts import find_layout, why_no_part_data
 from partlab.objects import parts_only
@@ -49,7 +50,7 @@ class CocoLayout(Layout):
         """Every split of the folder."""
         files = find_splits(source.path)
         found = {
-            name: _grouped(parts_only(read_coco(file, as_is=True)))
+            name: _grouped(parts_only(marked(read_coco(file, as_is=True))))
             for name, file in track(files.items(), "reading", total=len(files))
         }
         root = source.images

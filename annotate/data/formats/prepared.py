@@ -106,8 +106,8 @@ class PreparedLayout(Layout):
         if unsure:
             table[OURS]["ignore"] = ignore
             log.warning(
-                "in %d images crowd regions, or all that is not drawn where a mask is missing, "
-                "have the id %d: neither background nor a part", unsure, ignore,
+                "in %s crowd regions, or all that is not drawn where a mask is missing, "
+                "have the id %d: neither background nor a part", counted(unsure, "image"), ignore,
             )  # fmt: skip
         write_json(out / NAMES, table)
 

@@ -19,7 +19,7 @@ from annotate.work.pictures import (
     begin_pictures,
     find_picture,
     original_picture,
-    pictures_are_ours,
+    pictures_begun,
     pool_of,
     prepare,
     remember_source,
@@ -28,14 +28,15 @@ from annotate.work.pictures import (
 )
 from annotate.work.settings import WorkSettings
 from partlab import schema
+from partlab.counts import few
 from partlab.errors import (
     BusyError,
     ConfigError,
     NotFoundError,
-    OutputExistsError,
     UnknownNameError,
 )
-from partlab.files import exclusive, foreign_in, sha256_json
+from partlab.files import exclusive, sha256_json
+from partlab.folders import need_own
 from partlab.schema import OURS, Dataset
 
 log = logging.getLogger(__name__)
@@ -91,17 +92,18 @@ def plan_work(
     found.say_others()
     names: dict[str, list[str]] = {}
     owners = vocabulary.by_any_name
+    unmatched = [category for category in found.names if category not in owners]
+    if unmatched and not objects:
+        raise _unmatched(unmatched, vocabulary)
     for category, files in found.names.items():
         owner = owners.get(category)
-        if owner is None and not objects:
-            raise _unmatched(category, vocabulary)
         if owner is not None and (not objects or owner in objects):
             names.setdefault(owner, []).extend(files)
     missing = [name for name in (objects or vocabulary.names) if name not in names]
     if missing and (objects or not names):
-        raise NotFoundError(f"{images} has no pictures of {', '.join(missing)}")
+        raise NotFoundError(f"{images} has no pictures of {few(missing, 10)}")
     if missing:
-        log.warning("no pictures of %s: left out", ", ".join(missing))
+        log.warning("no pictures of %s: left out", few(missing, 10))
     for name in names:
         label_config(vocabulary.object(name))
     names = {name: names[name] for name in sorted(names)}
@@ -109,9 +111,14 @@ def plan_work(
     return Plan(replace(found, names=names), counts, vocabulary, Path(images), split)
 
 
-def _unmatched(category: str, vocabulary: Vocabulary) -> UnknownNameError:
-    error = UnknownNameError("object category", category, vocabulary.names)
-    error.message = f"there are pictures of {category!r}, but the vocabulary does not have it"
+def _unmatched(categories: Sequence[str], vocabulary: Vocabulary) -> UnknownNameError:
+    """All of them are named; what is near is suggested where there is one."""
+    first, *others = categories
+    error = UnknownNameError("object category", first, () if others else vocabulary.names)
+    named, them = few([repr(name) for name in categories], 10), "them" if others else "it"
+    error.message = f"there are pictures of {named}, but the vocabulary does not have {them}"
+    if others:
+        error.hint = f"it has {few(vocabulary.names, 10)}" if vocabulary.names else None
     error.args = (error.message,)
     error.hint = f"{error.hint or 'the vocabulary is empty'}; or name the categories to annotate"
     return error
@@ -231,14 +238,9 @@ def need_own_folder(folder: Path, plan: Plan) -> None:
         OutputExistsError: it holds something else.
         ConfigError: the pictures lie in it, or around it.
     """
-    foreign = foreign_in(folder, _OWN_FILES)
-    if not foreign and not pictures_are_ours(folder):
-        foreign = [f"{FOLDER}/"]
-    if foreign:
-        raise OutputExistsError(
-            f"{folder} is not empty and holds no work ({', '.join(foreign[:3])})",
-            hint="name a new folder",
-        )
+    need_own(folder, "work", _OWN_FILES, hint="name a new folder")
+    if not pictures_begun(folder):
+        need_own(folder / FOLDER, "pictures of a work", {".lock"}, hint="name a new folder")
     need_apart(folder, plan.source.root)
 
 

@@ -14,7 +14,8 @@ from annotate.vocabulary import Vocabulary
 from annotate.work import Task, Work
 from annotate.work.pictures import pool_of, remember_source
 from partlab.errors import StateError
-from partlab.files import WORK, write_json
+from partlab.files import write_json
+from partlab.folders import WORK
 
 
 def reopen_work(

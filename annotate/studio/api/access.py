@@ -75,7 +75,7 @@ def need_access(studio: Studio, work: Path) -> None:
         for folder in dict.fromkeys([_there(work.absolute()), _there(work.resolve())]):
             why = _refusal(studio, project, folder)
             if _IS_ROOT in why:  # what lies below it can be shown, unless no file can
-                below = next((one for one in folder.iterdir() if _is_own(one)), None)
+                below = next((one for one in folder.iterdir() if _lies_here(one)), None)
                 why = _refusal(studio, project, below) if below else ""
             if not why:
                 return
@@ -96,7 +96,7 @@ def _refusal(studio: Studio, project: int, folder: Path) -> str:
     return ""
 
 
-def _is_own(path: Path) -> bool:
+def _lies_here(path: Path) -> bool:
     """Whether it is a folder that lies where it is listed: a link may lead anywhere."""
     return path.is_dir() and not path.is_symlink()
 

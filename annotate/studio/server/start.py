@@ -33,10 +33,10 @@ from partlab.errors import (
     BusyError,
     ConfigError,
     NotFoundError,
-    OutputExistsError,
     StudioError,
 )
-from partlab.files import exclusive, foreign_in, read_lines, replacing
+from partlab.files import exclusive, read_lines, replacing
+from partlab.folders import need_own
 
 log = logging.getLogger(__name__)
 
@@ -142,11 +142,9 @@ def start_server(
 def _need_own_folder(folder: Path) -> None:
     """The folder is closed to other users, so it must not be one that holds other things."""
     begun = (folder / _LOGIN).exists() or (folder / "data" / DATABASE).is_file()
-    if foreign_in(folder, {_LOGIN, _JOURNAL, ".lock", *(["data"] if begun else [])}):
-        raise OutputExistsError(
-            f"{folder} holds other things than a server of ours",
-            hint="name a new folder for the server; --root is the one for pictures",
-        )
+    ours = {_LOGIN, _JOURNAL, ".lock", *(["data"] if begun else [])}
+    hint = "name a new folder for the server; --root is the one for pictures"
+    need_own(folder, "server of ours", ours, hint=hint)
 
 
 @contextmanager

@@ -63,11 +63,11 @@ def test_other_settings_and_foreign_folders_are_refused(made, tmp_path) -> None:
     with pytest.raises(OutputExistsError, match="other settings"):
         quickstart(made[0], world=WORLD, overrides=[])
     (tmp_path / "letter.txt").write_text("dear to me")
-    with pytest.raises(OutputExistsError, match="no quickstart"):
+    with pytest.raises(OutputExistsError, match="holds no quickstart"):
         quickstart(tmp_path, world=WORLD, overrides=FAST, recognition=BRIEF)
     result = CliRunner().invoke(app, ["quickstart", "--out", str(tmp_path), "--force", "--json"])
     assert result.exit_code == 1
-    assert "no quickstart" in json.loads(result.stderr.splitlines()[-1])["error"]
+    assert "holds no quickstart" in json.loads(result.stderr.splitlines()[-1])["error"]
     assert (tmp_path / "letter.txt").exists()
 
 

@@ -1,4 +1,4 @@
-"""Files that are never half written, folders that are never overwritten, errors that help."""
+"""Files that are never half written, and errors that help."""
 
 import os
 import signal
@@ -22,7 +22,6 @@ from partlab.errors import (
     UnknownNameError,
 )
 from partlab.files import (
-    claim_folder,
     exclusive,
     read_json,
     read_lines,
@@ -103,46 +102,6 @@ def test_unreadable_files_name_themselves(tmp_path: Path) -> None:
     (tmp_path / "bad").write_text('{"a": 1,\n')
     with pytest.raises(SchemaError, match="line 2"):
         read_json(tmp_path / "bad")
-
-
-def test_folders_are_claimed_once(tmp_path: Path) -> None:
-    out = claim_folder(tmp_path / "out" / "deep")
-    assert claim_folder(out) == out
-    (out / "file").touch()
-    with pytest.raises(OutputExistsError, match="not empty") as caught:
-        claim_folder(out)
-    assert "--force" in str(caught.value.hint)
-    assert not list(claim_folder(out, force=True).iterdir())
-    (tmp_path / "plain").write_text("x")
-    with pytest.raises(OutputExistsError):
-        claim_folder(tmp_path / "plain")
-    assert claim_folder(tmp_path / "plain", force=True).is_dir()
-
-
-@pytest.mark.parametrize("out", ["data", ".", "data/../data"])
-def test_clearing_never_removes_the_input(
-    out: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "a.json").write_text("{}")
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(OutputExistsError, match="input"):
-        claim_folder(out, force=True, inputs=[None, "data/a.json"])
-    assert (tmp_path / "data" / "a.json").exists()
-    assert claim_folder("data/out", inputs=["data"])
-
-
-@pytest.mark.parametrize("inside", [".", "exports", "exports/ram"])
-def test_no_force_clears_what_people_drew(tmp_path: Path, inside: str) -> None:
-    """The folder of an annotation work, and everything in it, stays; a new folder in it may be."""
-    work = tmp_path / "work"
-    (work / "exports" / "ram").mkdir(parents=True)
-    (work / "exports" / "ram" / "1.jsonl.gz").touch()
-    (work / "work.json").write_text("{}")
-    with pytest.raises(OutputExistsError, match="annotation work"):
-        claim_folder(work / inside, force=True)
-    assert (work / "exports" / "ram" / "1.jsonl.gz").is_file()
-    assert claim_folder(work / "new", force=True).is_dir()
 
 
 def test_one_process_at_a_time(tmp_path: Path) -> None:

@@ -12,7 +12,6 @@ import pytest
 from annotate.data.formats.pictures import Pictures, place
 from partlab.errors import PartlabError
 from partlab.files import (
-    claim_folder,
     copy_file,
     is_scratch,
     remove_leftovers,
@@ -20,6 +19,7 @@ from partlab.files import (
     write_bytes,
     write_json,
 )
+from partlab.folders import claim_folder
 
 WRITES = 400
 
@@ -153,11 +153,6 @@ with replacing({str(path)!r}) as scratch:
     assert left.exists()
     remove_leftovers([path, other])
     assert not left.exists()
-
-
-def test_a_folder_with_leftovers_alone_is_free(tmp_path: Path) -> None:
-    (tmp_path / ".a.json.12ab.tmp").touch()
-    assert claim_folder(tmp_path) == tmp_path
 
 
 def test_the_longest_name_can_be_written(tmp_path: Path) -> None:

@@ -257,7 +257,7 @@ def test_command_never_touches_what_is_not_its_own(colour_run, tmp_path):
     words = [images, "--segmenter", colour_run, "--workers", 0, "--out"]
     done = partlab(*words, other)
     assert done.exit_code == 1
-    assert "is not empty, and it is no pseudo-label store" in done.stderr
+    assert "is not empty and holds no pseudo-label store (letter.txt)" in done.stderr
     assert [path.name for path in other.iterdir()] == ["letter.txt"]
     assert "is a file" in partlab(*words, other / "letter.txt").stderr
     for place in (images, tmp_path, colour_run):
@@ -265,6 +265,13 @@ def test_command_never_touches_what_is_not_its_own(colour_run, tmp_path):
         assert done.exit_code == 2, place
         assert "holds the" in done.stderr
     assert len(list(images.rglob("*.png"))) == 3
+    (other / "farm").mkdir()
+    (other / "farm" / "work.json").write_text("{}")
+    for place in (other, other / "farm"):
+        done = partlab(*words, place, "--force")
+        assert done.exit_code == 1, place
+        assert "the annotation work in" in done.stderr
+    (other / "farm" / "work.json").unlink()
     assert partlab(*words, other, "--force").exit_code == 0
     assert Store.open(other).finished
     assert not (other / "letter.txt").exists()
@@ -305,7 +312,8 @@ def test_nothing_readable_is_an_error_that_names_the_first(colour_run, tmp_path,
     file.write_text("car/a.jpg,car\n" if whole_header else "car/a.jpg,car\ncar/gone.png,car\n")
     done = partlab(file, "--segmenter", colour_run, "--out", tmp_path / "out")
     assert done.exit_code == 5
-    assert "pictures can be read; the first" in done.stderr
+    none = "the only picture cannot" if whole_header else "none of the 2 pictures can"
+    assert f"{none} be read; the first" in done.stderr
     assert "car/a.jpg" in done.stderr
     assert done.stdout == ""
     assert (tmp_path / "out").exists() is whole_header

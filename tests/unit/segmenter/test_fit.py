@@ -166,7 +166,7 @@ def test_another_setting_or_other_files_are_refused(data, tmp_path) -> None:
 
 
 def test_force_spares_the_data_and_a_run_that_is_being_trained(data, tmp_path) -> None:
-    with pytest.raises(OutputExistsError, match="is no run, and --force"):
+    with pytest.raises(OutputExistsError, match="holds no run"):
         train_segmenter(data, data, overrides=TINY, force=True)
     assert (data / "annotations" / "train.json").is_file()
     run = tmp_path / "run"

@@ -54,13 +54,13 @@ def test_force_spares_what_is_no_run(world: Path, tmp_path: Path) -> None:
     photographs = tmp_path / "photographs"
     photographs.mkdir()
     (photographs / "a.jpg").write_bytes(b"somebody's")
-    with pytest.raises(OutputExistsError, match="is no run, and --force replaces nothing else"):
+    with pytest.raises(OutputExistsError, match=r"holds no run \(a\.jpg\)"):
         train(world, photographs, force=True)
-    with pytest.raises(OutputExistsError, match=r"holds the input|is no run"):
+    with pytest.raises(OutputExistsError, match=r"holds the input|holds no run"):
         train(world, world / "images", force=True)
     single = tmp_path / "file"
     single.write_bytes(b"not a folder")
-    with pytest.raises(OutputExistsError, match="is no run"):
+    with pytest.raises(OutputExistsError, match="is a file, not a folder"):
         train(world, single, force=True)
     assert (photographs / "a.jpg").read_bytes() == b"somebody's"
     assert single.read_bytes() == b"not a folder"

@@ -44,6 +44,7 @@ class Inspect:
 
     def queue(self, work: str, request: gr.Request) -> dict[str, Any]:
         """What waits for whoever is signed in; `work` "" is the first of those given."""
+        from annotate.inspect.elsewhere import said_elsewhere
         from annotate.inspect.queue import queue
         from app.web.pages.inspect.sheets import decided
 
@@ -51,6 +52,7 @@ class Inspect:
         with self.opened(work) as found:
             waiting = queue(found, who.name)
             told = {**asdict(waiting), "decided": decided(found)}
+            told["elsewhere"] = list(said_elsewhere(found).values())
         lead = who.may("lead")
         names = list(self.site.given.works)
         here = {"work": work or names[0], "works": names, "lead": lead}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from partlab.counts import counted
 from partlab.errors import ConfigError, PartlabError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def _pull(site: "Site", work: "Work", press: Press) -> str:
     new = sum(one.tasks for one in told)
     lost = [f"{one.object} was not read: {one.trouble}" for one in told if one.trouble]
     ready = [one.object for one in told if one.submitted]
-    words = f"{new} pictures were new"
+    words = f"{counted(new, 'picture was', 'pictures were')} new"
     words += f"; {', '.join(ready)} handed in for inspection" if ready else ""
     return "; ".join((words, *lost))
 

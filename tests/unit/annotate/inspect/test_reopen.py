@@ -94,8 +94,8 @@ def test_an_export_made_before_says_that_it_is_stale(work: Work, tmp_path: Path)
     assert not check_folder(out).by_kind.get("stale")
     assert inspection.reopen("ram", LEA, "a slip") == {out: True, moved: False}
     (finding,) = check_folder(out).by_kind["stale"]
-    assert finding.message == "ram was opened again after this export: a slip"
-    assert finding.file == str(out / "manifest.json")
+    assert finding.message == "ram was opened again after this was exported: a slip"
+    assert finding.file == str(out / "annotations" / "all.json")
     decide_all(inspection, passed=True)
     export(work, out, force=True)
     assert not check_folder(out).by_kind.get("stale")

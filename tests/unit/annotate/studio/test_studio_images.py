@@ -240,6 +240,17 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
     assert "ram" in str(caught.value.hint)
     with pytest.raises(ConfigError, match="'ram' has no parts"):
         plan_work(vocabulary(RAM.model_copy(update={"parts": ()}), DOG), photos)
+    for name in ("Katze", "Maus"):
+        save(photos / name / "1.png", (60, 40), 1)
+    with pytest.raises(UnknownNameError) as caught:
+        plan_work(vocabulary(DOG), photos)
+    told = (
+        "there are pictures of 'Katze', 'Maus', 'n02412080', but the vocabulary does not have them"
+    )
+    assert (caught.value.message, caught.value.hint) == (
+        told,
+        "it has dog; or name the categories to annotate",
+    )
     cat = RAM.model_copy(update={"name": "cat", "wnid": None})
     with pytest.raises(NotFoundError, match="no pictures of cat"):
         plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
@@ -266,7 +277,7 @@ def test_pictures_of_ones_own_are_neither_taken_nor_deleted(tmp_path: Path) -> N
     for images in (work / "images", other):
         plan = plan_work(vocabulary(RAM), images, objects=["ram"])
         for seed in (0, 1):
-            with pytest.raises(OutputExistsError, match="holds no work"):
+            with pytest.raises(OutputExistsError, match=r"holds no pictures of a work \(ram\)"):
                 begin_work(work, plan, name="farm", per_object=3, seed=seed)
     assert [path.read_bytes() for path in mine] == before
     assert sorted(path.name for path in (work / "images").iterdir()) == ["ram"]

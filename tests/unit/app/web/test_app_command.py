@@ -93,5 +93,5 @@ def test_a_folder_that_holds_something_else_is_left_alone(small: Path, browser: 
         go(page, running.url)
         page.get_by_role("button", name="Draw the world").click()
         page.locator("#home-step [role=alert]").wait_for()
-        assert "is no quickstart" in page.locator("#home-step").inner_text()
+        assert "holds no quickstart (thesis.txt)" in page.locator("#home-step").inner_text()
     assert [path.name for path in (small / "quickstart").iterdir()] == ["thesis.txt"]
