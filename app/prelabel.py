@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from annotate.data.formats.pictures import Pictures
 from annotate.studio.acts.push import Suggest, Suggestion, need_model_help
-from annotate.studio.spelling.regions import PartMask
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts
 from annotate.work import Image, Work
 from annotate.work.pictures import shown_picture

@@ -30,7 +30,8 @@ from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import Fields, description_of, make_project
 from annotate.studio.server.start import Running, start_server
 from annotate.studio.spelling.labelconfig import label_config
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
 from partlab.masks import decode, encode

@@ -13,13 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 
+from partlab.counts import few
 from partlab.errors import OutputExistsError, PartlabError
 from partlab.files import cannot_write, is_scratch, make_folder
 
 WORK = "work.json"
 """In the folder of every annotation work, and in no other."""
-
-_NAMED = 3
 
 
 def is_work(folder: str | Path) -> bool:
@@ -42,10 +41,8 @@ def need_own(folder: Path, what: str, ours: Collection[str] = (), *, hint: str) 
     if folder.exists() and not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file, not a folder", hint=hint)
     if foreign := foreign_in(folder, ours):
-        more = f" and {len(foreign) - _NAMED} more" if len(foreign) > _NAMED else ""
         raise OutputExistsError(
-            f"{folder} is not empty and holds no {what} ({', '.join(foreign[:_NAMED])}{more})",
-            hint=hint,
+            f"{folder} is not empty and holds no {what} ({few(foreign)})", hint=hint
         )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from partlab.counts import counted
 from partlab.errors import ConfigError, OutputExistsError, PartlabError
 from partlab.files import make_folder, may_be_same, remove_leftovers, sha256_json
 from partlab.labelmap_sources import Source, composites, joined
@@ -78,14 +79,17 @@ def _told(built: Built, total: int) -> Built:
     """Say, at each opening, what of the sources is not in the label maps."""
     if masks := int(built.maps.left_out.sum()):
         images = int((built.maps.left_out > 0).sum())
-        what = "%s: masks left out, which nothing can be read from: %d in %d images (%s)"
-        logger.warning(what, built.maps.path, masks, images, "see: partlab data check")
+        are, where = counted(masks, "mask is", "masks are"), counted(images, "image")
+        what = "%s: %s left out in %s, for nothing can be read there (see: partlab data check)"
+        logger.warning(what, built.maps.path, are, where)
     if lost := total - len(built.maps):
         again = built.counts.get("in an earlier source", 0)
         why = f", {again:,} of them are in an earlier source" if again else ""
         if not built.made:
             why = ": in an earlier source, or not readable"
-        logger.warning("%s: %d of %d images have no label map%s", built.maps.path, lost, total, why)
+        of, have = counted(total, "image"), "has" if lost == 1 else "have"
+        what = "%s: %d of %s %s no label map%s"
+        logger.warning(what, built.maps.path, lost, of, have, why)
     return built
 
 

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Iterable
 from dataclasses import replace
 
+from partlab.counts import counted, few
 from partlab.errors import SchemaError
 from partlab.parts import folded
 from partlab.schema import BACKGROUND, Category, Dataset, Raw
@@ -34,7 +35,8 @@ def parts_only(dataset: Dataset) -> Dataset:
     where, names = dataset.path or "the data set", _named([*ground, *roots])
     log.info("%s: left out, because they are no parts: %s", where, names)
     if lost := len(dataset.annotations) - len(kept):
-        log.warning("%s: %d masks of the background are left out", where, lost)
+        are = counted(lost, "mask of the background is", "masks of the background are")
+        log.warning("%s: %s left out", where, are)
     return replace(dataset, annotations=kept, categories=left)
 
 
@@ -65,8 +67,8 @@ def require_objects(dataset: Dataset) -> None:
         SchemaError: some do not; the hint is how to say it once.
     """
     if found := without_object(dataset.categories):
-        few, total = len(found), len(dataset.categories)
-        which = "its categories" if few == total else f"{few} of {total} categories"
+        some, total = len(found), len(dataset.categories)
+        which = "its categories" if some == total else f"{some} of {total} categories"
         raise SchemaError(
             f"{_where(dataset)}: {which} do not say which object they are a part of: "
             f"{_named(found)}",
@@ -122,5 +124,4 @@ def _where(dataset: Dataset) -> str:
 
 def _named(categories: list[Category]) -> str:
     names = [str(category.raw.get("name", "")) for category in categories]
-    more = f" and {len(names) - 8} more" if len(names) > 8 else ""
-    return ", ".join(names[:8]) + more
+    return few(names, 8)

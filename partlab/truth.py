@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from partlab.composite import Layer
+from partlab.counts import counted
 from partlab.errors import DatasetError, MaskError
 from partlab.masks import Rle, area, decode, encode, from_segmentation, polygon_fault, union
 from partlab.progress import track
@@ -171,7 +172,8 @@ class MaskCount:
         verb, be = ("has", "is") if number == 1 else ("have", "are")
         cannot = f"{verb} no usable pixels" if self.without_pixels else "cannot be used"
         first = "" if number == 1 else "the first is "
-        return f"{number} of {total} masks {cannot} and {be} left out; {first}{self.left_out[0]}"
+        masks = counted(total, "mask")
+        return f"{number} of {masks} {cannot} and {be} left out; {first}{self.left_out[0]}"
 
 
 def count_masks(data: Dataset) -> MaskCount:
@@ -225,22 +227,24 @@ def need_masks(data: Dataset, count: MaskCount) -> None:
         return
     where = data.path or "the data set"
     if count.crowd:
+        one = f"the only usable mask of {where} is a crowd region"
+        many = f"all {count.crowd} usable masks of {where} are crowd regions"
+        all_are = one if count.crowd == 1 else many
         raise DatasetError(
-            f"all {count.crowd} usable masks of {where} are crowd regions (iscrowd 1), which "
-            "count neither as right nor as wrong, so there is nothing to measure or to learn",
+            f"{all_are} (iscrowd 1), neither right nor wrong, so there is nothing to measure or to "
+            "learn",
             hint="if they are single things, as brush masks of CVAT are: "
             "partlab data check DATA --fix OUT",
         )
     if count.left_out:
-        cannot, draw = "can be used", ""
+        cannot, draw, number = "can be used", "", len(count.left_out)
         if count.without_pixels:
-            cannot, draw = (
-                "has usable pixels",
-                "draw the parts as polygons or brush masks, not as boxes; ",
-            )
+            cannot = "has usable pixels"
+            draw = "draw the parts as polygons or brush masks, not as boxes; "
+        of = "not even the one mask" if number == 1 else f"none of the {number} masks"
+        first = "it is" if number == 1 else "the first is"
         raise DatasetError(
-            f"none of the {len(count.left_out)} masks of {where} {cannot}; "
-            f"the first is {count.left_out[0]}",
+            f"{of} of {where} {cannot}; {first} {count.left_out[0]}",
             hint=f"{draw}see all: partlab data check DATA",
         )
     raise DatasetError(

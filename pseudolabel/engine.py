@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, PartlabError
 from partlab.parts import Parts
 from partlab.progress import track
@@ -107,7 +108,7 @@ class Outcome:
             return
         first = next(iter(self.store.rows(["file_name", "reason"])))
         raise DatasetError(
-            f"none of the {len(self.store)} pictures can be read; the first is "
+            f"none of {counted(len(self.store), 'picture')} can be read; the first is "
             f"{first.file_name}: {first.reason}",
             hint=f"get the pictures again; {self.store.path} holds nothing and can be removed",
         )
@@ -129,8 +130,8 @@ class Outcome:
         """The facts, for people."""
         counts, out = self.store.manifest.counts, self.store.path
         lines = [
-            f"{len(self.store)} images in {out}: {counts['labelled']} with parts "
-            f"({counts['masks']} masks), {counts['blank']} blank, "
+            f"{counted(len(self.store), 'image')} in {out}: {counts['labelled']} with parts "
+            f"({counted(counts['masks'], 'mask')}), {counts['blank']} blank, "
             f"{counts['unreadable']} unreadable",
             f"{self.images} of them labelled now, in {self.seconds:.0f} s",
             f"next: partlab pseudolabel report {shlex.quote(str(out))}",
@@ -274,7 +275,7 @@ class _Pace:
         who = f"process {process.rank} of {process.world}: " if process.world > 1 else ""
         self.who = who
         if total < images and process.world == 1:
-            logger.info("%d of %d images are stored already", images - total, images)
+            logger.info("%d of %s stored already", images - total, counted(images, "image"))
 
     def step(self) -> None:
         self.done += 1

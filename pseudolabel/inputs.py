@@ -214,7 +214,7 @@ def refuse_unreadable(inputs: Inputs) -> None:
             first, count = first or error, count + 1
     if first:
         raise DatasetError(
-            f"none of the {count} pictures can be read; the first: {first.message}",
+            f"none of {counted(count, 'picture')} can be read; the first: {first.message}",
             hint=first.hint or "paths in a list are relative to the folder that the list lies in",
         )
 
@@ -246,8 +246,9 @@ def _or_without(hint: str | None) -> str:
 
 
 def _classless(path: str, count: int, images: int) -> DatasetError:
+    have = "has" if count == 1 else "have"
     return DatasetError(
-        f"{count} of {images} images have no object category, the first is {path}",
+        f"{count} of {counted(images, 'image')} {have} no object category, the first is {path}",
         hint="sort them into one folder per category, write path,object in a list file, pass "
         "--classes FILE or --classifier, or label without the class: --no-category-filter",
     )

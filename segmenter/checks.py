@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Sequence, Sized
 
+from partlab.counts import counted
 from partlab.errors import DatasetError
 from partlab.images import image_size
 from partlab.objects import require_ids
@@ -91,7 +92,7 @@ def left_out(data: Dataset) -> tuple[frozenset[int], list[str]]:
 
 
 def _images(found: Sized) -> str:
-    return f"{len(found)} image is" if len(found) == 1 else f"{len(found)} images are"
+    return counted(len(found), "image is", "images are")
 
 
 def tell_mirrors(parts: Parts, pairs: Sequence[tuple[str, str]]) -> None:

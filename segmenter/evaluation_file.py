@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Any
 
 from partlab.coco import find_splits, read_dataset
+from partlab.counts import counted, few
 from partlab.errors import NotFoundError
 from partlab.files import read_lines, sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
@@ -127,33 +128,34 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
     warnings = []
     seen = _training_names(run) & {image.file_name for image in truth.images}
     if seen:
+        have = "has" if len(seen) == 1 else "have"
         warnings.append(
-            f"{len(seen)} of {found.images} images have the file name of a training image of "
-            f"this run (first: {min(seen)}): these figures may not tell how it does on new images"
+            f"{len(seen)} of {counted(found.images, 'image')} {have} the file name of a training "
+            f"image of this run (first: {min(seen)}): these figures may not tell how it does on "
+            "new images"
         )
     if found.missing_parts:
-        names = ", ".join(found.missing_parts[:5])
-        warnings.append(
-            f"{len(found.missing_parts)} parts of the data set are unknown to this run and "
-            f"count as AP 0: {names}{' …' if len(found.missing_parts) > 5 else ''}"
+        unknown = counted(
+            len(found.missing_parts), "part of the data set is", "parts of the data set are"
         )
+        warnings.append(f"{unknown} unknown to this run, with AP 0: {few(found.missing_parts)}")
     if sentence := found.masks.sentence():
         warnings.append(f"{sentence} (all of them: partlab data check)")
     if broken := len(truth.broken):
-        records = "1 record" if broken == 1 else f"{broken} records"
+        records = counted(broken, "record")
         warnings.append(
             f"{records} of the data set's file cannot be read and had to be left out "
             "(all of them: partlab data check)"
         )
     if found.masks.crowd:
         warnings.append(
-            f"{found.masks.crowd} masks are crowd regions (iscrowd 1): what is found there counts "
-            "neither as right nor as wrong"
+            f"{counted(found.masks.crowd, 'mask is', 'masks are')} crowd (iscrowd 1): what is "
+            "found there counts neither as right nor as wrong"
         )
     if found.images_without_class:
         warnings.append(
-            f"{found.images_without_class} images have no object category and no masks: "
-            "the category filter left them as they are"
+            f"{counted(found.images_without_class, 'image has', 'images have')} no object category "
+            "and no masks: the category filter changed nothing there"
         )
     return warnings
 

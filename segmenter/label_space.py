@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from partlab.composite import Layer
+from partlab.counts import few
 from partlab.errors import DatasetError
 from partlab.masks import BoolMask, Rle, decode
 from partlab.parts import Parts
@@ -83,5 +84,4 @@ def truth_layers(data: Dataset, image: Image) -> TrueLayers:
 
 
 def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return (", ".join(names[:5]) or "nothing") + more
+    return few(names) or "nothing"

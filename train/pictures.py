@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.coco import read_dataset
+from partlab.counts import few
 from partlab.errors import ConfigError, DatasetError, NotFoundError
 from partlab.files import sha256_json
 from partlab.images import load_image
@@ -33,7 +34,6 @@ from train.rows import (
     Provider,
     Rows,
     all_classes,
-    few,
     in_order,
     numbered,
     tell_missing,

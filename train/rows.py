@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from partlab.counts import counted
+from partlab.counts import counted, few
 from partlab.errors import DatasetError
 from partlab.labelmaps import LabelMaps
 from train.duplicates import first_of_each
@@ -110,12 +110,6 @@ def numbered(rows: Rows, providers: Sequence[Provider], names: Sequence[str]) ->
             hint=f"it knows {few(sorted(names))}",
         )
     return replace(rows, class_of=class_of)
-
-
-def few(names: Sequence[str]) -> str:
-    """The first names of a list, and how many more there are."""
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return ", ".join(names[:5]) + more
 
 
 def in_order(rows: Rows) -> Rows:

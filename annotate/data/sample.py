@@ -9,7 +9,7 @@ from pathlib import Path
 
 from annotate.data.split import category_rng, placed
 from partlab.coco import find_splits, read_dataset, write_coco
-from partlab.counts import counted
+from partlab.counts import counted, few
 from partlab.errors import (
     ConfigError,
     DatasetError,
@@ -191,9 +191,8 @@ def need_enough(
     if not short:
         return
     named = [f"{name} ({count})" for name, count in sorted(short.items())]
-    more = f" and {len(named) - 20} more" if len(named) > 20 else ""
     raise DatasetError(
-        f"{source} has fewer than {wanted} {what} of {', '.join(named[:20])}{more}",
+        f"{source} has fewer than {wanted} {what} of {few(named, 20)}",
         hint="ask for fewer with --per-object, or add images to these categories",
     )
 

@@ -10,6 +10,7 @@ from annotate.inspect.overview import studio_link
 from annotate.inspect.pins import Pin, pins_of
 from annotate.studio.acts.todo import last_rejection, todos
 from annotate.work import Batch, Work, same_person
+from partlab.counts import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,5 +67,5 @@ def _rest(work: Work, batch: Batch) -> list[Chore]:
     if not left:
         return []
     begun = "continue" if left < len(ids) else "begin"
-    words = f"{begun} {batch.object}: {len(ids) - left} of {len(ids)} pictures are drawn"
+    words = f"{begun} {batch.object}: {len(ids) - left} of {counted(len(ids), 'picture')} drawn"
     return [Chore("draw", batch.object, batch.round, words, studio_link(batch.project_id))]

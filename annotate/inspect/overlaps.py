@@ -27,8 +27,14 @@ def need_no_overlaps(work: Work, batch: Batch, accepted: Collection[str] = ()) -
     found = undeclared_overlaps(work, batch)
     left = {pair: images for pair, images in found.items() if frozenset(pair) not in fine}
     if left:
-        raise _refused(work, batch, parts, left)
+        raise _refused(batch, parts, left)
     return [list(pair) for pair in found]
+
+
+def what_stops(work: Work, batch: Batch) -> StateError | None:
+    """What `need_no_overlaps` would raise where nothing is accepted by name; None if nothing."""
+    found = undeclared_overlaps(work, batch)
+    return _refused(batch, work.moves(batch).parts, found) if found else None
 
 
 def shared_out(
@@ -65,9 +71,7 @@ def _ids(words: str, parts: ObjectParts) -> Pair:
     return parts.named(small.strip()).id, parts.named(large.strip()).id
 
 
-def _refused(
-    work: Work, batch: Batch, parts: ObjectParts, left: dict[Pair, list[int]]
-) -> StateError:
+def _refused(batch: Batch, parts: ObjectParts, left: dict[Pair, list[int]]) -> StateError:
     names = {pair: [parts.part(id).name for id in pair] for pair in left}
     where = "; ".join(
         f"{' over '.join(names[pair])} in {_images(images)}" for pair, images in left.items()

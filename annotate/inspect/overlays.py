@@ -21,6 +21,7 @@ from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image, Work, safe_name
 from annotate.work.pictures import shown_picture
 from partlab.composite import Layer
+from partlab.counts import counted
 from partlab.errors import PartlabError
 from partlab.files import replacing
 from partlab.images import load_image
@@ -102,7 +103,7 @@ def _caption(image: Image, masks: Sequence[dict[str, Any]], parts: ObjectParts) 
     told = [f"{len(objects)} objects"] if len(objects) > 1 else []
     if missing := [part.name for part in parts.parts if part.id not in there]:
         few = len(missing) <= FEW
-        many = f"without {len(missing)} of {len(parts.parts)} parts"
+        many = f"without {len(missing)} of {counted(len(parts.parts), 'part')}"
         told.append(f"without: {', '.join(missing)}" if few else many)
     said = f" ({', '.join(told)})" if told else ""
     return f"image {image.id}{said}, {image.file_name}"

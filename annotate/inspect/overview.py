@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from annotate.inspect.corrections import Correction, corrections
+from annotate.inspect.overlaps import what_stops
 from annotate.inspect.standing import Standing as Inspected
 from annotate.inspect.standing import status
 from annotate.studio.acts.rounds import undrawn_parts
@@ -33,7 +34,8 @@ class Row:
     """One category's current round: how it is drawn and inspected, and who is to act now.
 
     `waits_for` is somebody's name, "an inspector", "the lead", or nothing where it is done;
-    `why` says what they are to do.
+    `why` says what they are to do. `stopped` says what `inspect sample` would refuse the category
+    for, and what to do about it.
     """
 
     drawing: Standing
@@ -42,6 +44,7 @@ class Row:
     waits_for: str
     why: str
     last: str = ""  # when something last happened in the category
+    stopped: str = ""
 
     @property
     def shares(self) -> dict[str, int]:
@@ -73,7 +76,8 @@ class Row:
         seen = asdict(self.inspection)
         seen["sampled"] = seen.pop("drawn")
         more = {"corrections": [asdict(one) for one in self.corrections]}
-        return {**seen, **self.drawing.as_json(), **more, "waits_for": self.waits_for}
+        act = {"waits_for": self.waits_for, "stopped": self.stopped}
+        return {**seen, **self.drawing.as_json(), **more, **act}
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +135,19 @@ def _last(work: Work) -> dict[str, str]:
 def _row(work: Work, drawing: Standing, inspection: Inspected, last: Mapping[str, str]) -> Row:
     back = tuple(corrections(work, drawing.object))
     who, why = _waits_for(drawing, inspection, back)
+    stopped = _stopped(work, drawing)
+    if stopped and not inspection.discards_waiting:
+        who, why = _LEAD, "parts lie over each other"
     if not why and (new := undrawn_parts(work, work.batch(drawing.object))):
         who, why = _LEAD, f"partlab studio create --new-parts ({new})"
-    return Row(drawing, inspection, back, who, why, last.get(drawing.object, ""))
+    return Row(drawing, inspection, back, who, why, last.get(drawing.object, ""), stopped)
+
+
+def _stopped(work: Work, drawing: Standing) -> str:
+    if drawing.state != "submitted":
+        return ""
+    fault = what_stops(work, work.batch(drawing.object, drawing.round))
+    return f"`partlab inspect sample` stops: {fault.message}. {fault.hint}" if fault else ""
 
 
 def _waits_for(

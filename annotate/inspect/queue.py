@@ -18,6 +18,7 @@ from annotate.inspect.plan import get_plan
 from annotate.inspect.rounds import lay_out, with_masks
 from annotate.work import Batch, Event, Work, same_person
 from annotate.work.inspecting import check_not_own
+from partlab.counts import few
 from partlab.errors import StateError
 
 MINUTES = 0.5  # of looking at one picture, as long as nobody was timed
@@ -143,9 +144,8 @@ def nothing_waits(work: Work) -> str:
     drawn = [b.object for b in work.batches() if b.state in ("planned", "annotating")]
     if not drawn:
         return words
-    more = f" and {len(drawn) - 5} more" if len(drawn) > 5 else ""
     are = "is" if len(drawn) == 1 else "are"
     return (
-        f"{words}: {', '.join(drawn[:5])}{more} {are} still being drawn, as far as was pulled\n"
+        f"{words}: {few(drawn)} {are} still being drawn, as far as was pulled\n"
         f"fetch what was drawn since: partlab studio pull {quote(str(work.folder))}"
     )

@@ -25,6 +25,7 @@ from annotate.inspect.rules import check_due, check_reason
 from annotate.work import MovedOnError, Work
 from annotate.work.change import HINTS
 from annotate.work.inspecting import check_not_own
+from partlab.counts import counted
 from partlab.errors import ConfigError, PartlabError, StateError
 
 log = logging.getLogger(__name__)
@@ -180,8 +181,8 @@ class Inspection:
             check_not_own(session, self.work.batch(object, desk.round), person(who))
         if desk.decision == "continue":
             raise StateError(
-                f"{object} round {desk.round} is not decided: {len(desk.due)} images wait for a "
-                "verdict"
+                f"{object} round {desk.round} is not decided: "
+                f"{counted(len(desk.due), 'image waits', 'images wait')} for a verdict"
             )
         return self._settle(object, by=person(who))
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from annotate.vocabulary.model import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.names import LONGEST, fault_of, folded, name_key
+from partlab.counts import counted
 
 ERROR, WARNING, NOTE = "error", "warning", "note"
 FEWEST, MOST = 3, 8  # V-06
@@ -214,7 +215,7 @@ def _counts(parts: ObjectParts) -> Iterator[Problem]:
     elif parts.whole_object:
         yield RULES["whole_object"].at(parts.name, f"its one part is {listed!r}")
     elif len(parts.parts) < FEWEST:
-        count = "one part" if len(parts.parts) == 1 else f"{len(parts.parts)} parts"
+        count = counted(len(parts.parts), "part")
         yield RULES["few_parts"].at(parts.name, f"{count}: {listed}")
     elif len(parts.parts) > MOST:
         yield RULES["many_parts"].at(parts.name, f"{len(parts.parts)} parts: {listed}")

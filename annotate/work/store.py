@@ -28,6 +28,7 @@ from annotate.work.queries import select_answers
 from annotate.work.settings import WorkSettings
 from annotate.work.tables import About, Answer, Batch, Event, Flag, Image, Task
 from partlab.config import load_config
+from partlab.counts import counted
 from partlab.errors import (
     BusyError,
     DatasetError,
@@ -155,7 +156,7 @@ class Work:
         if noted > known:
             raise DatasetError(
                 f"the database of {self.folder} is older than its history: it lacks the last "
-                f"{noted - known} events",
+                f"{counted(noted - known, 'event')}",
                 hint="put the right database back, or run `partlab inspect rebuild WORK`",
             )
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from app.cli._ui import DryRunOpt, JsonOpt, ObjectsArg, SetOpt, WorkArg, reported
+from partlab.counts import counted
 
 if TYPE_CHECKING:
     from segmenter.loop.ahead import Ordered
@@ -232,14 +233,17 @@ def _chosen(found: "Ordered", sent: int, *, dry_run: bool) -> str:
         f"{place:3}  {one.file_name} (image {one.image_id}): {one.choice.words}"
         for place, one in enumerate(found.images, 1)
     ]
-    lines.append(f"chosen by version {found.version} from {found.looked_at} pictures not drawn yet")
+    open_ = counted(found.looked_at, "picture")
+    lines.append(f"chosen by version {found.version} from {open_} not drawn yet")
     if found.held_out:
-        lines.append(f"besides, {found.held_out} are for the exam, and keep their place")
+        are = counted(found.held_out, "keeps its place", "keep their place")
+        lines.append(f"besides, {are}: for the exam")
     if found.unreadable:
         lines.append(f"{len(found.unreadable)} cannot be read: {', '.join(found.unreadable[:3])}")
     lines.append(
         "nothing was changed"
         if dry_run
-        else f'{sent} tasks changed; annotators press "Label Tasks As Displayed" in "Draw first"'
+        else f'{counted(sent, "task")} changed; annotators press "Label Tasks As Displayed" in '
+        '"Draw first"'
     )
     return "\n".join(lines)

@@ -7,6 +7,7 @@ import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from app.cli.segmenter_evaluate import group as group
+from partlab.counts import counted
 
 
 @group.command("prompt-head")
@@ -40,7 +41,8 @@ def prompt_head(
         )
         ui.emit(
             done,
-            f"trained a prompt head {done['epochs']} epochs on {done['images']} images, "
+            f"trained a prompt head {counted(done['epochs'], 'epoch')} on "
+            f"{counted(done['images'], 'image')}, "
             f"last loss {done['loss']:.3f}\n"
             f"head:  {done['head']}\n"
             f"next:  partlab serve {done['run']}",

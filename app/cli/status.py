@@ -6,7 +6,7 @@ from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 from app.cli._ui import JsonOpt, ObjectsArg, WorkArg, reported
-from partlab.counts import counted
+from partlab.counts import counted, few
 
 if TYPE_CHECKING:
     from annotate.inspect.corrections import Correction
@@ -96,9 +96,11 @@ def _table_of(found: "Overview") -> Any:
 
 def _total(found: "Overview") -> str:
     n = found.totals
+    categories = counted(n["categories"], "category", "categories")
     return (
-        f"in all: {n['accepted']} of {n['categories']} categories accepted, {n['done']} of "
-        f"{n['images']} pictures done ({n['discarded']} given up), {n['inspected']} inspected, "
+        f"in all: {n['accepted']} of {categories} accepted, "
+        f"{n['done']} of {counted(n['images'], 'picture')} done ({n['discarded']} given up), "
+        f"{n['inspected']} inspected, "
         f"{counted(n['flags'], 'flag')}"
     )
 
@@ -126,8 +128,7 @@ def _waiting(found: "Overview") -> Iterator[str]:
         if row.waits_for:
             people.setdefault(row.waits_for, []).append(f"{row.drawing.object} ({row.why})")
     for who, listed in people.items():
-        more = f" and {len(listed) - _SHOWN} more" if len(listed) > _SHOWN else ""
-        yield f"waits for {who}: {', '.join(listed[:_SHOWN])}{more}"
+        yield f"waits for {who}: {few(listed, _SHOWN)}"
 
 
 def _words(row: "Row") -> Iterator[str]:
@@ -150,12 +151,14 @@ def _words(row: "Row") -> Iterator[str]:
         yield f"besides, {one.checked} of {are} done"
     if one.state == "annotating" and (link := studio_link(one.project_id)):
         yield link
+    if row.stopped:
+        yield row.stopped
     if one.undrawn:
         yield f"{_list(one.undrawn)} drawn in no picture"
     yield from one.flags
     yield from map(str, one.notes[:_SHOWN])
     if (more := len(one.notes) - _SHOWN) > 0:
-        yield f"and {more} more notes"
+        yield f"and {counted(more, 'more note')}"
 
 
 def _inspectors(row: "Row") -> Iterator[str]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from partlab.counts import counted
 from partlab.images import load_image
 from partlab.masks import Rle, iou, union
 from partlab.paired import SIGNIFICANT, sign_flip
@@ -100,7 +101,7 @@ class Compared:
         """What people read."""
         return (
             f"mean IoU {100 * self.new:.1f} against {100 * self.old:.1f} percent on "
-            f"{self.images} pictures, "
+            f"{counted(self.images, 'picture')}, "
             f"p = {self.p:.2g}"
         )
 

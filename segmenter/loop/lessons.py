@@ -15,6 +15,7 @@ from annotate.inspect.export import pictures_for
 from annotate.work import Image as WorkImage
 from annotate.work import Work
 from partlab.coco import read_dataset, write_coco
+from partlab.counts import counted
 from partlab.errors import StateError
 from partlab.files import read_json, sha256_json, write_json
 from partlab.folders import new_folder
@@ -96,7 +97,8 @@ def nothing_accepted(work: Work, built: Built | None = None) -> str:
     for batch in work.batches():
         states[batch.state] = states.get(batch.state, 0) + 1
     told = ", ".join(f"{count} {state}" for state, count in states.items())
-    failed = f"; {built.excluded} pictures were failed" if built and built.excluded else ""
+    failed = counted(built.excluded, "picture") if built and built.excluded else ""
+    failed = failed and f"; {failed} failed"
     return f"no picture is accepted yet in {work.folder} ({told or 'nothing handed out'}{failed})"
 
 

@@ -18,7 +18,7 @@ from served import Running as Served
 from typer.testing import CliRunner
 
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.reading import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.work import Work
 from app.cli.main import app

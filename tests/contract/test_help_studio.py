@@ -20,7 +20,7 @@ from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.codec import decode_brush
 from annotate.studio.spelling.mark import mark_of
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.reading import read_result
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.vocabulary.edit import rename_part
 from annotate.work import Work

@@ -17,7 +17,8 @@ from annotator import Person, choice
 from typer.testing import CliRunner
 
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, write_vocabulary
 from annotate.work import Work
 from annotate.world import WorldConfig, make_world

@@ -17,7 +17,8 @@ from annotate.studio.acts.push import Suggestion, push
 from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import colours
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary, read_vocabulary, write_vocabulary
 from annotate.vocabulary.edit import rename_part
 from annotate.work import Work

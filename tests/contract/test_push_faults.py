@@ -17,7 +17,8 @@ from annotate.studio.acts.push import Suggest, Suggestion, push
 from annotate.studio.api.client import Studio
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running, start_server
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
 from partlab.errors import StudioError

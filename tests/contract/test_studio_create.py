@@ -28,7 +28,8 @@ from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import config_hash, label_config
 from annotate.studio.spelling.mark import marked, unmarked
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Answer, Image, Work
 from annotate.work.pictures import shown_picture

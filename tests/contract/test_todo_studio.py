@@ -21,7 +21,7 @@ from annotate.studio.acts.pull import pull
 from annotate.studio.api.client import Studio
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.reading import read_result
 from annotate.work import Work, rebuild_work
 from app.cli.main import app
 from partlab.coco import read_dataset

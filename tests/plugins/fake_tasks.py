@@ -9,8 +9,9 @@ import httpx
 import numpy as np
 
 from annotate.studio.api.client import Studio
-from annotate.studio.spelling.regions import PartMask, regions_of
 from annotate.studio.spelling.shapes import Size
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import ObjectParts
 from annotate.work import Work
 from partlab.masks import encode

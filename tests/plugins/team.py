@@ -9,7 +9,8 @@ from annotator import Person, choice
 from sparql_engine import running_engine
 
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import read_vocabulary, write_vocabulary
 from annotate.work import Work
 from partlab.masks import Rle, decode, encode, from_segmentation, iou, union

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, NotFoundError
 from partlab.files import write_text
 from train.evaluate.outcomes import PictureSet
@@ -88,7 +89,8 @@ def shown_to(
     labels = [victim.own(pictures.classes[int(pictures.class_of[n])]) for n in chosen]
     asked = [(n, label) for n, label in zip(chosen, labels, strict=True) if label is not None]
     if left := len(chosen) - len(asked):
-        logger.info("%d pictures are of classes that are not asked about: left out", left)
+        are = counted(left, "picture is of a class", "pictures are of classes")
+        logger.info("%s not asked about: left out", are)
     if limit is not None:
         asked = asked[:limit]
     if not asked:
@@ -131,7 +133,7 @@ def _listed(file: Path, keys: Sequence[str]) -> list[int]:
         raise DatasetError(f"{file} names a picture twice", hint="each picture counts once")
     if absent := [name for name in names if name not in place]:
         raise DatasetError(
-            f"{len(absent)} of the {len(names)} pictures of {file} are not in the data: "
+            f"{len(absent)} of {counted(len(names), 'picture')} of {file} not in the data: "
             f"{', '.join(absent[:3])}",
             hint="name the data that the list was made of, and its split",
         )
@@ -157,7 +159,7 @@ def write_balanced(
         own = sorted(key_of(pictures, int(n)) for n in np.flatnonzero(pictures.class_of == number))
         if len(own) < per_class:
             raise DatasetError(
-                f"class {owner} has {len(own)} pictures, and {per_class} were asked for",
+                f"class {owner} has {counted(len(own), 'picture')}, fewer than {per_class}",
                 hint=f"--per-class {len(own)} or fewer",
             )
         draw = np.random.default_rng([seed, *owner.encode()]).permutation(len(own))[:per_class]

@@ -9,6 +9,7 @@ from annotate.data.checks.crowds import crowd_findings
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.spelling import spelling_findings
 from annotate.data.formats.pictures import is_safe_name
+from partlab.counts import counted
 from partlab.objects import without_object
 from partlab.schema import OURS, Annotation, Category, Dataset, Finding
 from partlab.spelling import whole
@@ -168,8 +169,8 @@ def _counts(dataset: Dataset) -> Iterator[Finding]:
         return
     (most, high), (least, low) = counts.most_common()[0], sampled.most_common()[-1]
     if high - low > 1:  # 1 is what splitting leaves
-        gone = f" and {low - counts[least]} discarded ones" if low > counts[least] else ""
-        what = f"{most} has {high} images, {least} has {counts[least]}{gone}"
+        gone = f" and {low - counts[least]} discarded" if low > counts[least] else ""
+        what = f"{most} has {counted(high, 'image')}, {least} has {counts[least]}{gone}"
         yield KINDS["unequal_counts"].at(what)
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from annotate.data.checks.kinds import KINDS
 from annotate.data.checks.sizes import Sizes
 from annotate.data.renaming import united
+from partlab.counts import counted, few
 from partlab.masks import drawable
 from partlab.objects import same_names, without_object
 from partlab.schema import Annotation, Category, Dataset, Finding, Image
@@ -15,9 +16,10 @@ from partlab.schema import Annotation, Category, Dataset, Finding, Image
 def spelling_findings(dataset: Dataset) -> Iterator[Finding]:
     """Categories without an object or of one name, and stray pieces of polygons."""
     if alone := without_object(dataset.categories):
-        few, total = len(alone), len(dataset.categories)
-        names = ", ".join(category.part for category in alone[:8]) + (" …" if few > 8 else "")
-        what = f"{few} of {total} categories name no object: {names}"
+        total = counted(len(dataset.categories), "category", "categories")
+        verb = "names" if len(alone) == 1 else "name"
+        names = few([category.part for category in alone], 8)
+        what = f"{len(alone)} of {total} {verb} no object: {names}"
         yield KINDS["no_object"].at(what, category=alone[0].id)
     for group in same_names(dataset.categories):
         yield from _alike(group)

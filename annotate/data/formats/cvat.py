@@ -44,7 +44,7 @@ class CvatLayout(ReadOnly):
             subset = element.get("subset") or file.stem
             gathered = found.setdefault(subset, Gathered(source, "CVAT"))
             if element.tag == "track":
-                gathered.passed["video tracks"] += 1
+                gathered.pass_over("video track")
             else:
                 _read(element, gathered, root)
         for gathered in found.values():
@@ -73,7 +73,7 @@ def _read(element: ElementTree.Element, gathered: Gathered, root: Path) -> None:
     except ValueError:
         size = 0, 0
     if not possible(*size):
-        gathered.passed["images without a size"] += 1
+        gathered.pass_over("image", "without a size")
         return
     inside = subset and (root / subset / name).is_file()
     image = gathered.image(f"{subset}/{name}" if inside else name, size)
@@ -83,12 +83,12 @@ def _read(element: ElementTree.Element, gathered: Gathered, root: Path) -> None:
         try:
             rle = _rle(shape.tag, shape.attrib, *size)
         except (KeyError, ValueError, OverflowError, MaskError) as error:
-            gathered.passed["elements that cannot be drawn"] += 1
+            gathered.pass_over("element", "that cannot be drawn")
             gathered.set_aside(image, shape.get("label", ""), f"cannot be drawn: {error!r}")
             log.warning("image %s: a %s cannot be drawn: %s", name, shape.tag, error)
             continue
         if rle is None:
-            gathered.passed[f"elements of the kind {shape.tag}"] += 1
+            gathered.pass_over("element", f"of the kind {shape.tag}")
             gathered.set_aside(image, shape.get("label", ""), f"is of the kind {shape.tag}")
             continue
         group = shape.get("group_id", "")

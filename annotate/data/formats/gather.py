@@ -8,6 +8,7 @@ from typing import Any
 
 from annotate.data.formats import Source
 from annotate.data.renaming import of_object
+from partlab.counts import counted
 from partlab.masks import Rle, area, bbox
 from partlab.objects import parts_only, without_object
 from partlab.parts import folded
@@ -30,7 +31,7 @@ class Gathered:
         self.images: list[Image] = []
         self.annotations: list[Annotation] = []
         self.discards: list[Discard] = []
-        self.passed = Counter[str]()
+        self.passed = Counter[tuple[str, str]]()
         self.broken: list[Raw] = []
         self._categories: dict[tuple[str, str], Category] = {}
 
@@ -45,13 +46,17 @@ class Gathered:
         Without a label it is set aside: nobody knows what it shows.
         """
         if not label.strip():
-            self.passed["shapes without a label"] += 1
+            self.pass_over("shape", "without a label")
             self.set_aside(image, label, "has no label")
             return
         category = self._category(label.strip(), ours.pop("object", None) or "")
         known = {"bbox": bbox(rle), "area": area(rle), **ours}
         new = len(self.annotations) + 1
         self.annotations.append(Annotation.new(new, image.id, category.id, rle, **known))
+
+    def pass_over(self, noun: str, rest: str = "", count: int = 1) -> None:
+        """Count what is not read: `noun` for one of them, and what is said of it."""
+        self.passed[noun, rest] += count
 
     def set_aside(self, image: Image, label: str, reason: str) -> None:
         """Keep in mind that something is drawn in the image which no mask shows.
@@ -96,7 +101,10 @@ class Gathered:
 
     def say(self) -> None:
         """Warn of what was not read."""
-        listed = [f"{count} {what}" for what, count in self.passed.items() if count]
+        counts = (
+            (counted(count, noun), rest) for (noun, rest), count in self.passed.items() if count
+        )
+        listed = [" ".join(filter(None, words)) for words in counts]
         if listed:
             log.warning("%s: not read: %s", self.source.path, ", ".join(listed))
 

@@ -70,7 +70,7 @@ def _read(file: Path, gathered: Gathered) -> None:
     shapes = record.get("shapes") if isinstance(record, dict) else None
     size = _size(record) if isinstance(shapes, list) else None
     if size is None:
-        gathered.passed["files that are not labelme's, or state no size"] += 1
+        gathered.pass_over("file", "of another tool, or without a size")
         return
     stated = plain_name(str(record.get("imagePath") or f"{file.stem}.jpg"))
     below = file.parent.relative_to(_top(gathered.source.path))
@@ -80,13 +80,13 @@ def _read(file: Path, gathered: Gathered) -> None:
         try:
             rle = _rle(shape, *size)
         except _FAULTS as error:
-            gathered.passed["shapes that cannot be drawn"] += 1
+            gathered.pass_over("shape", "that cannot be drawn")
             gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
             log.warning("%s: shape %d: %s", file, position, error)
             continue
         if rle is None:
             kind = f"of the kind {shape.get('shape_type')}"
-            gathered.passed[f"shapes {kind}"] += 1
+            gathered.pass_over("shape", kind)
             gathered.set_aside(image, label, f"is {kind}")
             continue
         group = shape.get("group_id")

@@ -99,14 +99,14 @@ class PreparedLayout:
         if unsure:
             table[OURS]["ignore"] = ignore
             log.warning(
-                "in %d images crowd regions, or all that is not drawn where a mask is missing, "
-                "have the id %d: neither background nor a part", unsure, ignore,
+                "in %s crowd regions, or all that is not drawn where a mask is missing, "
+                "have the id %d: neither background nor a part", counted(unsure, "image"), ignore,
             )  # fmt: skip
         write_json(out / NAMES, table)
         log.info(
-            "%d masks are now one label per pixel: this layout keeps neither the instances of a "
+            "%s now one label per pixel: this layout keeps neither the instances of a "
             "part nor what lies under another (coco and pinpp do)",
-            len(dataset.annotations),
+            counted(len(dataset.annotations), "mask is", "masks are"),
         )
 
 

@@ -67,7 +67,8 @@ class Values:
 
     def _tell_ground(self, value: int, pictures: int) -> None:
         name = self.names.get(value + self.offset, "no name")
-        what = f"the value {value} ({name}) covers more than any other in {pictures} pictures"
+        where = counted(pictures, "picture")
+        what = f"the value {value} ({name}) covers more than any other in {where}"
         hint = f"--background {value}"
         if 0 in self.background and (zeros := self.seen[0]):
             what += f", and 0, which is in {zeros}, was left out as background"

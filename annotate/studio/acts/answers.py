@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from annotate.studio.api.raw import RawAnnotation
-from annotate.studio.spelling.regions import Reading, read_result
+from annotate.studio.spelling.reading import Reading, read_result
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Image
 from annotate.work.complaints import ERROR, PART_GONE, SENT_BACK, Problem, problem

@@ -28,6 +28,7 @@ from annotate.work.pictures import (
 )
 from annotate.work.settings import WorkSettings
 from partlab import schema
+from partlab.counts import few
 from partlab.errors import (
     BusyError,
     ConfigError,
@@ -91,17 +92,18 @@ def plan_work(
     found.say_others()
     names: dict[str, list[str]] = {}
     owners = vocabulary.by_any_name
+    unmatched = [category for category in found.names if category not in owners]
+    if unmatched and not objects:
+        raise _unmatched(unmatched, vocabulary)
     for category, files in found.names.items():
         owner = owners.get(category)
-        if owner is None and not objects:
-            raise _unmatched(category, vocabulary)
         if owner is not None and (not objects or owner in objects):
             names.setdefault(owner, []).extend(files)
     missing = [name for name in (objects or vocabulary.names) if name not in names]
     if missing and (objects or not names):
-        raise NotFoundError(f"{images} has no pictures of {', '.join(missing)}")
+        raise NotFoundError(f"{images} has no pictures of {few(missing, 10)}")
     if missing:
-        log.warning("no pictures of %s: left out", ", ".join(missing))
+        log.warning("no pictures of %s: left out", few(missing, 10))
     for name in names:
         label_config(vocabulary.object(name))
     names = {name: names[name] for name in sorted(names)}
@@ -109,9 +111,14 @@ def plan_work(
     return Plan(replace(found, names=names), counts, vocabulary, Path(images), split)
 
 
-def _unmatched(category: str, vocabulary: Vocabulary) -> UnknownNameError:
-    error = UnknownNameError("object category", category, vocabulary.names)
-    error.message = f"there are pictures of {category!r}, but the vocabulary does not have it"
+def _unmatched(categories: Sequence[str], vocabulary: Vocabulary) -> UnknownNameError:
+    """All of them are named; what is near is suggested where there is one."""
+    first, *others = categories
+    error = UnknownNameError("object category", first, () if others else vocabulary.names)
+    named, them = few([repr(name) for name in categories], 10), "them" if others else "it"
+    error.message = f"there are pictures of {named}, but the vocabulary does not have {them}"
+    if others:
+        error.hint = f"it has {few(vocabulary.names, 10)}" if vocabulary.names else None
     error.args = (error.message,)
     error.hint = f"{error.hint or 'the vocabulary is empty'}; or name the categories to annotate"
     return error

@@ -12,16 +12,10 @@ from sqlalchemy import select
 
 from annotate.studio.api.projects import labels_are_names
 from annotate.studio.api.raw import open_export
-from annotate.studio.spelling.regions import (
-    IMAGE,
-    OBJECT,
-    POLYGON,
-    PartMask,
-    label_of,
-    regions_of,
-    shaped,
-    spelled,
-)
+from annotate.studio.spelling.names import IMAGE, OBJECT, POLYGON
+from annotate.studio.spelling.reading import spelled
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import label_of, regions_of, shaped
 from annotate.vocabulary import ObjectParts
 from annotate.work import Answer, Batch, Image, Work
 from annotate.work.change import is_drawn

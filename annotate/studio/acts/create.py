@@ -58,7 +58,7 @@ from annotate.studio.spelling.labelconfig import (
     label_config,
 )
 from annotate.studio.spelling.mark import HELP, marked, unmarked
-from annotate.studio.spelling.regions import TODO
+from annotate.studio.spelling.names import TODO
 from annotate.work import Batch, Image, Task, Work, open_images, safe_name
 from annotate.work.pictures import (
     EXAMPLES,
@@ -69,6 +69,7 @@ from annotate.work.pictures import (
     shown_picture,
 )
 from partlab.coco import find_splits, read_dataset
+from partlab.counts import counted
 from partlab.errors import NotFoundError, PartlabError, StudioError
 from partlab.images import is_image_name
 from partlab.progress import track
@@ -197,8 +198,9 @@ class _Builder:
         if project_id is None:
             if batch.project_id is not None:
                 log.warning(
-                    "project %d of %s is gone from Label Studio: made afresh, with the %d images "
-                    "that are still to be drawn", batch.project_id, batch.object, len(waiting)
+                    "project %d of %s is gone from Label Studio: made afresh, with %s "
+                    "still to be drawn", batch.project_id, batch.object,
+                    counted(len(waiting), "image that is", "images that are"),
                 )  # fmt: skip
             project_id = make_project(
                 self.studio, self.work, (batch.object, batch.round), self._fields(batch)

@@ -14,10 +14,25 @@ from annotate.vocabulary import ObjectParts
 from annotate.work import Batch, Event, Work
 
 Pair = tuple[str, str]  # part ids: the smaller, the larger
+_FOUND: dict[tuple[str | int, ...], dict[Pair, list[int]]] = {}
+_KEPT = 1000
 
 
 def undeclared_overlaps(work: Work, batch: Batch) -> dict[Pair, list[int]]:
-    """The pairs of parts that lie over each other, and in which images; most images first."""
+    """The pairs of parts that lie over each other, and in which images; most images first.
+
+    A picture takes milliseconds, so what was found is kept until something happens in the category.
+    """
+    state = work.hash_of(batch.object), work.vocabulary.hash
+    key = (str(work.folder), batch.object, batch.round, *state)
+    if key not in _FOUND:
+        if len(_FOUND) >= _KEPT:
+            _FOUND.clear()
+        _FOUND[key] = _overlaps(work, batch)
+    return {pair: [*images] for pair, images in _FOUND[key].items()}
+
+
+def _overlaps(work: Work, batch: Batch) -> dict[Pair, list[int]]:
     parts = work.moves(batch).parts
     found: dict[Pair, list[int]] = {}
     for answer in work.answers(batch.object, batch.round):

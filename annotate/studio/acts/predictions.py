@@ -10,7 +10,8 @@ from xml.etree import ElementTree
 
 from annotate.studio.api.client import RefusedError, Studio
 from annotate.studio.spelling.labelconfig import has_two_lists
-from annotate.studio.spelling.regions import LABELS, read_result
+from annotate.studio.spelling.names import LABELS
+from annotate.studio.spelling.reading import read_result
 from annotate.vocabulary.model import ObjectParts
 from partlab.errors import StudioError
 

@@ -22,8 +22,10 @@ from annotate.facts import Facts
 from annotate.studio.acts.predictions import Prediction, Predictions
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import chunks, labels_are_names, need_own
-from annotate.studio.spelling.regions import LABELS, PartMask, regions_of
+from annotate.studio.spelling.names import LABELS
 from annotate.studio.spelling.shapes import Size
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.work import Answer, Batch, Image, Task, Work
 from annotate.work.change import BLANK, DONE, HINTS
 from partlab.errors import BusyError, ConfigError, StateError

@@ -3,7 +3,7 @@
 from typing import Any
 
 from annotate.studio.api.client import Studio
-from annotate.studio.spelling.regions import FIRST, TODO
+from annotate.studio.spelling.names import FIRST, TODO
 
 _OPEN = [
     {"filter": "filter:tasks:total_annotations", "operator": "equal", "type": "Number", "value": 0},

@@ -16,13 +16,14 @@ from sqlalchemy import select
 
 from annotate.studio.acts.overlaps import undeclared_overlaps
 from annotate.studio.acts.status import MADE_ANEW, open_flags
-from annotate.studio.acts.task_data import write_words
+from annotate.studio.acts.task_data import Column, keep_words
 from annotate.studio.api.client import Studio
-from annotate.studio.spelling.regions import TODO
-from annotate.work import Answer, Batch, DiscardReview, Event, Flag, Verdict, Work, refusal_of
+from annotate.studio.spelling.names import TODO
+from annotate.work import Answer, Batch, DiscardReview, Flag, Verdict, Work, refusal_of
 from annotate.work.change import DONE
 from annotate.work.complaints import SENT_BACK
 
+_COLUMN = Column(TODO, event="told", noted="todo")
 _UPDATE = "press Update"
 _DRAWN_IN = ("planned", "annotating", "submitted")
 _WHERE = re.compile(r"^project \d+ task \d+ annotation \d+(?: \(.*?\))?: ", re.DOTALL)
@@ -138,29 +139,7 @@ def _restored(work: Work, answer: Any) -> str:
 def tell(work: Work, studio: Studio, batch: Batch, who: str = "partlab") -> int:
     """Write into the tasks of a round what is to be done in them, where that changed; how many.
 
-    Cut off, it is done again by the next one: what the tasks say is noted after it is written.
-
     Raises:
         StudioError: the server cannot be reached, or refuses. A task that is gone is passed over.
     """
-    wanted = {str(id): words for id, words in todos(work, batch).items()}
-    stands = _told_before(work, batch)
-    changed = {id for id in {*wanted, *stands} if wanted.get(id) != stands.get(id)}
-    tasks = {str(task.image_id): task for task in work.tasks(batch.object, batch.round)}
-    for id in sorted(changed, key=int):
-        task = tasks[id]
-        if task.task_id is not None and task.project_id == batch.project_id:
-            write_words(work, studio, task, TODO, wanted.get(id, ""))
-    if changed:
-        data = {"project_id": batch.project_id, "todo": wanted}
-        work.record("told", who=who, object=batch.object, round=batch.round, data=data)
-    return len(changed)
-
-
-def _told_before(work: Work, batch: Batch) -> Mapping[str, str]:
-    """What the tasks of the round's project say, as far as it was written."""
-    query = select(Event.data).filter_by(what="told", object=batch.object, round=batch.round)
-    with work.read() as session:
-        data = session.scalar(query.order_by(Event.id.desc()).limit(1)) or {}
-    known: Mapping[str, str] = data.get("todo", {})
-    return known if data.get("project_id") == batch.project_id else {}
+    return keep_words(work, studio, batch, _COLUMN, todos(work, batch), who)

@@ -45,7 +45,7 @@ UserId = Annotated[int | None, BeforeValidator(_id)]
 
 
 class RawAnnotation(BaseModel):
-    """What partlab reads of one annotation; `result` is understood by `regions`."""
+    """What partlab reads of one annotation; `result` is understood by `spelling.reading`."""
 
     id: int
     updated_at: Time

@@ -9,19 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
-from annotate.studio.spelling.regions import (
-    BOX,
-    BRUSH,
-    CLICK,
-    IMAGE,
-    META,
-    MODEL,
-    PART,
-    POLYGON,
-    brush_of,
-    head_of,
-    shaped,
-)
+from annotate.studio.spelling.names import BOX, BRUSH, CLICK, IMAGE, META, MODEL, PART, POLYGON
+from annotate.studio.spelling.writing import brush_of, head_of, shaped
 from partlab.errors import SchemaError
 from partlab.masks import BoolMask
 

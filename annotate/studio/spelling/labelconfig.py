@@ -13,7 +13,7 @@ from itertools import chain
 from xml.etree import ElementTree
 
 from annotate.draw import palette
-from annotate.studio.spelling.regions import BRUSH, DISCARD, IMAGE, OBJECT, PART, POLYGON, TODO
+from annotate.studio.spelling.names import BRUSH, DISCARD, IMAGE, OBJECT, PART, POLYGON, TODO
 from annotate.vocabulary.model import ObjectParts, Part
 from annotate.work.settings import DISCARD_REASONS
 from partlab.errors import ConfigError, SchemaError

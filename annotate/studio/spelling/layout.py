@@ -91,11 +91,10 @@ class _Reader:
         return self.gathered.dataset(self.file, self.root)
 
     def _task(self, position: int, task: _Raw, finder: PictureFinder) -> None:
-        passed = self.gathered.passed
         data = task["data"] if isinstance(task.get("data"), dict) else task
         name = plain_name(_picture_of(data))
         if not name:
-            passed["tasks without a picture"] += 1
+            self.gathered.pass_over("task", "without a picture")
             return
         annotation = self._annotation(task)
         if annotation is None:
@@ -103,22 +102,22 @@ class _Reader:
         items = _records(annotation.get("result"))
         size = _size(items) or _size_of(finder.find(name).path)
         if size is None:
-            passed["tasks without a region whose picture is not there either"] += 1
+            self.gathered.pass_over("task", "without a region whose picture is not there either")
             return
         image = self._image(position, task, name, size, data)
         self._regions(image, items, _who(annotation.get("completed_by")))
 
     def _annotation(self, task: _Raw) -> _Raw | None:
         """The one whose regions are read; None where nobody has drawn."""
-        passed = self.gathered.passed
+        pass_over = self.gathered.pass_over
         if "annotations" not in task and "completions" not in task:
             return _short(task)
         listed = _records(task.get("annotations") or task.get("completions"))
         drawn = [a for a in listed if not a.get("was_cancelled")]
-        passed["predictions"] += len(_records(task.get("predictions")))
-        passed["cancelled annotations"] += len(listed) - len(drawn)
-        passed["tasks without an annotation"] += not drawn
-        passed["earlier annotations of the same task"] += max(len(drawn) - 1, 0)
+        pass_over("prediction", count=len(_records(task.get("predictions"))))
+        pass_over("cancelled annotation", count=len(listed) - len(drawn))
+        pass_over("task", "without an annotation", not drawn)
+        pass_over("earlier annotation", "of the same task", max(len(drawn) - 1, 0))
         return max(drawn, key=_newest, default=None)
 
     def _image(
@@ -131,7 +130,7 @@ class _Reader:
         return self.gathered.images[-1]
 
     def _regions(self, image: Image, items: list[_Raw], who: str) -> None:
-        from annotate.studio.spelling.regions import read_result
+        from annotate.studio.spelling.reading import read_result
         from annotate.vocabulary.model import ObjectParts, Part
 
         named = dict.fromkeys(label for item in items for label in _labels(item))
@@ -155,8 +154,7 @@ class _Reader:
 
         kinds = {str(item.get("type", "")).removesuffix("labels") for item in group}
         labels = ", ".join(dict.fromkeys(label for item in group for label in _labels(item)))
-        what = f"{'/'.join(sorted(kinds)) or 'unknown'} regions"
-        self.gathered.passed[what] += 1
+        self.gathered.pass_over(f"{'/'.join(sorted(kinds)) or 'unknown'} region")
         if labels or any(
             isinstance(v := item.get("value"), dict) and geometry_of(v) for item in group
         ):

@@ -208,7 +208,7 @@ def test_masks_left_out_are_told_at_each_opening(make_dataset, tmp_path, caplog)
     for _ in range(2):  # made, then found
         caplog.clear()
         built = open_cache(tmp_path / "maps.arrow", [DatasetSource(data)])
-        assert "masks left out, which nothing can be read from: 1 in 1 images" in caplog.text
+        assert "1 mask is left out in 1 image, for nothing can be read there" in caplog.text
     assert not built.made
     assert built.maps.left_out.tolist() == [1, 0]
 

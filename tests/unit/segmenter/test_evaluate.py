@@ -316,7 +316,9 @@ def test_a_mask_of_no_known_category_is_left_out_and_named(pets: Dataset) -> Non
     assert "1 of 9 masks cannot be used and is left out" in (found.masks.sentence() or "")
     assert "there is no category 999" in (found.masks.sentence() or "")
     only = replace(pets, annotations=[stray])
-    with pytest.raises(DatasetError, match=r"none of the 1 masks .* can be used"):
+    with pytest.raises(
+        DatasetError, match=r"not even the one mask of .* can be used; it is annotation"
+    ):
         evaluate(Scripted({}), only)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from app.web.page import Key, Page
 from app.web.toolkit import asked, gr, markup, person
+from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def _pull(work: "Work", studio: Any, object: str, to: str) -> str:
     new = sum(one.tasks for one in told)
     lost = [f"{one.object} was not read: {one.trouble}" for one in told if one.trouble]
     ready = [one.object for one in told if one.submitted]
-    words = f"{new} pictures were new"
+    words = f"{counted(new, 'picture was', 'pictures were')} new"
     words += f"; {', '.join(ready)} handed in for inspection" if ready else ""
     return "; ".join((words, *lost))
 

@@ -388,7 +388,7 @@ def test_masks_of_a_label_studio_export(tmp_path: Path, caplog: pytest.LogCaptur
     (image,) = data.images
     assert (image.id, image.object, image.width, image.height) == (1, "ram", WIDTH, HEIGHT)
     assert data.image_path(image).read_bytes() == picture()
-    assert "not read: 1 ellipse regions" in caplog.text
+    assert "not read: 1 ellipse region" in caplog.text
     assert "(leg)" in caplog.text
 
 
@@ -428,10 +428,10 @@ def test_one_annotation_a_task_is_read(tmp_path: Path, caplog: pytest.LogCapture
     assert {a.image_id: a.area for a in data.annotations} == {1: 100, 2: 900}
     for words in (
         "2 earlier annotations of the same task",
-        "1 cancelled annotations",
-        "1 predictions",
+        "1 cancelled annotation,",
+        "1 prediction,",
         "2 tasks without an annotation",
-        "1 tasks without a region whose picture is not there either",
+        "1 task without a region whose picture is not there either",
     ):
         assert words in caplog.text
     assert not [i for i in data.images if i.id in (3, 4, 5)]
@@ -531,7 +531,7 @@ def test_labelme(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert masks["ram:head"].object_id == 2
     assert np.argwhere(decode(masks["ram:eye"].segmentation)).tolist() == [[21, 11], [21, 12]]
     assert data.image_path(data.images[0]).read_bytes() == picture()
-    assert "1 shapes of the kind circle, 2 shapes that cannot be drawn" in caplog.text
+    assert "1 shape of the kind circle, 2 shapes that cannot be drawn" in caplog.text
     one = import_folder(tmp_path / "in" / "b" / "a.json", tmp_path / "one")
     assert list(one["splits"]) == ["a"]
 
@@ -570,7 +570,7 @@ def test_labels_are_categories_like_any_other(
     import_folder(source, tmp_path / "out", format=format, object="ram")
     data = read_dataset(tmp_path / "out")
     assert (data.names, len(data.annotations), data.images[0].object) == (("ram:head",), 1, "ram")
-    assert "1 masks of the background are left out" in caplog.text
+    assert "1 mask of the background is left out" in caplog.text
     with pytest.raises(SchemaError, match="do not say which object"):
         import_folder(source, tmp_path / "refused", format=format)
 
@@ -691,8 +691,8 @@ def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert data.image_path(data.images[0]).read_bytes() == picture(0)
     val = read_dataset(tmp_path / "out", "Val")
     assert val.image_path(val.images[0]).read_bytes() == picture(1)
-    assert "2 elements that cannot be drawn, 1 elements of the kind box" in caplog.text
-    assert "1 images without a size" in caplog.text
+    assert "2 elements that cannot be drawn, 1 element of the kind box" in caplog.text
+    assert "1 image without a size" in caplog.text
     put(tmp_path / "in" / "annotations.xml", xml[:300])
     with pytest.raises(SchemaError, match="not valid XML"):
         import_folder(tmp_path / "in", tmp_path / "two", object="ram")

@@ -2,20 +2,24 @@
 passes `data check` afterwards.
 """
 
+import json
 from pathlib import Path
 
 import pytest
 from farm import hand_out, pull
 from farm_drawn import drawn, mask, masks_of, submit_drawn
+from typer.testing import CliRunner
 
 from annotate.data.check import check_folder
 from annotate.data.formats.pictures import Pictures
 from annotate.inspect.export import export
+from annotate.inspect.overview import look_over
 from annotate.inspect.service import Inspection
 from annotate.studio.acts.status import standings
 from annotate.studio.acts.submit import submit_finished
 from annotate.studio.acts.todo import todos
 from annotate.work import Work
+from app.cli.main import app
 from partlab.errors import ConfigError, StateError, UnknownNameError
 
 INA = "ina@x.org"
@@ -40,6 +44,27 @@ def test_the_refusal_names_parts_images_and_what_to_do(work: Work) -> None:
     assert "horn over head" not in refused.value.message  # declared
     assert "--accept-overlap head=body" in str(refused.value.hint)
     assert work.batch("ram").state == "submitted"
+
+
+def test_status_says_what_stops_the_inspection_and_what_to_do(work: Work) -> None:
+    overlapping(work, 3, 7)
+    with pytest.raises(StateError) as refused:
+        Inspection(work).sample("ram", INA)
+    (row,) = look_over(work, ["ram"]).rows
+    assert (row.waits_for, row.why) == ("the lead", "parts lie over each other")
+    assert row.stopped == (
+        f"`partlab inspect sample` stops: {refused.value.message}. {refused.value.hint}"
+    )
+    shown = CliRunner().invoke(app, ["status", str(work.folder), "ram"])
+    assert "waits for the lead: ram (parts lie over each other)" in shown.output
+    assert "head over body in 2 images (3, 7)" in shown.output
+    assert "an inspector" not in shown.output
+    told = CliRunner().invoke(app, ["status", str(work.folder), "ram", "--json"])
+    assert json.loads(told.stdout)["rounds"][0]["stopped"] == row.stopped
+    pull(work, [drawn(work, 3), drawn(work, 7)])
+    submit_finished(work, work.batch("ram"), "lead")
+    (row,) = look_over(work, ["ram"]).rows
+    assert (row.waits_for, row.stopped) == ("an inspector", "")
 
 
 def test_the_annotator_reads_it_until_it_is_mended(work: Work) -> None:

@@ -13,7 +13,7 @@ from annotate.studio.api.raw import RawAnnotation
 from annotate.studio.spelling.asked import asked_of
 from annotate.studio.spelling.interface import asking, can_be_asked, interface_of
 from annotate.studio.spelling.labelconfig import check_config, config_hash, label_config
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.reading import read_result
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image
 from partlab.errors import SchemaError

@@ -14,7 +14,8 @@ from fake_studio import FakeStudio
 from annotate.studio.acts import push as module
 from annotate.studio.acts.push import Pushed, Suggest, Suggestion, push
 from annotate.studio.spelling.labelconfig import label_config
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
 from partlab.errors import (

@@ -18,7 +18,8 @@ from annotate.studio.acts.create import create
 from annotate.studio.acts.push import Pushed, Suggestion, push
 from annotate.studio.api.client import Studio
 from annotate.studio.server.start import Running
-from annotate.studio.spelling.regions import PartMask, read_result
+from annotate.studio.spelling.reading import read_result
+from annotate.studio.spelling.uniting import PartMask
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
 from partlab.errors import StudioError

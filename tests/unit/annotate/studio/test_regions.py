@@ -17,14 +17,10 @@ from PIL import Image as PillowImage
 
 from annotate.studio.spelling.codec import encode_brush
 from annotate.studio.spelling.labelconfig import label_config
-from annotate.studio.spelling.regions import (
-    PartMask,
-    Reading,
-    read_result,
-    regions_of,
-    without_specks,
-)
+from annotate.studio.spelling.reading import Reading, read_result
 from annotate.studio.spelling.shapes import resized
+from annotate.studio.spelling.uniting import PartMask, without_specks
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary.model import ObjectParts, Part
 from annotate.work.complaints import KINDS
 from partlab.errors import UnknownNameError

@@ -297,7 +297,7 @@ def test_for_whom_it_waits_and_how_long(work: Work, server: FakeTasks) -> None:
         server.annotate(task, drawn(RAM, head=HEAD), lead_time=1200.0)
     fetch(work, server)
     shown = partlab("status", work.folder)
-    assert "in all: 0 of 1 categories accepted, 9 of 12 pictures done" in shown
+    assert "in all: 0 of 1 category accepted, 9 of 12 pictures done" in shown
     assert "3 pictures are still to be drawn, about 1 hour; at the pace so far until" in shown
     assert "waits for ann@x.org: ram (3 to draw)" in shown
     for task in range(1010, 1013):

@@ -23,7 +23,8 @@ from annotate.studio.api.projects import facts_of
 from annotate.studio.api.users import create_users
 from annotate.studio.server.start import Running
 from annotate.studio.spelling.labelconfig import label_config
-from annotate.studio.spelling.regions import PartMask, regions_of
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.vocabulary.edit import (
     Editor,

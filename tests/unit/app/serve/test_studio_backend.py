@@ -30,7 +30,7 @@ from labelling import (
 from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, grey, serving, source_of
 
-from annotate.studio.spelling.regions import read_result
+from annotate.studio.spelling.reading import read_result
 from app.serve.following import LoopOf
 from app.serve.keys import add_key
 from app.serve.models import Source
