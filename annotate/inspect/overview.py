@@ -8,13 +8,14 @@ Everything comes from the work's state; no server is asked.
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select
 
 from annotate.inspect.corrections import Correction, corrections
+from annotate.inspect.elsewhere import said_elsewhere
 from annotate.inspect.overlaps import what_stops
 from annotate.inspect.standing import Standing as Inspected
 from annotate.inspect.standing import status
@@ -35,7 +36,8 @@ class Row:
 
     `waits_for` is somebody's name, "an inspector", "the lead", or nothing where it is done;
     `why` says what they are to do. `stopped` says what `inspect sample` would refuse the category
-    for, and what to do about it.
+    for, and what to do about it; `elsewhere` where inspectors may have said something that nobody
+    read.
     """
 
     drawing: Standing
@@ -45,6 +47,7 @@ class Row:
     why: str
     last: str = ""  # when something last happened in the category
     stopped: str = ""
+    elsewhere: str = ""
 
     @property
     def shares(self) -> dict[str, int]:
@@ -77,6 +80,7 @@ class Row:
         seen["sampled"] = seen.pop("drawn")
         more = {"corrections": [asdict(one) for one in self.corrections]}
         act = {"waits_for": self.waits_for, "stopped": self.stopped}
+        act |= {"elsewhere": self.elsewhere}
         return {**seen, **self.drawing.as_json(), **more, **act}
 
 
@@ -120,8 +124,9 @@ def look_over(work: Work, objects: Sequence[str] = ()) -> Overview:
         UnknownNameError: there is no such object category in the work.
     """
     inspected = {one.object: one for one in status(work, objects)}
-    last = _last(work)
+    last, elsewhere = _last(work), said_elsewhere(work, objects)
     rows = [_row(work, one, inspected[one.object], last) for one in standings(work, objects)]
+    rows = [replace(row, elsewhere=elsewhere.get(row.drawing.object, "")) for row in rows]
     return Overview(tuple(rows), tuple(hours_by_annotator(work)), _forecast(work, rows))
 
 

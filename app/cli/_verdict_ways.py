@@ -1,7 +1,8 @@
-"""Verdicts from a table, by hand or from Label Studio: looked ahead, agreed to, taken, told."""
+"""Verdicts from a table or by hand: looked ahead, agreed to, taken, told."""
 
+import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -13,6 +14,9 @@ from partlab.errors import ConfigError
 if TYPE_CHECKING:
     from annotate.inspect.desk import Desk
     from annotate.inspect.service import Inspection
+    from annotate.work import Work
+
+log = logging.getLogger(__name__)
 
 
 class Given(NamedTuple):
@@ -56,7 +60,7 @@ def hand_ways(inspection: "Inspection", object: str, given: Given, by: str) -> W
     if (image is None) != (passed is None) or (image is None and not rest):
         raise ConfigError(
             "no verdict is given",
-            hint="--image with --pass or --fail, --pass-rest, --verdicts, or --from-studio",
+            hint="--image with --pass or --fail, --pass-rest, or --verdicts",
         )
 
     def foresee() -> "Desk":
@@ -79,26 +83,12 @@ def hand_ways(inspection: "Inspection", object: str, given: Given, by: str) -> W
     return Ways(foresee, take)
 
 
-def studio_ways(inspection: "Inspection", object: str) -> Ways:
-    """The verdicts given in a category's inspection project."""
-    from annotate.inspect.readback import foresee_inspection, read_inspection
-    from annotate.studio.api.client import Studio
+def say_elsewhere(work: "Work", objects: Iterable[str] = ()) -> None:
+    """Warn of words that an earlier version took in Label Studio, and that nobody read."""
+    from annotate.inspect.elsewhere import said_elsewhere
 
-    def foresee() -> "Desk":
-        desk = inspection.cards(object)
-        if desk.state != "sampled":  # read again, what is known is told
-            return desk
-        with Studio.from_env() as studio:
-            return foresee_inspection(inspection, studio, object)
-
-    def take() -> dict[str, Any]:
-        round = inspection.cards(object).round
-        with Studio.from_env() as studio:
-            told = read_inspection(inspection, studio, object)
-        found = {"given": told.taken, "known": told.known, "waiting": told.waiting}
-        return {**found, "refused": told.refused, "round": round}
-
-    return Ways(foresee, take)
+    for words in said_elsewhere(work, objects).values():
+        log.warning("%s", words)
 
 
 def ahead_words(ahead: "Desk") -> str:
@@ -138,7 +128,6 @@ def desk_lines(desk: "Desk", folder: Path, told: dict[str, Any]) -> list[str]:
     if told.get("waiting") and desk.due:
         verb = "waits" if told["waiting"] == 1 else "wait"
         lines[0] += f", {told['waiting']} {verb} until image {desk.due[0].image_id} has one"
-    lines += told.get("refused", [])
     lines.append(decision_line(desk))
     if desk.due:
         lines += [f"  due: image {card.image_id}  {card.overlay}" for card in desk.due]

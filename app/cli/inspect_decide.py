@@ -17,7 +17,7 @@ from app.cli._verdict_ways import (
     ahead_words,
     desk_lines,
     hand_ways,
-    studio_ways,
+    say_elsewhere,
     table_ways,
 )
 from partlab.counts import counted
@@ -59,9 +59,6 @@ def decide(
     verdicts: Annotated[
         Path | None, typer.Option(help="The filled-in verdicts.csv of `sample`.")
     ] = None,
-    from_studio: Annotated[
-        bool, typer.Option("--from-studio", help="Read the inspection project of this round.")
-    ] = False,
     by: Annotated[
         str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
     ] = None,
@@ -86,18 +83,19 @@ def decide(
         from annotate.inspect.service import Inspection
         from annotate.work import Work
 
-        _one_way(image is not None or pass_rest, verdicts is not None, from_studio)
+        _one_way(by_hand=image is not None or pass_rest, by_table=verdicts is not None)
         passed = _verdict(passes, fails)
         _about_one(image, passes or fails, reason, note)
-        by = _inspector(by, from_studio=from_studio)
+        by = _inspector(by)
         with Work.open(folder) as work:
-            inspection, by = Inspection(work), by and named(work, by, new=new)
+            inspection, by = Inspection(work), named(work, by, new=new)
+            say_elsewhere(work, [object] if object else ())
             given = Given(image, passed, reason, note, pass_rest)
             if object is None:
                 _no_object(image, pass_rest=pass_rest, verdicts=verdicts)
                 return _decide_all(inspection, by, ui, dry_run=dry_run, yes=yes)
             work.batch(object)
-            if by and image is not None and _is_corrected(inspection, object, image):
+            if image is not None and _is_corrected(inspection, object, image):
                 return _look_again(inspection, object, given, by, ui, dry_run=dry_run)
             ways = _ways_of(inspection, object, given, verdicts, by)
             return _decide(inspection, object, ways, ui, dry_run=dry_run, yes=yes)
@@ -116,14 +114,8 @@ def _decide(
     return _tell_desk(desk, inspection.work.folder, ui, told)
 
 
-def _inspector(by: str | None, *, from_studio: bool) -> str | None:
-    """Who gives the verdicts; None where Label Studio says it."""
-    if from_studio:
-        if by is not None:
-            raise ConfigError(
-                "in Label Studio a login says who gave a verdict", hint="leave out --by"
-            )
-        return None
+def _inspector(by: str | None) -> str:
+    """Who gives the verdicts."""
     by = by or os.environ.get(ME)
     if by is None:
         raise ConfigError("nobody is named", hint=f"say who you are with --by, or in {ME}")
@@ -140,26 +132,19 @@ def _no_object(image: str | None, *, pass_rest: bool, verdicts: Path | None) -> 
 
 
 def _ways_of(
-    inspection: "Inspection", object: str, given: Given, table: Path | None, by: str | None
+    inspection: "Inspection", object: str, given: Given, table: Path | None, by: str
 ) -> Ways:
-    if by is None:
-        return studio_ways(inspection, object)
     if table is not None:
         return table_ways(inspection, object, table, by)
     return hand_ways(inspection, object, given, by)
 
 
-def _decide_all(
-    inspection: "Inspection", by: str | None, ui: Ui, *, dry_run: bool, yes: bool
-) -> None:
+def _decide_all(inspection: "Inspection", by: str, ui: Ui, *, dry_run: bool, yes: bool) -> None:
     """The verdicts of all categories; none is taken unless all of them can be."""
-    again = _again_tables(inspection, by) if by else {}
-    ways = _filled_in(inspection, by) if by else _in_projects(inspection)
+    again, ways = _again_tables(inspection, by), _filled_in(inspection, by)
     if not ways and not again:
         raise ConfigError(
-            f"no table that was written for {by} has a verdict to take"
-            if by
-            else "no category that is being inspected has an inspection project",
+            f"no table that was written for {by} has a verdict to take",
             hint="`partlab inspect sample WORK` says what waits, and where",
         )
     ahead = [one.foresee() for one in ways.values()]
@@ -186,23 +171,6 @@ def _filled_in(inspection: "Inspection", by: str) -> dict[str, Ways]:
     for name, who in others.items():
         log.warning("left out: %s is inspected by %s", name, who)
     return ways
-
-
-def _in_projects(inspection: "Inspection") -> dict[str, Ways]:
-    """Categories that are being inspected in Label Studio; the others are said."""
-    from annotate.inspect.readback import foresee_inspection
-    from annotate.inspect.service import for_each
-    from annotate.studio.api.client import Studio
-
-    names = [b.object for b in inspection.work.batches() if b.state == "sampled"]
-    with Studio.from_env() as studio:
-
-        def one(name: str) -> str:
-            foresee_inspection(inspection, studio, name)
-            return name
-
-        there = for_each(names, one)
-    return {name: studio_ways(inspection, name) for name in there}
 
 
 def _again_tables(inspection: "Inspection", by: str) -> "dict[str, list[Ruling]]":
@@ -236,7 +204,7 @@ def _take_all(
     inspection: "Inspection",
     ways: dict[str, Ways],
     again: "dict[str, list[Ruling]]",
-    by: str | None,
+    by: str,
     ui: Ui,
 ) -> None:
     from annotate.inspect.again import decide_again, write_again
@@ -250,8 +218,8 @@ def _take_all(
         lines += [f"{name}:", *(f"  {line}" for line in desk_lines(desk, folder, told))]
         desks.append({**desk_json(desk), **told})
     for name, rulings in again.items():
-        looked += decide_again(inspection.work, name, rulings, str(by))
-        write_again(inspection.work, name, str(by))
+        looked += decide_again(inspection.work, name, rulings, by)
+        write_again(inspection.work, name, by)
     lines += [*looked, *tell_annotators(inspection.work, [*again])]
     ui.emit({"desks": desks, "again": looked}, "\n".join(lines))
 
@@ -268,11 +236,9 @@ def _tell_ahead(ahead: "Desk", ui: Ui) -> None:
     ui.emit({"dry_run": True, **desk_json(ahead)}, f"nothing is recorded; {ahead_words(ahead)}")
 
 
-def _one_way(*ways: bool) -> None:
-    if sum(ways) > 1:
-        raise ConfigError(
-            "verdicts by hand, --verdicts and --from-studio exclude each other", hint="choose one"
-        )
+def _one_way(*, by_hand: bool, by_table: bool) -> None:
+    if by_hand and by_table:
+        raise ConfigError("verdicts by hand and --verdicts exclude each other", hint="choose one")
 
 
 def _verdict(passes: bool, fails: bool) -> bool | None:

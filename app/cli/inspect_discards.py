@@ -7,7 +7,7 @@ import typer
 
 from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ME, JsonOpt, NewOpt, Ui, WorkArg, reported
-from partlab.counts import counted
+from app.cli._verdict_ways import say_elsewhere
 from partlab.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,12 +39,6 @@ def discards(
         str | None, typer.Option(metavar="WHO", help="Your email or name.", show_default=False)
     ] = None,
     new: NewOpt = False,
-    studio: Annotated[
-        bool, typer.Option("--studio", help="Show them to two inspectors in Label Studio.")
-    ] = False,
-    from_studio: Annotated[
-        bool, typer.Option("--from-studio", help="Read back what they said there.")
-    ] = False,
     anyone: Annotated[
         bool,
         typer.Option("--anyone", help="Also take the word of who draws another category."),
@@ -66,26 +60,14 @@ def discards(
         from annotate.inspect.service import Inspection
         from annotate.work import Work
 
-        if studio and from_studio:
-            raise ConfigError("--studio makes the project, --from-studio reads it: choose one")
         with Work.open(folder) as work:
             inspection = Inspection(work)
-            if studio or from_studio:
-                _only_there(image or None, uphold, note, by)
-                return _in_studio(inspection, object, ui, read=from_studio, anyone=anyone)
+            say_elsewhere(work, [object] if object else ())
             if not image and uphold is None and by is None and note is None:
                 return _report(inspection, object, ui, reference=reference)
             by = by or os.environ.get(ME)
             by = None if by is None else named(work, by, new=new)
             return _review(inspection, (object, image or [], uphold), by, note, ui, anyone=anyone)
-
-
-def _only_there(*words: object) -> None:
-    if any(word is not None for word in words):
-        raise ConfigError(
-            "with --studio and --from-studio the reviews are given in Label Studio",
-            hint="leave out --image, --uphold, --restore, --note and --by",
-        )
 
 
 def _report(inspection: "Inspection", object: str | None, ui: Ui, *, reference: bool) -> None:
@@ -166,36 +148,6 @@ def _where(inspection: "Inspection", case: "DiscardCase") -> str:
         return "its task is gone, so run `partlab studio create` first"
     where = f"open task {task.task_id} of project {task.project_id} in Label Studio"
     return f"{where}, take back the refusal, draw, update"
-
-
-def _in_studio(
-    inspection: "Inspection", object: str | None, ui: Ui, *, read: bool, anyone: bool
-) -> None:
-    from dataclasses import asdict
-
-    from annotate.inspect.discards import find_cases
-    from annotate.inspect.project import open_discards
-    from annotate.inspect.readback import read_discards
-    from annotate.inspect.service import for_each
-    from annotate.studio.api.client import Studio
-
-    waiting = {case.object for case in find_cases(inspection.work, object) if case.open}
-    names = [object] if object else sorted(waiting)
-    with Studio.from_env() as studio:
-        if read:
-            found = for_each(
-                names, lambda name: read_discards(inspection, studio, name, anyone=anyone)
-            )
-            told = tell_annotators(inspection.work, [one.object for one in found if one.taken])
-            lines = [f"{one.object}: {counted(one.taken, 'review')} taken" for one in found]
-            lines += [*(why for one in found for why in one.refused), *told]
-            return ui.emit([asdict(one) for one in found], "\n".join(lines) or "nothing waits")
-        every = for_each(names, lambda name: open_discards(inspection, studio, name))
-    opened = [one for some in every for one in some]
-    lines = [
-        f"{one.object} r{one.round}: {counted(one.images, 'image')} at {one.url}" for one in opened
-    ]
-    return ui.emit([asdict(one) for one in opened], "\n".join(lines) or "nothing waits")
 
 
 def _number(words: str) -> float:

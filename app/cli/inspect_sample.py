@@ -8,6 +8,7 @@ import typer
 
 from annotate.inspect.telling import tell_annotators
 from app.cli._ui import ByOpt, JsonOpt, NewOpt, ObjectsArg, WorkArg, reported
+from app.cli._verdict_ways import say_elsewhere
 from partlab.counts import counted
 
 if TYPE_CHECKING:
@@ -43,9 +44,6 @@ def sample(
             help="Accept that this part lies over that one, where a category has both; repeatable.",
         ),
     ] = None,
-    studio: Annotated[
-        bool, typer.Option("--studio", help="Also make an inspection project in Label Studio.")
-    ] = False,
     json: JsonOpt = False,
 ) -> None:
     """Draw the images of submitted categories to inspect, and render their masks.
@@ -68,16 +66,13 @@ def sample(
             inspection, by = Inspection(work), named(work, by, new=new)
             fine = accept_overlap or []
             desks = _sampled(inspection, objects or [], by, plan, audit, fine)
-            projects = _opened(inspection, [d.object for d in desks]) if studio else {}
+            say_elsewhere(work, objects or ())
             nothing = nothing_waits(work)
             again = _to_look_at_again(work, objects or [], by)
             doubts = {desk.object: _doubts(inspection, desk) for desk in desks}
             later = tell_annotators(work, [d.object for d in desks]) if fine else []
-        told = [
-            {**desk_json(d), "project": projects.get(d.object), "likely_wrong": doubts[d.object]}
-            for d in desks
-        ]
-        lines = [_to_look_at(d, folder, projects.get(d.object), doubts[d.object]) for d in desks]
+        told = [{**desk_json(d), "likely_wrong": doubts[d.object]} for d in desks]
+        lines = [_to_look_at(d, folder, doubts[d.object]) for d in desks]
         ui.emit(told, "\n".join([*lines, *again, *later]) or nothing)
 
 
@@ -138,20 +133,7 @@ def _to_look_at_again(work: "Work", objects: list[str], by: str) -> list[str]:
     return lines
 
 
-def _opened(inspection: "Inspection", objects: list[str]) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    from annotate.inspect.project import open_inspection
-    from annotate.studio.api.client import Studio
-
-    with Studio.from_env() as studio:
-        open_ = [name for name in objects if inspection.cards(name).state == "sampled"]
-        return {name: asdict(open_inspection(inspection, studio, name)) for name in open_}
-
-
-def _to_look_at(
-    desk: "Desk", folder: Path, project: dict[str, Any] | None, doubts: list[dict[str, Any]]
-) -> str:
+def _to_look_at(desk: "Desk", folder: Path, doubts: list[dict[str, Any]]) -> str:
     from app.cli._inspect_rounds import decision_line
 
     if desk.state != "sampled":
@@ -162,10 +144,9 @@ def _to_look_at(
     seen = [(card.image_id, words) for card in desk.cards for words in card.problems]
     lines += [f"  mind image {image}: {words}" for image, words in seen]
     lines += _in_doubt(desk, folder, doubts)
-    if project:
-        lines.append(f"  or in Label Studio at {project['url']}; then --from-studio")
-    command = f"partlab inspect decide {quote(str(folder))} --by WHO"
-    lines.append(f"  fill in verdicts.csv there, then: {command}")
+    place = quote(str(folder))
+    lines.append(f"  fill in verdicts.csv there, then: partlab inspect decide {place} --by WHO")
+    lines.append(f"  or by key in the browser: partlab app {place}")
     return "\n".join(lines)
 
 

@@ -151,8 +151,7 @@ def _words(row: "Row") -> Iterator[str]:
         yield f"besides, {one.checked} of {are} done"
     if one.state == "annotating" and (link := studio_link(one.project_id)):
         yield link
-    if row.stopped:
-        yield row.stopped
+    yield from filter(None, (row.stopped, row.elsewhere))
     if one.undrawn:
         yield f"{_list(one.undrawn)} drawn in no picture"
     yield from one.flags

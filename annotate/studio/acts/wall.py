@@ -11,31 +11,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import func, select
-from sqlalchemy.orm import Session
-
 from annotate.studio.api.client import Studio
 from annotate.studio.api.projects import need_own
 from annotate.studio.spelling.mark import mark_of, marked
-from annotate.work import Answer, Batch, Draw, Verdict, Work, open_images
-from annotate.work.discards import reviews_of, unsettled_discards
+from annotate.work import Batch, Work, open_images
 from annotate.work.inspecting import images_in_correction
 from partlab.errors import StudioError, UnknownNameError
 
 log = logging.getLogger(__name__)
 
-ANNOTATE, INSPECT, DISCARDS, THIRD = "annotate", "inspect", "discards", "third"
-"""What a project is for."""
+ANNOTATE = "annotate"
+"""What a project is for; earlier versions made others, for inspectors, which nobody reads now."""
 
 _TITLE = 50  # characters Label Studio allows
 _PLAIN, _GREY = "#FFFFFF", "#9E9E9E"
 _FIELDS = "id,title,description,label_config,color,pinned_at"
-_FOR = {
-    INSPECT: "For inspectors: does each drawing pass?",
-    DISCARDS: "For two inspectors: may these pictures stay undrawn?",
-    THIRD: "For one more inspector: two disagree about these pictures.",
-}
-
 _OVER = {
     "submitted": "drawn, to be inspected",
     "sampled": "drawn, being inspected",
@@ -65,9 +55,13 @@ class Look:
 
 def look_of(work: Work, batch: Batch, kind: str = ANNOTATE) -> Look:
     """How the project of a round, of one kind, is to look now."""
-    doing, open_ = (_drawing if kind == ANNOTATE else _inspecting)(work, batch, kind)
-    about = _FOR.get(kind, f"For {batch.assignee}.")
-    about = f"{about} Round {batch.round} of the work {work.settings.name}."
+    about = f"Round {batch.round} of the work {work.settings.name}."
+    if kind != ANNOTATE:
+        title = _title(batch.object, "inspected elsewhere", open_=False)
+        moved = "Inspect on the page Inspect of partlab's app: nobody reads what is said here."
+        return Look(title, f"{moved} {about}", False)
+    doing, open_ = _drawing(work, batch)
+    about = f"For {batch.assignee}. {about}"
     return Look(_title(batch.object, doing, open_=open_), about, open_)
 
 
@@ -121,7 +115,7 @@ def _title(object: str, doing: str, *, open_: bool) -> str:
     return head + tail
 
 
-def _drawing(work: Work, batch: Batch, kind: str) -> tuple[str, bool]:
+def _drawing(work: Work, batch: Batch) -> tuple[str, bool]:
     """What is to be done in a project for drawing, and whether anything is."""
     with work.read() as session:
         left = len(open_images(session, batch))
@@ -134,30 +128,3 @@ def _drawing(work: Work, batch: Batch, kind: str) -> tuple[str, bool]:
         return f"correct {back} of {count}", True
     said = _OVER.get(batch.state, batch.state)
     return (f"{said} (round {batch.round})" if batch.round > 1 else said), False
-
-
-def _inspecting(work: Work, batch: Batch, kind: str) -> tuple[str, bool]:
-    """The same of a project for inspectors."""
-    key = {"object": batch.object, "round": batch.round}
-    with work.read() as session:
-        if kind == INSPECT:
-            drawn, said = (
-                session.scalar(select(func.count()).select_from(table).filter_by(**key)) or 0
-                for table in (Draw, Verdict)
-            )
-            left = drawn - said if batch.state == "sampled" else 0
-            doing, done = f"inspect, {left} of {drawn} to do", "inspected"
-        else:
-            left = _refused(session, batch, disputed=kind == THIRD)
-            what = "disputed" if kind == THIRD else "given up"
-            doing, done = f"review {left} {what}", f"{what} ones reviewed"
-    return (doing, True) if left else (f"{done} (round {batch.round})", False)
-
-
-def _refused(session: Session, batch: Batch, *, disputed: bool) -> int:
-    """How many refused images wait: for the first two inspectors, or for a third."""
-    answers = (
-        session.get_one(Answer, (batch.object, batch.round, image))
-        for image in unsettled_discards(session, batch)
-    )
-    return sum((len(reviews_of(session, answer)) >= 2) == disputed for answer in answers)

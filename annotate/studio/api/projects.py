@@ -21,6 +21,7 @@ from partlab.errors import StudioError
 BATCH = 250  # tasks in one request
 IDS = "ids"  # what labels are, in the events that gave a project its interface
 RIGHT_SERVER = "is PARTLAB_STUDIO_URL the server that the work was created on?"
+_DRAWN = "annotate"  # earlier versions made projects for inspectors, too
 Key = tuple[str, int]
 T = TypeVar("T")
 
@@ -49,14 +50,14 @@ class Fields:
         }
 
 
-def mark(work: Work, batch: Batch, kind: str = "annotate") -> dict[str, Any]:
+def mark(work: Work, batch: Batch) -> dict[str, Any]:
     """What a project is found by; it never changes. It says, too, if no model may help (D-05)."""
     key = {"object": batch.object, "round": batch.round}
     without = {} if work.settings.model_help else {HELP: False}
-    return {"work": work.settings.id, "kind": kind, **key, **without}
+    return {"work": work.settings.id, "kind": _DRAWN, **key, **without}
 
 
-def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Key, int]:
+def find_projects(studio: Studio, work: Work) -> dict[Key, int]:
     """Project id for each (object, round) of this work that is in Label Studio.
 
     Of two projects of one round the one that the work has noted counts, else the older one.
@@ -67,7 +68,7 @@ def find_projects(studio: Studio, work: Work, kind: str = "annotate") -> dict[Ke
     fields = "id,description,label_config"
     for project in studio.pages("/api/projects/", include=fields, ordering="id"):
         facts = facts_of(project)
-        if facts.get("work") == work.settings.id and facts.get("kind") == kind:
+        if facts.get("work") == work.settings.id and facts.get("kind") == _DRAWN:
             key = facts["object"], facts["round"]
             if project["id"] in noted:
                 found[key] = project["id"]

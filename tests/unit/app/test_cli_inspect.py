@@ -186,15 +186,11 @@ def test_a_rejected_category_says_what_comes_next(run: Run, folder: Path) -> Non
         (("--verdicts", "nowhere.csv", *INA), 3, "no file"),
         (("--pass-rest", "--by", "ann@x.org"), 1, "nobody inspects their own work"),
         (("--pass-rest", "--by", " "), 2, "nobody is named"),
-        (("--from-studio",), 4, "PARTLAB_STUDIO_URL"),
         (("--verdicts", "x.csv", "--pass-rest", *INA), 2, "exclude each other"),
-        (("--from-studio", "--image", "1", "--pass"), 2, "exclude each other"),
         (("--image", "ALL", "--pass", "--fail", *INA), 2, "--pass and --fail exclude each other"),
         (("--verdicts", "EMPTY", *INA), 5, "has no verdict yet"),
         (("--pass-rest", "--reason", "outline", *INA), 2, "are about one image"),
         (("--verdicts", "EMPTY", "--note", "all good", *INA), 2, "are about one image"),
-        (("--from-studio", "--fail"), 2, "are about one image"),
-        (("--from-studio", *INA), 2, "a login says who"),
     ],
 )
 def test_bad_verdicts(
@@ -341,8 +337,6 @@ def test_discards_are_listed_reviewed_and_go_back(folder: Path, run: Run, tmp_pa
         "discards", "ram", "--image", "3", "--uphold", "--by", "ann@x.org", code=1
     )
     assert "lacks --image ID, --by WHO" in run("discards", "ram", "--uphold", code=2)
-    assert "choose one" in run("discards", "--studio", "--from-studio", code=2)
-    assert "given in Label Studio" in run("discards", "--from-studio", "--uphold", code=2)
     assert "disputed" not in run("discards", json_=False)
 
 

@@ -57,6 +57,7 @@ class Inspect:
 
     def open(self, work: str, kind: str, object: str, request: gr.Request) -> dict[str, Any]:
         """A sheet of a category: kind "round" (drawn now, if it was not), "again" or "discards"."""
+        from annotate.inspect.elsewhere import said_elsewhere
         from annotate.inspect.service import Inspection
         from app.web.pages.inspect.sheets import example_of
 
@@ -65,7 +66,8 @@ class Inspect:
             if kind == "round" and found.batch(object).state == "submitted":
                 Inspection(found).sample(object, who)
             sheet = _sheet(found, kind, object, who)
-            return {**sheet, "example": example_of(found, object, self.site.shown)}
+            told = {"told": list(said_elsewhere(found, [object]).values())}
+            return {**sheet, **told, "example": example_of(found, object, self.site.shown)}
 
     def picture(self, work: str, object: str, round: int, image: int) -> dict[str, Any]:
         """One picture with its masks as outlines."""

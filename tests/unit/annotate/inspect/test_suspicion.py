@@ -11,7 +11,6 @@ from farm_drawn import begin
 from typer.testing import CliRunner
 
 from annotate.inspect.audit import Audit, Reason, Suspect
-from annotate.inspect.project import _in_order
 from annotate.inspect.service import Inspection
 from annotate.inspect.suspicion import keep_audit, likely_wrong
 from annotate.inspect.verdicts import decide_all, read_table, write_table
@@ -65,18 +64,6 @@ def test_an_audit_changes_what_is_looked_at_first_and_never_what_is_drawn(tmp_pa
         (images[3], True),
     ]
     assert found[0].why == "horn: nothing was found where it is drawn"
-    assert [card.image_id for card in _in_order(desk, [last, images[3]])][:3] == [
-        last,
-        images[3],
-        images[0],
-    ]
-
-
-def test_the_order_of_a_sequential_plan_stays(work: Work) -> None:
-    desk = Inspection(work).sample("ram", INA, plan="sequential")
-    last = desk.cards[-1].image_id
-    assert len(desk.due) < len(desk.cards)
-    assert _in_order(desk, [last]) == list(desk.cards)
 
 
 def test_what_was_drawn_again_since_and_what_has_a_verdict_is_no_longer_likely_wrong(

@@ -7,12 +7,11 @@ import pytest
 from farm import hand_out, start
 from farm_drawn import paint, submit_drawn
 
-from annotate.inspect.discards import review_discard
 from annotate.inspect.service import Inspection
-from annotate.studio.acts.wall import DISCARDS, INSPECT, THIRD, _title, look_of
+from annotate.studio.acts.wall import _title, look_of
 from annotate.work import Work
 
-INA, IVO = "ina@x.org", "ivo@x.org"
+INA = "ina@x.org"
 
 
 @pytest.fixture
@@ -38,11 +37,8 @@ def test_a_project_says_what_is_to_be_done_and_when_nothing_is(work: Work) -> No
     inspection = Inspection(work)
     desk = inspection.sample("ram", INA)
     assert seen(work) == ("over: ram, drawn, being inspected", False)
-    assert seen(work, INSPECT) == ("ram: inspect, 10 of 10 to do", True)
     inspection.decide("ram", desk.due[0].image_id, True, INA)
-    assert seen(work, INSPECT) == ("ram: inspect, 9 of 10 to do", True)
     inspection.pass_rest("ram", INA)
-    assert seen(work, INSPECT) == ("over: ram, inspected (round 1)", False)
     assert seen(work) == ("over: ram, accepted", False)
     image = desk.cards[0].image_id
     data = {"image_id": image, "reason": "outline"}
@@ -64,14 +60,16 @@ def test_a_rejected_round_is_over_and_the_next_one_is_open(work: Work) -> None:
     assert seen(work) == ("over: ram, given up (round 2)", False)
 
 
-def test_refused_images_wait_for_two_and_disputed_ones_for_a_third(work: Work) -> None:
-    submit_drawn(work, discards=(2, 3))
-    assert seen(work, DISCARDS) == ("ram: review 2 given up", True)
-    assert seen(work, THIRD)[1] is False
-    review_discard(work, "ram", 2, True, INA)
-    review_discard(work, "ram", 2, False, IVO)
-    assert seen(work, DISCARDS) == ("ram: review 1 given up", True)
-    assert seen(work, THIRD) == ("ram: review 1 disputed", True)
+@pytest.mark.parametrize("kind", ["inspect", "discards", "third"])
+def test_a_project_that_an_earlier_version_made_for_inspectors_is_over(
+    kind: str, work: Work
+) -> None:
+    """Whatever waits: what is said in it is not read any more, and it says where to go."""
+    submit_drawn(work)
+    Inspection(work).sample("ram", INA)
+    look = look_of(work, work.batch("ram"), kind)
+    assert (look.title, look.open) == ("over: ram, inspected elsewhere", False)
+    assert look.description.startswith("Inspect on the page Inspect of partlab's app")
 
 
 def test_titles_are_no_longer_than_label_studio_allows() -> None:
