@@ -74,11 +74,11 @@ def test_a_folder_is_ours_that_holds_nothing_else(tmp_path: Path) -> None:
     for name in (".lock", "shards", ".a.json.12ab.tmp"):
         (own / name).touch()
     need_own(own, "store", {".lock", "shards"}, hint="go elsewhere")
-    for name in "dcba":
+    for name in "fedcba":
         (own / f"{name}.jpg").touch()
     with pytest.raises(OutputExistsError) as caught:
         need_own(own, "store", {".lock", "shards"}, hint="go elsewhere")
-    told = f"{own} is not empty and holds no store (a.jpg, b.jpg, c.jpg and 1 more)"
+    told = f"{own} is not empty and holds no store (a.jpg, b.jpg, c.jpg, d.jpg, e.jpg and 1 more)"
     assert (caught.value.message, caught.value.hint) == (told, "go elsewhere")
     with pytest.raises(OutputExistsError, match="is a file, not a folder"):
         need_own(own / "shards", "store", hint="go elsewhere")

@@ -231,7 +231,7 @@ def test_what_holds_for_many_pictures_is_said_once(
     assert notes(work) == [f"11 of 11 images: {words} (image {listed}, …)"]
     assert ram.undrawn == ("horn",)
     shown = partlab("status", work.folder)
-    assert shown.count("no inclusion is declared") == 1
+    assert shown.count("head lies in body, and no inclusion is declared") == 1
     assert "ram r1: horn is drawn in no picture" in shown
     (row,) = json.loads(partlab("status", work.folder, json=True))["rounds"]
     assert row["notes"][0]["images"] == list(range(1, 12))
