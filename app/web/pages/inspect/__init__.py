@@ -43,6 +43,7 @@ class Inspect:
 
     def queue(self, work: str, request: gr.Request) -> dict[str, Any]:
         """What waits for whoever is signed in; `work` "" is the first of those given."""
+        from annotate.inspect.elsewhere import said_elsewhere
         from annotate.inspect.queue import queue
         from app.web.pages.inspect.sheets import decided
 
@@ -50,6 +51,7 @@ class Inspect:
         with self.opened(work) as found:
             waiting = queue(found, who.name)
             told = {**asdict(waiting), "decided": decided(found)}
+            told["elsewhere"] = list(said_elsewhere(found).values())
         lead = who.may("lead")
         names = list(self.site.given.works)
         here = {"work": work or names[0], "works": names, "lead": lead}
@@ -57,7 +59,6 @@ class Inspect:
 
     def open(self, work: str, kind: str, object: str, request: gr.Request) -> dict[str, Any]:
         """A sheet of a category: kind "round" (drawn now, if it was not), "again" or "discards"."""
-        from annotate.inspect.elsewhere import said_elsewhere
         from annotate.inspect.service import Inspection
         from app.web.pages.inspect.sheets import example_of
 
@@ -66,8 +67,7 @@ class Inspect:
             if kind == "round" and found.batch(object).state == "submitted":
                 Inspection(found).sample(object, who)
             sheet = _sheet(found, kind, object, who)
-            told = {"told": list(said_elsewhere(found, [object]).values())}
-            return {**sheet, **told, "example": example_of(found, object, self.site.shown)}
+            return {**sheet, "example": example_of(found, object, self.site.shown)}
 
     def picture(self, work: str, object: str, round: int, image: int) -> dict[str, Any]:
         """One picture with its masks as outlines."""

@@ -481,6 +481,7 @@
       const notes = [];
       if (queue.own.length) notes.push(`You drew ${esc(queue.own.join(", "))}: others inspect that.`);
       if (queue.for_others) notes.push(`${queue.for_others} given up wait for other inspectors.`);
+      for (const words of queue.elsewhere) notes.push(esc(words));
       if (!queue.signed_in) notes.push("Nobody signs in here: words are recorded under this name, from PARTLAB_ME or this machine's login.");
       const html = `<p class="pi-who"><b>${esc(queue.who)}</b>${works}</p><ul>${queue.items.map(item).join("")}</ul>${queue.items.length ? "" : `<p class="pi-why-none">${esc(queue.why)}</p>`}${queue.decided.length ? `<h2>Decided</h2><ul>${queue.decided.map(over).join("")}</ul>` : ""}${notes.map((note) => `<p class="pl-soft">${note}</p>`).join("")}`;
       const place = this.find(".pi-queue");

@@ -244,7 +244,9 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
         save(photos / name / "1.png", (60, 40), 1)
     with pytest.raises(UnknownNameError) as caught:
         plan_work(vocabulary(DOG), photos)
-    told = "there are pictures of 'Katze', 'Maus', 'n02412080', but the vocabulary does not have them"
+    told = (
+        "there are pictures of 'Katze', 'Maus', 'n02412080', but the vocabulary does not have them"
+    )
     assert (caught.value.message, caught.value.hint) == (
         told,
         "it has dog; or name the categories to annotate",

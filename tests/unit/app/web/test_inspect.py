@@ -15,6 +15,7 @@ from world_work import begin_world, draw_world
 
 from annotate.inspect.discards import find_cases
 from annotate.inspect.rounds import verdicts_of
+from annotate.inspect.service import Inspection
 from annotate.work import Work
 from app.web.people import Accounts, set_account
 
@@ -93,6 +94,20 @@ def marks(page: Page) -> Counter[str]:
 def events(folder: Path, what: str) -> list[Any]:
     with Work.open(folder) as work:
         return [event for event in work.events() if event.what == what]
+
+
+def test_words_given_to_an_earlier_version_in_label_studio_are_told(
+    drawn: Path, people: Path, tmp_path: Path, browser: Browser
+) -> None:
+    with desk(drawn, people, tmp_path) as (shown, folder):
+        with Work.open(folder) as work:
+            Inspection(work).sample("ram", INA)
+            note = {"kind": "inspect-project", "project_id": 17}
+            work.record("logged", who="partlab", object="ram", round=1, data=note)
+        with inspecting(shown, browser, INA) as page:
+            told = page.locator(".pi-queue", has_text="in Label Studio (project 17)")
+            told.wait_for()
+            look(page, "inspect-elsewhere")
 
 
 def test_ten_images_of_three_categories_by_key(
