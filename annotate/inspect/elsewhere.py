@@ -41,6 +41,6 @@ def _sentence(object: str, projects: Iterable[Any]) -> str:
     numbers = " and ".join(map(str, sorted(projects)))
     return (
         f"{object}: an earlier version had it inspected in Label Studio (project {numbers}); "
-        "what they said there and was not read back does not count: say it again on the page "
+        "what was said there and not read back does not count: say it again on the page "
         "Inspect or with `partlab inspect`, or read it back with that version first"
     )
