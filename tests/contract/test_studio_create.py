@@ -421,6 +421,23 @@ def test_examples_that_are_given_later_renew_the_instructions(
     assert project_of(studio, told["ram"])["expert_instruction"] == html
 
 
+def test_a_project_that_an_earlier_version_made_for_inspectors_is_over(
+    make_work: MakeWork, studio: Studio
+) -> None:
+    work = make_work()
+    create(work, studio, annotators=[BEN])
+    facts = {"work": work.settings.id, "kind": "inspect", "object": "ram", "round": 1}
+    config = "<View><Image name='overlay' value='$overlay'/></View>"
+    fields = {"title": "ram: inspect, 3 of 3 to do", "label_config": marked(config, facts)}
+    fields |= {"pinned_at": "2026-01-01T00:00:00Z"}
+    made = studio.post("/api/projects/", fields)["id"]
+    create(work, studio)
+    now = studio.get(f"/api/projects/{made}/")
+    assert (now["title"], now["pinned_at"]) == ("over: ram, inspected elsewhere", None)
+    assert now["description"].startswith("Inspect on the page Inspect of partlab's app")
+    assert find_projects(studio, work)["ram", 1] != made
+
+
 def test_what_is_over_stands_last_and_says_so(make_work: MakeWork, studio: Studio) -> None:
     work = make_work()
     first = by_object(create(work, studio, annotators=[BEN]))
