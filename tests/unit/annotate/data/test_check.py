@@ -515,9 +515,7 @@ def test_discarded_images_were_sampled_too() -> None:
     assert found({}, lamp=12, ram=9) == ["lamp has 12 images, ram has 9"]
     assert found({"ram": 3}, lamp=12, ram=9) == []
     assert found({"ram": 3, "duck": 2}, lamp=12, ram=9, duck=12) == []
-    assert found({"ram": 2}, lamp=13, ram=9) == [
-        "lamp has 13 images, ram has 9 and 2 discarded"
-    ]
+    assert found({"ram": 2}, lamp=13, ram=9) == ["lamp has 13 images, ram has 9 and 2 discarded"]
 
 
 def test_pictures_stay_closed_when_asked(folder: Path) -> None:
