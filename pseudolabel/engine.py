@@ -107,9 +107,10 @@ class Outcome:
         if self.store.manifest.counts["unreadable"] < len(self.store):
             return
         first = next(iter(self.store.rows(["file_name", "reason"])))
+        count = len(self.store)
+        none = "the only picture cannot" if count == 1 else f"none of the {count} pictures can"
         raise DatasetError(
-            f"none of {counted(len(self.store), 'picture')} can be read; the first is "
-            f"{first.file_name}: {first.reason}",
+            f"{none} be read; the first is {first.file_name}: {first.reason}",
             hint=f"get the pictures again; {self.store.path} holds nothing and can be removed",
         )
 

@@ -213,8 +213,9 @@ def refuse_unreadable(inputs: Inputs) -> None:
         except PartlabError as error:
             first, count = first or error, count + 1
     if first:
+        none = "the only picture cannot" if count == 1 else f"none of the {count} pictures can"
         raise DatasetError(
-            f"none of {counted(count, 'picture')} can be read; the first: {first.message}",
+            f"{none} be read; the first: {first.message}",
             hint=first.hint or "paths in a list are relative to the folder that the list lies in",
         )
 

@@ -144,7 +144,7 @@ def test_a_decision_is_asked_for_and_can_be_taken_back(
     assert "ram r1: open again, 10 images to look at" in told
     assert f"stale from now on, and marked so: {tmp_path / 'out'}" in told
     checked = CliRunner().invoke(app, ["data", "check", str(tmp_path / "out")])
-    assert "ram was opened again after this export: a slip" in checked.stdout
+    assert "ram was opened again after this was exported: a slip" in checked.stdout
     assert "needs it accepted or rejected" in run("reopen", "ram", *lea, code=1)
 
 

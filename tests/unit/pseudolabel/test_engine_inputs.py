@@ -312,7 +312,8 @@ def test_nothing_readable_is_an_error_that_names_the_first(colour_run, tmp_path,
     file.write_text("car/a.jpg,car\n" if whole_header else "car/a.jpg,car\ncar/gone.png,car\n")
     done = partlab(file, "--segmenter", colour_run, "--out", tmp_path / "out")
     assert done.exit_code == 5
-    assert "pictures can be read; the first" in done.stderr
+    none = "the only picture cannot" if whole_header else "none of the 2 pictures can"
+    assert f"{none} be read; the first" in done.stderr
     assert "car/a.jpg" in done.stderr
     assert done.stdout == ""
     assert (tmp_path / "out").exists() is whole_header
