@@ -240,6 +240,17 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
     assert "ram" in str(caught.value.hint)
     with pytest.raises(ConfigError, match="'ram' has no parts"):
         plan_work(vocabulary(RAM.model_copy(update={"parts": ()}), DOG), photos)
+    cat = RAM.model_copy(update={"name": "cat", "wnid": None})
+    with pytest.raises(NotFoundError, match="no pictures of cat"):
+        plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
+    with pytest.raises(NotFoundError, match="no folder or data set"):
+        plan_work(vocabulary(RAM), tmp_path / "nothing")
+    with pytest.raises(DatasetError, match="fewer than 9"):
+        begin_work(tmp_path / "w", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=9)
+    assert not (tmp_path / "w" / "work.json").exists()
+
+
+def test_all_categories_that_the_vocabulary_lacks_are_named(photos: Path) -> None:
     for name in ("Katze", "Maus"):
         save(photos / name / "1.png", (60, 40), 1)
     with pytest.raises(UnknownNameError) as caught:
@@ -251,14 +262,6 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
         told,
         "it has dog; or name the categories to annotate",
     )
-    cat = RAM.model_copy(update={"name": "cat", "wnid": None})
-    with pytest.raises(NotFoundError, match="no pictures of cat"):
-        plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
-    with pytest.raises(NotFoundError, match="no folder or data set"):
-        plan_work(vocabulary(RAM), tmp_path / "nothing")
-    with pytest.raises(DatasetError, match="fewer than 9"):
-        begin_work(tmp_path / "w", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=9)
-    assert not (tmp_path / "w" / "work.json").exists()
 
 
 def test_a_folder_with_other_things_is_not_taken(photos: Path) -> None:
