@@ -261,6 +261,20 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
     assert not (tmp_path / "w" / "work.json").exists()
 
 
+def test_all_categories_that_the_vocabulary_lacks_are_named(photos: Path) -> None:
+    for name in ("Katze", "Maus"):
+        save(photos / name / "1.png", (60, 40), 1)
+    with pytest.raises(UnknownNameError) as caught:
+        plan_work(vocabulary(DOG), photos)
+    told = (
+        "there are pictures of 'Katze', 'Maus', 'n02412080', but the vocabulary does not have them"
+    )
+    assert (caught.value.message, caught.value.hint) == (
+        told,
+        "it has dog; or name the categories to annotate",
+    )
+
+
 def test_a_folder_with_other_things_is_not_taken(photos: Path) -> None:
     with pytest.raises(OutputExistsError, match="holds no work"):
         begin_work(photos, plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=1)
