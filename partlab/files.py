@@ -262,6 +262,21 @@ def is_work(folder: str | Path) -> bool:
     return (Path(folder) / WORK).is_file()
 
 
+def is_store(folder: str | Path) -> bool:
+    """Whether a folder holds a pseudo-label store, finished or not.
+
+    Exported data sets and samples have a manifest too; a damaged one is for its reader to tell.
+    """
+    file = Path(folder) / "manifest.json"
+    if not file.is_file():
+        return False
+    try:
+        found = read_json(file)
+    except PartlabError:
+        return True
+    return not isinstance(found, dict) or "shard_size" in found
+
+
 def _spare_works(path: Path) -> None:
     """What people drew cannot be made again, so no --force clears the folder of their work."""
     whole = path.resolve()
