@@ -15,7 +15,7 @@ from secrets import token_hex
 
 from partlab.counts import few
 from partlab.errors import OutputExistsError, PartlabError
-from partlab.files import cannot_write, is_scratch, make_folder
+from partlab.files import cannot_write, is_scratch, make_folder, read_json
 
 WORK = "work.json"
 """In the folder of every annotation work, and in no other."""
@@ -24,6 +24,21 @@ WORK = "work.json"
 def is_work(folder: str | Path) -> bool:
     """Whether a folder holds an annotation work."""
     return (Path(folder) / WORK).is_file()
+
+
+def is_store(folder: str | Path) -> bool:
+    """Whether a folder holds a pseudo-label store, finished or not.
+
+    Exported data sets and samples have a manifest too; a damaged one is for its reader to tell.
+    """
+    file = Path(folder) / "manifest.json"
+    if not file.is_file():
+        return False
+    try:
+        found = read_json(file)
+    except PartlabError:
+        return True
+    return not isinstance(found, dict) or "shard_size" in found
 
 
 def foreign_in(folder: Path, ours: Collection[str] = ()) -> list[str]:

@@ -17,11 +17,11 @@ from typing import Any
 from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
 from partlab.files import exclusive, remove_leftovers, sha256_file, sha256_json
-from partlab.folders import need_clearable, need_own
+from partlab.folders import is_store, need_clearable, need_own
 from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
-from pseudolabel.store import Manifest, Store, is_store, read_manifest, shard_path, write_manifest
+from pseudolabel.store import Manifest, Store, read_manifest, shard_path, write_manifest
 from segmenter.origin import Origin
 
 logger = logging.getLogger(__name__)

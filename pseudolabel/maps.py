@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from partlab.coco import read_dataset
+from partlab.folders import is_store
 from partlab.labelmap_cache import open_cache
 from partlab.labelmap_sources import DatasetSource, Source
 from partlab.labelmaps import LabelMaps
 from pseudolabel.source import StoreSource
-from pseudolabel.store import Store, is_store
+from pseudolabel.store import Store
 
 Place = str | Path
 

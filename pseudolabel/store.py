@@ -155,11 +155,6 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / "shards" / f"part-{shard:05d}.parquet"
 
 
-def is_store(folder: str | Path) -> bool:
-    """Whether a folder holds a pseudo-label store, finished or not."""
-    return (Path(folder) / "manifest.json").is_file()
-
-
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, atomically."""
     write_json(folder / "manifest.json", manifest.model_dump(mode="json"))

@@ -20,6 +20,7 @@ from partlab.coco import read_dataset
 from partlab.counts import few
 from partlab.errors import ConfigError, DatasetError, NotFoundError
 from partlab.files import sha256_json
+from partlab.folders import is_store
 from partlab.images import load_image
 from partlab.labelmap_cache import open_cache
 from partlab.labelmap_sources import DatasetSource, joined
@@ -281,7 +282,7 @@ def _usable(maps: LabelMaps) -> LabelMaps:
 
 
 def _dataset(place: Path, split: str | None) -> Any:
-    if (place / "manifest.json").is_file():
+    if is_store(place):
         raise DatasetError(
             f"{place} is a pseudo-label store, which training does not read as it is",
             hint=f"give it as --pseudo {place}; or make its label maps: partlab pseudolabel cache "

@@ -30,12 +30,20 @@ from app.serve.models import Models, SegmenterModel, SharedSegmenter
 from app.serve.settings import ServeSettings
 from partlab.config import Config, validate
 from partlab.errors import NotFoundError, PartlabError, StateError
-from partlab.files import exclusive, read_json, replacing, write_bytes, write_json, write_lines
+from partlab.files import (
+    exclusive,
+    read_json,
+    replacing,
+    write_bytes,
+    write_json,
+    write_lines,
+)
+from partlab.folders import is_store
 from partlab.images import is_image_name
 from partlab.pictures import is_safe_name
 from partlab.progress import Silent, listening
 from pseudolabel.settings import Settings, Thresholds
-from pseudolabel.store import SCHEMA, is_store, read_manifest, shard_path
+from pseudolabel.store import SCHEMA, read_manifest, shard_path
 from segmenter.protocol import Segmenter
 
 log = logging.getLogger(__name__)

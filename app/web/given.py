@@ -5,14 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from partlab.errors import ConfigError, NotFoundError, PartlabError
-from partlab.folders import is_work
+from partlab.folders import is_store, is_work
 from partlab.images import is_image_name
 from partlab.layouts import find_layout
 from partlab.training.runs import read_config
 
 _DEPTH = 2  # a folder of runs, or a quickstart with its models/
 _MOST = 1000  # entries of a folder that are looked at
-_MANIFEST, _CARD, _EVALUATION = "manifest.json", "card.json", "evaluation.json"
+_CARD, _EVALUATION = "card.json", "evaluation.json"
 KINDS = ("segmenters", "recognition", "data", "stores", "works", "evaluations", "pictures")
 
 
@@ -106,7 +106,7 @@ def _kind(path: Path) -> str | None:
         return "data" if path.suffix == ".json" and find_layout(path).splits else None
     if is_work(path):
         return "works"
-    if (path / _MANIFEST).is_file():
+    if is_store(path):
         return "stores"
     if (path / _EVALUATION).is_file():
         return "evaluations"

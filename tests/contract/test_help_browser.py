@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import CHROMIUM, click, log_in, look, opened_page, place, save
+from browser import CHROMIUM, ask, log_in, look, opened_page, place, save
 from colour_segmenter import COLOURS, NAMES
 from PIL import Image as PillowImage
 from PIL import ImageDraw
@@ -85,19 +85,6 @@ def colour_at(page: Page, share: tuple[float, float]) -> tuple[int, ...]:
     x, y = place(page, share)
     clip = {"x": x, "y": y, "width": 1, "height": 1}
     return PillowImage.open(BytesIO(page.screenshot(clip=clip))).convert("RGB").getpixel((0, 0))
-
-
-def ask(page: Page, share: tuple[float, float], *, negative: bool = False) -> Response:
-    """Click with the tool that asks, and wait for the answer and for the page to show it."""
-    with page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
-        if negative:
-            page.keyboard.down("Alt")
-        click(page, share)
-        if negative:
-            page.keyboard.up("Alt")
-    page.get_by_test_id("bottombar-accept-suggestions-button").wait_for()
-    page.wait_for_timeout(700)
-    return answered.value
 
 
 def said(answer: Response) -> BoolMask:

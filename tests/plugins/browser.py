@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Route, sync_playwright
+from playwright.sync_api import Page, Response, Route, sync_playwright
 
 from annotate.studio.server.start import Running
 
@@ -70,6 +70,19 @@ def stroke(page: Page, start: tuple[float, float], end: tuple[float, float]) -> 
 def click(page: Page, share: tuple[float, float]) -> None:
     """Click a place of the picture."""
     page.mouse.click(*place(page, share))
+
+
+def ask(page: Page, share: tuple[float, float], *, negative: bool = False) -> Response:
+    """Click with the tool that asks, and wait for the answer and for the page to show it."""
+    with page.expect_response(lambda answer: "interactive-annotating" in answer.url) as answered:
+        if negative:
+            page.keyboard.down("Alt")
+        click(page, share)
+        if negative:
+            page.keyboard.up("Alt")
+    page.get_by_test_id("bottombar-accept-suggestions-button").wait_for()
+    page.wait_for_timeout(700)
+    return answered.value
 
 
 def save(page: Page, button: str) -> Any:

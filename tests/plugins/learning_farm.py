@@ -11,7 +11,9 @@ from farm_drawn import drawn, masks_of
 from PIL import Image as PillowImage
 
 from annotate.work import Image, Work, safe_name
+from partlab.files import sha256_file
 from partlab.masks import decode
+from segmenter.loop.versions import add_given, folder_of, record
 
 COLOURS = {
     "head": (180, 60, 60),
@@ -85,3 +87,15 @@ def run_of(folder: Path, *, wrong: bool = False, names: tuple[str, ...] = ()) ->
     if wrong:
         colours = [colour if i == 0 else (0, 0, 0) for i, colour in enumerate(colours)]
     return write_colour_run(folder, names, np.array(colours, np.float32), {})
+
+
+def two_versions(work: Work, folder: Path) -> None:
+    """The work has a given version, and a second that was better and is served."""
+    first = add_given(work, run_of(folder / "poor", wrong=True), "lead@x.org")
+    run = run_of(folder_of(work.folder, 2))
+    data = {"train": {"images": 28, "masks": 84, "sha256": "d"}}
+    exam = {"all": {"images": 12, "old": 0.29, "new": 0.667, "p": 0.00049}}
+    facts = {"parts": dict(first.parts), "vocabulary": 1, "data": data, "exam": exam}
+    weights = sha256_file(run / "best.safetensors")
+    why = "it is better"
+    record(work, "lead@x.org", 2, parent=1, served=True, why=why, weights_sha256=weights, **facts)

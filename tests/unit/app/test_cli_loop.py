@@ -8,12 +8,12 @@ import time
 from pathlib import Path
 
 import pytest
-from learning_farm import TINY, accept, begin, run_of
+from learning_farm import TINY, accept, begin, run_of, two_versions
 from typer.testing import CliRunner, Result
 
 from annotate.work import Work
 from app.cli.main import app
-from segmenter.loop.versions import add_given, folder_of, record
+from segmenter.loop.versions import add_given, folder_of
 from segmenter.runs import load_segmenter
 
 
@@ -26,19 +26,6 @@ def partlab(*words: object, code: int = 0) -> Result:
     told = CliRunner().invoke(app, ["loop", *map(str, words)])
     assert told.exit_code == code, told.output
     return told
-
-
-def two_versions(work: Work, tmp_path: Path) -> None:
-    first = add_given(work, run_of(tmp_path / "poor", wrong=True), "lead@x.org")
-    run_of(folder_of(work.folder, 2))
-    data = {"train": {"images": 28, "masks": 84, "sha256": "d"}}
-    exam = {"all": {"images": 12, "old": 0.29, "new": 0.667, "p": 0.00049}}
-    from partlab.files import sha256_file
-
-    weights = sha256_file(folder_of(work.folder, 2) / "best.safetensors")
-    facts = {"parts": dict(first.parts), "vocabulary": 1, "data": data, "exam": exam}
-    record(work, "lead@x.org", 2, parent=1, served=True, why="it is better",
-           weights_sha256=weights, **facts)  # fmt: skip
 
 
 def test_nothing_yet_says_what_comes_first(work: Work) -> None:

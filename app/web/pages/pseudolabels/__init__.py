@@ -1,14 +1,14 @@
-"""Pseudo labels: what a store is worth, thresholds set by hand, images to send to people."""
+"""Pseudo labels: what a store is worth, thresholds by hand, images for people; a work's loop."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from app.web.page import Page
+from app.web.pages.pseudolabels.loop import build_loop
 from app.web.shelf import Kept
-from app.web.toolkit import asked, gr, markup
+from app.web.toolkit import asked, gr, markup, number
 from partlab.errors import ConfigError, UnknownNameError
 from partlab.progress import event
 
@@ -27,6 +27,10 @@ _HEAD = """
 <h1>Pseudo labels</h1>
 <p class="pl-soft">What a segmenter said of pictures that nobody drew: how good it is, where to cut,
 and what to have people look at.</p>
+"""
+_SAVED = """
+<p class="pl-note" role="status">Saved: <code>{{ file }}</code>, for
+<code>partlab pseudolabel … --thresholds</code>.</p>
 """
 
 
@@ -159,9 +163,21 @@ class PseudoLabels:
 
 
 def build(site: "Site") -> None:
+    """A store with what is done with it; below it the loop of a work."""
+    gr.HTML(_HEAD, apply_default_css=False)
+    with gr.Column() as of_store:
+        _store(site)
+    build_loop(site)
+
+    def opened() -> Any:
+        return gr.update(visible=bool(site.given.stores))
+
+    site.blocks.load(opened, None, of_store, api_visibility="private", show_progress="hidden")
+
+
+def _store(site: "Site") -> None:
     """Controls above, the store below, and what is done with it at the end."""
     page = PseudoLabels(site)
-    gr.HTML(_HEAD, apply_default_css=False)
     with gr.Row():
         store = gr.Dropdown([], label="Store", allow_custom_value=True, min_width=180)
         truth = gr.Dropdown([], label="Truth", info="Known masks to measure against.",
@@ -225,8 +241,7 @@ def build(site: "Site") -> None:
     def saved(name: str, default: float, own: str, file: str, replace: bool) -> str:
         """Save thresholds as a calibration beside the store's manifest; where it is."""
         target = page.save(name, default, own, file, replace=replace)
-        told = '<p class="pl-note" role="status">Saved: <code>{{ file }}</code>, for <code>partlab pseudolabel … --thresholds</code>.</p>'  # noqa: E501
-        return markup(told, file=target)
+        return markup(_SAVED, file=target)
 
     made = save.click(
         saved, [store, default, own, file, replace], step, api_name="pseudolabels_save",
@@ -344,7 +359,7 @@ def _opened(site: "Site", page: PseudoLabels, words: Mapping[str, str]) -> tuple
         gr.update(choices=stores, value=name),
         gr.update(choices=[("none", _NO_TRUTH), *truths], value=words.get("truth", _NO_TRUTH)),
         gr.update(choices=first, value=words.get("object", _ALL)),
-        gr.update(minimum=lowest, value=_number(words.get("threshold"), lowest, own.default)),
+        gr.update(minimum=lowest, value=number(words.get("threshold"), lowest, 1.0, own.default)),
         words.get("own", _own(own)),
     )
 
@@ -355,19 +370,11 @@ def _own(thresholds: "Thresholds") -> str:
     return told_thresholds(thresholds.parts)
 
 
-def _number(text: str | None, least: float, usual: float) -> float:
-    try:
-        value = float(text or usual)
-    except ValueError:
-        return usual
-    return min(max(value, least), 1.0) if isfinite(value) else usual
-
-
 def _needs(site: "Site") -> str | None:
-    if site.given.stores:
+    if site.given.stores or site.given.works:
         return None
     return (
-        "Start the app with a store of pseudo labels: partlab app pseudo. "
+        "Start the app with a store of pseudo labels, or a work for its loop: partlab app pseudo. "
         "partlab pseudolabel IMAGES --segmenter RUN --out pseudo makes one."
     )
 
@@ -375,7 +382,7 @@ def _needs(site: "Site") -> str | None:
 PAGE = Page(
     "pseudolabels",
     "Pseudo labels",
-    "what a store is worth, and thresholds by hand",
+    "what a store is worth, thresholds by hand, and the versions of the loop",
     build,
     order=50,
     needs=_needs,

@@ -114,3 +114,13 @@ def test_a_link_out_of_a_folder_is_what_its_owner_put_there(tmp_path: Path) -> N
     (tmp_path / "photos" / "cat" / "b.png").symlink_to(tmp_path / "photos" / "cat" / "a.png")
     library = Library(Given.of([tmp_path / "photos"]))
     assert library.find("photos/cat/b.png").path.is_file()
+
+
+def test_an_exported_data_set_has_a_manifest_and_is_no_store(
+    tmp_path: Path, make_dataset: Any, make_store: Any
+) -> None:
+    make_dataset([("cat/1.png", "cat", [("cat:head", (0, 0, 9, 9))])], folder="parts")
+    (tmp_path / "parts" / "manifest.json").write_text('{"work": {"name": "farm"}, "rounds": {}}')
+    make_store([("cat/1.png", "cat", [(1, (0, 0, 9, 9), 0.9)])])
+    given = Given.of([tmp_path / "parts", tmp_path / "pseudo"])
+    assert (list(given.data), list(given.stores)) == (["parts"], ["pseudo"])

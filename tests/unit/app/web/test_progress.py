@@ -124,6 +124,23 @@ def test_my_work(shown: Shown, browser: Browser, size: tuple[int, int]) -> None:
         assert serious(page) == []
 
 
+def test_an_address_in_an_error_is_a_link_that_can_be_read(
+    shown: Shown, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_STUDIO_URL", "ftp://x")
+    monkeypatch.setenv("PARTLAB_STUDIO_TOKEN", "0" * 40)
+    with opened(browser, (1400, 850), bypass_csp=True) as page:
+        come(page, shown, LEA)
+        page.locator("#progress-pull").wait_for()
+        page.keyboard.press("l")
+        for place in (".toast-body", "[role=alert].pl-note"):  # what goes by, and what stays
+            link = page.locator(place).get_by_role("link", name="http://127.0.0.1:8080")
+            link.wait_for()
+            assert link.get_attribute("href") == "http://127.0.0.1:8080"
+        look(page, "progress-error")
+        assert serious(page) == []
+
+
 def test_annotators_pull_nothing(shown: Shown) -> None:
     with client(shown.url) as http:
         http.post("/login", data={"name": ANN, "password": PASSWORD})

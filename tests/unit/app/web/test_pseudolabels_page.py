@@ -9,8 +9,10 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 import farm
 import numpy as np
 import pytest
+from axe_found import serious
 from fake_studio import FakeStudio
 from gradio_client import Client
+from learning_farm import begin, two_versions
 from playwright.sync_api import Browser, Page, expect
 from web_app import LAPTOP, PHONE, Shown, go, look, opened, showing
 
@@ -28,6 +30,7 @@ from pseudolabel.matching import match
 from pseudolabel.settings import Thresholds
 from pseudolabel.store import Store
 from pseudolabel.sweep import count
+from segmenter.loop.versions import current, roll_back
 
 RIGHT, WRONG = (0, 0, 20, 20), (35, 15, 20, 20)
 BODY, HEAD = 0, 1
@@ -148,7 +151,7 @@ def truth_of(shown: Shown) -> str:
 def test_thresholds_by_hand_with_what_they_change(
     shown: Shown, given: tuple[Store, Path], browser: Browser, size: tuple[int, int]
 ) -> None:
-    with opened(browser, size) as page:
+    with opened(browser, size, bypass_csp=True) as page:
         go(page, address(shown, truth=truth_of(shown), object="cat"))
         settled(page)
         assert "Nothing: every mask of cat reaches its threshold." in page.inner_text(".pl-store")
@@ -160,6 +163,7 @@ def test_thresholds_by_hand_with_what_they_change(
         page.get_by_text("6 of 12", exact=True).wait_for()
         settled(page)
         look(page, f"pseudolabels-{size[0]}")
+        assert serious(page) == []
         said = " ".join(page.inner_text(".pl-effect").split())
         assert "7 of 13 masks stay; 6 images of cat lose some" in said
         assert "precision 100.0 %, recall 50.0 %" in said
@@ -252,3 +256,34 @@ def test_without_a_store_the_page_says_what_to_give(colour_run: Path, browser: B
     with showing(colour_run) as shown, opened(browser) as page:
         go(page, f"{shown.url}/pseudolabels")
         page.get_by_text("partlab app pseudo").first.wait_for()
+
+
+def test_the_loop_of_a_work_and_back_to_an_earlier_version(
+    tmp_path: Path, browser: Browser
+) -> None:
+    """The page shows what `partlab loop` shows; one click serves the version before."""
+    with begin(tmp_path / "farm") as work:
+        two_versions(work, tmp_path)
+        with showing(work.folder) as shown, opened(browser, bypass_csp=True) as page:
+            go(page, f"{shown.url}/pseudolabels")
+            rows = page.locator(".pl-loop tbody tr")
+            rows.nth(1).wait_for()
+            look(page, "pseudolabels-loop")
+            assert serious(page) == []
+            assert not page.get_by_label("Threshold of all parts").first.is_visible()  # no store
+            assert "version 2 of 2 is served" in page.inner_text(".pl-loop")
+            second = " ".join(rows.first.inner_text().split())
+            assert "28, 84 66.7, 29.0 0.00049 was served: it is better served" in second
+            rows.nth(1).get_by_role("button", name="Roll back").click()
+            page.get_by_text("Version 1 is served again.").wait_for()
+            assert rows.first.get_by_role("button").inner_text() == "Serve it"
+            found = current(work)
+            assert found is not None
+            assert found.number == 1
+            roll_back(work, 2, "somebody")
+            page.locator("#pseudolabels-again").click()
+            rows.nth(1).get_by_role("button", name="Roll back").wait_for()
+            told = Client(shown.url, verbose=False).predict(
+                work="farm", version=1, api_name="/pseudolabels_rollback"
+            )
+            assert "Version 1 is served again." in told

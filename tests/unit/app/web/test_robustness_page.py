@@ -11,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import tiny_recognition as tiny
+from axe_found import serious
 from colour_segmenter import draw
 from evaluation_folders import CLASSES, image_names, nested, write_folder, write_pictures
 from gradio_client import Client, handle_file
@@ -101,11 +102,12 @@ def pixels_at(page: Page, source: str) -> np.ndarray:
 def test_pick_a_picture_and_see_two_models_clean_and_attacked(
     shown: Shown, browser: Browser, models: Path, size: tuple[int, int]
 ) -> None:
-    with opened(browser, size) as page:
+    with opened(browser, size, bypass_csp=True) as page:
         go(page, address(shown, eps=8, steps=3))
         page.locator("[data-picture]").first.click()
         settled(page)
         look(page, f"robustness-{size[0]}")
+        assert serious(page) == []
         cards = page.locator(".pl-model")
         assert cards.locator("h2").all_inner_texts() == ["vanilla", "mpm"]
         for kind in ("vanilla", "mpm"):
@@ -244,11 +246,12 @@ class slow:
 
 
 def test_evaluations_side_by_side(shown: Shown, browser: Browser) -> None:
-    with opened(browser) as page:
+    with opened(browser, bypass_csp=True) as page:
         go(page, address(shown))
         section = page.locator(".pl-evaluated")
         section.wait_for()
         look(page, "robustness-evaluations")
+        assert serious(page) == []
         assert section.locator(".pl-curves img").count() == 1
         text = section.inner_text()
         assert "linf-4/255, pgd-20" in text

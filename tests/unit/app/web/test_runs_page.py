@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import tiny_recognition as tiny
+from axe_found import serious
 from colour_segmenter import write_colour_run
 from playwright.sync_api import Browser
 from web_app import LAPTOP, PHONE, Shown, go, look, opened, showing
@@ -57,11 +58,12 @@ def shown(runs: Path) -> Iterator[Shown]:
 def test_facts_curves_and_settings_side_by_side(
     shown: Shown, runs: Path, browser: Browser, size: tuple[int, int]
 ) -> None:
-    with opened(browser, size) as page:
+    with opened(browser, size, bypass_csp=True) as page:
         go(page, f"{shown.url}/runs")
         section = page.locator('[data-kind="recognition"]')
         section.wait_for()
         look(page, f"runs-{size[0]}")
+        assert serious(page) == []
         text = section.inner_text()
         for kind in ("vanilla", "mpm"):  # as `partlab train show` says it
             for _, words in facts(run_summary(runs / kind)):
