@@ -106,8 +106,8 @@ def _kind(path: Path) -> str | None:
         return "data" if path.suffix == ".json" and find_layout(path).splits else None
     if is_work(path):
         return "works"
-    if (path / _MANIFEST).is_file():
-        return "stores"
+    if (path / _MANIFEST).is_file() and not (path / "annotations").is_dir():
+        return "stores"  # the data set of a work says in such a file what it is made of
     if (path / _EVALUATION).is_file():
         return "evaluations"
     if (path / "config.json").is_file():
