@@ -161,11 +161,15 @@ class DataSet:
         return source, found
 
 
+_SELDOM = ("provenance", "annotator", "round", "verdict", "inclusion", "finding", "score", "area")
+
+
 @dataclass(frozen=True, slots=True)
 class Controls:
     """Components by the names of `Ask`, in its order."""
 
     named: dict[str, Any]
+    more: Any  # where those stand that are seldom wanted
 
     @property
     def all(self) -> list[Any]:
@@ -211,7 +215,7 @@ def _controls() -> Controls:
         choice("store", "Pseudo labels beside it", visible=False)
     more = gr.Accordion("More filters", open=False, elem_id="dataset-more")
     with more, gr.Row(elem_classes="pd-controls"):
-        for name in ("provenance", "annotator", "round", "verdict", "inclusion", "finding"):
+        for name in _SELDOM[:-2]:
             choice(name, name.capitalize())
         for name, label, such in (
             ("score", "Score, 0 to 1", "0.1-0.5"),
@@ -224,7 +228,7 @@ def _controls() -> Controls:
     )  # fmt: skip
     for name in ("page", "image", "masks", "wanted"):
         made[name] = gr.Textbox("", visible=False)
-    return Controls(made)
+    return Controls(made, more)
 
 
 _LISTED = ("object", "part", "provenance", "annotator", "round", "verdict", "inclusion", "finding")
@@ -239,7 +243,8 @@ def _events(site: "Site", page: DataSet, controls: Controls, outputs: list[Any],
     private: dict[str, Any] = {"api_visibility": "private", **quiet}
 
     def opened(request: gr.Request) -> list[Any]:
-        return _values(page, Ask.of(asked(request)))
+        ask = Ask.of(asked(request))
+        return [*_values(page, ask), gr.update(open=any(getattr(ask, name) for name in _SELDOM))]
 
     def another(data: str) -> list[Any]:
         return _values(page, Ask(data=data))
@@ -252,7 +257,7 @@ def _events(site: "Site", page: DataSet, controls: Controls, outputs: list[Any],
 
     lists = [c[name] for name in _LISTED]
     for begun in (
-        site.opened(opened, controls.all),
+        site.opened(opened, [*controls.all, controls.more]),
         c["data"].input(another, c["data"], controls.all, **private),
     ):
         looked = begun.then(run, controls.all, outputs, **private)

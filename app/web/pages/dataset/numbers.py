@@ -66,7 +66,7 @@ def _curve(masks: list[int]) -> Curve | None:
     top = max(log10(ranked[0]) if ranked[0] else 0.0, 1.0)
 
     def height(value: int) -> float:
-        return round(150 - 140 * (log10(value) / top if value else 0), 1)
+        return round(138 - 130 * log10(value) / top, 1) if value else 154.0  # below one mask
 
     step = 540 / max(len(ranked) - 1, 1)
     points = " ".join(f"{50 + step * place:.1f},{height(n)}" for place, n in enumerate(ranked))

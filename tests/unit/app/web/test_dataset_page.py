@@ -103,7 +103,7 @@ def test_filters_by_hand_the_address_and_the_pages(shown: Shown, browser: Browse
         page.locator(".pd-count", has_text="page 2 of 2").wait_for()
         assert page.locator(".pd-grid figure").count() == 8
         choose(page, "object", "car (2)")
-        page.locator(".pd-count", has_text="2 of 32 images").wait_for()
+        page.get_by_text("2 of 32 images; 1 to 2 are shown").wait_for()
         settled(page)
         page.wait_for_timeout(500)
         assert asked(page)["object"] == "car"
@@ -112,7 +112,7 @@ def test_filters_by_hand_the_address_and_the_pages(shown: Shown, browser: Browse
         assert "30 does not show car" in " ".join(page.locator(".pd-left").text_content().split())  # type: ignore[union-attr]
         link = page.url
         go(page, link)
-        page.locator(".pd-count", has_text="2 of 32 images").wait_for()
+        page.get_by_text("2 of 32 images; 1 to 2 are shown").wait_for()
         page.locator(".pd-grid button").first.click()
         settled(page, ".pd-picture")
         page.wait_for_timeout(500)
@@ -131,6 +131,7 @@ def test_a_link_with_many_filters_on_a_phone(shown: Shown, browser: Browser) -> 
         go(page, address(shown, **words))
         settled(page)
         assert "20 of 32 images" in page.inner_text(".pd-count")
+        assert page.get_by_label("Area of a mask, px").input_value() == "30-40"
         names = page.locator(".pd-grid figure").first.locator(".pd-parts").inner_text()
         assert names.strip() == "ear"
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
@@ -211,7 +212,7 @@ def test_statistics_and_a_click_on_a_rare_part(shown: Shown, browser: Browser) -
         look(page, "dataset-statistics")
         page.get_by_role("button", name="car:wheel").click()
         settled(page)
-        page.locator(".pd-count", has_text="1 of 32 images").wait_for()
+        page.get_by_text("1 of 32 images; 1 to 1 are shown").wait_for()
 
 
 def test_an_export_says_what_is_in_and_why_others_are_not(

@@ -55,6 +55,13 @@ def test_a_store(make_store: Callable[..., Any]) -> None:
     assert given.data == {}
 
 
+def test_a_data_set_with_a_manifest_is_no_store(places: Path) -> None:
+    """The export of a work says in it what it is made of."""
+    write_json(places / "world" / "manifest.json", {"work": {}})
+    given = Given.of([places])
+    assert (list(given.data), given.stores) == (["world"], {})
+
+
 def test_one_coco_file_is_a_data_set(places: Path) -> None:
     file = places / "world" / "annotations" / "train.json"
     assert list(Given.of([file]).data.values()) == [file]
