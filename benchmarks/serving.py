@@ -36,6 +36,7 @@ sys.path[:0] = [str(HERE.parent)]
 CLIENTS = (1, 4, 16)
 AIMS = {"gpu": 2.0, "cpu": 1.0}
 SIZE = (375, 500)
+PATIENCE = 120  # seconds for what is not measured, while a network is loaded
 
 
 class Simulated:
@@ -115,7 +116,7 @@ def served(model: str, images: int, run: str | None) -> Iterator[tuple[str, psut
     try:
         assert process.stdout is not None
         url = process.stdout.readline().strip()
-        while httpx.get(f"{url}/ready").status_code != 200:
+        while httpx.get(f"{url}/ready", timeout=PATIENCE).status_code != 200:
             time.sleep(0.1)
         yield url, psutil.Process(process.pid)
     finally:
@@ -172,7 +173,7 @@ def load(server: tuple[str, psutil.Process], clients: int, requests: int) -> dic
 def model_seconds(url: str) -> float:
     """How long the server's only model has worked."""
     name = "partlab_model_seconds_total"
-    lines = httpx.get(f"{url}/metrics").text.splitlines()
+    lines = httpx.get(f"{url}/metrics", timeout=PATIENCE).text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(f"{name}{{"))
 
 

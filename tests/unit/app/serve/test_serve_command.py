@@ -151,6 +151,7 @@ def run(*words: object) -> Any:
         (("{run}", "--host", "0.0.0.0"), 2, "--keys"),
         (("{run}", "--keys", "{tmp}/none.json"), 3, "partlab serve key"),
         (("{run}", "--root", "{tmp}/none"), 3, "no folder"),
+        (("{run}", "--proxy", "proxy.lab"), 2, "is no address"),
         (("{run}", "--set", "batch.imags=3"), 2, "batch.images"),
         (("{run}", "--set", "batch.images=0"), 2, "batch.images"),
         (("a/b=c",), 2, "cannot be a model's name"),
