@@ -211,6 +211,12 @@ def _corruptions() -> Found:
     return "missing", "evaluation on corrupted pictures", "pip install 'partlab[corruptions]'"
 
 
+def _duplicates() -> Found:
+    if find_spec("imagehash"):
+        return "present", f"imagehash {_version('imagehash') or ''}".strip(), None
+    return "missing", "pictures that look the same", "pip install 'partlab[duplicates]'"
+
+
 def _postgres() -> Found:
     """SQLite needs nothing; this is for teams."""
     if find_spec("psycopg") is None:
@@ -247,6 +253,7 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "ONNX": _onnx,
     "Ray Serve": _ray,
     "corruptions": _corruptions,
+    "duplicates": _duplicates,
     "SAM": _sam,
     "chromium": _chromium,
 }

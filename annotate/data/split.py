@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from annotate.data.duplicates import near_duplicates
 from partlab.coco import write_coco
 from partlab.errors import ConfigError, DatasetError
 from partlab.files import sha256_file, write_json
@@ -30,9 +31,17 @@ PROTOCOLS: dict[str, str] = {
 
 
 def split_dataset(
-    dataset: Dataset, protocol: str = "seeded", *, ratio: float = 0.9, seed: int = 0
+    dataset: Dataset,
+    protocol: str = "seeded",
+    *,
+    ratio: float = 0.9,
+    seed: int = 0,
+    together: int | None = None,
 ) -> dict[str, Dataset]:
     """Divide into `train` and `val`; `recognition` gives `train` alone.
+
+    Pictures whose hashes differ in at most `together` bits stay on one side
+    (`annotate.data.duplicates`); those of the same bytes always do.
 
     Each object category gives `round(ratio * n)` images to train, but at least one to each
     side where it has two. Another category more or less changes nothing for the others.
@@ -40,6 +49,7 @@ def split_dataset(
     Raises:
         ConfigError: unknown protocol, or a ratio that is not between 0 and 1.
         DatasetError: the data set has no images.
+        BackendUnavailableError: `together` is given, and the package imagehash is not there.
     """
     if protocol not in PROTOCOLS:
         raise ConfigError(f"unknown protocol {protocol!r}", hint=f"one of {', '.join(PROTOCOLS)}")
@@ -49,13 +59,32 @@ def split_dataset(
         raise DatasetError(f"{dataset.path or 'the data set'} has no images to split")
     if protocol == "recognition":
         return {"train": dataset}
-    val = _val_images(dataset, ratio, None if protocol == "first90" else seed)
+    picture_of = _pictures(dataset)
+    if together is not None:
+        picture_of = _united(dataset, picture_of, together)
+    val = _val_images(dataset, picture_of, ratio, None if protocol == "first90" else seed)
     train = [image.id for image in dataset.images if image.id not in val]
     return {"train": dataset.subset(train), "val": dataset.subset(val)}
 
 
-def _val_images(dataset: Dataset, ratio: float, seed: int | None) -> set[int]:
-    picture_of = _pictures(dataset)
+def _united(dataset: Dataset, picture_of: dict[int, int], distance: int) -> dict[int, int]:
+    """The same, but images that look the same share a number, also by way of others."""
+    above = {picture: picture for picture in picture_of.values()}
+
+    def top(one: int) -> int:
+        while above[one] != one:
+            one = above[one]
+        return one
+
+    for pair in near_duplicates({"": dataset}, distance=distance)[0]:
+        first, second = (picture_of[image.id] for _, image in (pair.first, pair.second))
+        above[top(second)] = top(first)
+    return {image: top(picture) for image, picture in picture_of.items()}
+
+
+def _val_images(
+    dataset: Dataset, picture_of: dict[int, int], ratio: float, seed: int | None
+) -> set[int]:
     members: dict[str, dict[int, None]] = defaultdict(dict)
     for image in dataset.images:
         for owner in _owners(dataset, image):

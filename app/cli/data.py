@@ -145,6 +145,15 @@ def split(
         str | None,
         typer.Option(help="Which split to divide, if DATA has several.", show_default=False),
     ] = None,
+    together: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=20,
+            help="Keep pictures that look the same, to so many of 64 bits (6 is usual), together.",
+            show_default=False,
+        ),
+    ] = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -160,9 +169,10 @@ def split(
         from partlab.coco import read_dataset
 
         whole = marked(read_dataset(data, split))
-        parts = split_dataset(whole, protocol, ratio=ratio, seed=seed)
+        parts = split_dataset(whole, protocol, ratio=ratio, seed=seed, together=together)
         about: dict[str, Any] = {"source": str(data), "split": split}
         about |= {"protocol": protocol, "ratio": ratio, "seed": seed}
+        about |= {} if together is None else {"together": together}
         counts = write_splits(parts, out, about, force=force)
         text = ", ".join(f"{count} {name}" for name, count in counts.items())
         ui.emit({"out": out, "images": counts}, f"{out}: {text}")

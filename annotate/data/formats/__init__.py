@@ -82,14 +82,15 @@ def guess_format(path: Path) -> str:
         )
     if passed := find_layout(path).note if path.is_dir() else "":
         raise NotFoundError(f"{path} holds no part data; {passed}", hint="name the right file")
-    if path.is_dir() and any(is_image_name(one) for one in path.glob("*")):
+    if any(is_image_name(one) for below in ("*", "*/*") for one in path.glob(below)):
         raise NotFoundError(
             f"{path} holds pictures, and no file that says what is drawn in them",
             hint="name the annotation file with --images and this folder; pictures alone are for "
             "partlab pseudolabel and partlab studio create",
         )
+    read = [name for name in formats.names() if get_format(name).reads]
     raise NotFoundError(
-        f"{path} looks like none of the formats {', '.join(formats.names())}",
+        f"{path} looks like none of the formats {', '.join(read)}",
         hint="name the folder that holds annotations/, json/ or seg/, or say --format",
     )
 

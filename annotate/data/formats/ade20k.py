@@ -137,7 +137,8 @@ def _instances(path: Path) -> _Map:
         blue = np.asarray(picture.convert("RGB"))[..., 2]
     values, ranks = np.unique(blue, return_inverse=True)
     first = 0 if values[0] == 0 else 1  # where all of a picture is something
-    return ranks.reshape(blue.shape).astype(np.int64) + first
+    numbers: _Map = ranks.reshape(blue.shape).astype(np.int64) + first
+    return numbers
 
 
 def _most(around: _Map, where: NDArray[np.bool_]) -> int:

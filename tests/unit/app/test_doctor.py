@@ -14,7 +14,7 @@ from app.cli.main import app
 
 OPTIONAL = {
     "GPU", "detectron2", "Label Studio", "PostgreSQL", "ONNX", "Ray Serve", "corruptions",
-    "SAM", "chromium",
+    "duplicates", "SAM", "chromium",
 }  # fmt: skip
 
 

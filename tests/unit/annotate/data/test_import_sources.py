@@ -303,8 +303,9 @@ def test_half_a_download_says_so(end: int, tmp_path: Path) -> None:
     assert "get it again" in str(caught.value.hint)
 
 
-def test_pictures_alone_are_no_part_data(tmp_path: Path) -> None:
-    put(tmp_path / "in" / "a.png", picture())
+@pytest.mark.parametrize("name", ["a.png", "ram/a.png"])
+def test_pictures_alone_are_no_part_data(name: str, tmp_path: Path) -> None:
+    put(tmp_path / "in" / name, picture())
     with pytest.raises(NotFoundError, match="holds pictures, and no file") as caught:
         import_folder(tmp_path / "in", tmp_path / "out")
     assert "partlab pseudolabel" in str(caught.value.hint)
@@ -759,8 +760,9 @@ def test_other_formats_are_known_by_name(name: str, tmp_path: Path) -> None:
 
 def test_nothing_known_is_still_said(tmp_path: Path) -> None:
     put(tmp_path / "in" / "a.txt", "x")
-    with pytest.raises(NotFoundError, match="none of the formats"):
+    with pytest.raises(NotFoundError, match="none of the formats") as caught:
         guess_format(tmp_path / "in")
+    assert "fiftyone" not in caught.value.message  # is written only
     put(tmp_path / "in" / "info.json", '{"name": 1}')
     with pytest.raises(NotFoundError, match=r"info.json \(no list 'images'\)"):
         guess_format(tmp_path / "in")
