@@ -64,8 +64,8 @@ def choose(index: Index, filters: Filters, found: Found | None = None) -> Chosen
         UnknownNameError: no such object, part or inclusion; near names are suggested.
         ConfigError: findings are not known yet.
     """
-    kept = np.ones(len(index), bool)
-    masks = np.ones(len(index.rows), bool)
+    kept: NDArray[np.bool_] = np.ones(len(index), bool)
+    masks: NDArray[np.bool_] = np.ones(len(index.rows), bool)
     left: list[tuple[str, int]] = []
 
     def narrowed(why: str, images: NDArray[np.bool_]) -> None:
@@ -278,12 +278,13 @@ def _keys(index: Index, chosen: Chosen, order: Order) -> NDArray[np.float64]:
     """For each image what it is ordered by, lowest first, from the masks that are meant."""
     keys = np.full(len(index), np.inf)
     rows = index.rows[chosen.masks]
-    values = {
+    columns: dict[str, NDArray[Any]] = {
         "score": index.scores,
         "small": index.areas,
         "large": -index.areas,
         "masks": np.zeros(len(index.rows)),
-    }[order][chosen.masks]
+    }
+    values = columns[order][chosen.masks]
     if order == "masks":
         return -np.bincount(rows, minlength=len(index)).astype(float)
     np.fmin.at(keys, rows, values)

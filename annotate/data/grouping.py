@@ -44,8 +44,8 @@ def grouped(report: Report, categories: Mapping[int, Category]) -> list[Group]:
 
 def _group(kind: str, found: list[Finding], categories: Mapping[int, Category]) -> Group:
     first = found[0]
-    names = [categories[id].name for id in (first.category_id, first.other_category_id)
-             if id in categories]  # fmt: skip
+    ids = (first.category_id, first.other_category_id)
+    names = [categories[id].name for id in ids if id is not None and id in categories]
     return Group(
         kind, first.severity, KINDS[kind].meaning, first.hint, " over ".join(dict.fromkeys(names)),
         pair_of(first, categories), tuple(found),

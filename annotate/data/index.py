@@ -80,7 +80,7 @@ class Index:
         )  # fmt: skip
 
     def __len__(self) -> int:
-        return self.table.num_rows
+        return int(self.table.num_rows)
 
     @cached_property
     def ids(self) -> NDArray[np.int64]:

@@ -99,7 +99,7 @@ def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
         if any(one.shape != levels[0].shape for one in levels):
             raise SchemaError(f"{file}: its masks have different sizes")
     except (OSError, SyntaxError, ValueError, SchemaError) as error:
-        gathered.passed["pictures of which a file cannot be read"] += 1
+        gathered.pass_over("picture", "of which a file cannot be read")
         log.warning("%s: %s", file, error)
         return
     name = _beside(file, ".jpg").relative_to(top).as_posix()
@@ -111,7 +111,7 @@ def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
             owner, outer = _most(levels[0], where), _most(levels[level - 1], where)
             label, owned = names.get((level, number), ""), names.get((0, owner), "")
             if not owned:
-                gathered.passed["parts that lie in no object"] += 1
+                gathered.pass_over("part", "in no object")
                 gathered.set_aside(image, label, "lies in no object")
                 continue
             owners.add(owner)
@@ -120,7 +120,7 @@ def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
             if level > 1 and label and (around := names.get((level - 1, outer))):
                 pairs.add((owned, label, around))
     objects = len(np.unique(levels[0][levels[0] > 0]))
-    gathered.passed["objects without parts"] += objects - len(owners)
+    gathered.pass_over("object", "without parts", objects - len(owners))
 
 
 def _names(file: Path) -> _Names:

@@ -109,7 +109,7 @@ def _read(
     drawn = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
     size = _size(item, drawn, finder.find(name).path)
     if size is None:
-        gathered.passed["images without a size and without a picture"] += 1
+        gathered.pass_over("image", "without a size and without a picture")
         return
     image = gathered.image(name, size)
     for one in drawn:
@@ -126,12 +126,12 @@ def _draw(one: Raw, image: Image, labels: list[tuple[str, str]], gathered: Gathe
     try:
         rle = _rle(one, kind, image.width, image.height)
     except _FAULTS as error:
-        gathered.passed["masks that cannot be drawn"] += 1
+        gathered.pass_over("mask", "that cannot be drawn")
         gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
         log.warning("%s: a %s cannot be drawn: %s", image.file_name, kind, error)
         return
     if rle is None:
-        gathered.passed[f"annotations of the kind {kind}"] += 1
+        gathered.pass_over("annotation", f"of the kind {kind}")
         gathered.set_aside(image, label, f"is of the kind {kind}")
         return
     group = one.get("group")

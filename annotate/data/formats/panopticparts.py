@@ -102,7 +102,7 @@ def _read(file: Path, gathered: Gathered) -> None:
         known, where = np.unique(pixels, return_inverse=True)
         rows = [*zip(*decoded(known), strict=True)]
     except (OSError, SyntaxError, ValueError) as error:
-        gathered.passed["files that cannot be read"] += 1
+        gathered.pass_over("file", "that cannot be read")
         log.warning("%s cannot be read: %s", file, error)
         return
     where = where.reshape(pixels.shape)
@@ -124,7 +124,7 @@ def _named(
         if not names or part in (-1, 0):
             continue
         if part > len(names):
-            gathered.passed[f"parts {int(part)} of a {owner}, which are none"] += 1
+            gathered.pass_over("region", f"of part {int(part)} of a {owner}, which is none")
             continue
         # Instances are counted in each class, so the class makes the number one of the picture's.
         yield position, owner, names[part - 1], int(kind * 1000 + instance) if instance >= 0 else -1

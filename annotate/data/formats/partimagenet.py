@@ -82,7 +82,7 @@ def _read(path: Path, gathered: Gathered) -> None:
     try:
         labels = load_labels(path)
     except DatasetError as error:
-        gathered.passed["label maps that cannot be read"] += 1
+        gathered.pass_over("label map", "that cannot be read")
         log.warning("%s", error.message)
         return
     values, counts = np.unique(labels, return_counts=True)
@@ -98,7 +98,7 @@ def _read(path: Path, gathered: Gathered) -> None:
         rle = encode(labels == value)
         gathered.mask(image, part, rle, object=owner, provenance="human")
     for value in pixels.keys() - known.keys():
-        gathered.passed["values that are no part"] += 1
+        gathered.pass_over("value", "of no part")
         gathered.set_aside(image, "", f"has the value {value}, which is none of the 40 parts")
 
 

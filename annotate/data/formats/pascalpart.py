@@ -97,11 +97,11 @@ def _read(file: Path, root: Path, gathered: Gathered) -> None:
         objects = _listed(loadmat(file, simplify_cells=True)["anno"]["objects"])
         size = _size(root / f"{file.stem}.jpg", objects)
     except _FAULTS as error:
-        gathered.passed["files that cannot be read"] += 1
+        gathered.pass_over("file", "that cannot be read")
         log.warning("%s cannot be read: %s", file, error)
         return
     if size is None:
-        gathered.passed["files without an object and without a picture"] += 1
+        gathered.pass_over("file", "without an object and without a picture")
         return
     image = gathered.image(f"{file.stem}.jpg", size)
     for number, one in enumerate(objects, 1):
@@ -138,7 +138,7 @@ def _shapes(objects: list[Raw]) -> Iterator[tuple[int, int]]:
 def _mask(mask: Any, name: str, owner: str, number: int, image: Image, gathered: Gathered) -> None:
     if not isinstance(mask, np.ndarray) or mask.shape != (image.height, image.width):
         shape = getattr(mask, "shape", "none")
-        gathered.passed["masks of another size than their picture"] += 1
+        gathered.pass_over("mask", "of another size than the picture")
         gathered.set_aside(image, f"{owner}:{name}", f"has a mask of the shape {shape}")
         return
     gathered.mask(image, name, encode(mask), object=owner, provenance="human", object_id=number)

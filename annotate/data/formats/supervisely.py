@@ -96,7 +96,7 @@ def _read(file: Path, gathered: Gathered, groups: dict[str, int]) -> None:
     except _FAULTS:
         size = 0, 0
     if not possible(*size):
-        gathered.passed["files that state no size"] += 1
+        gathered.pass_over("file", "without a size")
         return
     image = gathered.image(file.name.removesuffix(".json"), size)
     objects = record.get("objects")
@@ -109,13 +109,13 @@ def _read_object(one: Any, image: Image, gathered: Gathered, groups: dict[str, i
     try:
         mask = _drawn(one, image.width, image.height)
     except _FAULTS as error:
-        gathered.passed["objects that cannot be drawn"] += 1
+        gathered.pass_over("object", "that cannot be drawn")
         gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
         log.warning("%s: a %s cannot be drawn: %s", image.file_name, label or "thing", error)
         return
     if mask is None:
         kind = str(one.get("geometryType"))
-        gathered.passed[f"objects of the kind {kind}"] += 1
+        gathered.pass_over("object", f"of the kind {kind}")
         gathered.set_aside(image, label, f"is of the kind {kind}")
         return
     who, group = one.get("labelerLogin"), one.get("instance")

@@ -121,7 +121,7 @@ def _read(name: str, regions: list[Any], finder: PictureFinder, gathered: Gather
     try:
         size = image_size(finder.find(name).path)
     except (NotFoundError, DatasetError):
-        gathered.passed["pictures that are not there, so that their size is not known"] += 1
+        gathered.pass_over("picture", "not there, so that no size is known")
         return
     image = gathered.image(name, size)
     for position, region in enumerate(regions):
@@ -131,12 +131,12 @@ def _read(name: str, regions: list[Any], finder: PictureFinder, gathered: Gather
             label = _label(said)
             rle = _rle(shape, *size)
         except _FAULTS as error:
-            gathered.passed["regions that cannot be drawn"] += 1
+            gathered.pass_over("region", "that cannot be drawn")
             gathered.set_aside(image, label, f"cannot be drawn: {error!r}")
             log.warning("%s: region %d: %s", name, position, error)
             continue
         if rle is None:
-            gathered.passed[f"regions of the kind {shape.get('name')}"] += 1
+            gathered.pass_over("region", f"of the kind {shape.get('name')}")
             gathered.set_aside(image, label, f"is of the kind {shape.get('name')}")
             continue
         gathered.mask(image, label, rle, provenance="human")

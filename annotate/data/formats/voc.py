@@ -128,12 +128,12 @@ def _read(top: Path, root: Path, stem: str, names: dict[int, str], gathered: Gat
         instances = top / _OBJECT / f"{stem}.png"
         objects = _colours(instances) if instances.is_file() else np.zeros_like(classes)
     except (OSError, SyntaxError, ValueError) as error:
-        gathered.passed["masks that cannot be opened"] += 1
+        gathered.pass_over("mask", "that cannot be opened")
         log.warning("%s: %s", stem, error)
         return
     image = gathered.image(_picture(root, stem), (classes.shape[1], classes.shape[0]))
     if objects.shape != classes.shape:
-        gathered.passed["pairs of masks of two sizes"] += 1
+        gathered.pass_over("pair", "of masks of two sizes")
         gathered.set_aside(image, "", "has two masks of different sizes")
         return
     pairs, where = np.unique(classes.astype(np.int64) << 24 | objects, return_inverse=True)
@@ -143,7 +143,7 @@ def _read(top: Path, root: Path, stem: str, names: dict[int, str], gathered: Gat
         if colour in (0, _BORDER):
             continue
         if colour not in names:
-            gathered.passed["masks of a colour without a name"] += 1
+            gathered.pass_over("mask", "of a colour without a name")
             gathered.set_aside(image, "", f"has the colour {_text(colour)}, which has no name")
             continue
         gathered.mask(image, names[colour], encode(where == number), provenance="human")

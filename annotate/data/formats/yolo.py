@@ -65,7 +65,7 @@ class YoloLayout(Layout):
             gathered = Gathered(source, "YOLO-seg")
             for picture in track(pictures, "pictures", total=len(pictures)):
                 _read(picture, root, names, gathered)
-            gathered.passed["files of labels without a picture"] += _lonely(root, pictures)
+            gathered.pass_over("label file", "without a picture", _lonely(root, pictures))
             gathered.say()
             found[split] = gathered.dataset(file or top, root)
         if not any(data.images for data in found.values()):
@@ -202,7 +202,7 @@ def _read(picture: Path, root: Path, names: dict[int, str], gathered: Gathered) 
     try:
         size = image_size(picture)
     except (NotFoundError, DatasetError):
-        gathered.passed["pictures that cannot be opened"] += 1
+        gathered.pass_over("picture", "that cannot be opened")
         return
     image = gathered.image(picture.relative_to(root).as_posix(), size)
     file = _labels_of(picture)
@@ -214,12 +214,12 @@ def _read(picture: Path, root: Path, names: dict[int, str], gathered: Gathered) 
             known = words[0].isdecimal() and int(words[0]) in names
             rle = _rle(words, known, *size)
         except (ValueError, MaskError) as error:
-            gathered.passed["lines that cannot be drawn"] += 1
+            gathered.pass_over("line", "that cannot be drawn")
             gathered.set_aside(image, label, f"cannot be drawn: {error}")
             log.warning("%s: %s", file, error)
             continue
         if rle is None:
-            gathered.passed["boxes"] += 1
+            gathered.pass_over("line", "of a box")
             gathered.set_aside(image, label, "is a box")
             continue
         gathered.mask(image, label, rle, provenance="human")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from app.web.pages.dataset.asking import Seen
     from app.web.pages.dataset.picture import Beside
     from app.web.pages.dataset.sources import Source, Sources
-    from app.web.people import Person
+    from app.web.people import Person, Role
     from app.web.site import Site
     from partlab.schema import Image
     from pseudolabel.store import Store
@@ -421,10 +421,11 @@ def _acts(
     def sending(data: str, image: str, event: gr.EventData, request: gr.Request) -> str:
         return markup(_NOTE, words=send_back(data, image, event.reason, event.note, request))
 
-    for role, function, name, trigger, pressed, inputs in (
+    acts: tuple[tuple[Role, Any, str, Any, Any, list[str]], ...] = (
         ("lead", include, "dataset_include", result.apply, including, ["data"]),
         ("inspector", send_back, "dataset_send_back", result.submit, sending, ["data", "image"]),
-    ):
+    )
+    for role, function, name, trigger, pressed, inputs in acts:
         site.needs(role, gr.events.api(function, api_name=name, queue=False))
         made = trigger(pressed, [c[each] for each in inputs], told, **quiet)
         site.needs(role, made)

@@ -70,9 +70,8 @@ def picture_of(
     src, smaller, trouble = _opened(source, image, shown)
     views = [(_title(data, image), src, marks, "nothing is drawn here")]
     if beside is not None:
-        found = _pseudo(beside, data, image)
         lost += _unknown(beside, data)
-        marks, found = compared(marks, found, layers, beside, data)
+        marks, found = compared(marks, _pseudo(beside, data, image), layers, beside, data)
         views = [(*views[0][:2], marks, views[0][3]), (beside.title, src, found, beside.why_not)]
     faults = faults_of(source, image, data)
     work = in_work(source, image, who.name)

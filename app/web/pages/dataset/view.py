@@ -193,11 +193,13 @@ def marks_of(
     found = []
     for shape in shapes(layers, data.parts.parents):
         mask, layer = masks[shape.at], layers[shape.at]
-        place = 100 * shape.x, 100 * shape.y
-        said = (mask.provenance, mask.score, mask.review or "", mask.id)
         found.append(
-            Mark(ids[shape.at], known[layer.label], shape.outline, shape.area, *place, *said)
-        )
+            Mark(
+                ids[shape.at], known[layer.label], shape.outline, shape.area,
+                100 * shape.x, 100 * shape.y,
+                mask.provenance, mask.score, mask.review or "", mask.id,
+            )
+        )  # fmt: skip
     return found
 
 

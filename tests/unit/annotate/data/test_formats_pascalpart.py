@@ -96,8 +96,8 @@ def test_defects_are_counted(
     )
     (release / "Annotations_Part" / "2008_3.mat").write_bytes(b"half of a file")
     import_folder(release, tmp_path / "out")
-    assert "1 masks of another size than their picture" in caplog.text
-    assert "1 files that cannot be read" in caplog.text
+    assert "1 mask of another size than the picture" in caplog.text
+    assert "1 file that cannot be read" in caplog.text
     assert "2008_3.mat cannot be read" in caplog.text
     assert len(read_dataset(tmp_path / "out").incomplete) == 1
 

@@ -154,8 +154,8 @@ def test_cityscapes_panoptic_parts(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert sorted(found) == [("car:wheels", 16), ("car:wheels", 16), ("person:torso", 16)]
     assert len({a.object_id for a in data.annotations}) == 3
     assert data.image_path(data.images[0]).is_file()
-    assert "1 parts 5 of a person, which are none" in caplog.text
-    assert "1 files that cannot be read" in caplog.text
+    assert "1 region of part 5 of a person, which is none" in caplog.text
+    assert "1 file that cannot be read" in caplog.text
 
 
 # --- PartImageNet, Seg form
@@ -199,8 +199,8 @@ def test_partimagenet_of_the_seg_split(tmp_path: Path, caplog: pytest.LogCapture
     assert [a.area for a in data.annotations] == [16, 60]
     assert data.images[0].object == "Quadruped"
     assert data.image_path(data.images[0]).is_file()
-    assert "1 values that are no part" in caplog.text
-    assert "1 label maps that cannot be read" in caplog.text
+    assert "1 value of no part" in caplog.text
+    assert "1 label map that cannot be read" in caplog.text
     assert len(read_dataset(tmp_path / "out", "test").incomplete) == 1
 
 
@@ -239,7 +239,7 @@ def test_ade20k_with_parts_and_parts_of_parts(
     assert {a.object_id for a in data.annotations} == {1}
     assert data.inclusions == {"car": {"handle": "door"}}
     assert data.image_path(data.images[0]).is_file()
-    for words in ("1 parts that lie in no object", "1 objects without parts"):
+    for words in ("1 part in no object", "1 object without parts"):
         assert words in caplog.text
-    assert "1 pictures of which a file cannot be read" in caplog.text
+    assert "1 picture of which a file cannot be read" in caplog.text
     assert len(data.incomplete) == 1

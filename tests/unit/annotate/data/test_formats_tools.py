@@ -120,8 +120,8 @@ def test_shapes_and_labels_of_via(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     data = read_dataset(tmp_path / "out")
     _, nose = (decode(a.segmentation) for a in data.annotations)
     assert np.ptp(np.flatnonzero(nose.any(1))) > np.ptp(np.flatnonzero(nose.any(0)))
-    assert "1 regions of the kind point, 1 regions that cannot be drawn" in caplog.text
-    assert "1 shapes without a label" in caplog.text
+    assert "1 region of the kind point, 1 region that cannot be drawn" in caplog.text
+    assert "1 shape without a label" in caplog.text
     assert len(data.broken) == 3
 
 
@@ -183,7 +183,7 @@ def test_a_supervisely_project(tmp_path: Path, caplog: pytest.LogCaptureFixture)
     head = decode(data.annotations[0].segmentation)
     assert (head[4:9, 3:9] == ring).all()
     assert (data.annotations[0].object_id, data.annotations[0].provenance) == (1, "human:ann")
-    assert "1 objects of the kind point, 2 objects that cannot be drawn" in caplog.text
+    assert "1 object of the kind point, 2 objects that cannot be drawn" in caplog.text
     assert data.image_path(data.images[0]).is_file()
 
 
@@ -251,8 +251,8 @@ def test_datumaro(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert (decode(data.annotations[0].segmentation) == ring).all()
     assert data.annotations[0].object_id == 3
     assert data.image_path(data.images[0]).is_file()
-    assert "1 annotations of the kind bbox, 1 masks that cannot be drawn" in caplog.text
-    assert "1 shapes without a label" in caplog.text
+    assert "1 annotation of the kind bbox, 1 mask that cannot be drawn" in caplog.text
+    assert "1 shape without a label" in caplog.text
 
 
 def test_datumaro_says_the_size_or_a_mask_does(
@@ -272,7 +272,7 @@ def test_datumaro_says_the_size_or_a_mask_does(
         "train": 1,
         "val": 1,
     }
-    assert "1 images without a size and without a picture" in caplog.text
+    assert "1 image without a size and without a picture" in caplog.text
     put(tmp_path / "bad" / "annotations" / "train.json", '{"categories": {}, "items": [1]}')
     with pytest.raises(SchemaError, match=r"no list of labels under categories\.label"):
         import_folder(tmp_path / "bad", tmp_path / "two")
@@ -314,7 +314,7 @@ def test_label_maps_of_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) ->
     assert guess_format(top) == "voc"
     import_folder(top, tmp_path / "out", object="ram")
     assert sorted(masks(tmp_path / "out")) == [("ram:head", 100), ("ram:leg", 50), ("ram:leg", 50)]
-    assert "1 masks of a colour without a name" in caplog.text
+    assert "1 mask of a colour without a name" in caplog.text
     data = read_dataset(tmp_path / "out")
     assert data.image_path(data.images[0]).name == "a.jpg"
     assert data.incomplete
@@ -339,4 +339,4 @@ def test_label_maps_of_two_sizes_or_missing(
     told = import_folder(top, tmp_path / "out", object="ram")
     assert told["splits"]["default"]["images"] == 1
     assert told["splits"]["default"]["annotations"] == 0
-    assert "1 pairs of masks of two sizes, 1 masks that cannot be opened" in caplog.text
+    assert "1 pair of masks of two sizes, 1 mask that cannot be opened" in caplog.text

@@ -94,7 +94,7 @@ def test_labels_without_pictures(cars: Path, caplog: pytest.LogCaptureFixture) -
     put(cars / "data.yaml", ROBOFLOW)
     (cars / "train" / "images" / "a.jpg").unlink()
     import_folder(cars, cars / "out", object="car")
-    assert "1 files of labels without a picture" in caplog.text
+    assert "1 label file without a picture" in caplog.text
     (cars / "valid" / "images" / "a.jpg").unlink()
     with pytest.raises(NotFoundError, match="none of its pictures is there"):
         import_folder(cars, cars / "two", object="car")
