@@ -17,7 +17,8 @@ class Victim(nn.Module):
     """A network as an attack sees it, in evaluation mode, its parameters without gradients.
 
     The columns of a subset of classes, or super-categories, are made inside, so that attacks
-    aim at no class that is not asked about (E-07; Tables S2, S3). `classes` are those of its outputs.
+    aim at no class that is not asked about (E-07; Tables S2, S3). `classes` are those of its
+    outputs.
 
     Args:
         network: pixels (B, 3, H, W) in 0…1 to logits (B, C).
