@@ -54,6 +54,12 @@ class PixelMeter:
         self._found += np.bincount(found.ravel(), minlength=size)
         self._truth += np.bincount(truth.ravel(), minlength=size)
 
+    def add(self, other: "PixelMeter") -> None:
+        """Take in what another meter of the same labels has counted."""
+        self._common += other._common
+        self._found += other._found
+        self._truth += other._truth
+
     def result(self) -> PixelScores:
         """The scores of all images so far."""
         parts = slice(BACKGROUND + 1, None)

@@ -1,6 +1,7 @@
 """From a part data set to training batches: decode, resize, flip, pad."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,8 +54,9 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
     """Images of a data set with their masks, resized to a long side of `image_size`.
 
     Index with (epoch, position): the same pair gives the same tensors in any process, so
-    training resumes exactly. `unused` are the ids of images to leave out; unless it is given,
-    those with masks that cannot be used, and those without any (`segmenter.checks.left_out`).
+    training resumes exactly. Positions beyond the images begin anew, with other random draws.
+    `unused` are the ids of images to leave out; unless it is given, those with masks that cannot
+    be used, and those without any (`segmenter.checks.left_out`).
 
     Raises:
         DatasetError: no images are left.
@@ -83,6 +85,18 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
     def __len__(self) -> int:
         return len(self.images)
 
+    @property
+    def labels(self) -> list[list[int]]:
+        """Labels of the masks of each image, crowd regions left out."""
+        return [
+            [
+                self.data.label_of[annotation.category_id]
+                for annotation in self.data.annotations_of(image)
+                if not annotation.iscrowd
+            ]
+            for image in self.images
+        ]
+
     def __getitem__(self, key: tuple[int, int]) -> Sample | PartlabError:
         """The sample; or, as a value, why there is none (torch garbles errors of its workers)."""
         try:
@@ -91,7 +105,7 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
             return error
 
     def _load(self, epoch: int, position: int) -> Sample:
-        image = self.images[position]
+        image = self.images[position % len(self.images)]
         pixels = load_image(self.data.image_path(image))
         fits(image, (pixels.shape[1], pixels.shape[0]))
         seed = self.augment.seed if self.augment else 0
@@ -202,23 +216,57 @@ def _round_up(side: int) -> int:
 
 
 def epoch_batches(
-    aspects: Sequence[float], size: int, *, seed: int, epoch: int, rank: int, world: int
+    aspects: Sequence[float],
+    size: int,
+    *,
+    seed: int,
+    epoch: int,
+    rank: int,
+    world: int,
+    weights: NDArray[np.float64] | None = None,
 ) -> list[list[int]]:
     """The batches of positions this process sees in an epoch.
 
     A seeded shuffle, divided evenly among processes; within windows of 16 batches images of
-    like shape (`aspects`: width / height) are put together, so that little is padding.
+    like shape (`aspects`: width / height) are put together, so that little is padding. With
+    `weights` there are as many positions, some images left out and others drawn again, in
+    proportion; the second draw of image i is position i + number of images, and so on.
     """
     random = np.random.default_rng((seed, epoch))
-    order = random.permutation(len(aspects))
+    order = random.permutation(len(aspects) if weights is None else _drawn(weights, random))
     if len(order) >= world:
         order = order[: len(order) - len(order) % world][rank::world]
     found: list[list[int]] = []
     for start in range(0, len(order), 16 * size):
-        window = sorted(order[start : start + 16 * size], key=lambda i: (aspects[i], i))
+        window = sorted(
+            order[start : start + 16 * size], key=lambda i: (aspects[i % len(aspects)], i)
+        )
         groups = [window[at : at + size] for at in range(0, len(window), size)]
         found += [[int(i) for i in groups[g]] for g in random.permutation(len(groups))]
     return found
+
+
+def _drawn(weights: NDArray[np.float64], random: np.random.Generator) -> NDArray[np.int64]:
+    """As many positions as weights, each image's within one of its proportional number."""
+    count = len(weights)
+    ends = np.cumsum(weights) / weights.sum() * count
+    images = np.searchsorted(ends, np.arange(count) + random.uniform(), side="right")
+    images = np.minimum(images, count - 1)
+    again = np.arange(count) - np.searchsorted(images, images)  # which draw of its image it is
+    return images + again * count
+
+
+def rare_first(images: Sequence[Collection[int]], threshold: float) -> NDArray[np.float64]:
+    """How often each image is to be drawn: those of rare parts more (LVIS's repeat factors).
+
+    `images` are the labels in each. A part in a share f < threshold of images counts
+    sqrt(threshold / f), an image as its rarest part, and 1 at least.
+    """
+    number = Counter(label for labels in images for label in set(labels))
+    share = {label: count / len(images) for label, count in number.items()}
+    return np.array(
+        [max([1.0, *((threshold / share[label]) ** 0.5 for label in own)]) for own in images]
+    )
 
 
 @dataclass(frozen=True, slots=True)

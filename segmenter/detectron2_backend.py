@@ -68,7 +68,7 @@ class Detectron2Backend:
         require_detectron2()
         from partlab.training.checkpoints import load_weights
         from segmenter.detectron2_rcnn import Detectron2MaskRCNN
-        from segmenter.torchvision_backend import predicting
+        from segmenter.network_segmenter import predicting
 
         description = read_run(run)
         config = validate(Detectron2Config, description["config"], str(run / "config.json"))

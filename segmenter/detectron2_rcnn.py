@@ -36,8 +36,9 @@ from partlab.errors import ConfigError, NotFoundError
 from partlab.masks import BoolMask
 from segmenter.category_filter import category_filter
 from segmenter.detectron2_settings import Detectron2ModelConfig
+from segmenter.network_segmenter import Labels
 from segmenter.part_rcnn import Found, Size, Targets
-from segmenter.torchvision_backend import Labels, MaskRCNN
+from segmenter.torchvision_backend import MaskRCNN
 from segmenter.unsure import is_unsure, learnable
 
 LEVELS = ["p2", "p3", "p4", "p5"]

@@ -31,10 +31,10 @@ from partlab.training.settings import LoopConfig
 from partlab.truth import usable
 from segmenter.carry import carry_over
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
-from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches
+from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches, rare_first
+from segmenter.judge import Judge, by_ap
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
-from segmenter.quick_ap import found_in, score
 from segmenter.runs import read_run, write_run
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,8 @@ class TrainConfig(LoopConfig):
 
     `mirror` lists pairs of parts that change places in a mirrored picture, besides those that
     `left` and `right` in their names tell: full names, or bare part names for all objects.
+    `repeat_threshold` draws pictures of rare parts more often: those of parts that are in a share f
+    of pictures, smaller than it, sqrt(threshold / f) times as often as others; 0: all alike.
     `start` is a run whose best weights it goes on from; `start_parts` says what parts were called
     there, where that was otherwise: new name -> old name (`segmenter.carry`).
     """
@@ -56,6 +58,7 @@ class TrainConfig(LoopConfig):
     mirror: tuple[tuple[str, str], ...] = ()
     smallest: float = Field(0.75, gt=0, le=1)
     masks_per_image: int = Field(60, ge=1)
+    repeat_threshold: float = Field(0.0, ge=0, le=1)
     val_images: int = Field(120, ge=0)
     start: str = ""
     start_parts: dict[str, str] = Field(default_factory=dict)
@@ -94,6 +97,7 @@ def fit(
     config: Any,
     *,
     backend: str,
+    judge: Judge = by_ap,
 ) -> None:
     """Train what `create(device)` makes into `run`, or go on where a killed run stopped.
 
@@ -114,7 +118,7 @@ def fit(
         if begun := config.train.start:
             before = config.train.start_parts
             carry_over(segmenter.network, train.names, Path(begun), before, "best")
-        _loop(segmenter, train, val, run, config, group, unused).train()
+        _loop(segmenter, train, val, run, config, group, unused, judge).train()
 
 
 def _begin(
@@ -211,6 +215,7 @@ def _loop(
     config: Any,
     group: Group,
     unused: frozenset[int],
+    judge: Judge,
 ) -> Loop:
     settings: TrainConfig = config.train
     data = TrainingSet(
@@ -237,7 +242,7 @@ def _loop(
         step=step,
         device=segmenter.device,
         rate=lambda step, total: learning_rate(step, total, settings.lr, settings.warmup_steps),
-        validate=_validation(segmenter, val, settings, group),
+        validate=_validation(segmenter, val, settings, group, judge),
     )
 
 
@@ -248,6 +253,7 @@ def _augment(config: Any) -> Augment:
 
 def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool) -> Batches:
     aspects = [image.width / max(image.height, 1) for image in data.images]
+    weights = rare_first(data.labels, config.repeat_threshold) if config.repeat_threshold else None
 
     def plan(epoch: int) -> list[list[int]]:
         return epoch_batches(
@@ -257,13 +263,14 @@ def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool
             epoch=epoch,
             rank=here.rank,
             world=here.world,
+            weights=weights,
         )
 
     return Batches(data, plan, collate, config.workers, pin)
 
 
 def _validation(
-    segmenter: Segmenter, val: Dataset | None, config: TrainConfig, group: Group
+    segmenter: Segmenter, val: Dataset | None, config: TrainConfig, group: Group, judge: Judge
 ) -> Callable[[], Score | None] | None:
     """Each process predicts its share of the images; the one that leads scores them all."""
     if val is None:
@@ -272,16 +279,11 @@ def _validation(
     some, _ = usable(val.subset(val.images[int(position)].id for position in chosen))
 
     def validate() -> Score | None:
-        mine = found_in(segmenter, some, group.process.share(list(some.images)))
+        mine = judge.look(segmenter, some, group.process.share(list(some.images)))
         found = group.gather(mine)
-        return _score(*score(some, chain(*found))) if group.process.leads else None
+        return judge.score(some, chain(*found)) if group.process.leads else None
 
     return validate
-
-
-def _score(ap: float, ap50: float) -> Score:
-    words = f"validation AP {100 * ap:.1f} AP50 {100 * ap50:.1f} (with category filter)"
-    return Score(ap50, {"val_ap": ap, "val_ap50": ap50}, words)
 
 
 def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -63,6 +63,7 @@ def _is_compile_supported(device: Any) -> Any:
 
 _OFFERED = {
     "torchvision": ("segmenter.torchvision_backend", "backend"),
+    "dense": ("segmenter.dense.backend", "backend"),
     "ModelConfig": ("segmenter.part_rcnn", "ModelConfig"),
     "SegmenterConfig": ("segmenter.fit", "SegmenterConfig"),
     "TrainConfig": ("segmenter.fit", "TrainConfig"),

@@ -101,8 +101,15 @@ def engine(request: pytest.FixtureRequest) -> Any:
     except BackendUnavailableError as error:
         pytest.skip(f"{error.message} (partlab doctor tells how to get it)")
     base = recipe().model_dump() if recipe else {}
-    tiny = load_config(settings, overrides=TINY if recipe else [], base=base)
+    has = [each for each in TINY if _known(base, each)]
+    tiny = load_config(settings, overrides=has, base=base)
     return _Engine(request.param, found, tiny)
+
+
+def _known(base: dict[str, Any], override: str) -> bool:
+    """Whether a backend has such a setting: not all have regions or proposals."""
+    group, name = override.split("=")[0].split(".")
+    return name in base.get(group, {})
 
 
 class _Engine:
@@ -113,13 +120,28 @@ class _Engine:
         self.backend.fit(data, data, run, more.pop("config", self.tiny), **more)
         return run
 
+    def finish(self, data: Dataset, run: Path) -> Path:
+        """Train to the end; a barely trained network that would say nothing is made to speak."""
+        self.fit(data, run)
+        if self.name == "dense":
+            _speaks(run)
+        return run
+
 
 @pytest.fixture(scope="module")
 def run(engine: Any, data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of each backend."""
     folder = tmp_path_factory.mktemp(f"run-{engine.name}") / "seg"
-    found: Path = engine.fit(data, folder)
+    found: Path = engine.finish(data, folder)
     return found
+
+
+def _speaks(run: Path) -> None:
+    """After four steps it takes every pixel for background: make it say what it would say else."""
+    for file in (run / "best.safetensors", run / "last.safetensors"):
+        state = load_file(file)
+        state["bias"][0] -= 20
+        save_file(state, file)
 
 
 @pytest.fixture(scope="module")
@@ -223,6 +245,10 @@ def test_the_filter_leaves_no_foreign_part(trained: Any, data: Dataset) -> None:
 
 def test_filtered_scores_are_the_unfiltered_probabilities(trained: Any, data: Dataset) -> None:
     """Each vector with the filter is one without it, foreign columns zeroed."""
+    if hasattr(trained.config, "category_filter"):
+        pytest.skip(
+            "it decides pixels, so that regions differ: see tests/unit/segmenter/test_dense.py"
+        )
     images = _pixels(data, 1)
     filtered = _found(trained, images, ["cat"])[0].probabilities
     free = _found(trained, images)[0].probabilities.copy()
@@ -342,7 +368,7 @@ def test_a_killed_run_goes_on_to_the_same_weights(
 
         with pytest.raises(Stopped), listening(_Dies(stop)):
             engine.fit(data, again)
-        engine.fit(data, again)
+        engine.finish(data, again)
         one, other = (load_file(folder / "last.safetensors") for folder in (run, again))
         assert one.keys() == other.keys()
         assert all((one[name] == other[name]).all() for name in one)

@@ -10,8 +10,8 @@ from partlab.errors import PartlabError
 from partlab.schema import Dataset, Image
 from segmenter.ap import Result
 from segmenter.data import Batch, Sample, TrainingSet, collate
+from segmenter.network_segmenter import groups
 from segmenter.part_rcnn import Size, Targets
-from segmenter.torchvision_backend import groups
 from train.detection.attack import Shown
 from train.detection.network import Detector
 
