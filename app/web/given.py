@@ -70,18 +70,18 @@ class Given:
     def told(self) -> str:
         """What was recognised, in one line."""
         words = {
-            "segmenters": "segmenter",
-            "recognition": "recognition model",
-            "data": "data set",
-            "stores": "store",
-            "works": "work",
-            "evaluations": "evaluation",
-            "pictures": "folder of pictures",
+            "segmenters": ("segmenter", "segmenters"),
+            "recognition": ("recognition model", "recognition models"),
+            "data": ("data set", "data sets"),
+            "stores": ("store", "stores"),
+            "works": ("work", "works"),
+            "evaluations": ("evaluation", "evaluations"),
+            "pictures": ("folder of pictures", "folders of pictures"),
         }
         parts = [
-            f"{words[kind]} {', '.join(getattr(self, kind))}"
+            f"{words[kind][len(names) > 1]} {', '.join(names)}"
             for kind in KINDS
-            if getattr(self, kind)
+            if (names := getattr(self, kind))
         ]
         return "; ".join(parts) or "nothing"
 

@@ -43,7 +43,7 @@ def test_a_folder_of_everything(places: Path) -> None:
     assert list(given.works) == ["farm"]
     assert given.stores == {}
     assert given.told() == (
-        "segmenter seg; recognition model mpm, other; data set world; work farm; "
+        "segmenter seg; recognition models mpm, other; data set world; work farm; "
         "folder of pictures photos"
     )
 
