@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from annotate.studio.spelling.regions import PartMask, regions_of
 from annotator import Person
 from browser import CHROMIUM, ask, log_in, look, save
 from colour_segmenter import write_colour_run
@@ -29,6 +28,8 @@ from typer.testing import CliRunner
 from web_app import browsing, go, opened, showing
 
 from annotate.studio.server.start import Running
+from annotate.studio.spelling.uniting import PartMask
+from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import write_vocabulary
 from annotate.work import Work
 from app.cli.main import app
