@@ -207,7 +207,7 @@ def _my_work(
         assert kinds == ["fix", "fix", "draw"]
         assert [item.locator("a").count() for item in items.all()] == [1, 1, 1]
         assert "Draw it better than in round 1: outline" in items.first.inner_text()
-        assert "begin ram: 0 of 4 pictures are drawn" in items.nth(2).inner_text()
+        assert "begin ram: 0 of 4 pictures drawn" in items.nth(2).inner_text()
         link = items.first.locator("a").get_attribute("href") or ""
     number = link.rpartition("=")[2]
     assert int(number) in {task.task_id for task in work.tasks(RAM, 2)}

@@ -122,7 +122,7 @@ def test_a_folder_of_ones_own_is_not_taken_over(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     tmp_path.chmod(0o755)
     with (
-        pytest.raises(OutputExistsError, match="other things"),
+        pytest.raises(OutputExistsError, match="holds no server of ours"),
         start_server(tmp_path, root=tmp_path, port=0),
     ):
         pass

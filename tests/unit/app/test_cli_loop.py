@@ -63,7 +63,7 @@ def test_next_without_a_server_only_says(work: Work, tmp_path: Path) -> None:
     told = partlab("next", work.folder, "--n", 3, "--dry-run").output
     assert told.count("(image ") == 3
     assert "chosen by version 1 from 28 pictures not drawn yet" in told
-    assert "besides, 12 are for the exam" in told
+    assert "besides, 12 keep their place: for the exam" in told
     assert "nothing was changed" in told
     found = json.loads(partlab("next", work.folder, "--n", 3, "--dry-run", "--json").output)
     assert len(found["images"]) == 3

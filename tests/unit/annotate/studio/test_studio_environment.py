@@ -150,6 +150,6 @@ def test_a_damaged_login_is_said(tmp_path: Path, login: str) -> None:
 def test_a_folder_with_other_things_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     mode = tmp_path.stat().st_mode
-    with pytest.raises(OutputExistsError, match="holds other things"), start_server(tmp_path):
+    with pytest.raises(OutputExistsError, match="holds no server of ours"), start_server(tmp_path):
         pass
     assert tmp_path.stat().st_mode == mode

@@ -257,7 +257,8 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
     with pytest.raises(NotFoundError, match="no folder or data set"):
         plan_work(vocabulary(RAM), tmp_path / "nothing")
     with pytest.raises(DatasetError, match="fewer than 9"):
-        begin_work(tmp_path / "w", plan_work(vocabulary(RAM, DOG), photos), name="x", per_object=9)
+        plan = plan_work(vocabulary(RAM, DOG), photos, objects=["ram", "dog"])
+        begin_work(tmp_path / "w", plan, name="x", per_object=9)
     assert not (tmp_path / "w" / "work.json").exists()
 
 

@@ -84,9 +84,9 @@ def test_what_an_annotator_is_to_do_in_order(folder: Path, monkeypatch: Any) -> 
         assert (
             first.url == f"http://127.0.0.1:1/projects/72/data?task={1000 + (first.image_id or 0)}"
         )
-        assert last.words == "begin ram: 0 of 10 pictures are drawn"
+        assert last.words == "begin ram: 0 of 10 pictures drawn"
         (chore,) = my_work(work, BEN)
-        assert chore.words == "continue lamp: 6 of 10 pictures are drawn"
+        assert chore.words == "continue lamp: 6 of 10 pictures drawn"
         assert my_work(work, INA) == []
 
 
