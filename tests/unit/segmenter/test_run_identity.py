@@ -14,6 +14,7 @@ from partlab.files import sha256_file, write_json
 from partlab.schema import Dataset
 from partlab.training.process import Process
 from segmenter.fit import SegmenterConfig, fit
+from segmenter.judge import by_ap, by_pixels
 from segmenter.quick_ap import quick_ap
 from segmenter.runs import load_segmenter, read_run
 from segmenter.torchvision_backend import MaskRCNN
@@ -141,7 +142,8 @@ def test_a_fingerprint_is_of_what_a_data_set_holds(data, tmp_path) -> None:
     assert read_coco(moved / "train.json").fingerprint == data.fingerprint
 
 
-def test_a_shared_validation_gives_the_number_of_one_process(data, tmp_path, monkeypatch) -> None:
+@pytest.mark.parametrize("judge", [by_ap, by_pixels])
+def test_a_shared_validation_gives_the_number_of_one_process(data, judge) -> None:
     """Two processes' shares, found apart and scored together in any order."""
     from segmenter.fit import _validation
 
@@ -152,17 +154,17 @@ def test_a_shared_validation_gives_the_number_of_one_process(data, tmp_path, mon
             self.segmenter = segmenter
 
         def gather(self, mine: Any) -> list[Any]:
-            from segmenter.quick_ap import found_in
-
             other = Process(1, 2).share(list(data.images))
-            return [found_in(self.segmenter, data, other), mine]
+            return [judge.look(self.segmenter, data, other), mine]
 
     segmenter = untrained(data, "cpu")
     config = TINY.train.model_copy(update={"val_images": 4})
     group: Any = Two(segmenter)
-    validate = _validation(segmenter, data, config, group)
+    validate = _validation(segmenter, data, config, group, judge)
     assert validate is not None
     score = validate()
     assert score is not None
+    assert score == judge.score(data, judge.look(segmenter, data, data.images))
     ap, ap50 = quick_ap(segmenter, data)
-    assert dict(score.facts) == {"val_ap": ap, "val_ap50": ap50}
+    assert score.facts["val_ap"] == ap
+    assert score.facts["val_ap50"] == ap50

@@ -256,8 +256,8 @@ def test_what_does_not_fit_is_said_before_anything_is_made(
         plan_work(vocabulary(RAM, DOG, cat), photos, objects=["cat"])
     with pytest.raises(NotFoundError, match="no folder or data set"):
         plan_work(vocabulary(RAM), tmp_path / "nothing")
+    plan = plan_work(vocabulary(RAM, DOG), photos, objects=["ram", "dog"])
     with pytest.raises(DatasetError, match="fewer than 9"):
-        plan = plan_work(vocabulary(RAM, DOG), photos, objects=["ram", "dog"])
         begin_work(tmp_path / "w", plan, name="x", per_object=9)
     assert not (tmp_path / "w" / "work.json").exists()
 
