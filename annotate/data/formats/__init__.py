@@ -5,7 +5,7 @@ Another distribution adds one through the entry-point group `partlab.formats`.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.layout import Layout
@@ -59,8 +59,7 @@ def get_format(name: str) -> Layout:
     Raises:
         UnknownNameError: there is none; near names are suggested.
     """
-    found: Any = formats.get(name)
-    return found  # type: ignore[no-any-return]
+    return cast("Layout", formats.get(name))
 
 
 def guess_format(path: Path) -> str:

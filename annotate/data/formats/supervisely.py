@@ -90,9 +90,9 @@ def _read_folder(folder: Path, home: Path, source: Source) -> Dataset:
 
 def _read(file: Path, gathered: Gathered, groups: dict[str, int]) -> None:
     record = read_json(file)
-    stated = record.get("size") if isinstance(record, dict) else None
+    stated: Any = record.get("size") if isinstance(record, dict) else None
     try:
-        size = int(stated["width"]), int(stated["height"])  # type: ignore[index]
+        size = int(stated["width"]), int(stated["height"])
     except _FAULTS:
         size = 0, 0
     if not possible(*size):

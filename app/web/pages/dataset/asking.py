@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +108,7 @@ def seen(source: Source, ask: Ask) -> Seen:
     found = findings_of(source)
     chosen = choose(source.index, ask.filters, found)
     audit = source.audits.get(ask.store)
-    order: Order = ask.order or "file"  # type: ignore[assignment]  # `ordered` refuses others
+    order = cast("Order", ask.order or "file")  # `ordered` refuses others
     rows = ordered(source.index, chosen, order, audit.suspicion if audit else None)
     last = max(-(-len(rows) // PER_PAGE), 1)
     page = min(max(int(ask.page) if ask.page.isdecimal() else 1, 1), last)
