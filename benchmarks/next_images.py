@@ -36,7 +36,7 @@ HERE = Path(__file__).resolve().parent
 OBJECTS = ("bicycle", "car", "duck", "ram")
 WORLD = {"images": 144, "pool": 0, "heldout": 48, "size": 128, "val_share": 0.0}
 UNEVEN = dict(zip(OBJECTS, (36, 18, 12, 6), strict=True))
-FIRST, MORE, TURNS, STEPS, SIDE = 16, 16, 3, (80, 40), 80
+FIRST, MORE, TURNS, STEPS, SIDE = 16, 16, 3, (240, 120), 80
 ARMS = ("random", "chosen")
 
 
