@@ -25,6 +25,7 @@ from pydantic import Field
 
 from partlab.composite import Layer
 from partlab.config import Config, validate
+from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import read_json, replacing, sha256_json, write_json
 from partlab.inclusions import Inclusions
@@ -96,7 +97,9 @@ class Row:
     masks: tuple[StoredMask, ...] = ()
 
     def __repr__(self) -> str:
-        about = f"{self.file_name}, {self.object}, {self.status}, {len(self.masks)} masks"
+        about = (
+            f"{self.file_name}, {self.object}, {self.status}, {counted(len(self.masks), 'mask')}"
+        )
         return f"Row({self.image_id}: {about})"
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torchvision.ops import FeaturePyramidNetwork
 from torchvision.ops.feature_pyramid_network import LastLevelMaxPool
 
+from partlab.counts import counted
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
 from segmenter.weights import need_finite, read_state
 
@@ -219,8 +220,8 @@ def _fill(body: nn.Module, state: dict[str, Tensor], what: str, spared: set[str]
     wrong = [key for key, value in fitting.items() if value.shape != wanted[key].shape]
     if missing or wrong:
         raise ConfigError(
-            f"{what} do not fit: {len(missing)} tensors missing, {len(wrong)} of another shape "
-            f"(first: {(missing + wrong)[0]})"
+            f"{what} do not fit: {counted(len(missing), 'tensor')} missing, {len(wrong)} of "
+            f"another shape (first: {(missing + wrong)[0]})"
         )
     need_finite(fitting, what)
     body.load_state_dict(fitting, strict=False)

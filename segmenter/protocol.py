@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from partlab.config import Config
+from partlab.counts import counted
 from partlab.masks import Rle
 from partlab.parts import Parts
 from partlab.registry import Registry
@@ -46,7 +47,7 @@ class Detections:
 
     def __repr__(self) -> str:
         best = f", best score {self.scores[0]:.2f}" if len(self) else ""
-        return f"Detections({len(self)} masks{best})"
+        return f"Detections({counted(len(self), 'mask')}{best})"
 
 
 class Segmenter(Protocol):

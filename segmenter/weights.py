@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, NotFoundError
 
 log = logging.getLogger(__name__)
@@ -101,7 +102,9 @@ def fill(
             key for key in wanted if key in state and state[key].shape != wanted[key].shape
         ],
     }
-    if told := [f"{len(k)} tensors {n} ({', '.join(k[:3])})" for n, k in faults.items() if k]:
+    if told := [
+        f"{counted(len(k), 'tensor')} {n} ({', '.join(k[:3])})" for n, k in faults.items() if k
+    ]:
         raise ConfigError(f"{what} {misfit}: {', '.join(told)}", hint=hint)
     need_finite(state, what)
     network.load_state_dict(state)
@@ -115,6 +118,7 @@ def need_finite(state: Mapping[str, Tensor], what: str) -> None:
     """
     if wrong := [key for key, value in state.items() if not value.isfinite().all()]:
         raise DatasetError(
-            f"{what}: {len(wrong)} tensors hold values that are not finite ({wrong[0]})",
+            f"{what}: {counted(len(wrong), 'tensor holds', 'tensors hold')} values that are not "
+            f"finite ({wrong[0]})",
             hint="its training diverged, or the file is damaged: take another one",
         )

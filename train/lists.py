@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from partlab.counts import counted
 from partlab.errors import NotFoundError, SchemaError
 from partlab.tables import read_text
 
@@ -47,7 +48,11 @@ class Balance:
         have = f"{self.least} in each class"
         if self.least != self.most:
             have = f"between {self.least} and {self.most} in a class"
-        none = f"; {len(self.without)} classes have no picture" if self.without else ""
+        none = (
+            f"; {counted(len(self.without), 'class has', 'classes have')} no picture"
+            if self.without
+            else ""
+        )
         return f"{self.pictures:,} pictures, {have}{none}"
 
 

@@ -14,6 +14,7 @@ from time import monotonic
 from typing import Any
 
 from app.serve.settings import BatchLimits
+from partlab.counts import counted
 from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ class QueueFullError(PartlabError):
 
     def __init__(self, name: str, waiting: int, retry_after: int) -> None:
         super().__init__(
-            f"the model {name} is busy: {waiting} pictures wait for it",
+            f"the model {name} is busy: "
+            f"{counted(waiting, 'picture waits', 'pictures wait')} for it",
             hint=f"send the same request again in {retry_after} s",
         )
         self.retry_after = retry_after

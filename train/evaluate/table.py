@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
+from partlab.counts import counted
 from train.evaluate.average import four
 from train.evaluate.outcomes import Evaluation, Row
 
@@ -51,7 +52,9 @@ def _told(evaluation: Evaluation) -> str:
     named = max((len(row.threat) for row in others), default=0)
     lines = [head, *(_line(row, wide, max(14, named + 2)) for row in others)]
     if corrupted:
-        lines.append(f"  and under {len(corrupted)} corruptions: partlab evaluate corruptions")
+        lines.append(
+            f"  and under {counted(len(corrupted), 'corruption')}: partlab evaluate corruptions"
+        )
     for attack, mean in means.items():
         note = f"  {UPPER}" if mean["upper_bound"] else ""
         lines.append(f"  {'mean of four':<14}{attack:<{wide}}{_percent(mean['accuracy'])}{note}")
@@ -79,7 +82,7 @@ def _honesty(evaluation: Evaluation) -> str:
 def _line(row: Row, wide: int, named: int) -> str:
     """One figure; and what each stage left, where there were several."""
     note = f"  {UPPER}" if row.upper_bound else ""
-    differ = f"  {len(row.disagreements)} disagreements" if row.disagreements else ""
+    differ = f"  {counted(len(row.disagreements), 'disagreement')}" if row.disagreements else ""
     line = f"  {row.threat:<{named}}{row.attack:<{wide}}{_percent(row.accuracy)}{note}{differ}"
     if len(row.stages) <= 2:
         return line

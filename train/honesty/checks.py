@@ -10,6 +10,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
+from partlab.counts import counted
 from train.attacks.ball import Ball
 from train.attacks.modes import as_evaluated, bare
 from train.honesty.finding import Finding
@@ -54,7 +55,8 @@ def train_mode(trial: Trial) -> Finding:
         len(wrong),
         0,
         "every layer is in evaluation mode",
-        f"{len(wrong)} layers are in training mode, e.g. {first}: call model.eval()",
+        f"{counted(len(wrong), 'layer is', 'layers are')} in training mode, e.g. {first}: "
+        "call model.eval()",
     )
 
 

@@ -137,7 +137,7 @@ def test_weights_from_a_file(tmp_path) -> None:
     wrong = timm.create_model("resnet34", pretrained=False).state_dict()
     del wrong["conv1.weight"]
     torch.save(wrong, tmp_path / "wrong.pth")
-    with pytest.raises(ConfigError, match="1 tensors missing"):
+    with pytest.raises(ConfigError, match="1 tensor missing"):
         load_backbone_weights(body, "resnet18", str(tmp_path / "wrong.pth"))
 
 

@@ -198,7 +198,7 @@ def test_weights_that_are_no_numbers_are_taken_nowhere(make_run: Run, tmp_path: 
     state = network.state_dict()
     state["backbone.fc.bias"] = torch.tensor([0.0, float("nan"), float("inf")])
     save_weights(run, "best", state)
-    said = r"1 tensors hold values that are not finite \((backbone\.)?fc\.bias\)"
+    said = r"1 tensor holds values that are not finite \((backbone\.)?fc\.bias\)"
     for take in (
         lambda: export_model(run, tmp_path / "out"),
         lambda: create_model("vanilla_small_resnet8", classes=CLASSES, start=str(run)),
