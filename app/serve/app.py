@@ -97,9 +97,10 @@ def _load(state: State, failed: Callable[[BaseException], None] | None) -> None:
         if state.jobs is not None:
             state.jobs.start()
     except BaseException as error:
-        log.error("a model cannot be served: %s", error)
         if failed:
             failed(error)
+        else:
+            log.error("a model cannot be served: %s", error)
 
 
 def answer_errors(app: FastAPI) -> None:

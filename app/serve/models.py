@@ -85,6 +85,13 @@ class RunOf:
     def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
         """Load it; errors are those of `segmenter.origin` and `train.evaluate.opened`."""
         described = read_config(self.folder)
+        if described is None and not (self.folder / "card.json").is_file():
+            none = f"{self.folder} is no run and no exported model (no config.json, no card.json)"
+            raise NotFoundError(
+                none if self.folder.exists() else f"there is no folder {self.folder}",
+                hint="name a folder that partlab segmenter train, partlab train run or partlab "
+                "train export wrote",
+            )
         kind = "recognition" if described is None else described.get("kind", "segmenter")
         if kind == "segmenter":
             return self._segmenter(name, settings, told)

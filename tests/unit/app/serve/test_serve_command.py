@@ -92,6 +92,23 @@ def test_a_load_that_fails_ends_the_server_with_the_error(colour_run: Path, tmp_
 
 
 @pytest.mark.parametrize(
+    ("folder", "says"),
+    [("nowhere", "there is no folder"), ("empty", "is no run and no exported model")],
+)
+def test_a_folder_that_is_no_model_is_told_once(tmp_path: Path, folder: str, says: str) -> None:
+    (tmp_path / "empty").mkdir()
+    done = subprocess.run(
+        command(tmp_path / folder, "--port", 0),
+        capture_output=True, text=True, env=environment(), timeout=180, check=False,
+    )  # fmt: skip
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 3, done.stderr
+    assert said.count(says) == 1
+    assert "partlab segmenter train" in said
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
     ("folder", "code", "says"),
     [
         ("nowhere", 3, "there is no folder"),
