@@ -13,7 +13,7 @@ from partlab.errors import NotFoundError
 from partlab.files import read_lines, sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import drawn_masks
-from segmenter.ap import Scores
+from segmenter.ap import Scores, mean_known
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
 from segmenter.runs import load_segmenter, read_run
 
@@ -41,6 +41,25 @@ def evaluate_run(
     settings: EvaluationSettings | None = None,
 ) -> Record:
     """Evaluate a run and write `RUN/evaluation-<data>-<split>.json`; returns what it holds.
+
+    Arguments and errors are those of `measure_run`.
+    """
+    return measure_run(
+        run, data, split=split, checkpoint=checkpoint, device=device, limit=limit, settings=settings
+    )[0]
+
+
+def measure_run(
+    run: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    checkpoint: str = "best",
+    device: str | None = None,
+    limit: int | None = None,
+    settings: EvaluationSettings | None = None,
+) -> tuple[Record, Evaluation]:
+    """`evaluate_run`, and what was counted in each image.
 
     All scores are shares in 0…1. Without `split` a data set folder's `val` is used, or its
     only file. `limit` takes that many images, evenly spread over the file.
@@ -77,16 +96,21 @@ def evaluate_run(
         "settings": settings.model_dump(),
         "seconds": round(seconds, 1),
         "images_per_second": round(found.images / seconds, 2),
+        "predicting_seconds": round(found.predicting, 2),
         **describe(found, truth),
     }
     record["warnings"] = _warnings(found, truth, run)
     for warning in record["warnings"]:
         log.warning("warning: %s", warning)
-    part = f"-limit{limit}" if limit else ""  # a quick look never replaces a whole evaluation
-    name = f"evaluation-{data.stem if data.is_file() else data.resolve().name}-{split}{part}.json"
-    record["file"] = str(run / name)
-    write_json(run / name, record)
-    return record
+    record["file"] = str(run / f"evaluation-{name_of(data, split, limit)}.json")
+    write_json(Path(record["file"]), record)
+    return record, found
+
+
+def name_of(data: Path, split: str, limit: int | None) -> str:
+    """What tells an evaluation from others; a quick look never replaces a whole one."""
+    part = f"-limit{limit}" if limit else ""
+    return f"{data.stem if data.is_file() else data.resolve().name}-{split}{part}"
 
 
 def describe(found: Evaluation, truth: Dataset) -> Record:
@@ -177,6 +201,7 @@ def _overall(measured: Measured) -> Record:
         "foreground_pixel_accuracy": pixels.foreground_pixel_accuracy,
         "miou": pixels.miou,
         "part_miou": pixels.part_miou,
+        "boundary_iou": measured.outlines.miou,
         "detections": measured.detections,
     }
 
@@ -201,10 +226,20 @@ def _per_object(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> 
             "object": name,
             "images": images[name],
             "masks": masks[name],
-            **{way: _ap(measured.ap.per_object[name]) for way, measured in ways.items()},
+            **{
+                way: {**_ap(measured.ap.per_object[name]), **_of_object(measured, name, truth)}
+                for way, measured in ways.items()
+            },
         }
         for name in truth.objects
     ]
+
+
+def _of_object(measured: Measured, name: str, truth: Dataset) -> Record:
+    """Mean IoU of an object's parts that occur in the truth, of pixels and of outlines."""
+    own = truth.parts.by_object[name]
+    kinds = {"miou": measured.pixels.iou, "boundary_iou": measured.outlines.iou}
+    return {key: mean_known(iou.get(label) for label in own) for key, iou in kinds.items()}
 
 
 def _per_part(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> list[Record]:
@@ -219,6 +254,7 @@ def _per_part(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> li
                 way: {
                     **_ap(measured.ap.per_category[category.id]),
                     "iou": measured.pixels.iou.get(truth.label_of[category.id]),
+                    "boundary_iou": measured.outlines.iou.get(truth.label_of[category.id]),
                 }
                 for way, measured in ways.items()
             },
