@@ -17,6 +17,7 @@ from partlab.training.runs import read_metrics
 from segmenter.composite_metrics import Counts
 from segmenter.evaluate import Evaluation
 from segmenter.evaluation_file import Record, measure_run, name_of
+from segmenter.fused.backend import folders
 from segmenter.runs import read_run
 
 OVERALL = ("miou", "boundary_iou", "pixel_accuracy", "foreground_pixel_accuracy", "ap", "ap50")
@@ -60,14 +61,23 @@ def compare_runs(
 
 
 def _told(run: Path, record: Record) -> Record:
+    """Scores and cost; a fused run costs what its members cost."""
+    owners = folders(run) or [run]
+    minutes = [training_minutes(read_metrics(each)) for each in owners]
+    numbers = [numbers_in(each, record["checkpoint"]) for each in owners]
     kept = ("run", "backend", "checkpoint", "checkpoint_sha256", "file")
     return {
         **{key: record[key] for key in kept},
         **{key: record[WAY][key] for key in OVERALL},
-        "training_minutes": training_minutes(read_metrics(run)),
+        "training_minutes": _summed_up(minutes),
         "images_per_second": round(record["images"] / max(record["predicting_seconds"], 1e-9), 2),
-        "parameters": numbers_in(run, record["checkpoint"]),
+        "parameters": _summed_up(numbers),
     }
+
+
+def _summed_up(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return sum(known) if len(known) == len(values) else None
 
 
 def training_minutes(metrics: Sequence[Mapping[str, Any]]) -> float | None:

@@ -77,12 +77,12 @@ class PixelMeter:
         self.take(counts)
         return counts
 
-    def take(self, counts: Counts) -> None:
-        """Take in what was counted in one image."""
+    def take(self, counts: Counts, times: int = 1) -> None:
+        """Take in what was counted in one image; -1 times: take it out again."""
         for total, pixels in zip(
             (self._common, self._found, self._truth), counts.pixels, strict=True
         ):
-            total[counts.values] += pixels
+            total[counts.values] += times * pixels
 
     def add(self, other: "PixelMeter") -> None:
         """Take in what another meter of the same labels has counted."""

@@ -25,13 +25,18 @@ from segmenter.composite_metrics import Counts, PixelMeter, PixelScores
 from segmenter.label_space import joined, layers, missing_parts, results, truth_layers
 from segmenter.objects import objects_shown
 from segmenter.protocol import Detections, Pixels, Segmenter
+from segmenter.thresholds import Thresholds
 
 
 class EvaluationSettings(Config):
-    """What counts. AP ranks detections itself, so weak ones stay in: cutting lowers recall."""
+    """What counts. AP ranks detections itself, so weak ones stay in: cutting lowers recall.
+
+    `thresholds`, part by part, stand in for `composite_threshold`; a tuned run's are its own.
+    """
 
     score_threshold: float = Field(0.001, ge=0, le=1)  # for AP; as in the authors' detectors
     composite_threshold: float = Field(0.5, ge=0, le=1)  # for the flattened masks
+    thresholds: Thresholds | None = None
     max_dets: int = Field(100, ge=1)  # per image and part category, as in COCO
     batch_size: int = Field(4, ge=1)
 
@@ -100,7 +105,10 @@ def _measure(
     masks: MaskCount,
 ) -> Evaluation:
     labels = segmenter.parts.matched(joint)
-    without, filtered = (_Meter(data, joint, labels, settings) for _ in range(2))
+    floor = (settings.thresholds or Thresholds(default=settings.composite_threshold)).of(
+        segmenter.names
+    )
+    without, filtered = (_Meter(data, joint, labels, floor, settings) for _ in range(2))
     no_class, predicting = 0, 0.0
     loaded = _loaded(data, settings.batch_size)
     for images, pixels in track(loaded, "evaluating", -(-len(data.images) // settings.batch_size)):
@@ -121,10 +129,14 @@ def _measure(
 
 class _Meter:
     def __init__(
-        self, data: Dataset, joint: Parts, labels: Mapping[int, int], settings: EvaluationSettings
+        self,
+        data: Dataset,
+        joint: Parts,
+        labels: Mapping[int, int],
+        floor: NDArray[np.float32],
+        settings: EvaluationSettings,
     ) -> None:
-        self._data, self._labels = data, labels
-        self._threshold = settings.composite_threshold
+        self._data, self._labels, self._floor = data, labels, floor
         self._ap = ApMeter(data, settings.max_dets)
         self._pixels, self._outlines = PixelMeter(len(joint)), PixelMeter(len(joint))
         self._joint, self._each = len(joint), list[tuple[Counts, Counts]]()
@@ -138,7 +150,7 @@ class _Meter:
         ignored: BoolMask | None,
     ) -> None:
         self._ap.update(image, results(found, image, self._data, self._labels))
-        kept = layers(found, self._threshold, self._labels)
+        kept = layers(found, self._floor, self._labels)
         size = (image.height, image.width)
         said = flatten(kept, size, self._data.parts.parents)
         outlines = boundary_counts(said, truth, self._joint, ignored)

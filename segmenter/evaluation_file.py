@@ -16,6 +16,7 @@ from partlab.truth import drawn_masks
 from segmenter.ap import Scores, mean_known
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
 from segmenter.runs import load_segmenter, read_run
+from segmenter.tuning.file import told, with_own
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def measure_run(
     run, data = Path(run), Path(data)
     settings = settings or EvaluationSettings()
     description = read_run(run)
-    split, truth = _truth(data, split, limit)
+    split, truth = truth_of(data, split, limit)
     weights = run / f"{checkpoint}.safetensors"
     if checkpoint not in CHECKPOINTS:
         raise NotFoundError(
@@ -85,6 +86,8 @@ def measure_run(
             len(unknown), len(truth.names), data, run,
         )  # fmt: skip
     started = monotonic()
+    if "composite_threshold" not in settings.model_fields_set:
+        settings = with_own(settings, told(run), checkpoint)
     found = evaluate(segmenter, truth, settings)
     seconds = monotonic() - started
     record: Record = {
@@ -94,6 +97,7 @@ def measure_run(
         "checkpoint_sha256": sha256_file(weights) if weights.is_file() else None,
         "data": {"path": str(data), "split": split, "limit": limit},
         "settings": settings.model_dump(),
+        **told(run),
         "seconds": round(seconds, 1),
         "images_per_second": round(found.images / seconds, 2),
         "predicting_seconds": round(found.predicting, 2),
@@ -136,7 +140,12 @@ def describe(found: Evaluation, truth: Dataset) -> Record:
     }
 
 
-def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Dataset]:
+def truth_of(data: Path, split: str | None, limit: int | None) -> tuple[str, Dataset]:
+    """A split's name and its images: without `split` `val` if there is one, or the only file.
+
+    Raises:
+        NotFoundError: no such data set or split.
+    """
     splits = find_splits(data)
     if split is None and len(splits) > 1 and DEFAULT_SPLIT in splits:
         split = DEFAULT_SPLIT
@@ -150,7 +159,7 @@ def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Datas
 
 def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
     warnings = []
-    seen = _training_names(run) & {image.file_name for image in truth.images}
+    seen = seen_in_training(run, truth)
     if seen:
         have = "has" if len(seen) == 1 else "have"
         warnings.append(
@@ -184,9 +193,11 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
     return warnings
 
 
-def _training_names(run: Path) -> set[str]:
+def seen_in_training(run: Path, data: Dataset) -> set[str]:
+    """Names of pictures that a run was trained on too."""
     file = run / "train_images.txt"
-    return set(read_lines(file)) if file.is_file() else set()
+    trained = set(read_lines(file)) if file.is_file() else set()
+    return trained & {image.file_name for image in data.images}
 
 
 def _overall(measured: Measured) -> Record:

@@ -10,17 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scripted_segmenter import drawings_of
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from partlab.coco import read_coco, write_coco
+from partlab.coco import read_coco
 from partlab.errors import ConfigError
 from partlab.paired import draws
 from segmenter.boundary import boundary_counts, outline, width_of
 from segmenter.comparison import _interval, _scored, compare_runs, training_minutes
 from segmenter.composite_metrics import Counts, PixelMeter
-
-plugins = str(Path(__file__).parents[2] / "plugins")
 
 
 def _by_hand(mask: Any, width: int) -> Any:
@@ -114,8 +113,7 @@ def test_minutes_of_several_sittings_add_up() -> None:
 
 
 @pytest.fixture
-def colour(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.syspath_prepend(plugins)
+def colour() -> Any:
     return importlib.import_module("colour_segmenter")
 
 
@@ -134,26 +132,7 @@ def runs(colour: Any, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def drawings(colour: Any, tmp_path: Path) -> Path:
-    return _drawings(colour, tmp_path / "drawings")
-
-
-def _drawings(colour: Any, folder: Path) -> Path:
-    from partlab.masks import encode
-    from partlab.schema import Annotation, Category, Dataset, Image
-
-    categories = [Category.new(i, *name.split(":")) for i, name in enumerate(colour.NAMES, 1)]
-    records, masks = [], []
-    for number in range(1, 13):
-        owner = ("car", "cat", "bike")[number % 3]
-        pixels = colour.draw(folder / "images" / f"{number}.png", owner, number)
-        records.append(Image.new(number, f"{number}.png", pixels.shape[1::-1], object=owner))
-        for category, shade in zip(categories, colour.COLOURS, strict=True):
-            mask = (pixels == shade).all(2)
-            if category.object == owner and mask.any():
-                masks.append(Annotation.new(len(masks) + 1, number, category.id, encode(mask)))
-    data = Dataset(records, masks, categories, inclusions=colour.INCLUSIONS)
-    write_coco(data, folder / "annotations" / "val.json")
-    return folder
+    return drawings_of(colour, tmp_path / "drawings")
 
 
 def test_several_runs_stand_in_one_table(runs: list[Path], drawings: Path, tmp_path: Path) -> None:
