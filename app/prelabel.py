@@ -116,10 +116,12 @@ def from_segmenter(
         UnknownNameError: it does not know the object categories, or a threshold names no part.
     """
     from segmenter.origin import origin_of
+    from segmenter.tuning.file import with_own
 
     need_model_help(work)
     origin = origin_of(run)
     description = origin.description()
+    settings = with_own(settings, description, settings.checkpoint)
     names = tuple(description["names"])
     settings.thresholds.of(names)
     weights = origin.weights_sha256(settings.checkpoint)

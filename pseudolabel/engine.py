@@ -26,6 +26,7 @@ from segmenter.objects import Objects
 from segmenter.origin import Origin, origin_of
 from segmenter.predictor import Prediction, Predictor
 from segmenter.protocol import Pixels, Segmenter
+from segmenter.tuning.file import with_own
 
 logger = logging.getLogger(__name__)
 
@@ -166,7 +167,9 @@ def label_images(
         BusyError: another run is writing to `out`.
     """
     settings, origin, process = settings or Settings(), origin_of(run), Process.current()
-    objects = Parts.of(origin.description()["names"]).objects
+    description = origin.description()
+    settings = with_own(settings, description, settings.checkpoint)
+    objects = Parts.of(description["names"]).objects
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None
     found = survey(inputs, objects, need_class=need_class)

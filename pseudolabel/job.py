@@ -42,6 +42,8 @@ def describe(run: Origin, settings: Settings, found: Survey, root: Path) -> Mani
     settings.thresholds.of(names)
     config = settings.model_dump(mode="json", exclude={"checkpoint"})
     config |= {"run_config_sha256": sha256_json(description["config"]), **_classifier(settings)}
+    if tuning := description.get("tuning"):
+        config["tuning_sha256"] = tuning["sha256"]
     content = {key: value for key, value in config.items() if key not in _speed()}
     return Manifest(
         partlab=version("partlab"),

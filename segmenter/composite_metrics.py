@@ -28,6 +28,24 @@ class PixelScores:
     iou: Mapping[int, float]  # for each 0-based label that occurs in the truth
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Of one image: the label map `values` (n,) that occur in it, and for each of them (3, n) how
+    many pixels are right, found and true."""
+
+    values: NDArray[np.int64]
+    pixels: NDArray[np.int64]
+
+    @classmethod
+    def of(
+        cls, common: NDArray[np.int64], found: NDArray[np.int64], truth: NDArray[np.int64]
+    ) -> "Counts":
+        """From pixels by value, each (values,)."""
+        pixels = np.stack([common, found, truth])
+        values = np.flatnonzero(pixels.any(0))
+        return cls(values, pixels[:, values])
+
+
 class PixelMeter:
     """Adds up label maps image by image; memory does not grow.
 
@@ -45,14 +63,26 @@ class PixelMeter:
         found: NDArray[np.int32],
         truth: NDArray[np.int32],
         ignored: BoolMask | None = None,
-    ) -> None:
+    ) -> Counts:
         """Compare two label maps of one image, shape (height, width); `ignored` pixels not."""
         if ignored is not None:
             found, truth = found[~ignored], truth[~ignored]
         size = len(self._truth)
-        self._common += np.bincount(truth[found == truth], minlength=size)
-        self._found += np.bincount(found.ravel(), minlength=size)
-        self._truth += np.bincount(truth.ravel(), minlength=size)
+        counts = Counts.of(
+            *(
+                np.bincount(each.ravel(), minlength=size)
+                for each in (truth[found == truth], found, truth)
+            )
+        )
+        self.take(counts)
+        return counts
+
+    def take(self, counts: Counts, times: int = 1) -> None:
+        """Take in what was counted in one image; -1 times: take it out again."""
+        for total, pixels in zip(
+            (self._common, self._found, self._truth), counts.pixels, strict=True
+        ):
+            total[counts.values] += times * pixels
 
     def add(self, other: "PixelMeter") -> None:
         """Take in what another meter of the same labels has counted."""

@@ -13,9 +13,10 @@ from partlab.errors import NotFoundError
 from partlab.files import read_lines, sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import drawn_masks
-from segmenter.ap import Scores
+from segmenter.ap import Scores, mean_known
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
 from segmenter.runs import load_segmenter, read_run
+from segmenter.tuning.file import told, with_own
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,25 @@ def evaluate_run(
 ) -> Record:
     """Evaluate a run and write `RUN/evaluation-<data>-<split>.json`; returns what it holds.
 
+    Arguments and errors are those of `measure_run`.
+    """
+    return measure_run(
+        run, data, split=split, checkpoint=checkpoint, device=device, limit=limit, settings=settings
+    )[0]
+
+
+def measure_run(
+    run: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    checkpoint: str = "best",
+    device: str | None = None,
+    limit: int | None = None,
+    settings: EvaluationSettings | None = None,
+) -> tuple[Record, Evaluation]:
+    """`evaluate_run`, and what was counted in each image.
+
     All scores are shares in 0…1. Without `split` a data set folder's `val` is used, or its
     only file. `limit` takes that many images, evenly spread over the file.
 
@@ -52,7 +72,7 @@ def evaluate_run(
     run, data = Path(run), Path(data)
     settings = settings or EvaluationSettings()
     description = read_run(run)
-    split, truth = _truth(data, split, limit)
+    split, truth = truth_of(data, split, limit)
     weights = run / f"{checkpoint}.safetensors"
     if checkpoint not in CHECKPOINTS:
         raise NotFoundError(
@@ -66,6 +86,8 @@ def evaluate_run(
             len(unknown), len(truth.names), data, run,
         )  # fmt: skip
     started = monotonic()
+    if "composite_threshold" not in settings.model_fields_set:
+        settings = with_own(settings, told(run), checkpoint)
     found = evaluate(segmenter, truth, settings)
     seconds = monotonic() - started
     record: Record = {
@@ -75,18 +97,24 @@ def evaluate_run(
         "checkpoint_sha256": sha256_file(weights) if weights.is_file() else None,
         "data": {"path": str(data), "split": split, "limit": limit},
         "settings": settings.model_dump(),
+        **told(run),
         "seconds": round(seconds, 1),
         "images_per_second": round(found.images / seconds, 2),
+        "predicting_seconds": round(found.predicting, 2),
         **describe(found, truth),
     }
     record["warnings"] = _warnings(found, truth, run)
     for warning in record["warnings"]:
         log.warning("warning: %s", warning)
-    part = f"-limit{limit}" if limit else ""  # a quick look never replaces a whole evaluation
-    name = f"evaluation-{data.stem if data.is_file() else data.resolve().name}-{split}{part}.json"
-    record["file"] = str(run / name)
-    write_json(run / name, record)
-    return record
+    record["file"] = str(run / f"evaluation-{name_of(data, split, limit)}.json")
+    write_json(Path(record["file"]), record)
+    return record, found
+
+
+def name_of(data: Path, split: str, limit: int | None) -> str:
+    """What tells an evaluation from others; a quick look never replaces a whole one."""
+    part = f"-limit{limit}" if limit else ""
+    return f"{data.stem if data.is_file() else data.resolve().name}-{split}{part}"
 
 
 def describe(found: Evaluation, truth: Dataset) -> Record:
@@ -112,7 +140,12 @@ def describe(found: Evaluation, truth: Dataset) -> Record:
     }
 
 
-def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Dataset]:
+def truth_of(data: Path, split: str | None, limit: int | None) -> tuple[str, Dataset]:
+    """A split's name and its images: without `split` `val` if there is one, or the only file.
+
+    Raises:
+        NotFoundError: no such data set or split.
+    """
     splits = find_splits(data)
     if split is None and len(splits) > 1 and DEFAULT_SPLIT in splits:
         split = DEFAULT_SPLIT
@@ -126,7 +159,7 @@ def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Datas
 
 def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
     warnings = []
-    seen = _training_names(run) & {image.file_name for image in truth.images}
+    seen = seen_in_training(run, truth)
     if seen:
         have = "has" if len(seen) == 1 else "have"
         warnings.append(
@@ -160,9 +193,11 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
     return warnings
 
 
-def _training_names(run: Path) -> set[str]:
+def seen_in_training(run: Path, data: Dataset) -> set[str]:
+    """Names of pictures that a run was trained on too."""
     file = run / "train_images.txt"
-    return set(read_lines(file)) if file.is_file() else set()
+    trained = set(read_lines(file)) if file.is_file() else set()
+    return trained & {image.file_name for image in data.images}
 
 
 def _overall(measured: Measured) -> Record:
@@ -177,6 +212,7 @@ def _overall(measured: Measured) -> Record:
         "foreground_pixel_accuracy": pixels.foreground_pixel_accuracy,
         "miou": pixels.miou,
         "part_miou": pixels.part_miou,
+        "boundary_iou": measured.outlines.miou,
         "detections": measured.detections,
     }
 
@@ -201,10 +237,20 @@ def _per_object(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> 
             "object": name,
             "images": images[name],
             "masks": masks[name],
-            **{way: _ap(measured.ap.per_object[name]) for way, measured in ways.items()},
+            **{
+                way: {**_ap(measured.ap.per_object[name]), **_of_object(measured, name, truth)}
+                for way, measured in ways.items()
+            },
         }
         for name in truth.objects
     ]
+
+
+def _of_object(measured: Measured, name: str, truth: Dataset) -> Record:
+    """Mean IoU of an object's parts that occur in the truth, of pixels and of outlines."""
+    own = truth.parts.by_object[name]
+    kinds = {"miou": measured.pixels.iou, "boundary_iou": measured.outlines.iou}
+    return {key: mean_known(iou.get(label) for label in own) for key, iou in kinds.items()}
 
 
 def _per_part(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> list[Record]:
@@ -219,6 +265,7 @@ def _per_part(ways: Mapping[str, Measured], truth: Dataset, drawn: _Drawn) -> li
                 way: {
                     **_ap(measured.ap.per_category[category.id]),
                     "iou": measured.pixels.iou.get(truth.label_of[category.id]),
+                    "boundary_iou": measured.outlines.iou.get(truth.label_of[category.id]),
                 }
                 for way, measured in ways.items()
             },

@@ -3,6 +3,9 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from partlab.composite import Layer
 from partlab.counts import few
 from partlab.errors import DatasetError
@@ -55,12 +58,15 @@ def results(
     ]
 
 
-def layers(found: Detections, threshold: float, labels: Mapping[int, int]) -> list[Layer]:
-    """Detections of at least `threshold` as layers with other `labels`."""
+def layers(
+    found: Detections, threshold: float | NDArray[np.floating], labels: Mapping[int, int]
+) -> list[Layer]:
+    """Detections of at least `threshold`, one or (K,) by label, as layers with other `labels`."""
+    floor = np.broadcast_to(np.asarray(threshold, np.float32), found.probabilities.shape[1:])
     return [
         Layer(labels[int(label)], rle, float(score))
         for label, rle, score in zip(found.labels, found.masks, found.scores, strict=True)
-        if score >= threshold
+        if score >= floor[label]
     ]
 
 

@@ -8,6 +8,7 @@ from partlab.errors import NotFoundError, SchemaError
 from partlab.files import sha256_file
 from segmenter.protocol import Segmenter
 from segmenter.runs import load_segmenter, read_run
+from segmenter.tuning.file import told
 
 
 class Origin(Protocol):
@@ -53,8 +54,11 @@ class RunFolder:
         return str(self.path)
 
     def description(self) -> dict[str, Any]:
-        """Its config.json; errors are those of `segmenter.runs.read_run`."""
-        return read_run(self.path)
+        """Its config.json, and `tuning` if it was tuned (`segmenter.tuning.file.told`).
+
+        Errors are those of `segmenter.runs.read_run` and `segmenter.tuning.file.read_tuning`.
+        """
+        return {**read_run(self.path), **told(self.path)}
 
     def weights_sha256(self, checkpoint: str) -> str:
         """Of the file of a checkpoint.

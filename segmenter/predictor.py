@@ -14,45 +14,24 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image as PillowImage
 from PIL import ImageOps
-from pydantic import Field
 
 from annotate.draw.display import show
 from partlab.composite import Layer
 from partlab.config import Config, validate
-from partlab.errors import ConfigError, UnknownNameError
+from partlab.errors import ConfigError
 from partlab.images import load_image
 from partlab.masks import Rle, area, bbox, union
 from partlab.parts import Parts
 from segmenter.objects import Objects, allowed_each
 from segmenter.origin import Origin, origin_of
 from segmenter.protocol import Detections, Pixels, Segmenter
+from segmenter.thresholds import Thresholds as Thresholds
+from segmenter.tuning.file import with_own
 
-Share = float  # between 0 and 1
 Picture = str | Path | Pixels | PillowImage.Image
 """A file, an RGB array (height, width, 3) of uint8, or a Pillow image."""
 _PICTURE = "give RGB of shape (height, width, 3) and type uint8, or the path of its file"
 _PLAIN = frozenset({"RGB", "L", "1", "P", "CMYK"})
-
-
-class Thresholds(Config):
-    """Lowest score a mask may have (requirement B4.1); the file that `calibrate` writes.
-
-    `{"default": 0.5, "parts": {"car:wheel": 0.35}}`
-    """
-
-    default: Share = Field(0.5, ge=0, le=1)
-    parts: dict[str, Share] = Field(default_factory=dict)
-
-    def of(self, names: tuple[str, ...]) -> NDArray[np.float32]:
-        """One threshold for each label.
-
-        Raises:
-            UnknownNameError: a part is named that the segmenter does not have.
-        """
-        for name in self.parts:
-            if name not in names:
-                raise UnknownNameError("part category", name, names)
-        return np.array([self.parts.get(name, self.default) for name in names], np.float32)
 
 
 class PredictionSettings(Config):
@@ -145,14 +124,17 @@ class Predictor:
     ) -> Self:
         """The predictor of a run folder, or of a served model.
 
+        Settings without `thresholds` take those of a tuned run.
+
         Raises:
             NotFoundError: the folder is no run, or has no checkpoint yet.
             UnknownNameError: a threshold names a part that it does not have.
             DatasetError: a checkpoint is damaged, or does not fit its description.
             BackendUnavailableError: its backend is not installed here.
         """
-        settings = settings or PredictionSettings()
-        segmenter = origin_of(run).load(checkpoint, device)
+        origin = origin_of(run)
+        settings = with_own(settings or PredictionSettings(), origin.description(), checkpoint)
+        segmenter = origin.load(checkpoint, device)
         settings.thresholds.of(segmenter.names)
         return cls(segmenter, settings)
 
@@ -170,6 +152,16 @@ class Predictor:
     def objects(self) -> tuple[str, ...]:
         """The object categories it knows."""
         return self.segmenter.objects
+
+    @property
+    def usual(self) -> float | dict[str, float]:
+        """The thresholds of the settings: one number, or numbers by part."""
+        own = self.settings.thresholds
+        return (
+            {name: own.parts.get(name, own.default) for name in self.names}
+            if own.parts
+            else (own.default)
+        )
 
     def __call__(
         self,

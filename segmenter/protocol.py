@@ -172,4 +172,5 @@ class Backend(Protocol):
 backends = Registry("segmenter backend", "partlab.segmenters")
 backends.register("torchvision", "segmenter.later:torchvision")
 backends.register("dense", "segmenter.later:dense")
+backends.register("fused", "segmenter.fused.backend:backend")
 backends.register("detectron2", "segmenter.detectron2_backend:backend")

@@ -10,23 +10,26 @@ from typing import Any
 from partlab.errors import NotFoundError, SchemaError
 from partlab.training.runs import read_config, read_metrics, write_config
 from segmenter.protocol import Segmenter, backends
+from segmenter.tuning.file import read_tuning
+from segmenter.tuning.tuned import Tuned
 
 KIND = "segmenter"
 
 
 def load_segmenter(
-    run: str | Path, *, checkpoint: str = "best", device: str | None = None
+    run: str | Path, *, checkpoint: str = "best", device: str | None = None, tuned: bool = True
 ) -> Segmenter:
-    """Load a trained segmenter from its run folder.
+    """Load a trained segmenter from its run folder; its scores calibrated if it was tuned.
 
     Raises:
         NotFoundError: the folder is no run, or has no checkpoint yet.
-        SchemaError: its config.json is not one of ours.
+        SchemaError: its config.json is not one of ours, or its tuning belongs to other weights.
         BackendUnavailableError: its backend is not installed here.
     """
     backend: Any = backends.get(read_run(run)["backend"])
     segmenter: Segmenter = backend.load(Path(run), checkpoint=checkpoint, device=device)
-    return segmenter
+    tuning = read_tuning(Path(run), checkpoint) if tuned else None
+    return segmenter if tuning is None else Tuned(segmenter, tuning.scale(segmenter.parts))
 
 
 def read_run(run: str | Path) -> dict[str, Any]:

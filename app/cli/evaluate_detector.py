@@ -5,9 +5,9 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli._plain import table
 from app.cli._ui import DryRunOpt, JsonOpt, reported
 from app.cli.evaluate import DeviceOpt, MaxHoursOpt, agreed, estimated
-from app.cli.segmenter_evaluate import table
 
 _ATTACKS = (
     "cls and reg: A_cls and A_reg; cwa: both at once; cls+rpn, reg+rpn: the proposals' losses too. "

@@ -40,7 +40,7 @@ def run(
     images: ImagesArg,
     out: Annotated[Path, typer.Option(help="The store: new, or unfinished and then continued.")],
     segmenter: Annotated[
-        Path | None, typer.Option(help="Run folder of the trained segmenter.")
+        list[Path] | None, typer.Option(help="Run folder of the trained segmenter.")
     ] = None,
     server: ServerOpt = None,
     model: ModelOpt = None,
@@ -98,7 +98,7 @@ def run(
         )
         done = label_images(
             images,
-            chosen(segmenter, server, model),
+            chosen(_one(segmenter or []), server, model),
             out,
             settings,
             split=split,
@@ -109,6 +109,20 @@ def run(
         )
         if done:
             ui.emit(done.result(), done.summary())
+
+
+def _one(runs: list[Path]) -> Path | None:
+    """The run; what several are worth beside each other has to be found on images first."""
+    from partlab.errors import ConfigError
+
+    if len(runs) > 1:
+        named = " ".join(str(run) for run in runs)
+        raise ConfigError(
+            "several segmenters are one run first: how far each is to be trusted for a part is "
+            "found on images with known masks",
+            hint=f"partlab segmenter fuse {named} DATA --out FUSED, then --segmenter FUSED",
+        )
+    return runs[0] if runs else None
 
 
 def _settings(

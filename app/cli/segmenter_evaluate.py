@@ -1,11 +1,11 @@
 """`partlab segmenter evaluate`: mask AP and pixel scores with and without the category filter."""
 
-from io import StringIO
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli._plain import percent, table
 from app.cli._ui import JsonOpt, SetOpt, reported
 from app.cli.segmenter import group as group
 
@@ -17,6 +17,7 @@ OVERALL = {
     "foreground_pixel_accuracy": "pixel accuracy (parts only)",
     "miou": "mIoU of the composite",
     "part_miou": "mIoU without background",
+    "boundary_iou": "boundary IoU of the composite",
 }
 WAYS = {"without_cf": "without CF", "with_cf": "with CF"}
 SHORT = {"without_cf": "", "with_cf": "+CF"}
@@ -24,7 +25,9 @@ SHORT = {"without_cf": "", "with_cf": "+CF"}
 
 @group.command()
 def evaluate(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of the segmenter.")],
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Run folder of each segmenter.")
+    ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Part data set with human masks.")],
     split: Annotated[
         str | None, typer.Option(help="Which split; val where there is one.", show_default=False)
@@ -41,10 +44,17 @@ def evaluate(
     reference: Annotated[
         bool, typer.Option("--reference", help="Also the published figures (Table 5).")
     ] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="File of a comparison; else in the first run.", show_default=False),
+    ] = None,
     set: SetOpt = None,
     json: JsonOpt = False,
 ) -> None:
     """Measure a segmenter on human masks, with and without the category filter in one pass.
+
+    Several runs are compared in one table, with the filter: scores, cost, and how far each is
+    from the first run, with an interval over images.
 
     The table is in percent, the JSON in shares of 1. The result is kept in the run folder as
     evaluation-<data>-<split>.json.
@@ -60,10 +70,15 @@ def evaluate(
         from segmenter.evaluation_file import evaluate_run
 
         settings = load_config(EvaluationSettings, overrides=set or [])
-        found = evaluate_run(
-            run, data, split=split, checkpoint=checkpoint, device=device, limit=limit,
-            settings=settings,
-        )  # fmt: skip
+        how: Any = {"split": split, "checkpoint": checkpoint, "device": device, "limit": limit}
+        if len(runs) > 1:
+            from app.cli._compared import compared
+            from segmenter.comparison import compare_runs
+
+            both = compare_runs(runs, data, out=out, settings=settings, **how)
+            ui.emit(both, compared(both, per_part=per_part))
+            return
+        found = evaluate_run(runs[0], data, settings=settings, **how)
         ui.emit(found, _tables(found, per_part=per_part, reference=reference))
 
 
@@ -81,7 +96,7 @@ def _tables(found: dict[str, Any], *, per_part: bool, reference: bool) -> str:
 
 def _overall(found: dict[str, Any]) -> str:
     ways = [*WAYS, "difference"]
-    rows = [[title, *(_percent(found[w][key], w) for w in ways)] for key, title in OVERALL.items()]
+    rows = [[title, *(percent(found[w][key], w) for w in ways)] for key, title in OVERALL.items()]
     rows.append(["detections", *(f"{found[way]['detections']:,}" for way in WAYS), ""])
     return table(["", *WAYS.values(), "difference"], rows)
 
@@ -93,7 +108,7 @@ def _rows(records: list[dict[str, Any]], names: list[str]) -> str:
         [
             *(record[name] for name in names),
             str(record["masks"]),
-            *(_percent(record[way][key]) for way, key in columns),
+            *(percent(record[way][key]) for way, key in columns),
         ]
         for record in records
         if record["masks"]
@@ -105,31 +120,8 @@ def _published() -> str:
     from segmenter.evaluation_file import TABLE_5
 
     rows = [
-        [OVERALL[key], *(_percent(TABLE_5[way][key]) for way in WAYS)]  # type: ignore[index]
+        [OVERALL[key], *(percent(TABLE_5[way][key]) for way in WAYS)]  # type: ignore[index]
         for key in ("ap", "ap50")
     ]
     title = f"Published, not measured here, other data and network ({TABLE_5['source']}):"
     return "\n".join([title, table(["", *WAYS.values()], rows)])
-
-
-def _percent(value: float | None, way: str = "") -> str:
-    if value is None:
-        return "–"
-    return f"{100 * value:+.1f}" if way == "difference" else f"{100 * value:.1f}"
-
-
-def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
-    """A plain table; the first `words` columns hold words, the others numbers."""
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for position, title in enumerate(head):
-        table.add_column(Text(title), justify="left" if position < words else "right")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    target = StringIO()
-    Console(file=target, width=120).print(table)
-    return target.getvalue().rstrip()

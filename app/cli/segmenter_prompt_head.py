@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
-from app.cli.segmenter_evaluate import group as group
+from app.cli.segmenter_fuse import group as group
 from partlab.counts import counted
 
 

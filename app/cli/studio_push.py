@@ -97,10 +97,11 @@ def _segmenter(
 
     if threshold is not None and thresholds is not None:
         raise ConfigError("--threshold and --thresholds say the same thing", hint="give one")
-    chosen = load_config(Thresholds, thresholds) if thresholds else Thresholds()
-    if threshold is not None:
-        chosen = Thresholds(default=threshold)
-    settings = Settings(thresholds=chosen)
+    settings = Settings()  # a tuned run's thresholds are its own
+    if thresholds is not None:
+        settings = Settings(thresholds=load_config(Thresholds, thresholds))
+    elif threshold is not None:
+        settings = Settings(thresholds=Thresholds(default=threshold))
     return from_segmenter(work, run, settings, objects=objects or (), device=device)
 
 

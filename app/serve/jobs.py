@@ -45,6 +45,7 @@ from partlab.progress import Silent, listening
 from pseudolabel.settings import Settings, Thresholds
 from pseudolabel.store import SCHEMA, read_manifest, shard_path
 from segmenter.protocol import Segmenter
+from segmenter.tuning.file import with_own
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -79,12 +80,9 @@ class JobAsk(Config):
     @property
     def settings(self) -> Settings:
         """Of the engine."""
-        return Settings(
-            thresholds=self.thresholds,
-            category_filter=self.category_filter,
-            unite=self.unite,
-            shard_size=self.shard_size,
-        )
+        named = {"category_filter", "unite", "shard_size"}
+        named |= self.model_fields_set & {"thresholds"}  # else a tuned run's own stand
+        return Settings(**{name: getattr(self, name) for name in named})
 
 
 class Record(Config):
@@ -163,7 +161,8 @@ class Jobs:
         """
         model: SegmenterModel = self.models.find(ask.model, "segmenter")
         with parameters():
-            ask.settings.thresholds.of(model.segmenter.names)
+            settings = with_own(ask.settings, model.description, model.checkpoint)
+            settings.thresholds.of(model.segmenter.names)
         asked = hashlib.sha256(ask.model_dump_json().encode()).hexdigest()
         number = _number(by, key)
         with self._changed:
@@ -179,7 +178,7 @@ class Jobs:
             by=by,
             asked=asked,
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            settings=ask.settings.model_dump(mode="json"),
+            settings=settings.model_dump(mode="json"),
         )
         self._write_new(record, ask)
         return record, True

@@ -26,6 +26,7 @@ from segmenter.origin import RunFolder
 from segmenter.predictor import PredictionSettings, Predictor
 from segmenter.prompt.cache import DEFAULT_BYTES
 from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
+from segmenter.tuning.file import with_own
 
 if TYPE_CHECKING:
     from app.serve.following import Following
@@ -117,7 +118,8 @@ class RunOf:
 def told_of(origin: RunFolder) -> dict[str, Any]:
     """What a server tells of a run; its version changes with it."""
     whole = origin.description()
-    return {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
+    told = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
+    return told | ({"tuning": whole["tuning"]} if "tuning" in whole else {})
 
 
 class SegmenterModel:
@@ -159,8 +161,9 @@ class SegmenterModel:
         }
 
     def predictor(self, *, unite: bool = True) -> Predictor:
-        """What turns detections into answers."""
-        return Predictor(self.segmenter, PredictionSettings(unite=unite))
+        """What turns detections into answers; a tuned run's thresholds are its own."""
+        settings = PredictionSettings(unite=unite)
+        return Predictor(self.segmenter, with_own(settings, self.description, self.checkpoint))
 
     def submit(self, pixels: Pixels, objects: Objects, threshold: float | None) -> Future[Any]:
         """`Detections` of one picture; errors are those of `Batcher.submit`."""

@@ -43,7 +43,8 @@ class SegmentAsk(Config):
 
     `object` says what it shows; several, if one of them. Without one, or with
     `category_filter=false`, parts of all object categories are looked for. Each `threshold` is a
-    number or, in JSON, numbers by part; the answer has one entry for each.
+    number or, in JSON, numbers by part; the answer has one entry for each. Without any it is a
+    tuned model's own, else 0.5.
     """
 
     model: str | None = None
@@ -109,14 +110,15 @@ async def _segment(state: State, call: Call, pixels: Pixels, ask: SegmentAsk) ->
     call.model = f"{model.name}@{model.version}"
     predictor = model.predictor(unite=ask.unite)
     objects = (ask.object or None) if ask.category_filter else None
+    wanted = ask.threshold if "threshold" in ask.model_fields_set else (predictor.usual,)
     with parameters():
-        floors = [predictor.floor(each) for each in ask.threshold]
+        floors = [predictor.floor(each) for each in wanted]
         allowed_labels(predictor.parts, ask.object or None)
     found = await _found(model, pixels, objects, lowest_of(floors))
 
     def written() -> list[dict[str, Any]]:
         kept = [predictor.kept(pixels, found, floor, ask.alternatives) for floor in floors]
-        pairs = zip(ask.threshold, kept, strict=True)
+        pairs = zip(wanted, kept, strict=True)
         return [{"threshold": asked, **_answer(each, ask.mask)} for asked, each in pairs]
 
     height, width = pixels.shape[:2]

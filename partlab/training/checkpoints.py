@@ -1,11 +1,12 @@
 """Weights and training states on disk: whole or not there."""
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -44,6 +45,16 @@ def load_weights(network: nn.Module, run: Path, checkpoint: str) -> None:
             f"{file} is damaged or belongs to another run: {first}",
             hint="copy the run folder again, or train it again",
         ) from error
+
+
+def numbers_in(run: Path, checkpoint: str) -> int | None:
+    """How many numbers a checkpoint holds, from its header alone; None without such a file."""
+    file = run / f"{checkpoint}.safetensors"
+    if not file.is_file():
+        return None
+    with safe_open(file, "pt") as weights:
+        shapes = [weights.get_slice(name).get_shape() for name in weights.keys()]  # noqa: SIM118
+    return sum(int(prod(shape)) for shape in shapes)
 
 
 def save_state(run: Path, state: Mapping[str, Any]) -> None:

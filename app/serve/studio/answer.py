@@ -20,6 +20,7 @@ from app.serve.studio.asks import Predict, Task
 from app.serve.studio.words import Words
 from partlab.errors import DatasetError, PartlabError
 from partlab.masks import decode
+from segmenter.predictor import lowest_of
 from segmenter.prompt import Click, Prompts
 from segmenter.protocol import Pixels
 
@@ -28,7 +29,6 @@ T = TypeVar("T")
 NOTHING: dict[str, Any] = {"result": []}
 """The answer to a click or a box that has none."""
 
-_THRESHOLD = 0.5
 _AT_ONCE = 8  # pictures of one request that are fetched or looked at
 
 
@@ -96,9 +96,9 @@ class Answers:
     async def _suggestion(self, task: Task) -> dict[str, Any] | None:
         pixels, _ = await self._pixels(task)
         predictor = self.model.predictor()
-        floor = predictor.floor(_THRESHOLD)
+        floor = predictor.floor(None)
         found = await asyncio.wrap_future(
-            self.model.submit(pixels, self.words.object_of(task), _THRESHOLD)
+            self.model.submit(pixels, self.words.object_of(task), lowest_of([floor]))
         )
 
         def written() -> dict[str, Any] | None:

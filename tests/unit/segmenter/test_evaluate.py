@@ -10,102 +10,28 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from scripted_segmenter import HEAD, PARTS, SIZE, TAIL, Scripted, dataset, mask
 from typer.testing import CliRunner
 
 from app.cli.main import app
 from partlab.coco import write_coco
-from partlab.config import Config
 from partlab.errors import DatasetError, NotFoundError, SchemaError
 from partlab.files import write_lines
 from partlab.masks import area, decode, encode
-from partlab.parts import Parts
 from partlab.schema import Annotation, Category, Dataset, Image
 from segmenter.ap import mask_ap
 from segmenter.composite_metrics import PixelMeter
 from segmenter.evaluate import EvaluationSettings, evaluate
 from segmenter.evaluation_file import evaluate_run
-from segmenter.objects import allowed_each
-from segmenter.protocol import Detections, SegmenterBase
+from segmenter.protocol import Detections
 from segmenter.quick_ap import quick_ap
-
-PARTS = ("cat:head", "cat:tail", "dog:head", "dog:tail")
-SIZE = (48, 60)  # height, width
-Box = tuple[int, int, int, int]  # left, top, width, height
-
-
-def _mask(box: Box) -> Any:
-    mask = np.zeros(SIZE, bool)
-    mask[box[1] : box[1] + box[3], box[0] : box[0] + box[2]] = True
-    return encode(mask)
-
-
-def _dataset(folder: Path, images: Sequence[tuple[str | None, dict[str, Box]]]) -> Dataset:
-    """`images`: stated object, and box per part name; written as folder/annotations/val.json."""
-    categories = [Category.new(30 - i, *name.split(":")) for i, name in enumerate(PARTS)]
-    ids = {category.name: category.id for category in categories}
-    records, masks = [], []
-    (folder / "images").mkdir(parents=True, exist_ok=True)
-    for number, (owner, boxes) in enumerate(images, 1):
-        pixels = np.full((*SIZE, 3), number, np.uint8)
-        PillowImage.fromarray(pixels).save(folder / "images" / f"{number}.png")
-        said = {"object": owner} if owner else {}
-        records.append(Image.new(number, f"{number}.png", (SIZE[1], SIZE[0]), **said))
-        for part, box in boxes.items():
-            masks.append(Annotation.new(len(masks) + 1, number, ids[part], _mask(box)))
-    data = Dataset(records, masks, categories, image_root=folder / "images")
-    write_coco(data, folder / "annotations" / "val.json")
-    return replace(data, path=folder / "annotations" / "val.json")
-
-
-class Scripted(SegmenterBase):
-    """Finds what the script says for the picture whose pixels all have the value `number`.
-
-    `script[number]` lists (box, {part name: probability}).
-    """
-
-    config = Config()
-
-    def __init__(self, script: dict[int, Any], names: Sequence[str] = PARTS) -> None:
-        self.parts, self.script = Parts.of(names), script
-        self.calls: list[Any] = []
-
-    def predict(
-        self, images: Sequence[Any], objects: Any = None, *, threshold: float | None = None
-    ) -> list[Detections]:
-        self.calls.append((len(images), objects, threshold))
-        allowed = allowed_each(self.parts, objects, len(images))
-        floor = 0.3 if threshold is None else threshold
-        return [self._one(int(i[0, 0, 0]), a, floor) for i, a in zip(images, allowed, strict=True)]
-
-    def _one(self, number: int, allowed: Sequence[int] | None, floor: float) -> Detections:
-        found = []
-        for box, wanted in self.script.get(number, []):
-            vector = np.array([wanted.get(name, 0.0) for name in self.names], np.float32)
-            if allowed is not None:
-                vector[[i for i in range(len(vector)) if i not in allowed]] = 0
-            if vector.max() > 0 and vector.max() >= floor:
-                found.append((box, vector))
-        found.sort(key=lambda each: -each[1].max())
-        vectors = np.array([v for _, v in found], np.float32).reshape(-1, len(self.names))
-        return Detections(
-            np.zeros((len(found), 4), np.float32),
-            vectors.argmax(1) if found else np.zeros(0, np.int64),
-            vectors.max(1) if found else np.zeros(0, np.float32),
-            vectors,
-            [_mask(box) for box, _ in found],
-        )
-
-
-HEAD, TAIL = (2, 2, 20, 20), (30, 10, 15, 30)
 
 
 @pytest.fixture
 def pets(tmp_path: Path) -> Dataset:
     """Two cats and two dogs with the same boxes."""
     owners = ["cat", "dog", "cat", "dog"]
-    return _dataset(
-        tmp_path / "pets", [(o, {f"{o}:head": HEAD, f"{o}:tail": TAIL}) for o in owners]
-    )
+    return dataset(tmp_path / "pets", [(o, {f"{o}:head": HEAD, f"{o}:tail": TAIL}) for o in owners])
 
 
 def _perfect(data: Dataset) -> dict[int, Any]:
@@ -222,7 +148,7 @@ def test_a_foreign_data_set_is_refused(pets: Dataset) -> None:
 
 
 def test_the_known_class_is_stated_or_told_by_the_masks(tmp_path: Path) -> None:
-    data = _dataset(
+    data = dataset(
         tmp_path,
         [
             ("cat", {}),
@@ -309,7 +235,7 @@ def test_a_mask_without_pixels_stops_nothing(pets: Dataset, nothing: Any) -> Non
 
 
 def test_a_mask_of_no_known_category_is_left_out_and_named(pets: Dataset) -> None:
-    stray = Annotation.new(78, 4, 999, _mask(HEAD))
+    stray = Annotation.new(78, 4, 999, mask(HEAD))
     data = replace(pets, annotations=[*pets.annotations, stray])
     found = evaluate(Scripted(_perfect(pets)), data)
     assert found == replace(evaluate(Scripted(_perfect(pets)), pets), masks=found.masks)
@@ -345,13 +271,13 @@ def _pycocotools_ap(data: Dataset, script: dict[int, Any]) -> float:
     lists = {"images": data.images, "categories": data.categories}
     raw = {name: [record.raw for record in records] for name, records in lists.items()}
     masks = [{**a.raw, "id": n} for n, a in enumerate(data.annotations, 1)]
-    for mask in masks:
-        mask |= {"area": float(area(mask["segmentation"])), "iscrowd": int(mask["iscrowd"])}
+    for each in masks:
+        each |= {"area": float(area(each["segmentation"])), "iscrowd": int(each["iscrowd"])}
     truth.dataset = {**raw, "annotations": masks}
     truth.createIndex()
     ids = {category.name: category.id for category in data.categories}
     results = [
-        {"image_id": image, "category_id": ids[name], "score": score, "segmentation": _mask(box)}
+        {"image_id": image, "category_id": ids[name], "score": score, "segmentation": mask(box)}
         for image, each in script.items()
         for box, wanted in each
         for name, score in wanted.items()
