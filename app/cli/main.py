@@ -26,7 +26,7 @@ from app.cli import (
     inspect_sample,
     loop,
     pseudolabel_reports,
-    segmenter_prompt_head,
+    segmenter_compare,
     serve,
     studio,
     studio_connect,
@@ -93,7 +93,7 @@ app.add_typer(data.group, name="data")
 app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
-app.add_typer(segmenter_prompt_head.group, name="segmenter")
+app.add_typer(segmenter_compare.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")
