@@ -10,11 +10,12 @@ from typing import Any
 from partlab.coco import find_splits, read_dataset
 from partlab.counts import counted, few
 from partlab.errors import NotFoundError
-from partlab.files import read_lines, sha256_file, write_json
+from partlab.files import sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import drawn_masks
 from segmenter.ap import Scores
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
+from segmenter.leaks import Leaks, leaks
 from segmenter.runs import load_segmenter, read_run
 
 log = logging.getLogger(__name__)
@@ -79,7 +80,9 @@ def evaluate_run(
         "images_per_second": round(found.images / seconds, 2),
         **describe(found, truth),
     }
-    record["warnings"] = _warnings(found, truth, run)
+    seen = leaks(run, truth)
+    record["leaks"] = seen.as_json()
+    record["warnings"] = _warnings(found, truth, seen)
     for warning in record["warnings"]:
         log.warning("warning: %s", warning)
     part = f"-limit{limit}" if limit else ""  # a quick look never replaces a whole evaluation
@@ -124,16 +127,8 @@ def _truth(data: Path, split: str | None, limit: int | None) -> tuple[str, Datas
     return split or next(iter(splits)), truth
 
 
-def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
-    warnings = []
-    seen = _training_names(run) & {image.file_name for image in truth.images}
-    if seen:
-        have = "has" if len(seen) == 1 else "have"
-        warnings.append(
-            f"{len(seen)} of {counted(found.images, 'image')} {have} the file name of a training "
-            f"image of this run (first: {min(seen)}): these figures may not tell how it does on "
-            "new images"
-        )
+def _warnings(found: Evaluation, truth: Dataset, seen: Leaks) -> list[str]:
+    warnings = seen.sentences(found.images)
     if found.missing_parts:
         unknown = counted(
             len(found.missing_parts), "part of the data set is", "parts of the data set are"
@@ -158,11 +153,6 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
             "and no masks: the category filter changed nothing there"
         )
     return warnings
-
-
-def _training_names(run: Path) -> set[str]:
-    file = run / "train_images.txt"
-    return set(read_lines(file)) if file.is_file() else set()
 
 
 def _overall(measured: Measured) -> Record:
