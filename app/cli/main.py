@@ -6,6 +6,7 @@ import typer
 
 from app.cli import (
     data,
+    data_crops,
     data_duplicates,
     data_files,
     data_merge,
@@ -58,6 +59,7 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+data_crops.register(data.group)
 data_duplicates.register(data.group)
 data_merge.register(data.group)
 studio_up.register(studio.group)
