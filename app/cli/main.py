@@ -10,6 +10,7 @@ from app.cli import (
     data_duplicates,
     data_files,
     data_merge,
+    data_weaken,
     evaluate,
     evaluate_corruptions,
     evaluate_detector,
@@ -62,6 +63,7 @@ data_files.register(data.group)
 data_crops.register(data.group)
 data_duplicates.register(data.group)
 data_merge.register(data.group)
+data_weaken.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)
