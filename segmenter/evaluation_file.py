@@ -10,11 +10,12 @@ from typing import Any
 from partlab.coco import find_splits, read_dataset
 from partlab.counts import counted, few
 from partlab.errors import NotFoundError
-from partlab.files import read_lines, sha256_file, write_json
+from partlab.files import sha256_file, write_json
 from partlab.schema import Annotation, Dataset, Image
 from partlab.truth import drawn_masks
 from segmenter.ap import Scores, mean_known
 from segmenter.evaluate import Evaluation, EvaluationSettings, Measured, evaluate
+from segmenter.leaks import Leaks, leaks
 from segmenter.runs import load_segmenter, read_run
 from segmenter.tuning.file import told, with_own
 
@@ -103,7 +104,9 @@ def measure_run(
         "predicting_seconds": round(found.predicting, 2),
         **describe(found, truth),
     }
-    record["warnings"] = _warnings(found, truth, run)
+    seen = leaks(run, truth)
+    record["leaks"] = seen.as_json()
+    record["warnings"] = _warnings(found, truth, seen)
     for warning in record["warnings"]:
         log.warning("warning: %s", warning)
     record["file"] = str(run / f"evaluation-{name_of(data, split, limit)}.json")
@@ -157,16 +160,8 @@ def truth_of(data: Path, split: str | None, limit: int | None) -> tuple[str, Dat
     return split or next(iter(splits)), truth
 
 
-def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
-    warnings = []
-    seen = seen_in_training(run, truth)
-    if seen:
-        have = "has" if len(seen) == 1 else "have"
-        warnings.append(
-            f"{len(seen)} of {counted(found.images, 'image')} {have} the file name of a training "
-            f"image of this run (first: {min(seen)}): these figures may not tell how it does on "
-            "new images"
-        )
+def _warnings(found: Evaluation, truth: Dataset, seen: Leaks) -> list[str]:
+    warnings = seen.sentences(found.images)
     if found.missing_parts:
         unknown = counted(
             len(found.missing_parts), "part of the data set is", "parts of the data set are"
@@ -191,13 +186,6 @@ def _warnings(found: Evaluation, truth: Dataset, run: Path) -> list[str]:
             "and no masks: the category filter changed nothing there"
         )
     return warnings
-
-
-def seen_in_training(run: Path, data: Dataset) -> set[str]:
-    """Names of pictures that a run was trained on too."""
-    file = run / "train_images.txt"
-    trained = set(read_lines(file)) if file.is_file() else set()
-    return trained & {image.file_name for image in data.images}
 
 
 def _overall(measured: Measured) -> Record:

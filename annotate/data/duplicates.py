@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 DISTANCE = 6  # of 64 bits
 _ROWS = 512  # pictures compared with all others at once
 _FLAT = 3.0  # standard deviation of grey values under which a picture shows nothing
-_Hashes = NDArray[np.uint64]
+Hashes = tuple[int, int]
+"""Of frequencies and of gradients, 64 bits each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def near_duplicates(
     """
     images = [(split, data, image) for split, data in splits.items() for image in data.images]
     kept: list[tuple[str, Image]] = []
-    hashes: list[tuple[int, int]] = []
+    hashes: list[Hashes] = []
     passed: list[str] = []
     for split, data, image in track(images, "pictures", total=len(images)):
         found = _hashes_of(data.image_path(image))
@@ -71,7 +72,34 @@ def near_duplicates(
     return sorted(pairs, key=lambda pair: (not pair.leaks, pair.bits)), passed
 
 
-def _hashes_of(path: Path) -> tuple[int, int] | None:
+def hashed(data: Dataset) -> dict[str, Hashes | None]:
+    """File name -> both hashes of the picture; None of one that cannot be read or shows one colour.
+
+    Raises:
+        BackendUnavailableError: the package imagehash is not there.
+    """
+    images = track(data.images, "looking at pictures", total=len(data.images))
+    return {image.file_name: _hashes_of(data.image_path(image)) for image in images}
+
+
+def near_across(
+    first: Mapping[str, Hashes | None],
+    second: Mapping[str, Hashes | None],
+    *,
+    distance: int = DISTANCE,
+) -> list[tuple[str, str, int]]:
+    """Pairs (first's name, second's name, bits) that look the same, the nearest first."""
+    left, right = ({n: h for n, h in one.items() if h} for one in (first, second))
+    if not left or not right:
+        return []
+    names, others = list(left), list(right)
+    found = _near(
+        np.array([*left.values()], np.uint64), np.array([*right.values()], np.uint64), distance
+    )
+    return sorted(((names[i], others[j], bits) for i, j, bits in found), key=lambda one: one[2])
+
+
+def _hashes_of(path: Path) -> Hashes | None:
     """Both hashes of a picture; None of one that cannot be read or shows one colour."""
     imagehash = _package()
     try:
@@ -96,20 +124,21 @@ def _package() -> Any:
         ) from None
 
 
-def _pairs(hashes: Sequence[tuple[int, int]], distance: int) -> Iterator[tuple[int, int, int]]:
-    """Positions of each pair that is near, and its bits; memory is flat."""
-    if not hashes:
-        return
-    first, second = np.array(hashes, np.uint64).T
-    for start in range(0, len(hashes), _ROWS):
-        rows = slice(start, start + _ROWS)
-        bits = np.maximum(_bits(first, rows), _bits(second, rows))
+def _pairs(hashes: Sequence[Hashes], distance: int) -> Iterator[tuple[int, int, int]]:
+    """Positions of each pair that is near, and its bits."""
+    if hashes:
+        both = np.array(hashes, np.uint64)
+        yield from (pair for pair in _near(both, both, distance) if pair[0] < pair[1])
+
+
+def _near(
+    first: NDArray[np.uint64], second: NDArray[np.uint64], distance: int
+) -> Iterator[tuple[int, int, int]]:
+    """Rows of `first` and `second`, shapes (n, 2) and (m, 2), that are near; memory is flat."""
+    for start in range(0, len(first), _ROWS):
+        rows = first[start : start + _ROWS]
+        bits = np.maximum(
+            *(np.bitwise_count(rows[:, None, k] ^ second[None, :, k]) for k in (0, 1))
+        )
         for row, column in np.argwhere(bits <= distance).tolist():
-            if column > start + row:
-                yield start + row, column, int(bits[row, column])
-
-
-def _bits(hashes: _Hashes, rows: slice) -> NDArray[np.uint8]:
-    """By how many bits the hashes of `rows` differ from all, shape (rows, all)."""
-    bits: NDArray[np.uint8] = np.bitwise_count(hashes[rows, None] ^ hashes[None])
-    return bits
+            yield start + row, column, int(bits[row, column])

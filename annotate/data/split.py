@@ -131,24 +131,27 @@ def category_rng(seed: int, name: str) -> np.random.Generator:
 
 
 def _pictures(dataset: Dataset) -> dict[int, int]:
-    """Image id -> number of its picture: records that show the same bytes share it.
+    """Image id -> number of its picture: records that show the same bytes share it."""
+    numbers = same_pictures([(dataset, image) for image in dataset.images])
+    return {image.id: number for image, number in zip(dataset.images, numbers, strict=True)}
+
+
+def same_pictures(images: Sequence[tuple[Dataset, Image]]) -> list[int]:
+    """For each image the number of its picture: those that show the same bytes share it.
 
     Same bytes: the same stated sha256, the same file, or files equal in length and content.
     """
-    stated = {dataset.image_path(i): i.sha256 for i in dataset.images if i.sha256}
-    sizes: dict[int, int] = {}
-    for image in dataset.images:
-        path = dataset.image_path(image)
-        sizes[image.id] = path.stat().st_size if path.is_file() else -image.id
-    repeated = {size for size, count in Counter(sizes.values()).items() if count > 1}
+    paths = [data.image_path(image) for data, image in images]
+    stated = {path: i.sha256 for path, (_, i) in zip(paths, images, strict=True) if i.sha256}
+    sizes = [path.stat().st_size if path.is_file() else -1 - n for n, path in enumerate(paths)]
+    repeated = {size for size, count in Counter(sizes).items() if count > 1}
     numbers: dict[str, int] = {}
-    found = {}
-    for image in dataset.images:
-        path = dataset.image_path(image)
+    found = []
+    for path, size, (_, image) in zip(paths, sizes, images, strict=True):
         identity = image.sha256 or stated.get(path) or str(path)
-        if identity == str(path) and sizes[image.id] in repeated:
+        if identity == str(path) and size in repeated:
             identity = sha256_file(path)
-        found[image.id] = numbers.setdefault(identity, len(numbers))
+        found.append(numbers.setdefault(identity, len(numbers)))
     return found
 
 

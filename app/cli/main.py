@@ -6,9 +6,11 @@ import typer
 
 from app.cli import (
     data,
+    data_crops,
     data_duplicates,
     data_files,
     data_merge,
+    data_weaken,
     evaluate,
     evaluate_corruptions,
     evaluate_detector,
@@ -26,7 +28,7 @@ from app.cli import (
     inspect_sample,
     loop,
     pseudolabel_reports,
-    segmenter_prompt_head,
+    segmenter_compare,
     serve,
     studio,
     studio_connect,
@@ -58,8 +60,10 @@ app = typer.Typer(
     "pseudo-label the rest.",
 )
 data_files.register(data.group)
+data_crops.register(data.group)
 data_duplicates.register(data.group)
 data_merge.register(data.group)
+data_weaken.register(data.group)
 studio_up.register(studio.group)
 studio_create.register(studio.group)
 studio_push.register(studio.group)
@@ -93,7 +97,7 @@ app.add_typer(data.group, name="data")
 app.add_typer(vocabulary.group, name="vocabulary")
 app.add_typer(studio.group, name="studio")
 app.add_typer(inspect.group, name="inspect")
-app.add_typer(segmenter_prompt_head.group, name="segmenter")
+app.add_typer(segmenter_compare.group, name="segmenter")
 app.add_typer(pseudolabel_reports.group, name="pseudolabel")
 app.add_typer(train.group, name="train")
 app.add_typer(evaluate.group, name="evaluate")

@@ -1,5 +1,6 @@
 """Tune a run on images apart: calibrated scores, and thresholds for the best label maps."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from partlab.parts import Parts
 from partlab.schema import Dataset
 from partlab.truth import need_masks, usable
 from segmenter.composite_metrics import PixelMeter
-from segmenter.evaluation_file import seen_in_training, truth_of
+from segmenter.evaluation_file import truth_of
 from segmenter.label_space import joined
+from segmenter.leaks import leaks
 from segmenter.protocol import Segmenter
 from segmenter.runs import load_segmenter
 from segmenter.thresholds import Thresholds
@@ -26,6 +28,7 @@ from segmenter.tuning.looked import Looked, look
 from segmenter.tuning.plot import FILE, write_plot
 from segmenter.tuning.scale import Scale, fit_scale, reliability
 
+log = logging.getLogger(__name__)
 USUAL = 0.5
 
 
@@ -73,13 +76,16 @@ def need_unseen(run: Path, truth: Dataset) -> None:
     Raises:
         DatasetError: it was, on some.
     """
-    if seen := seen_in_training(run, truth):
+    found = leaks(run, truth)
+    if seen := found.same_name:
         raise DatasetError(
             f"{len(seen)} of {len(truth.images)} images {'has' if len(seen) == 1 else 'have'} the "
-            f"file name of a training image of {run} (first: {min(seen)}): what is tuned on them "
+            f"file name of a training image of {run} (first: {seen[0]}): what is tuned on them "
             "does not suit new images",
             hint="tune on a split that it was not trained on",
         )
+    for warning in found.sentences(len(truth.images)):
+        log.warning("warning: %s", warning)
 
 
 def calibrated(segmenter: Segmenter, truth: Dataset) -> Scale:

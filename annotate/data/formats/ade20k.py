@@ -8,11 +8,13 @@
 A part belongs to the object that most of its pixels lie in; a part of a part belongs to that object
 too, and lies in the part (an inclusion). Objects without parts are left out and counted: the data
 set names thousands of things, walls and skies. The first of several names of a thing is taken.
+This is the release of 2016; that of 2021 is in `ade20k_json`.
 """
 
 import logging
 import os
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -22,6 +24,8 @@ from numpy.typing import NDArray
 from PIL import Image as PillowImage
 
 from annotate.data.formats import Source
+from annotate.data.formats.ade20k_json import Pairs as _Pairs
+from annotate.data.formats.ade20k_json import is_of_2021, read_2021
 from annotate.data.formats.gather import Gathered
 from annotate.data.formats.layout import Layout
 from partlab.errors import NotFoundError, SchemaError
@@ -38,38 +42,47 @@ _LIST, _OBJECTS = "_atr.txt", "_seg.png"
 _GLANCE = 300  # folders that are looked into to know the format
 _Names = dict[tuple[int, int], str]  # (level, instance) -> name
 _Map = NDArray[np.int64]
-_Pairs = set[tuple[str, str, str]]  # object, inner part, outer part
 
 
 class Ade20kLayout(Layout):
-    """Format of ADE20K's full release of 2016."""
+    """Format of ADE20K's full releases."""
 
     title = "ADE20K (full, with parts)"
     one_split = False
 
     def fits(self, path: Path) -> bool:
-        """A folder with *_atr.txt somewhere, and *_seg.png beside it."""
+        """A folder with *_seg.png somewhere, and *_atr.txt or ADE20K's *.json beside it."""
         for folder, _, files in islice(os.walk(path), _GLANCE):
-            if first := next((name for name in files if name.endswith(_LIST)), None):
-                return _beside(Path(folder) / first, _OBJECTS).is_file()
+            if first := next((name for name in files if name.endswith(_OBJECTS)), None):
+                return any(one.is_file() for one in _lists_of(Path(folder) / first))
         return False
 
     def read(self, source: Source) -> dict[str, Dataset]:
         """The folders training and validation as train and val; else all as `all`."""
-        lists = sorted(source.path.rglob(f"*{_LIST}"))
+        maps = sorted(source.path.rglob(f"*{_OBJECTS}"))
+        files = [next((one for one in _lists_of(m) if one.is_file()), None) for m in maps]
+        lists = [*dict.fromkeys([*source.path.rglob(f"*{_LIST}"), *filter(None, files)])]
         if not lists:
             raise NotFoundError(
-                f"{source.path} has no *{_LIST}",
+                f"{source.path} has no *{_LIST}, and no ADE_*.json beside *{_OBJECTS}",
                 hint="get the full ADE20K (with parts, not the scene parsing benchmark), and name "
                 "its folder images",
             )
         root = source.images or source.path
         found: dict[str, tuple[Gathered, _Pairs]] = {}
-        for file in track(lists, "pictures", total=len(lists)):
+        for file in track(sorted(lists), "pictures", total=len(lists)):
             split = _split(file.relative_to(source.path))
             gathered, pairs = found.setdefault(split, (Gathered(source, self.title), set()))
             _read(file, source.path, gathered, pairs)
         return {split: _whole(*both, source.path, root) for split, both in found.items()}
+
+
+def _lists_of(file: Path) -> Iterator[Path]:
+    """Where the names in a map of objects may be told: the release of 2016, and that of 2021."""
+    stem = file.name.removesuffix(_OBJECTS)
+    yield file.with_name(stem + _LIST)
+    if (newer := file.with_name(f"{stem}.json")).is_file() and is_of_2021(newer):
+        yield newer
 
 
 def _split(file: Path) -> str:
@@ -91,6 +104,8 @@ def _beside(file: Path, ending: str) -> Path:
 
 def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
     try:
+        if file.suffix == ".json":
+            return read_2021(file, top, gathered, pairs)
         names = _names(file)
         deepest = max((level for level, _ in names), default=0)
         levels = [_instances(_beside(file, _OBJECTS))]
@@ -98,10 +113,10 @@ def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
             levels.append(_instances(_beside(file, f"_parts_{level}.png")))
         if any(one.shape != levels[0].shape for one in levels):
             raise SchemaError(f"{file}: its masks have different sizes")
-    except (OSError, SyntaxError, ValueError, SchemaError) as error:
+    except (OSError, SyntaxError, ValueError, LookupError, TypeError, SchemaError) as error:
         gathered.pass_over("picture", "of which a file cannot be read")
         log.warning("%s: %s", file, error)
-        return
+        return None
     name = _beside(file, ".jpg").relative_to(top).as_posix()
     image = gathered.image(name, (levels[0].shape[1], levels[0].shape[0]))
     owners = set()
@@ -121,6 +136,7 @@ def _read(file: Path, top: Path, gathered: Gathered, pairs: _Pairs) -> None:
                 pairs.add((owned, label, around))
     objects = len(np.unique(levels[0][levels[0] > 0]))
     gathered.pass_over("object", "without parts", objects - len(owners))
+    return None
 
 
 def _names(file: Path) -> _Names:

@@ -12,7 +12,6 @@ _DATUMARO = (
 )
 _HINTS = {
     "labelme": "name the folder in which the labelme files are",
-    "VIA 3": "in VIA 3 choose Export > COCO, and import that file",
     "CVAT XML": "name the file itself; of a video choose COCO 1.0 in CVAT's export",
     "Pascal VOC boxes": "boxes have no pixels; name the folder that holds SegmentationClass/",
     "Datumaro": "name the folder that holds its annotations/ and images/",
@@ -57,8 +56,6 @@ def _of_json(head: str) -> str | None:
     keys = {*found} if isinstance(found, dict) else {k for k in _KEYS if f'"{k}"' in head}
     if {"shapes", "imagePath"} <= keys or {"shapes", "imageHeight"} <= keys:
         return "labelme"
-    if '"vid_list"' in head or ('"vid"' in head and '"metadata"' in head):
-        return "VIA 3"
     if {"imgHeight", "imgWidth", "objects"} <= keys:
         return "Cityscapes"
     if {"items", "categories"} <= keys and "images" not in keys:

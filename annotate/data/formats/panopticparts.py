@@ -1,12 +1,15 @@
-"""Cityscapes Panoptic Parts: a TIFF of numbers for each picture (requirements C5).
+"""Cityscapes and PASCAL Panoptic Parts: a TIFF of numbers for each picture (requirements C5).
 
     gtFinePanopticParts/<split>/<city>/aachen_000000_000019_gtFinePanopticParts.tif
     leftImg8bit/<split>/<city>/aachen_000000_000019_leftImg8bit.png       Cityscapes' own
 
+    labels/training/2008_000008.tif, labels/validation/…
+    JPEGImages/2008_000008.jpg                                            VOC2010's own
+
 A number says class, instance and part, as far as each is known: 1 or 2 digits are a class, 4 or 5
-class and instance (of three digits), 6 or 7 also a part (of two). Read are the parts of person,
-rider, car, truck and bus; instance 0 is an instance like any other. Part 0 says nothing, nor does
-the part 5 that some files hold on people.
+class and instance (of three digits), 6 or 7 also a part (of two). Instance 0 is an instance like
+any other. Part 0 says nothing, nor does the part 5 that some files of Cityscapes hold on people.
+Parts of one kind that PASCAL's files number are masks of their own (`panoptic_names`).
 """
 
 import logging
@@ -20,6 +23,7 @@ from PIL import Image as PillowImage
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered
 from annotate.data.formats.layout import Layout
+from annotate.data.formats.panoptic_names import CITYSCAPES, PASCAL, Names
 from partlab.errors import NotFoundError
 from partlab.layouts import family_name
 from partlab.masks import encode
@@ -29,52 +33,78 @@ from partlab.schema import Dataset
 log = logging.getLogger(__name__)
 
 _TOP, _END, _PICTURE = "gtFinePanopticParts", "_gtFinePanopticParts.tif", "_leftImg8bit.png"
-_HUMAN = ("torso", "head", "arms", "legs")
-_VEHICLE = ("windows", "wheels", "lights", "license plate", "chassis")
-PARTS = {
-    24: ("person", _HUMAN),
-    25: ("rider", _HUMAN),
-    26: ("car", _VEHICLE),
-    27: ("truck", _VEHICLE),
-    28: ("bus", _VEHICLE),
-}
+_PASCAL_SPLITS = {"training": "train", "validation": "val"}
+_HINT = (
+    "get gtFinePanopticParts_trainval.zip and leftImg8bit_trainvaltest.zip of Cityscapes, or "
+    "PASCAL Panoptic Parts and VOC2010's pictures (VOCtrainval_03-May-2010.tar), and unpack both "
+    "into one folder"
+)
 _LARGEST = 9_999_999
 _Numbers = NDArray[np.int64]
 
 
 class PanopticPartsLayout(Layout):
-    """Format of Cityscapes Panoptic Parts."""
+    """Format of the Panoptic Parts data sets."""
 
-    title = "Cityscapes Panoptic Parts"
+    title = "Panoptic Parts"
     one_split = False
 
+    def took(self, path: Path) -> str:
+        """Which of the two it is."""
+        return f"{'Cityscapes' if _cityscapes(path) else 'PASCAL'} {self.title}"
+
     def fits(self, path: Path) -> bool:
-        """A folder with gtFinePanopticParts/, or that folder."""
-        return _top(path) is not None
+        """A folder with gtFinePanopticParts/ or labels/training/*.tif, or that folder."""
+        return bool(_cityscapes(path) or _pascal(path))
 
     def read(self, source: Source) -> dict[str, Dataset]:
         """The splits train and val."""
-        top = _top(source.path)
-        if top is None:
-            raise NotFoundError(
-                f"{source.path} has no {_TOP}/<split>/<city>/*{_END}",
-                hint="get gtFinePanopticParts_trainval.zip and leftImg8bit_trainvaltest.zip of "
-                "Cityscapes, and unpack both into one folder",
-            )
-        root = source.images or top.parent / "leftImg8bit"
+        if top := _cityscapes(source.path):
+            names, root = CITYSCAPES, source.images or top.parent / "leftImg8bit"
+            files = [(file, *_of_cityscapes(file)) for file in sorted(top.glob(f"*/*/*{_END}"))]
+        elif top := _pascal(source.path):
+            names, root = PASCAL, source.images or _pascal_pictures(top)
+            files = [
+                (file, split, f"{file.stem}.jpg")
+                for folder, split in _PASCAL_SPLITS.items()
+                for file in sorted((top / folder).glob("*.tif"))
+            ]
+        else:
+            missing = f"{_TOP}/<split>/<city>/*{_END}, and no labels/training/*.tif"
+            raise NotFoundError(f"{source.path} has no {missing}", hint=_HINT)
         found: dict[str, Gathered] = {}
-        files = sorted(top.glob(f"*/*/*{_END}"))
-        for file in track(files, "files", total=len(files)):
-            split = family_name(file.parent.parent.name)
-            _read(file, found.setdefault(split, Gathered(source, "Cityscapes Panoptic Parts")))
+        for file, split, name in track(files, "files", total=len(files)):
+            gathered = found.setdefault(split, Gathered(source, self.took(source.path)))
+            _read(file, name, names, gathered)
         for gathered in found.values():
             gathered.say()
         return {split: gathered.dataset(top, root) for split, gathered in found.items()}
 
 
-def _top(path: Path) -> Path | None:
+def _cityscapes(path: Path) -> Path | None:
     places = [path] if path.name == _TOP else [path / _TOP]
     return next((one for one in places if any(one.glob(f"*/*/*{_END}"))), None)
+
+
+def _of_cityscapes(file: Path) -> tuple[str, str]:
+    """Split and picture of a file."""
+    folder = "/".join(file.parts[-3:-1])
+    picture = f"{folder}/{file.name.removesuffix(_END)}{_PICTURE}"
+    return family_name(file.parent.parent.name), picture
+
+
+def _pascal(path: Path) -> Path | None:
+    """The folder with training/ and validation/."""
+    for top in (path / "labels", path):
+        if any(any((top / folder).glob("*.tif")) for folder in _PASCAL_SPLITS):
+            return top
+    return None
+
+
+def _pascal_pictures(top: Path) -> Path:
+    """VOC's pictures, beside the labels or in a VOC folder beside them."""
+    places = [place / "JPEGImages" for place in (top, top.parent, top.parent / "VOC2010")]
+    return next((place for place in places if place.is_dir()), places[1])
 
 
 def decoded(numbers: _Numbers) -> tuple[_Numbers, _Numbers, _Numbers]:
@@ -93,7 +123,7 @@ def decoded(numbers: _Numbers) -> tuple[_Numbers, _Numbers, _Numbers]:
     return kinds, np.where(middle, shorter % 1000, none), np.where(long, numbers % 100, none)
 
 
-def _read(file: Path, gathered: Gathered) -> None:
+def _read(file: Path, name: str, names: Names, gathered: Gathered) -> None:
     try:
         with PillowImage.open(file) as picture:
             pixels = np.asarray(picture).astype(np.int64)
@@ -106,21 +136,19 @@ def _read(file: Path, gathered: Gathered) -> None:
         log.warning("%s cannot be read: %s", file, error)
         return
     where = where.reshape(pixels.shape)
-    folder = "/".join(file.parts[-3:-1])
-    name = f"{folder}/{file.name.removesuffix(_END)}{_PICTURE}"
     image = gathered.image(name, (pixels.shape[1], pixels.shape[0]))
-    for number, owner, label, instance in _named(rows, gathered):
+    for number, owner, label, instance in _named(rows, names, gathered):
         ours = {"object_id": instance + 1} if instance >= 0 else {}
         rle = encode(where == number)
         gathered.mask(image, label, rle, object=owner, provenance="human", **ours)
 
 
 def _named(
-    rows: list[tuple[int, int, int]], gathered: Gathered
+    rows: list[tuple[int, int, int]], known: Names, gathered: Gathered
 ) -> Iterator[tuple[int, str, str, int]]:
     """Position in `rows`, object, part and number of the instance, of each row that is a part."""
     for position, (kind, instance, part) in enumerate(rows):
-        owner, names = PARTS.get(int(kind), ("", ()))
+        owner, names = known.get(int(kind), ("", ()))
         if not names or part in (-1, 0):
             continue
         if part > len(names):

@@ -1,4 +1,4 @@
-"""VGG Image Annotator (VIA) 1 and 2: JSON, CSV or a saved project; also makesense's VGG JSON.
+"""VGG Image Annotator (VIA) 1, 2 and 3: JSON, CSV or a saved project; also makesense's VGG JSON.
 
     {"a.jpg123": {"filename": "a.jpg", "regions": [{"shape_attributes": {...}, "region_attributes":
     {"part": "head"}}]}}          in VIA 1 and makesense `regions` is an object; a project has
@@ -7,8 +7,8 @@
 
 Sizes are read from the pictures, since the files state none. Polygons, polylines, rectangles,
 circles and ellipses have an inside; points are passed over. The label is the value of a region's
-only attribute, else of the one called label, part, name, class, category or type. VIA 3 is another
-format, and is not read.
+only attribute, else of the one called label, part, name, class, category or type. VIA 3's project
+is another spelling of the same (`via3`).
 """
 
 import csv
@@ -24,6 +24,7 @@ import numpy as np
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered, printable
 from annotate.data.formats.layout import Layout
+from annotate.data.formats.via3 import is_via_3, spelled_as_2
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
 from partlab.files import read_json
 from partlab.images import image_size
@@ -70,7 +71,8 @@ def _is_via(file: Path) -> bool:
     if file.suffix.lower() == ".csv":
         return "region_shape_attributes" in head.partition("\n")[0]
     regions = '"regions"' in head and '"filename"' in head
-    return head.lstrip().startswith("{") and ("_via_img_metadata" in head or regions)
+    newer = all(f'"{key}"' in head for key in ("project", "vid_list", "attribute", "view"))
+    return head.lstrip().startswith("{") and ("_via_img_metadata" in head or regions or newer)
 
 
 def _read_file(file: Path, source: Source) -> Dataset:
@@ -92,6 +94,8 @@ def _read_file(file: Path, source: Source) -> Dataset:
 
 def _of_json(file: Path) -> list[tuple[str, list[Any]]]:
     loaded = read_json(file)
+    if is_via_3(loaded):
+        return spelled_as_2(loaded)
     loaded = loaded.get("_via_img_metadata", loaded) if isinstance(loaded, dict) else None
     if not isinstance(loaded, dict):
         raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")

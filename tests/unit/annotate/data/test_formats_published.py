@@ -9,6 +9,7 @@ import pytest
 from PIL import Image as PillowImage
 
 from annotate.data.convert import import_folder
+from annotate.data.formats.panoptic_names import PASCAL
 from annotate.data.formats.panopticparts import decoded
 from annotate.data.formats.partimagenet import PARTS
 from partlab.coco import read_dataset
@@ -158,6 +159,54 @@ def test_cityscapes_panoptic_parts(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "1 file that cannot be read" in caplog.text
 
 
+# --- PASCAL Panoptic Parts
+
+
+def test_the_names_of_pascals_numbers() -> None:
+    """As ppp_datasetspec.yaml has them, numbered parts unfolded."""
+    assert {owner: len(set(parts)) for owner, parts in PASCAL.values()} == {
+        "aeroplane": 7, "bicycle": 6, "bird": 13, "bottle": 2, "bus": 13, "car": 13, "cat": 17,
+        "cow": 19, "dog": 18, "horse": 21, "motorbike": 5, "person": 24, "pottedplant": 2,
+        "sheep": 19, "train": 13, "tvmonitor": 2,
+    }  # fmt: skip
+    aeroplane, car, train = PASCAL[1][1], PASCAL[7][1], PASCAL[19][1]
+    assert [aeroplane[n - 1] for n in (1, 5, 6, 15, 16, 25)] == [
+        "body", "tail", "engine", "engine", "wheel", "wheel",
+    ]  # fmt: skip
+    assert len(aeroplane) == 25
+    assert [car[n - 1] for n in (9, 10, 19, 20, 30, 40, 59)] == [
+        "bliplate", "door", "door", "wheel", "headlight", "window", "window",
+    ]  # fmt: skip
+    assert (len(car), len(train), train[6], train[75]) == (59, 76, "headlight", "croofside")
+
+
+def test_pascal_panoptic_parts(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Beside PASCAL VOC's own folders, which look like another format."""
+    pixels = np.zeros(SIZE[::-1], np.int32)
+    pixels[2:6, 2:6] = 100_106  # an engine of the first aeroplane
+    pixels[2:6, 8:12] = 100_107  # its second engine
+    pixels[8:12, 2:6] = 1_500_201  # the head of the second person
+    pixels[8:12, 8:12] = 1_500_225  # a part that persons do not have
+    pixels[14:, :] = 85  # a stuff class
+    for split, name in (("training", "2008_000008"), ("validation", "2008_000015")):
+        file = tmp_path / "in" / "labels" / split / f"{name}.tif"
+        file.parent.mkdir(parents=True)
+        PillowImage.fromarray(pixels).save(file)
+        picture(tmp_path / "in" / "JPEGImages" / f"{name}.jpg")
+    (tmp_path / "in" / "SegmentationClass").mkdir()
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert (told["format"], told["title"]) == ("panopticparts", "PASCAL Panoptic Parts")
+    assert {name: n["images"] for name, n in told["splits"].items()} == {"train": 1, "val": 1}
+    data = read_dataset(tmp_path / "out", "train")
+    found = [(data.names[data.label_of[a.category_id]], a.object_id) for a in data.annotations]
+    assert found == [
+        ("aeroplane:engine", 1002), ("aeroplane:engine", 1002), ("person:head", 15_003),
+    ]  # fmt: skip
+    assert data.image_path(data.images[0]).is_file()
+    assert "2 regions of part 25" not in caplog.text
+    assert "1 region of part 25 of a person, which is none" in caplog.text
+
+
 # --- PartImageNet, Seg form
 
 
@@ -240,6 +289,48 @@ def test_ade20k_with_parts_and_parts_of_parts(
     assert data.inclusions == {"car": {"handle": "door"}}
     assert data.image_path(data.images[0]).is_file()
     for words in ("1 part in no object", "1 object without parts"):
+        assert words in caplog.text
+    assert "1 picture of which a file cannot be read" in caplog.text
+    assert len(data.incomplete) == 1
+
+
+def thing(number: int, name: str, box: tuple[int, int, int, int], level: int, of: Any) -> Any:
+    x, y, w, h = box
+    parts = {"hasparts": [], "ispartof": of, "part_level": level}
+    polygon = {"x": [x, x + w, x + w, x], "y": [y, y, y + h, y + h], "click_date": []}
+    return {"id": number, "name": name, "raw_name": name, "parts": parts, "polygon": polygon}
+
+
+def test_ade20k_of_2021(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A JSON file with outlines beside each picture, as the authors' repository has some."""
+    folder = tmp_path / "in" / "images" / "ADE" / "training" / "urban" / "street"
+    folder.mkdir(parents=True)
+    things = [
+        thing(0, "car, auto, automobile", (2, 2, 20, 14), 0, []),
+        thing(1, "wheel", (4, 10, 4, 4), 1, 0),
+        thing(2, "rim", (5, 11, 2, 2), 2, 1),
+        thing(3, "road, route", (0, 15, 30, 5), 0, []),
+        thing(4, "door", (6, 4, 5, 6), 1, [0]),
+        thing(5, "window", (1, 1, 3, 3), 1, 99),
+        thing(6, "knob", (7, 5, 0, 0), 2, 4),
+    ]
+    things[6]["polygon"] = {"x": [1, 2], "y": [1, 2], "click_date": []}
+    about = {"filename": "ADE_train_1.jpg", "folder": "ADE20K_2021_17_01/images/ADE/training"}
+    about |= {"imsize": [SIZE[1], SIZE[0], 3], "object": things, "scene": ["caf\u00e9"]}
+    text = json.dumps({"annotation": about}, ensure_ascii=False)
+    for name, content in (("ADE_train_1", text), ("ADE_train_2", text[:300])):
+        (folder / f"{name}.json").write_bytes(content.encode("latin-1"))
+        PillowImage.new("RGB", SIZE).save(folder / f"{name}_seg.png")
+        PillowImage.new("RGB", SIZE).save(folder / f"{name}.jpg")
+    told = import_folder(tmp_path / "in", tmp_path / "out")
+    assert (told["format"], list(told["splits"])) == ("ade20k", ["train"])
+    data = read_dataset(tmp_path / "out")
+    found = [(data.names[data.label_of[a.category_id]], a.area) for a in data.annotations]
+    assert found == [("car:wheel", 16), ("car:rim", 4), ("car:door", 30)]
+    assert {a.object_id for a in data.annotations} == {1}
+    assert data.inclusions == {"car": {"rim": "wheel"}}
+    assert data.image_path(data.images[0]).is_file()
+    for words in ("1 part in no object", "1 part whose outline is none", "1 object without parts"):
         assert words in caplog.text
     assert "1 picture of which a file cannot be read" in caplog.text
     assert len(data.incomplete) == 1

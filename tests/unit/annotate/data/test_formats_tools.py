@@ -61,6 +61,27 @@ def via_csv(regions: list[tuple[dict[str, Any], Any]]) -> str:
     return out.getvalue()
 
 
+def via3(*regions: tuple[list[float], dict[str, str]], **file: Any) -> str:
+    """As VIA 3.0.13 saves a project: a choice is the number of an option."""
+    options = {"0": "head", "1": "leg", "2": "eye"}
+    attribute = {"aname": "part", "anchor_id": "FILE1_Z0_XY1", "type": 4, "options": options}
+    about = {"fid": "1", "fname": "a.jpg", "type": 2, "loc": 1, "src": "", **file}
+    metadata = {
+        f"1_{n}": {"vid": "1", "flg": 0, "z": [], "xy": xy, "av": av}
+        for n, (xy, av) in enumerate(regions)
+    }
+    return json.dumps(
+        {
+            "project": {"pid": "x", "pname": "farm", "vid_list": ["1"]},
+            "config": {"file": {"loc_prefix": {"1": ""}}},
+            "attribute": {"1": attribute},
+            "file": {"1": about, "2": {"fid": "2", "fname": "a.mp4", "type": 4, "src": ""}},
+            "view": {"1": {"fid_list": ["1"]}, "2": {"fid_list": ["2"]}},
+            "metadata": metadata,
+        }
+    )
+
+
 TWO = [(SQUARE, {"part": "head"}), (RECT, {"part": "leg"})]
 FILES = {
     "via_region_data.json": json.dumps(via(*TWO)),
@@ -68,6 +89,9 @@ FILES = {
         {"_via_settings": {}, "_via_img_metadata": via(*TWO), "_via_attributes": {}}
     ),
     "via_region_data.csv": via_csv(TWO),
+    "via_project_30Nov2026.json": via3(
+        ([7, 5, 5, 25, 5, 25, 15, 5, 15], {"1": "0"}), ([2, 1, 2, 10, 4], {"1": "1"})
+    ),
     "labels_my-project.json": json.dumps(  # makesense
         {
             "a.jpg": {
@@ -123,6 +147,28 @@ def test_shapes_and_labels_of_via(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     assert "1 region of the kind point, 1 region that cannot be drawn" in caplog.text
     assert "1 shape without a label" in caplog.text
     assert len(data.broken) == 3
+
+
+def test_shapes_of_via_3(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    shapes: list[tuple[list[float], dict[str, str]]] = [
+        ([8, 1, 4, 6, 2, 11, 4, 6, 6], {"1": "1"}),  # four points on the sides of a rectangle
+        ([3, 30, 20, 5], {"1": "2"}),
+        ([1, 3, 3], {"1": "0"}),
+        ([9, 1, 1, 2, 2, 3, 1], {"1": "0"}),
+        ([7, 1, 1], {"1": "0"}),
+        ([2, 1, 2, 10, 4], {}),
+    ]
+    put(tmp_path / "in" / "via.json", via3(*shapes, src="data:image/png;base64,AA"))
+    picture(tmp_path / "in" / "a.jpg")
+    import_folder(tmp_path / "in", tmp_path / "out", object="ram")
+    assert masks(tmp_path / "out") == [("ram:leg", 40), ("ram:eye", 80)]
+    for words in (
+        "1 region of the kind point",
+        "of the kind extreme circle",
+        "that cannot be drawn",
+    ):
+        assert words in caplog.text
+    assert len(read_dataset(tmp_path / "out").broken) == 4
 
 
 def test_via_without_its_pictures_asks_for_them(tmp_path: Path) -> None:

@@ -736,7 +736,6 @@ def test_cvat(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
 # --- formats of other tools
 
 OTHERS = {
-    "VIA 3": {"via.json": '{"project": {"vid_list": ["1"]}, "metadata": {"1_a": {"vid": "1"}}}'},
     "Pascal VOC boxes": {"Annotations/a.xml": "<annotation><filename>a.jpg</filename>"},
     "Cityscapes": {"a_polygons.json": '{"imgHeight": 1, "imgWidth": 1, "objects": []}'},
     "Label Studio CSV": {"a.csv": "annotation_id,image,lead_time\n"},
