@@ -25,6 +25,7 @@ from train.attacks.methods import State, methods, state_of
 from train.averages import Average
 from train.models.base import Recognizer
 from train.models.build import build_model
+from train.models.kinds import needs_parts
 from train.optimizers import make_optimizer, rate
 from train.pictures import Pictures
 from train.runs import read_run, settings_of, write_run
@@ -81,7 +82,7 @@ def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
     if config.part.labels == "human":
         pictures = pictures.without_pseudo()
     pictures = pictures.with_human_share(config.part.human_share)
-    if config.model.kind != "vanilla" and not pictures.with_parts:
+    if needs_parts(config.model.kind) and not pictures.with_parts:
         raise DatasetError(
             f"no picture has a part mask to learn from: {pictures.summary}",
             hint="name data with masks (--data, --pseudo), or train without parts: --model vanilla",
