@@ -4,7 +4,7 @@ A name says which settings it changes in a recipe, and nothing else; importing t
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -164,7 +164,7 @@ def _one_of_pixels(name: str, model: str, words: Sequence[str]) -> None:
         )
 
 
-def _unknown(name: str, word: str, known: Sequence[str] | Mapping[str, object]) -> ConfigError:
+def _unknown(name: str, word: str, known: Iterable[str]) -> ConfigError:
     """What to say of a word that does not belong where it stands; exit code 2."""
     if word in NOT_HERE:
         return ConfigError(

@@ -11,7 +11,7 @@ import torch
 
 from partlab.config import deciding
 from partlab.counts import counted
-from partlab.errors import DatasetError
+from partlab.errors import ConfigError, DatasetError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
@@ -108,7 +108,13 @@ def checked(
     place = pick_device(device or here.device())
     if config.train.compile:
         compiled_ascent(place.type)
-    return make_network(pictures, config), len(plan_of(pictures, config, here, 0)), place
+    network = make_network(pictures, config)
+    if config.train.batch_size < network.smallest_batch:
+        raise ConfigError(
+            f"a model of kind {config.model.kind!r} cannot learn from one picture at a time",
+            hint=f"--set train.batch_size={network.smallest_batch} or more",
+        )
+    return network, len(plan_of(pictures, config, here, 0)), place
 
 
 def _tell_warmup(config: TrainConfig) -> None:

@@ -1,7 +1,7 @@
 """Settings that a training does not read, which whoever set them should know; needs no torch."""
 
-from train.recipes import differences, flat, recipe
 from train.models.kinds import kinds
+from train.recipes import differences, flat, recipe
 from train.settings import ReadsConfig, TrainConfig
 
 _PGD = ("steps", "best", "random_start")

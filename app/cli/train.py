@@ -116,9 +116,7 @@ def run(
             ui.emit(summary, _told(summary))
 
 
-def _asked(
-    recipe: str | None, experiment: str | None, model: str | None
-) -> tuple[str, list[str]]:
+def _asked(recipe: str | None, experiment: str | None, model: str | None) -> tuple[str, list[str]]:
     """The recipe, and the settings that the name of an experiment changes in it."""
     from partlab.errors import ConfigError
     from train.experiments import parse_experiment, tell

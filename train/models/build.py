@@ -28,7 +28,7 @@ def create_model(
     """A model by name, KIND_BACKBONE: `mpm_resnet50`, `vanilla_convnext_tiny`, …
 
     `classes` and `parts` are names, or how many there are. `options` are the settings of
-    `ModelConfig`: gelu, weights, start, levels, top_down, reads, …. The rest is as in `build_model`.
+    `ModelConfig`: gelu, weights, start, levels, top_down, …. The rest is as in `build_model`.
 
     Raises:
         NotFoundError: there is no such kind or backbone; near names are suggested.

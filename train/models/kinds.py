@@ -6,7 +6,8 @@ kinds = Registry("kind of model", "partlab.models")
 """By name: what makes a `Recognizer` of a timm network, its `Body` and a `Design`.
 
 One with a class method `from_settings(config, design, size)` makes its own network; one whose
-`needs_parts` is False learns from pictures without masks. Another distribution adds its own through the entry-point group `partlab.models`.
+`needs_parts` is False learns from pictures without masks. Another distribution adds its own
+through the entry-point group `partlab.models`.
 """
 kinds.register("vanilla", "train.models.vanilla:Vanilla")
 kinds.register("mpm", "train.models.mpm:MPM")

@@ -5,7 +5,7 @@ from typing import Self
 from torch import Tensor
 
 from train.models.base import Body, Design, Outputs, Recognizer
-from train.models.berkeley.deeplab import DeepLab, Segmented, build_deeplab, check_batch
+from train.models.berkeley.deeplab import DeepLab, Segmented, build_deeplab
 from train.settings import ModelConfig, ReadsConfig
 
 
@@ -14,6 +14,8 @@ class PartModel(Recognizer):
 
     Nothing is dropped for inference. `size` is the side of the pictures in pixels.
     """
+
+    smallest_batch = 2  # atrous pooling has one cell a picture, over which BatchNorm has no spread
 
     def __init__(
         self, network: DeepLab, body: Body, design: Design, reads: ReadsConfig, size: int
@@ -46,7 +48,6 @@ class PartModel(Recognizer):
 
     def segmented(self, pixels: Tensor) -> Segmented:
         """What the segmenter says, at each of its stages."""
-        check_batch(pixels, self.training)
         features = self.backbone(pixels)
         decoded = self.decoder(features)
         return Segmented(features[-1], decoded, self.segmentation_head(decoded))

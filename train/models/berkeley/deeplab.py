@@ -5,7 +5,6 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 import timm
-import torch
 from torch import Tensor, nn
 
 from partlab.errors import BackendUnavailableError, ConfigError, UnknownNameError
@@ -146,16 +145,3 @@ def _library(module: str) -> Any:
             "segmentation-models-pytorch is not installed, which has DeepLabV3+",
             hint="pip install 'partlab[part-models]'",
         ) from None
-
-
-def check_batch(images: Tensor, training: bool) -> None:
-    """BatchNorm over one number has no spread: atrous pooling needs two pictures to learn from.
-
-    Raises:
-        ConfigError: there is one.
-    """
-    if training and len(images) < 2 and torch.is_grad_enabled():
-        raise ConfigError(
-            "DeepLabV3+ cannot learn from one picture at a time",
-            hint="--set train.batch_size=2 or more",
-        )
