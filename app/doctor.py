@@ -204,6 +204,13 @@ def _sam() -> Found:
     return "missing", "model help by SAM", "pip install 'partlab[sam]'"
 
 
+def _part_models() -> Found:
+    if find_spec("segmentation_models_pytorch") and find_spec("transformers"):
+        own = _version("segmentation-models-pytorch") or ""
+        return "present", f"segmentation-models-pytorch {own}".strip(), None
+    return "missing", "the part models of Berkeley", "pip install 'partlab[part-models]'"
+
+
 def _corruptions() -> Found:
     if find_spec("imagecorruptions"):
         found = f"imagecorruptions-imaug {_version('imagecorruptions-imaug') or ''}".strip()
@@ -253,6 +260,7 @@ _OPTIONAL: dict[str, Callable[[], Found]] = {
     "ONNX": _onnx,
     "Ray Serve": _ray,
     "corruptions": _corruptions,
+    "part models": _part_models,
     "duplicates": _duplicates,
     "SAM": _sam,
     "chromium": _chromium,

@@ -11,7 +11,7 @@ import torch
 
 from partlab.config import deciding
 from partlab.counts import counted
-from partlab.errors import DatasetError
+from partlab.errors import ConfigError, DatasetError
 from partlab.files import exclusive
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
@@ -25,6 +25,7 @@ from train.attacks.methods import State, methods, state_of
 from train.averages import Average
 from train.models.base import Recognizer
 from train.models.build import build_model
+from train.models.kinds import needs_parts
 from train.optimizers import make_optimizer, rate
 from train.pictures import Pictures
 from train.runs import read_run, settings_of, write_run
@@ -81,7 +82,7 @@ def asked(pictures: Pictures, config: TrainConfig) -> Pictures:
     if config.part.labels == "human":
         pictures = pictures.without_pseudo()
     pictures = pictures.with_human_share(config.part.human_share)
-    if config.model.kind != "vanilla" and not pictures.with_parts:
+    if needs_parts(config.model.kind) and not pictures.with_parts:
         raise DatasetError(
             f"no picture has a part mask to learn from: {pictures.summary}",
             hint="name data with masks (--data, --pseudo), or train without parts: --model vanilla",
@@ -107,7 +108,13 @@ def checked(
     place = pick_device(device or here.device())
     if config.train.compile:
         compiled_ascent(place.type)
-    return make_network(pictures, config), len(plan_of(pictures, config, here, 0)), place
+    network = make_network(pictures, config)
+    if config.train.batch_size < network.smallest_batch:
+        raise ConfigError(
+            f"a model of kind {config.model.kind!r} cannot learn from one picture at a time",
+            hint=f"--set train.batch_size={network.smallest_batch} or more",
+        )
+    return network, len(plan_of(pictures, config, here, 0)), place
 
 
 def _tell_warmup(config: TrainConfig) -> None:

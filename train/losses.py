@@ -144,6 +144,13 @@ def _added(
     return one[0] + other[0], one[1] + other[1]
 
 
+def loss_weights(config: PartConfig) -> tuple[float, float]:
+    """What class and part loss are multiplied by: 1 and λ (L-01), or 1 − c and c (L-05)."""
+    if config.share is None:  # 0.0 is a share: the released code took it for none
+        return 1.0, config.weight
+    return 1.0 - config.share, config.share
+
+
 @dataclass
 class Objective:
     """The training loss of one batch, by name: `class`, and `part` where the model has parts.
@@ -166,11 +173,14 @@ class Objective:
     def __call__(self, outputs: Outputs) -> dict[str, Tensor]:
         """Losses of these outputs, whose sum is to be differentiated."""
         logits = outputs.logits
-        losses = {"class": F.cross_entropy(logits, self.classes, label_smoothing=self.smoothing)}
+        found = F.cross_entropy(logits, self.classes, label_smoothing=self.smoothing)
+        of_class, of_parts = loss_weights(self.config) if outputs.parts else (1.0, 0.0)
+        losses = {"class": of_class * found}
         right = logits.detach().argmax(1) == self.classes
         sums = {"class_accuracy": (right.sum(), torch.ones_like(right).sum())}
         if outputs.parts:
-            losses["part"], told = self._part(outputs.parts)
+            part, told = self._part(outputs.parts)
+            losses["part"] = of_parts * part
             sums |= told
         self.seen = Facts(sums)
         return losses
@@ -206,7 +216,7 @@ class Objective:
         sums = self._by_source(found.per_image)
         sums["part_accuracy"] = cells.right, cells.cells
         sums["part_missed"] = cells.missed, cells.foreground
-        return config.weight * found.total, sums
+        return found.total, sums
 
     def _by_source(self, per_image: Tensor) -> dict[str, tuple[Tensor, Tensor]]:
         tells = _tells(self.asked, self.config, self.ignore)

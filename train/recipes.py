@@ -149,7 +149,7 @@ def sitawarin_at(variant: Variant) -> TrainConfig:
     code = variant == "code"
     return TrainConfig(
         model=ModelConfig(kind="mpm", backbone=_TORCHVISION, weights="timm", gelu=False),
-        part=PartConfig(gamma=0.0, smoothing=0.0),
+        part=PartConfig(gamma=0.0, smoothing=0.0, share=0.5),
         attack=AttackConfig(
             eps=8 / 255, steps=10, step_size=1.25 * 8 / 255 / 10 if code else None, clean_epochs=50
         ),

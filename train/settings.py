@@ -39,20 +39,39 @@ Number = Annotated[float, BeforeValidator(_fraction)]
 """A number, which may be written as a fraction: `attack.eps=4/255`."""
 
 
+class ReadsConfig(Config):
+    """What the classifier of a part model of Berkeley reads (MD-07 … MD-10).
+
+    Each kind reads its own: `pooling` the first three, `wbbox` the next three, `pixel` one; `mask`
+    reads `background` and `picture`.
+    """
+
+    pool: int = Field(4, ge=1)  # side of the shrunk masks
+    norm: bool = False  # BatchNorm and ReLU after the shrinking
+    background: bool = True  # the first channel of the masks too (N-04)
+    norm_img: bool = False  # centres in −1…1 and spreads in 0…1, not in pixels
+    score: bool = True  # of each part, beside its centre and spread
+    conv1d: bool = False  # ten numbers of each part, by the same weights
+    pixels: Literal["mean", "logits_mask", "softmax_mask"] = "mean"  # which pixels count how much
+    picture: bool = False  # the picture beside its masks
+
+
 class ModelConfig(Config):
-    """Which network (requirements MD-01 … MD-06, MD-12).
+    """Which network (requirements MD-01 … MD-12).
 
     `weights` is where the backbone starts: `none`, `timm`, `package` or a file. `start` is a
     run or an exported model of the same kind, whose weights are all taken over (T-07).
     """
 
-    kind: str = "vanilla"  # or mpm, two_stage; `train.models.kinds`
-    backbone: str = "resnet50"  # any timm model with hierarchical features
+    kind: str = "vanilla"  # or mpm, two_stage, pooling, …; `train.models.kinds`
+    backbone: str = "resnet50"  # any timm model with hierarchical features; an encoder (MD-11)
     gelu: bool = True  # in place of every ReLU (MD-01)
     weights: str = "none"
     start: str | None = None
     levels: int = Field(3, ge=1, le=3)  # resolutions with part supervision, from the coarsest
     top_down: bool = True
+    decoder: int = Field(256, ge=1)  # channels of DeepLabV3+'s decoder
+    reads: ReadsConfig = ReadsConfig()
 
 
 class PartConfig(Config):
@@ -64,6 +83,9 @@ class PartConfig(Config):
     of its class, a control that keeps what masks say of the class and nothing of the picture.
     Of `human_share` of the pictures with people's masks, class by class, the masks are used; the
     others are class-only. Without `background` only pixels that show a part are asked (A13).
+
+    With `share`, Hingun's c_seg, the loss is (1 − share) · L_cls + share · L_seg (L-05), and
+    `weight` is not read. 0 is 0: the class alone; 1 learns nothing but parts.
     """
 
     targets: Literal["parts", "objects", "foreground"] = "parts"
@@ -71,6 +93,7 @@ class PartConfig(Config):
     human_share: float = Field(1.0, gt=0, le=1)
     background: bool = True
     weight: float = Field(1.0, ge=0)  # λ (L-01)
+    share: float | None = Field(None, ge=0, le=1)  # c_seg (L-05)
     gamma: float = Field(2.0, ge=0)  # focal (L-03)
     smoothing: float = Field(0.1, ge=0, lt=1)
     ignore_blank: bool = True  # a crop without any part says nothing (B3)

@@ -1,7 +1,8 @@
 """Settings that a training does not read, which whoever set them should know; needs no torch."""
 
+from train.models.kinds import kinds
 from train.recipes import differences, flat, recipe
-from train.settings import TrainConfig
+from train.settings import ReadsConfig, TrainConfig
 
 _PGD = ("steps", "best", "random_start")
 _METHODS = {
@@ -21,18 +22,43 @@ _KINDS = {
             f"part.{name}"
             for name in (
                 "targets", "background", "weight", "gamma", "smoothing", "ignore_blank",
-                "pseudo_weight", "shrink",
+                "pseudo_weight", "shrink", "share",
             )
         ),
     ),
     "two_stage": _BYPASS,
 }  # fmt: skip
+_READS = {
+    "pooling": ("pool", "norm", "background"),
+    "wbbox": ("norm_img", "score", "conv1d"),
+    "2heads_e": (),
+    "2heads_d": (),
+    "pixel": ("pixels",),
+    "mask": ("background", "picture"),
+    "headed": (),
+}
+"""Of `model.reads`, by kinds on DeepLabV3+; the others read none of it."""
 
 
 def unread(config: TrainConfig) -> set[str]:
     """Dotted names of settings that this method and this kind of model do not read."""
+    kind = config.model.kind
     attack = (f"attack.{name}" for name in _METHODS.get(config.attack.method, ()))
-    return {*attack, *_KINDS.get(config.model.kind, ())}
+    idle = {*attack, *_KINDS.get(kind, ()), *_unread_by_classifier(kind)}
+    if config.part.share is not None:
+        idle.add("part.weight")
+    return idle
+
+
+def _unread_by_classifier(kind: str) -> set[str]:
+    if kind in kinds.names() and kind not in (*_KINDS, "mpm", *_READS):
+        return set()  # of another distribution
+    reads = {f"model.reads.{name}" for name in ReadsConfig.model_fields}
+    reads -= {f"model.reads.{name}" for name in _READS.get(kind, ())}
+    if kind not in _READS:
+        return {*reads, "model.decoder"}
+    masks = _KINDS["vanilla"] if kind == "headed" else ()
+    return {*reads, *_BYPASS, *masks}
 
 
 def told(config: TrainConfig, name: str, variant: str) -> list[str]:

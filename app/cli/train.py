@@ -32,10 +32,21 @@ class Variant(StrEnum):
 
 @group.command()
 def run(
-    recipe: Annotated[
-        str, typer.Argument(help="Named settings; partlab train recipes lists them.")
-    ],
     out: Annotated[Path, typer.Option("--out", help="Run folder, e.g. runs/mpm.")],
+    recipe: Annotated[
+        str | None,
+        typer.Argument(
+            help="Named settings; partlab train recipes lists them. With --experiment, "
+            "sitawarin_at unless named."
+        ),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option(
+            help="A part model of Berkeley by name, e.g. part-pooling-4-no_bg-semi; changes the "
+            "recipe's model and masks."
+        ),
+    ] = None,
     data: Annotated[
         list[Path] | None,
         typer.Option(help="Part data set, or label-map file (.arrow). Repeatable."),
@@ -82,6 +93,7 @@ def run(
         from app.training import maps_of_stores
         from train.train import plan_training, train_model
 
+        recipe, named = _asked(recipe, experiment, model)
         given: dict[str, Any] = {
             "recipe": recipe,
             "variant": variant.value,
@@ -91,7 +103,7 @@ def run(
             "val": val,
             "val_split": val_split,
             "config_file": config,
-            "overrides": settings or [],
+            "overrides": [*named, *(settings or [])],
         }
         _tell_unread(given)
         sources = [*(data or []), *maps_of_stores(pseudo or [], out.parent / "label-maps")]
@@ -102,6 +114,25 @@ def run(
         summary = train_model(sources, out, **given, device=device, force=force)
         if summary:
             ui.emit(summary, _told(summary))
+
+
+def _asked(recipe: str | None, experiment: str | None, model: str | None) -> tuple[str, list[str]]:
+    """The recipe, and the settings that the name of an experiment changes in it."""
+    from partlab.errors import ConfigError
+    from train.experiments import parse_experiment, tell
+
+    if experiment is None:
+        if recipe is None:
+            raise ConfigError("no recipe named", hint="partlab train recipes lists them")
+        return recipe, []
+    if model is not None:
+        raise ConfigError(
+            "--experiment and --model both name a model",
+            hint="leave out --model; the encoder is --set model.backbone=resnet18",
+        )
+    found = parse_experiment(experiment)
+    tell(found, experiment)
+    return recipe or "sitawarin_at", found.overrides()
 
 
 def _tell_unread(given: dict[str, Any]) -> None:

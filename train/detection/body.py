@@ -82,6 +82,11 @@ def _of_model(path: Path, checkpoint: str) -> tuple[Start, nn.Module]:
     opened = open_model(path, checkpoint=checkpoint, device="cpu")
     model: Any = opened.network
     if isinstance(model, Recognizer):
+        if not model.body.features.indices:
+            raise ConfigError(
+                f"{path} is a model of kind {model.kind!r}, whose encoder is no network of timm's",
+                hint="a detector starts from a model of kind vanilla or mpm",
+            )
         network, name, gelu = model.backbone, model.body.name, model.body.gelu
         mean, std = model.normalise.mean, model.normalise.std
     else:

@@ -93,9 +93,11 @@ class Recognizer(nn.Module):
     part_strides: of the part outputs, fine to coarse, in pixels of the picture.
     finest_stride: of the finest of the backbone's last three resolutions; label maps have side
         size // finest_stride, whatever the model puts out.
+    smallest_batch: pictures at once that it can learn from.
     """
 
     kind: str = "vanilla"
+    smallest_batch: int = 1
     part_strides: tuple[int, ...] = ()
 
     part_channels: int = 0

@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from difflib import get_close_matches
-from typing import Literal
+from typing import Any, Literal
 
 from partlab.config import validate
 from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 from segmenter.backbone import load_backbone_weights
 from train.models.backbones import BACKBONES, build_backbone
 from train.models.base import Design, Recognizer
-from train.models.kinds import kinds
+from train.models.kinds import kinds, needs_parts
 from train.models.start import take_over
 from train.settings import ModelConfig
 
@@ -28,7 +28,7 @@ def create_model(
     """A model by name, KIND_BACKBONE: `mpm_resnet50`, `vanilla_convnext_tiny`, …
 
     `classes` and `parts` are names, or how many there are. `options` are the settings of
-    `ModelConfig`: gelu, weights, start, levels, top_down. The rest is as in `build_model`.
+    `ModelConfig`: gelu, weights, start, levels, top_down, …. The rest is as in `build_model`.
 
     Raises:
         NotFoundError: there is no such kind or backbone; near names are suggested.
@@ -88,15 +88,25 @@ def build_model(
     """
     make = kinds.get(config.kind)
     design = _design(config, tuple(classes), tuple(parts), targets)
-    network, body = build_backbone(
-        config.backbone, len(design.classes), gelu=config.gelu, size=size
-    )
-    if config.start is None:  # else all weights come from there
-        load_backbone_weights(network, config.backbone, config.weights, classifier=body.classifier)
-    model: Recognizer = make(network, body, design)
-    model.kind = config.kind
-    if config.start is not None:
+    if config.start is not None:  # all weights come from there
+        model = _made(make, config.model_copy(update={"weights": "none"}), design, size)
         take_over(model, config.start)
+        return model
+    return _made(make, config, design, size)
+
+
+def _made(make: Any, config: ModelConfig, design: Design, size: int | None) -> Recognizer:
+    """By the kind itself, where it takes no classification network of timm's; else of one."""
+    model: Recognizer
+    if hasattr(make, "from_settings"):
+        model = make.from_settings(config, design, size)
+    else:
+        network, body = build_backbone(
+            config.backbone, len(design.classes), gelu=config.gelu, size=size
+        )
+        load_backbone_weights(network, config.backbone, config.weights, classifier=body.classifier)
+        model = make(network, body, design)
+    model.kind = config.kind
     return model
 
 
@@ -110,10 +120,10 @@ def _design(
             twice = next(name for name in names if names.count(name) > 1)
             raise ConfigError(f"{kind} {twice!r} is named twice")
     channels = {"parts": len(parts), "objects": len(classes), "foreground": 1}[targets] + 1
-    if channels < 2 and config.kind != "vanilla":
+    if channels < 2 and needs_parts(config.kind):
         raise ConfigError(
             f"a model of kind {config.kind!r} needs at least one part",
             hint="give the names of the parts, or use the kind vanilla",
         )
-    named = parts if targets == "parts" and config.kind != "vanilla" else ()
+    named = parts if targets == "parts" and needs_parts(config.kind) else ()
     return Design(classes, named, channels, config.levels, config.top_down)

@@ -71,20 +71,24 @@ def judge(parts: int, wide: int, classes: int) -> nn.Sequential:
 
 
 class Shrink(nn.Module):
-    """Means over POOLED x POOLED cells of a map, as adaptive average pooling cuts them."""
+    """Means over `number` x `number` cells of a map, as adaptive average pooling cuts them."""
+
+    def __init__(self, number: int = POOLED) -> None:
+        super().__init__()
+        self.number = number
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, C, POOLED, POOLED)."""
+        """(B, C, h, w) to (B, C, number, number)."""
         if not torch.onnx.is_in_onnx_export():
-            return F.adaptive_avg_pool2d(maps, POOLED)
-        rows, columns = (cells(int(side)).to(maps) for side in maps.shape[-2:])
+            return F.adaptive_avg_pool2d(maps, self.number)
+        rows, columns = (cells(int(side), self.number).to(maps) for side in maps.shape[-2:])
         return rows @ maps @ columns.T  # ONNX has no cells of different sizes
 
 
-def cells(side: int) -> Tensor:
-    """(POOLED, side) shares of each cell, whose rows add up to 1."""
-    shares = torch.zeros(POOLED, side)
-    for cell in range(POOLED):
-        begin, end = cell * side // POOLED, -(-(cell + 1) * side // POOLED)
+def cells(side: int, number: int = POOLED) -> Tensor:
+    """(number, side) shares of each cell, whose rows add up to 1."""
+    shares = torch.zeros(number, side)
+    for cell in range(number):
+        begin, end = cell * side // number, -(-(cell + 1) * side // number)
         shares[cell, begin:end] = 1 / (end - begin)
     return shares

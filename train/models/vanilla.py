@@ -5,3 +5,5 @@ from train.models.base import Recognizer
 
 class Vanilla(Recognizer):
     """Normalisation and a timm classification network, nothing else."""
+
+    needs_parts = False

@@ -1,0 +1,1 @@
+"""Part models of Berkeley (Sitawarin 2023, Hingun 2023): parts first, then the object."""
