@@ -9,9 +9,10 @@ from annotate.inspect.build import Built, Wanted, build
 from annotate.inspect.export import counts_of, left_out
 from annotate.inspect.export import export as export_work
 from annotate.work import Work
-from app.web.pages.dataset.asking import WANTED, Ask, Seen, seen
+from app.web.pages.dataset.asking import WANTED, Ask
+from app.web.pages.dataset.drawing import FORMS, PACKAGE
+from app.web.pages.dataset.seeing import Seen, seen
 from app.web.pages.dataset.sources import Source
-from app.web.pages.dataset.view import FORMS, PACKAGE
 from partlab.counts import counted
 from partlab.errors import ConfigError, StateError
 from partlab.pages import render
