@@ -75,7 +75,7 @@ def _outside(built: Built) -> list[str]:
 
 
 def wanted(ask: Ask) -> Wanted:
-    """What an export of a work is to take.
+    """What an export of a work is to take: the object category that is chosen, else all.
 
     Raises:
         ConfigError: a word that means nothing.
@@ -83,7 +83,7 @@ def wanted(ask: Ask) -> Wanted:
     words = ask.wanted.split()
     if strange := [word for word in words if word not in WANTED]:
         raise ConfigError(f"{strange[0]!r} says nothing of an export", hint=", ".join(WANTED))
-    return Wanted(**dict.fromkeys(words, True))
+    return Wanted(**dict.fromkeys(words, True), objects=(ask.object,) if ask.object else ())
 
 
 def exported(source: Source, ask: Ask, name: str) -> str:
