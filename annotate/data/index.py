@@ -35,7 +35,8 @@ from partlab.schema import OURS, Annotation, Category, Dataset, Image, Raw
 log = logging.getLogger(__name__)
 
 _FORMAT = 1
-_SMALL = 4 << 20  # bytes of a COCO file that is read faster than an index is looked for
+SMALL = 4 << 20
+"""Bytes of a COCO file that is read faster than an index is looked for."""
 _ABOUT = b"partlab.index"
 
 
@@ -268,7 +269,7 @@ def _coded(column: Any) -> Coded:
 # --- kept --------------------------------------------------------------------------------------
 
 
-def kept_index(file: Path, *, small: int = _SMALL) -> Index:
+def kept_index(file: Path, *, small: int = SMALL) -> Index:
     """The index of a COCO file: in memory where it is `small` (bytes), else kept beside others.
 
     It lies in `cache_folder()`, one for each file, and is made again when the file was changed.
@@ -278,10 +279,10 @@ def kept_index(file: Path, *, small: int = _SMALL) -> Index:
     """
     if not file.is_file() or file.stat().st_size < small:
         return Index.of(read_coco(file))
-    place, stamp = _place(file), _stamp(file)
-    found = _read(place, file, stamp)
+    found = read_index(file)
     if found is not None:
         return found
+    place, stamp = _place(file), _stamp(file)
     made = Index.of(read_coco(file))
     try:
         _write(made, place, stamp)
@@ -289,6 +290,11 @@ def kept_index(file: Path, *, small: int = _SMALL) -> Index:
         log.warning("the index of %s is not kept: %s", file, error.message)
         return made
     return _read(place, file, stamp) or made
+
+
+def read_index(file: Path) -> Index | None:
+    """The index that is kept of a COCO file as it is now; None where there is none."""
+    return _read(_place(file), file, _stamp(file))
 
 
 def _place(file: Path) -> Path:

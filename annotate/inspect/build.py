@@ -3,7 +3,7 @@
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import select
@@ -39,12 +39,14 @@ class Wanted:
 
     `include_open` also takes categories that are not accepted, as far as they are drawn;
     `human_only` leaves out every image that a model had a hand in (D-05), `exclude_failed`
-    every image that an inspector failed, though its category was accepted.
+    every image that an inspector failed, though its category was accepted. `objects` are the
+    object categories that are meant, all if none is named.
     """
 
     include_open: bool = False
     human_only: bool = False
     exclude_failed: bool = False
+    objects: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class Built:
     left out because a model helped, `failed` images that an inspector failed, `excluded` those of
     them left out, `correcting` images left out because they were sent back and have not passed
     since, `undone` images of open rounds without masks, `gone` masks of parts that the vocabulary
-    no longer has.
+    no longer has, `unnamed` object categories that were not asked for.
     """
 
     dataset: Dataset
@@ -69,6 +71,7 @@ class Built:
     correcting: int = 0
     undone: int = 0
     gone: int = 0
+    unnamed: int = 0
 
 
 def build(
@@ -85,9 +88,14 @@ def build(
     With `keep_ids` off nothing is noted in the work, and new parts have passing numbers.
     Image ids are the work's, category ids are given once and for ever; masks stay layers and
     are never flattened (M-03), but those of one part of one object are united.
+
+    Raises:
+        UnknownNameError, StateError: as `Work.batch`, of an object category that is named.
     """
     wanted = wanted or Wanted()
-    found = {batch.object: _choose(work, batch.object, wanted, round) for batch in work.batches()}
+    batches = work.batches()
+    asked = [work.batch(name) for name in dict.fromkeys(wanted.objects)] or batches
+    found = {batch.object: _choose(work, batch.object, wanted, round) for batch in asked}
     chosen = {name: batch for name, batch in found.items() if batch is not None}
     moves = {n: work.moves(chosen[n]) for n in work.vocabulary.names if n in chosen}
     drawn = [one.parts for one in moves.values()]
@@ -96,10 +104,10 @@ def build(
         builder.add(parts, chosen[parts.name])
     names = [parts.name for parts in drawn]
     older = {name: one.undrawn for name, one in moves.items() if one.undrawn}
-    left = [batch for batch in work.batches() if batch.object not in names]
+    left = [batch for batch in asked if batch.object not in names]
     done = {b.object for b in left if b.state == "accepted" and found[b.object] is None}
     waiting = {batch.object: batch.state for batch in left if batch.object not in done}
-    return builder.built(waiting, older)
+    return replace(builder.built(waiting, older), unnamed=len(batches) - len(asked))
 
 
 def _choose(work: Work, object: str, wanted: Wanted, round: int | None) -> Batch | None:

@@ -47,6 +47,7 @@ def export(
 
     Raises:
         StateError: nothing is to be exported yet.
+        UnknownNameError: an object category is named that the work does not have.
         OutputExistsError: the folder holds files, and `force` is off; or it holds the work.
         SchemaError: a file name points outside the data set.
     """
@@ -76,8 +77,9 @@ def _need_something(found: dict[str, Built], wanted: Wanted) -> None:
         raise StateError(f"a model helped with {images}; none is left (D-05)")
     states = Counter(state for built in found.values() for state in built.waiting.values())
     waiting = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    none = f"none of {', '.join(wanted.objects)}" if wanted.objects else "no object category"
     raise StateError(
-        "no object category is accepted yet" + (f": {waiting}" if waiting else ""),
+        f"{none} is accepted yet" + (f": {waiting}" if waiting else ""),
         hint=None if wanted.include_open else "--include-open also takes what is not accepted",
     )
 
@@ -116,6 +118,7 @@ def counts_of(built: Built) -> dict[str, Any]:
         "left_out_being_corrected": built.correcting,
         "left_out_not_drawn": built.undone,
         "left_out_unknown_part": built.gone,
+        "left_out_not_named": built.unnamed,
     }
 
 
@@ -133,6 +136,11 @@ _OUT = (
         "left_out_unknown_part",
         "mask of a part that the vocabulary no longer has",
         "masks of parts that the vocabulary no longer has",
+    ),
+    (
+        "left_out_not_named",
+        "object category that was not named",
+        "object categories that were not named",
     ),
 )
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from app.cli._ui import ForceOpt, JsonOpt, Ui, WorkArg, reported
+from app.cli._ui import ForceOpt, JsonOpt, ObjectsArg, Ui, WorkArg, reported
 from partlab.counts import counted
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def register(group: typer.Typer) -> None:
 
 def export(
     folder: WorkArg,
+    objects: ObjectsArg = None,
+    *,
     out: Annotated[Path, typer.Option(help="New part data set folder.")],
     include_open: Annotated[
         bool, typer.Option("--include-open", help="Also categories that are not accepted.")
@@ -42,6 +44,8 @@ def export(
 ) -> None:
     """Write the accepted categories as a part data set, with who drew and who inspected them.
 
+    Named object categories alone, if there are any; the rest is counted as left out.
+
     Example: partlab inspect export ram-work --out rams
     """
     with reported(json) as ui:
@@ -51,7 +55,7 @@ def export(
         from annotate.work import Work
         from app.told import exported
 
-        wanted = Wanted(include_open, human_only, exclude_failed)
+        wanted = Wanted(include_open, human_only, exclude_failed, tuple(objects or ()))
         with Work.open(folder) as work:
             told = write(
                 work,

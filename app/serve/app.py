@@ -8,15 +8,13 @@ from threading import Thread
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from prometheus_client import CONTENT_TYPE_LATEST
-from starlette.exceptions import HTTPException
 
 from app.serve import jobs_routes, recognition_routes, routes
 from app.serve.answers import ErrorAnswer
-from app.serve.edge import Edge, call_of
-from app.serve.errors import RefusalError, refusal, status_of, told
+from app.serve.edge import Edge, answer_errors
+from app.serve.errors import RefusalError
 from app.serve.jobs import Jobs
 from app.serve.keys import Keys
 from app.serve.limits import Rates, Repeats
@@ -26,7 +24,6 @@ from app.serve.settings import ServeSettings
 from app.serve.state import State, admit, state_of
 from app.serve.studio import routes as studio_routes
 from app.serve.studio.desk import Desk
-from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
 
@@ -101,31 +98,6 @@ def _load(state: State, failed: Callable[[BaseException], None] | None) -> None:
             failed(error)
         else:
             log.error("a model cannot be served: %s", error)
-
-
-def answer_errors(app: FastAPI) -> None:
-    """Have an application behind `Edge` answer every error in the one form."""
-
-    async def ours(request: Request, error: Any) -> Response:
-        call = call_of(request)
-        if status_of(error) >= 500 and not isinstance(error, RefusalError):
-            log.warning("request %s: %s", call.request_id, error)
-        return refusal(error, call.request_id)
-
-    async def of_http(request: Request, error: Any) -> Response:
-        hint = "what there is: /openapi.json" if error.status_code in (404, 405) else None
-        cause = f"{request.method} {request.url.path}: {error.detail}"
-        number = call_of(request).request_id
-        return told(error.status_code, cause, hint, number, error.headers)
-
-    async def invalid(request: Request, error: Any) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(step) for step in first["loc"])
-        return told(422, f"{where}: {first['msg']}", None, call_of(request).request_id)
-
-    app.add_exception_handler(PartlabError, ours)
-    app.add_exception_handler(HTTPException, of_http)
-    app.add_exception_handler(RequestValidationError, invalid)
 
 
 _own = APIRouter(tags=["server"])

@@ -10,11 +10,15 @@ from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
 
-from fastapi import Request
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
 
-from app.serve.errors import RefusalError, told
+from app.serve.errors import RefusalError, refusal, status_of, told
 from app.serve.metrics import Metrics
 from app.serve.settings import ServeSettings
+from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
 access = logging.getLogger("partlab.access")
@@ -173,3 +177,28 @@ class _Wire:
                         return
                     self.call.received += len(message.get("body", b""))
                     self.call.whole = not message.get("more_body")
+
+
+def answer_errors(app: FastAPI) -> None:
+    """Have an application behind `Edge` answer every error in the one form."""
+
+    async def ours(request: Request, error: Any) -> Response:
+        call = call_of(request)
+        if status_of(error) >= 500 and not isinstance(error, RefusalError):
+            log.warning("request %s: %s", call.request_id, error)
+        return refusal(error, call.request_id)
+
+    async def of_http(request: Request, error: Any) -> Response:
+        hint = "what there is: /openapi.json" if error.status_code in (404, 405) else None
+        cause = f"{request.method} {request.url.path}: {error.detail}"
+        number = call_of(request).request_id
+        return told(error.status_code, cause, hint, number, error.headers)
+
+    async def invalid(request: Request, error: Any) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"])
+        return told(422, f"{where}: {first['msg']}", None, call_of(request).request_id)
+
+    app.add_exception_handler(PartlabError, ours)
+    app.add_exception_handler(HTTPException, of_http)
+    app.add_exception_handler(RequestValidationError, invalid)

@@ -19,7 +19,7 @@ from fastapi.responses import HTMLResponse, JSONResponse, RedirectResponse, Resp
 
 from app.serve.errors import RefusalError
 from app.serve.limits import Rates
-from app.serve.run import need_address
+from app.serve.listen import need_address
 from app.web.people import SESSION_S, Accounts, Person
 from partlab.pages import render
 

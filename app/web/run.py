@@ -5,10 +5,9 @@ from collections.abc import Callable
 
 from fastapi import FastAPI
 
-from app.serve.app import answer_errors
-from app.serve.edge import Edge
+from app.serve.edge import Edge, answer_errors
+from app.serve.listen import LOOPBACK, listen, server_of
 from app.serve.metrics import Metrics
-from app.serve.run import LOOPBACK, listen, server_of
 from app.serve.settings import ServeSettings
 from app.web.people import Accounts
 from app.web.site import Site, mount

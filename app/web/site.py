@@ -133,12 +133,13 @@ def build(site: Site) -> Any:
     blocks = gated(site)(title="partlab", delete_cache=(300, AGE_S), analytics_enabled=False)
     site.blocks = blocks
     for page in pages():
-        around = blocks if page.path == "" else blocks.route(page.title, f"/{page.path}")
-        site.page = page
-        with around:
+        if page.path:
+            blocks.route(page.title, f"/{page.path}")
+    with blocks:  # once for all: at each end Gradio makes an application of all that is there
+        for page in pages():
+            site.page, blocks.current_page = page, page.path
             _page(site, page, gr)
-            if page.path == "":
-                _ended(site, gr)  # once: it is called for the sessions of all pages
+        _ended(site, gr)  # once: it is called for the sessions of all pages
     blocks.queue(max_size=_WAITING, default_concurrency_limit=None)
     return blocks
 

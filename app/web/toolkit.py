@@ -16,6 +16,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 os.environ["GRADIO_RUN_HISTORY"] = "False"
 os.environ["GRADIO_NODE_PATH"] = ""
+# Before each event Gradio asks matplotlib where it would draw: unless that is said, matplotlib
+# loads all of itself to find out, a second of CPU of the first page. A server has no window.
+os.environ["MPLBACKEND"] = "agg"
 
 
 @contextmanager

@@ -15,8 +15,8 @@ from colour_segmenter import COLOURS, INCLUSIONS, NAMES, ColourSegmenter
 from PIL import Image as PillowImage
 
 from app.serve.app import create_app
+from app.serve.listen import server_of
 from app.serve.models import SegmenterModel, Source
-from app.serve.run import server_of
 from app.serve.settings import ServeSettings
 from app.serve.state import State
 from partlab.parts import Parts

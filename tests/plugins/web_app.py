@@ -15,7 +15,7 @@ import httpx
 from fastapi import FastAPI
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
-from app.serve.run import server_of
+from app.serve.listen import server_of
 from app.web.given import Given
 from app.web.run import create_web
 from app.web.shelf import LocalShelf

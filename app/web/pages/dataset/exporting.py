@@ -9,9 +9,10 @@ from annotate.inspect.build import Built, Wanted, build
 from annotate.inspect.export import counts_of, left_out
 from annotate.inspect.export import export as export_work
 from annotate.work import Work
-from app.web.pages.dataset.asking import WANTED, Ask, Seen, seen
+from app.web.pages.dataset.asking import WANTED, Ask
+from app.web.pages.dataset.drawing import FORMS, PACKAGE
+from app.web.pages.dataset.seeing import Seen, seen
 from app.web.pages.dataset.sources import Source
-from app.web.pages.dataset.view import FORMS, PACKAGE
 from partlab.counts import counted
 from partlab.errors import ConfigError, StateError
 from partlab.pages import render
@@ -74,7 +75,7 @@ def _outside(built: Built) -> list[str]:
 
 
 def wanted(ask: Ask) -> Wanted:
-    """What an export of a work is to take.
+    """What an export of a work is to take: the object category that is chosen, else all.
 
     Raises:
         ConfigError: a word that means nothing.
@@ -82,7 +83,7 @@ def wanted(ask: Ask) -> Wanted:
     words = ask.wanted.split()
     if strange := [word for word in words if word not in WANTED]:
         raise ConfigError(f"{strange[0]!r} says nothing of an export", hint=", ".join(WANTED))
-    return Wanted(**dict.fromkeys(words, True))
+    return Wanted(**dict.fromkeys(words, True), objects=(ask.object,) if ask.object else ())
 
 
 def exported(source: Source, ask: Ask, name: str) -> str:

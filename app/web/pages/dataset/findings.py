@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from annotate.data.grouping import Group, grouped
 from app.web.pages.dataset.asking import Ask
+from app.web.pages.dataset.drawing import FORMS, PACKAGE
+from app.web.pages.dataset.sheet import Tile, tiles_of
 from app.web.pages.dataset.sources import Source
-from app.web.pages.dataset.view import FORMS, PACKAGE, Tile, tiles_of
 from app.web.shown import Shown
 from partlab.pages import render
 

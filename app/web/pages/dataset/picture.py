@@ -9,9 +9,10 @@ from typing import Any
 from annotate.data.checks.kinds import KINDS
 from annotate.data.grouping import pair_of
 from app.web.pages.dataset.acts import in_work
-from app.web.pages.dataset.asking import Ask, Seen, row_of
+from app.web.pages.dataset.asking import Ask
+from app.web.pages.dataset.drawing import FORMS, PACKAGE, Mark, drawable, marks_of, shown_pixels
+from app.web.pages.dataset.seeing import Seen, row_of
 from app.web.pages.dataset.sources import Source
-from app.web.pages.dataset.view import FORMS, PACKAGE, Mark, drawable, marks_of, shown_pixels
 from app.web.people import Person
 from app.web.shown import Shown
 from partlab.composite import Layer

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from annotate.data.check import Report, check_folder
-from annotate.data.index import Index, kept_index
+from annotate.data.index import Index
+from annotate.data.indexing import indexed
 from annotate.data.statistics import Statistics, measure
 from annotate.inspect.audit import Audit
 from annotate.inspect.dataset import as_folder, read_all
@@ -131,7 +132,7 @@ class Sources:
         event("step", words=f"reading {name} …")
         if split is None:
             return Source(name, path, None, Index.of(read_all(path)[0]), path)
-        index = kept_index(file)
+        index = indexed(file)
         return Source(name, path, split, index, self._work_of(index))
 
     def _work_of(self, index: Index) -> Path | None:

@@ -52,14 +52,15 @@ class Progress:
         from annotate.work import Work
         from app.web.pages.progress.table import mine_html
 
+        work = work or next(iter(self.site.given.works), "")
         with Work.open(self.path(work)) as found:
             chores = my_work(found, who.name)
             lead = who.may("lead")
             alone = lead and not chores  # who leads and draws nothing is not told so
             mine = "" if alone else mine_html(found, chores, who.name, self.site.shown)
-            return mine, self._table(found) if lead else ""
+            return mine, self._table(found, work) if lead else ""
 
-    def _table(self, work: "Work") -> str:
+    def _table(self, work: "Work", name: str) -> str:
         from annotate.inspect.overview import look_over
         from app.web.pages.progress.acts import suggesters
         from app.web.pages.progress.table import table_html
@@ -70,7 +71,7 @@ class Progress:
             models, trouble = [], error.message
         if not models and not trouble:
             trouble = "give the app a segmenter, or begin the loop: partlab loop start"
-        return table_html(work, look_over(work), models, trouble)
+        return table_html(work, look_over(work), models, trouble, name)
 
     def do(self, work: str, press: "Press") -> str:
         """What a button does; errors are those of `acts.do`."""

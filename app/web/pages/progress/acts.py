@@ -153,12 +153,14 @@ def _origin(site: "Site", work: "Work", press: Press) -> "Path | Origin":
 
 
 def _export(site: "Site", work: "Work", press: Press) -> str:
-    """What is accepted, as a data set beside the work."""
+    """What is accepted, or one category of it, as a data set beside the work."""
+    from annotate.inspect.build import Wanted
     from annotate.inspect.export import export
     from app.told import exported
 
     if not press.to or Path(press.to).name != press.to:
         raise ConfigError(f"{press.to!r} is no name of a folder", hint="such as parts")
     out = work.folder.resolve().parent / press.to
-    told: dict[str, Any] = export(work, out)
+    wanted = Wanted(objects=(press.object,) if press.object else ())
+    told: dict[str, Any] = export(work, out, wanted)
     return "\n".join(exported(out, told))

@@ -6,12 +6,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from shlex import quote
 from typing import Any
+from urllib.parse import urlencode
 
 from annotate.inspect.mywork import Chore
 from annotate.inspect.overview import SHARES, Overview, Row, studio_link
 from annotate.studio.acts.notes import SHOWN, Note
 from annotate.studio.acts.status import open_flags
-from annotate.work import Flag, Work
+from annotate.work import Flag, Work, safe_name
 from app.web.shown import Shown
 from partlab.counts import counted
 from partlab.pages import render
@@ -31,10 +32,13 @@ _WORDS = {"open": "still to be drawn", "needs fixing": "to be fixed by the annot
 _MOST = 12  # pinned pictures that are shown with their masks
 
 
-def table_html(work: Work, found: Overview, models: Sequence[str] = (), trouble: str = "") -> str:
+def table_html(
+    work: Work, found: Overview, models: Sequence[str] = (), trouble: str = "", name: str = ""
+) -> str:
     """One row for each category, with what its images are, and what a lead can do.
 
-    `models` can suggest masks; `trouble` says why there are none.
+    `models` can suggest masks; `trouble` says why there are none. `name` is what
+    pages call the work.
     """
     flags = open_flags(work)
     return render(
@@ -54,6 +58,7 @@ def table_html(work: Work, found: Overview, models: Sequence[str] = (), trouble:
         totals=found.totals,
         forecast=found.forecast,
         people=found.people,
+        inside=f"dataset?{urlencode({'data': name, 'view': 'export'})}",
         folder=quote(str(work.folder)),
         sums={name: sum(row.shares[name] for row in found.rows) for name in SHARES},
     )
@@ -75,6 +80,7 @@ def _row(work: Work, row: Row, flags: Flags) -> dict[str, Any]:
         "link": studio_link(one.project_id),
         "next": one.state in ("planned", "rejected", "abandoned"),
         "pull": one.state == "annotating" or bool(row.corrections),
+        "export": f"{safe_name(one.object)}-parts" if one.state == "accepted" else "",
         "away": one.state in ("planned", "annotating", "rejected", "abandoned"),
         "carried": work.batch(one.object).start_from,
         "flags": _flags(work, row, flags),

@@ -19,13 +19,13 @@ from annotate.inspect import showing
 from annotate.inspect.build import Wanted, build, category_ids
 from annotate.inspect.dataset import read_all
 from annotate.inspect.discards import review_discard
-from annotate.inspect.export import export
+from annotate.inspect.export import export, left_out
 from annotate.inspect.service import Inspection
 from annotate.vocabulary import ObjectParts, Part
 from annotate.work import Image, Work
 from annotate.work.pictures import remember_source
 from partlab.coco import read_dataset
-from partlab.errors import OutputExistsError, SchemaError, StateError
+from partlab.errors import OutputExistsError, SchemaError, StateError, UnknownNameError
 from partlab.files import sha256_file
 from partlab.masks import area, decode, union
 
@@ -132,6 +132,28 @@ def test_open_categories_only_when_asked(work: Work, tmp_path: Path) -> None:
     found = read_dataset(tmp_path / "open")
     reviews = {a.review for a in found.annotations}
     assert reviews == {*looked_at("accepted r1"), "annotating r1, not looked at"}
+
+
+def test_one_category_alone_and_the_rest_is_counted(work: Work, tmp_path: Path) -> None:
+    for name in ("ram", HAMMER):
+        hand_out(work, name)
+        submit_drawn(work, name)
+        decide(work, name)
+    told = export(work, tmp_path / "one", Wanted(objects=("ram",)))
+    assert (told["objects"], told["left_out_not_named"], told["waiting"]) == (1, 1, {})
+    assert "1 object category that was not named" in left_out(told)
+    dataset = read_dataset(tmp_path / "one")
+    assert {category.object for category in dataset.categories} == {"ram"}
+    assert export(work, tmp_path / "all")["left_out_not_named"] == 0
+    with pytest.raises(UnknownNameError, match="horse"):
+        export(work, tmp_path / "none", Wanted(objects=("horse",)))
+
+
+def test_one_category_that_is_not_accepted_is_named(work: Work, tmp_path: Path) -> None:
+    hand_out(work)
+    submit_drawn(work)
+    with pytest.raises(StateError, match="none of ram is accepted yet: 1 submitted"):
+        export(work, tmp_path / "out", Wanted(objects=("ram",)))
 
 
 def test_numbers_of_categories_stay_when_the_vocabulary_changes(work: Work, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from served import PacedSegmenter, Running, grey, serving, source_of
 
 from app.serve.keys import add_key, read_keys
 from app.serve.limits import Rates, Repeats
-from app.serve.run import server_of
+from app.serve.listen import server_of
 from partlab.errors import ConfigError, NotFoundError, OutputExistsError
 
 SEGMENT = "/v1/segment"

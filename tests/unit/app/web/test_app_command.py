@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from playwright.sync_api import Browser
 from web_app import go, look, opened, showing
@@ -55,6 +56,39 @@ def test_it_ends_at_once_though_a_page_is_open(
     assert "open http://127.0.0.1:" in said
     assert "Traceback" not in said
     assert not list(Path(tempfile.gettempdir()).glob(f"partlab-app-{process.pid}-*"))
+
+
+def test_reading_a_large_file_ends_with_the_server(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read in a process of its own, while pages answer; nothing of either is left."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    large(tmp_path / "data")
+    with started(tmp_path, "app", tmp_path / "data") as (process, url), opened(browser) as page:
+        go(page, f"{url}/dataset")
+        page.locator("#dataset-step", has_text="once only").wait_for()
+        (reader,) = [
+            each
+            for each in psutil.Process(process.pid).children(recursive=True)
+            if "spawn_main" in " ".join(each.cmdline())
+        ]
+        assert page.request.get(url).ok
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert not reader.is_running()
+    assert list((tmp_path / "cache").rglob("*")) == []
+
+
+def large(folder: Path) -> None:
+    """A data set that takes some seconds to read."""
+    (folder / "annotations").mkdir(parents=True)
+    images = [{"id": n, "file_name": f"{n}.png", "width": 8, "height": 8} for n in range(200_000)]
+    line = [[0.5, 0.5] * 20]
+    masks = [{"id": n, "image_id": n, "category_id": 1, "segmentation": line, "area": 9,
+              "bbox": [0, 0, 3, 3], "iscrowd": 0} for n in range(200_000)]  # fmt: skip
+    parts = [{"id": 1, "name": "horn", "supercategory": "ram"}]
+    whole = {"images": images, "annotations": masks, "categories": parts}
+    (folder / "annotations" / "train.json").write_text(json.dumps(whole))
 
 
 def test_the_model_server_with_pages(tmp_path: Path, browser: Browser, colour_run: Path) -> None:

@@ -23,9 +23,9 @@ from annotate.inspect.service import Inspection
 from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
-from app.web.pages.dataset import DataSet
 from app.web.pages.dataset.asking import Ask, read_span
-from app.web.pages.dataset.numbers import FEW
+from app.web.pages.dataset.looking import DataSet
+from app.web.pages.dataset.statistics import FEW
 from app.web.people import Accounts, Person, set_account
 from partlab.coco import read_coco
 from partlab.errors import ConfigError, StateError
@@ -252,7 +252,7 @@ def test_likely_wrong_ones_first(given: tuple[Path, Store]) -> None:
 def test_only_shown_masks_are_decoded(
     given: tuple[Path, Store], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import app.web.pages.dataset.view as view
+    import app.web.pages.dataset.drawing as view
 
     decoded: list[Any] = []
     real = view.from_segmentation

@@ -18,6 +18,7 @@ from annotate.inspect.service import Inspection
 from annotate.work import Work
 from app.web.pages.progress.table import ago
 from app.web.people import Accounts, set_account
+from partlab.coco import read_dataset
 
 PASSWORD = "correct horse"
 ANN, BEN, INA, LEA = (f"{name}@x.org" for name in ("ann", "ben", "ina", "lea"))
@@ -109,6 +110,29 @@ def test_the_leads_table(shown: Shown, browser: Browser) -> None:
         assert rows.first.inner_text().startswith("duck")
         lamp.get_by_role("button", name="Pull").click()
         page.get_by_text("PARTLAB_STUDIO_URL").first.wait_for()  # no server is named
+
+
+def test_one_category_is_exported_from_its_row(
+    shown: Shown, folder: Path, browser: Browser
+) -> None:
+    with opened(browser, (1400, 850), bypass_csp=True) as page:
+        come(page, shown, LEA)
+        duck, ram = (page.locator(f"tr[data-words^={name}]") for name in ("duck", "ram"))
+        duck.wait_for()
+        assert ram.get_by_text("Export").count() == 0  # it is not accepted
+        duck.locator("summary", has_text="Export").click()
+        inside = duck.get_by_role("link", name="what is in it and what is left out")
+        look(page, "progress-export")
+        assert serious(page) == []
+        duck.get_by_role("button", name="Write it").click()
+        told = page.locator(".pg-told", has_text="duck-parts")
+        told.wait_for()
+        assert "left out: 2 object categories that were not named" in told.inner_text()
+        inside.evaluate("link => link.click()")
+        page.locator("[data-out]", has_text="2 object categories that were not named").wait_for()
+        assert "1 object category" in page.locator("[data-in]").inner_text()
+    written = read_dataset(folder.parent / "duck-parts")
+    assert {category.object for category in written.categories} == {"duck"}
 
 
 @pytest.mark.parametrize("size", [(1400, 850), PHONE])

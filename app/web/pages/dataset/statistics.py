@@ -5,7 +5,7 @@ from math import log10
 
 from annotate.data.reuse import MIN_IMAGES
 from annotate.data.statistics import REFERENCE_BINS, Statistics
-from app.web.pages.dataset.view import FORMS, PACKAGE
+from app.web.pages.dataset.drawing import FORMS, PACKAGE
 from partlab.pages import render
 
 FEW = MIN_IMAGES
