@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from app.cli._plain import percent, table
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
-from app.cli.segmenter_evaluate import table
 from app.cli.segmenter_prompt_head import group as group
 from partlab.counts import counted, few
 
@@ -56,8 +56,8 @@ def compare(
     """
     with reported(json) as ui:
         from partlab.config import load_config
-        from segmenter.comparison_file import compare_files
         from segmenter.evaluate import EvaluationSettings
+        from segmenter.others.files import compare_files
 
         found = compare_files(
             data, predictions or [], run or [], out, split=split, ids=ids, names=names,
@@ -83,7 +83,7 @@ def _told(found: dict[str, Any], reference: bool) -> str:
 
 
 def _columns(models: list[dict[str, Any]]) -> list[str]:
-    from segmenter.compare import NOT_SAID, TRAINED
+    from segmenter.others.compare import NOT_SAID, TRAINED
 
     unsaid = any(model["trained"] == NOT_SAID for model in models)
     return [*TRAINED, *([NOT_SAID] if unsaid else [])]
@@ -104,15 +104,11 @@ def _table(models: list[dict[str, Any]], cell: Any, namings: Any) -> str:
 
 
 def _ap(scores: dict[str, Any]) -> str:
-    return " / ".join(_percent(scores.get(key)) for key in ("ap", "ap50"))
+    return " / ".join(percent(scores.get(key)) for key in ("ap", "ap50"))
 
 
 def _miou(scores: dict[str, Any]) -> str:
-    return _percent(scores["miou"])
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
+    return percent(scores["miou"])
 
 
 def _names(model: dict[str, Any]) -> list[str]:
@@ -134,7 +130,7 @@ def _names(model: dict[str, Any]) -> list[str]:
 
 
 def _published(rows: list[dict[str, Any]]) -> str:
-    from segmenter.compare import TRAINED
+    from segmenter.others.compare import TRAINED
 
     cells = [
         [row["name"], *(_ap(row[column]) if column in row else "" for column in TRAINED)]

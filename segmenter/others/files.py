@@ -10,9 +10,9 @@ from partlab.coco import find_splits, read_dataset
 from partlab.errors import ConfigError
 from partlab.files import need_new_file, write_json
 from partlab.schema import Dataset
-from segmenter.compare import NOT_SAID, Compared, compare, found_by, split_trained
 from segmenter.evaluate import EvaluationSettings
-from segmenter.predictions import read_predictions
+from segmenter.others.compare import NOT_SAID, Compared, compare, found_by, split_trained
+from segmenter.others.predictions import read_predictions
 from segmenter.runs import load_segmenter, read_run
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ def compare_files(
     Raises:
         ConfigError: there is nothing to compare, or a path says another way of training.
         OutputExistsError: `out` exists, and `force` is off.
-        NotFoundError, SchemaError, DatasetError: as the readers and `segmenter.compare`.
+        NotFoundError, SchemaError, DatasetError: as the readers and `segmenter.others.compare`.
     """
     if not predictions and not runs:
         raise ConfigError("nothing to compare", hint="give --predictions FILE, or --run RUN")

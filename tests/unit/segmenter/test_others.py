@@ -17,8 +17,8 @@ from partlab.coco import read_dataset, write_coco
 from partlab.errors import ConfigError, NotFoundError, SchemaError
 from partlab.masks import bbox, decode, encode
 from partlab.schema import Annotation, Category, Dataset, Image
-from segmenter.compare import Compared, compare, split_trained
-from segmenter.predictions import match_names, read_predictions
+from segmenter.others.compare import Compared, compare, split_trained
+from segmenter.others.predictions import match_names, read_predictions
 
 PARTS = ("cat:head", "cat:tail", "dog:head", "polar bear:foot")
 SIZE = (48, 60)

@@ -1,6 +1,6 @@
 """Any tool's predictions beside ours on the same masks, each measured in the same way.
 
-Three ways to count: by name as it is, by name after matching (`segmenter.predictions.NameMap`),
+Three ways to count: by name as it is, by name after matching (`NameMap`),
 and without names, all parts as one category. AP and mean IoU are never one figure.
 """
 
@@ -25,7 +25,7 @@ from segmenter.composite_metrics import PixelMeter
 from segmenter.evaluate import EvaluationSettings
 from segmenter.label_space import truth_layers
 from segmenter.objects import objects_shown
-from segmenter.predictions import NameMap, Predictions, Table, match_names
+from segmenter.others.predictions import NameMap, Predictions, Table, match_names
 from segmenter.protocol import Detections, Segmenter
 
 Record = dict[str, Any]

@@ -1,0 +1,1 @@
+"""What other tools find, measured beside our runs on the same masks."""
