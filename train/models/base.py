@@ -1,20 +1,26 @@
 """What every recognition model is: pictures in, class logits out, part logits if asked for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError
+from train.settings import DetectorConfig
 
 
 class Outputs(NamedTuple):
-    """Class logits (B, C), and part logits (B, channels, h, w) each, fine to coarse."""
+    """Class logits (B, C), and part logits (B, channels, h, w) each, fine to coarse.
+
+    `losses`: what a model that is told its label maps says of its parts itself, by name.
+    """
 
     logits: Tensor
     parts: tuple[Tensor, ...]
+    losses: Mapping[str, Tensor] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,7 @@ class Design:
     """What a kind needs besides its backbone.
 
     `part_channels` counts background too: K + 1 parts, C + 1 objects, or 2 (foreground).
-    `levels` and `top_down` are the settings of `ModelConfig`.
+    `levels`, `top_down` and `detector` are the settings of `ModelConfig`.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +64,7 @@ class Design:
     part_channels: int = 0
     levels: int = 3
     top_down: bool = True
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
 
 
 class Normalise(nn.Module):
@@ -132,6 +139,12 @@ class Recognizer(nn.Module):
             pixels, indices=list(self.body.features.indices), output_fmt="NCHW"
         )
         return last, maps
+
+    def expect(self, labels: Tensor, known: Tensor) -> None:
+        """Told before a step: label maps (B, S, S) of what parts are asked, and whose are known.
+
+        Kinds whose outputs have `losses` need it; the others need not know.
+        """
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Those that no pretrained backbone has: the classifier's and the auxiliary layers'."""
