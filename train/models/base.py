@@ -140,6 +140,12 @@ class Recognizer(nn.Module):
         )
         return last, maps
 
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """(B, D): pooled features of normalised pictures, what the class is made of at last."""
+        features = self.backbone.forward_features(pixels)
+        found: Tensor = self.backbone.forward_head(features, pre_logits=True)
+        return found.flatten(1)
+
     def expect(self, labels: Tensor, known: Tensor) -> None:
         """Told before a step: label maps (B, S, S) of what parts are asked, and whose are known.
 

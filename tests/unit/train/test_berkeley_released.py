@@ -87,6 +87,19 @@ def test_every_tensor_finds_its_place(kind, reads, made, tmp_path) -> None:
             assert torch.allclose(outputs.logits, logits, atol=1e-5)
 
 
+def test_a_plain_classifier_too(tmp_path) -> None:
+    timm = pytest.importorskip("timm")
+    network = timm.create_model("resnet18", num_classes=C).eval()
+    state = {f"module._base_model.{name}": each for name, each in network.state_dict().items()}
+    model = create_model("vanilla_resnet18", classes=CLASSES, gelu=False).eval()
+    mean = {f"module.{name}": getattr(model.normalise, name)[None] for name in ("mean", "std")}
+    save_file({**state, **mean}, tmp_path / "weights.safetensors")
+    fill_released(model, tmp_path / "weights.safetensors")
+    images = torch.rand(2, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(model(images), network(model.normalise(images)))
+
+
 def test_another_kind_is_refused() -> None:
     state = {"module.core_model.1.weight": torch.zeros(1)}
     with pytest.raises(ConfigError, match="no place in a model of kind '2heads_e'"):

@@ -1,5 +1,6 @@
 """Part models of Berkeley through the trainer, the evaluation and the export of all models."""
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -137,6 +138,27 @@ def test_its_gradients_are_not_masked(name, world, fitted, tmp_path) -> None:
     found = check_model(opened, looked, Ball("linf", 4 / 255))
     wrong = {each.name for each in found.problems} - {"enough_images"}
     assert not wrong & {"zero_gradients", "finite_differences", "randomness", "train_mode"}
+
+
+@pytest.mark.parametrize("name", ["part-pooling-4-no_bg-semi", "part-2heads_e-semi", *DETECTORS])
+def test_pages_and_server_show_it_as_other_models(name, fitted) -> None:
+    """Classes, part cells in colour, features, and a picture under attack (page Robustness)."""
+    from app.serve.recognition import Pgd, _features, attacked, explained, names_of_parts
+
+    opened = open_model(fitted(name), checkpoint="last")
+    seen = np.full((32, 32, 3), 128, np.uint8)
+    images = opened.tensor([seen])
+    with torch.no_grad():
+        assert _features(opened.network, images).shape[0] == 1
+    how = Pgd(0, Ball("linf", 8 / 255), steps=2, seed=0)
+    moved = attacked(opened, copy.deepcopy(opened.network), seen, how)
+    assert moved.exact.shape == (3, 32, 32)
+    if name in DETECTORS:
+        assert names_of_parts(opened.network) == ()
+        return
+    (found,) = explained(opened.network, images)
+    assert len(names_of_parts(opened.network)) == 8
+    assert [each.shape for each in found.cells] == [(32, 32)]
 
 
 def test_the_command_trains_evaluates_and_exports(world, tmp_path) -> None:
