@@ -156,7 +156,8 @@ def test_pages_and_server_show_it_as_other_models(name, fitted) -> None:
     if name in DETECTORS:
         assert names_of_parts(opened.network) == ()
         return
-    (found,) = explained(opened.network, images)
+    with torch.no_grad():
+        (found,) = explained(opened.network, images)
     assert len(names_of_parts(opened.network)) == 8
     assert [each.shape for each in found.cells] == [(32, 32)]
 
