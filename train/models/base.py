@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import torch
@@ -20,7 +19,7 @@ class Outputs(NamedTuple):
 
     logits: Tensor
     parts: tuple[Tensor, ...]
-    losses: Mapping[str, Tensor] = MappingProxyType({})
+    losses: Mapping[str, Tensor] = {}
 
 
 @dataclass(frozen=True, slots=True)
