@@ -55,11 +55,13 @@ MODELS: Mapping[str, Model] = {
         drops="never",
     ),
     "mask": Model("mask", {"inpt": ("model.reads.picture", "true")}, drops="can"),
+    "seq": Model("seq", {"queries": ("model.detector.softmax", "queries")}),
+    "2heads": Model("2heads"),
     "normal": Model("vanilla"),
 }
 NOT_HERE = (
     "seg", "seg_cat", "cat", "sim", "clean", "groundtruth", "fc", "bbox", "bbox_2heads_d",
-    "seq", "2heads", "centroid", "hard", "detach",
+    "centroid", "hard", "detach",
 )  # fmt: skip
 """Words of the released code that partlab has no model for."""
 _NO_BG = ("no_bg", "nobg")

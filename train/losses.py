@@ -155,7 +155,8 @@ def loss_weights(config: PartConfig) -> tuple[float, float]:
 class Objective:
     """The training loss of one batch, by name: `class`, and `part` where the model has parts.
 
-    Called with a model's outputs for the batch. `seen` counts what the last of them showed:
+    Called with a model's outputs for the batch; losses that are the model's own come by its names.
+    `seen` counts what the last of them showed:
     `class_accuracy`; `part_human` and `part_pseudo`, the unweighted part loss by label source
     (X-03), over pictures that tell of parts; `part_accuracy` and `part_missed`, as
     `PartAccuracy` says.
@@ -174,7 +175,7 @@ class Objective:
         """Losses of these outputs, whose sum is to be differentiated."""
         logits = outputs.logits
         found = F.cross_entropy(logits, self.classes, label_smoothing=self.smoothing)
-        of_class, of_parts = loss_weights(self.config) if outputs.parts else (1.0, 0.0)
+        of_class, of_parts = self._weights(outputs)
         losses = {"class": of_class * found}
         right = logits.detach().argmax(1) == self.classes
         sums = {"class_accuracy": (right.sum(), torch.ones_like(right).sum())}
@@ -182,8 +183,18 @@ class Objective:
             part, told = self._part(outputs.parts)
             losses["part"] = of_parts * part
             sums |= told
+        losses |= {name: of_parts * found for name, found in outputs.losses.items()}
         self.seen = Facts(sums)
         return losses
+
+    def _weights(self, outputs: Outputs) -> tuple[float, float]:
+        told = outputs.parts or outputs.losses
+        return loss_weights(self.config) if told else (1.0, 0.0)
+
+    @cached_property
+    def known(self) -> Tensor:
+        """Which pictures have something to say of parts, (B,) bool."""
+        return image_weights(self.asked, self.sources, self.config, self.ignore) > 0
 
     @cached_property
     def asked(self) -> Tensor:

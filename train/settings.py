@@ -56,6 +56,16 @@ class ReadsConfig(Config):
     picture: bool = False  # the picture beside its masks
 
 
+class DetectorConfig(Config):
+    """The detector of `seq` and `2heads` (MD-13 … MD-15); the published sizes are the default."""
+
+    queries: int = Field(900, ge=1)  # or 100
+    layers: int = Field(6, ge=1)  # of encoder and decoder each; or 1
+    width: int = Field(256, ge=8, multiple_of=8)  # channels; 8 heads share them
+    denoising: int = Field(100, ge=0)  # denoising queries while it learns
+    softmax: Literal["parts", "queries"] = "parts"  # of what `seq` reads; the code has `queries`
+
+
 class ModelConfig(Config):
     """Which network (requirements MD-01 … MD-12).
 
@@ -72,6 +82,7 @@ class ModelConfig(Config):
     top_down: bool = True
     decoder: int = Field(256, ge=1)  # channels of DeepLabV3+'s decoder
     reads: ReadsConfig = ReadsConfig()
+    detector: DetectorConfig = DetectorConfig()
 
 
 class PartConfig(Config):

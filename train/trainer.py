@@ -38,6 +38,7 @@ class Trainer:
     def step(self, batch: Batch, number: int) -> Mapping[str, Tensor]:
         """The losses by name, whose sum is differentiated (L-01)."""
         objective = self.objective(batch)
+        self.network.expect(objective.asked, objective.known)
         situation = Situation(
             network=self.network,
             model=self.model,

@@ -2,7 +2,7 @@
 
 from train.models.kinds import kinds
 from train.recipes import differences, flat, recipe
-from train.settings import ReadsConfig, TrainConfig
+from train.settings import DetectorConfig, ReadsConfig, TrainConfig
 
 _PGD = ("steps", "best", "random_start")
 _METHODS = {
@@ -37,6 +37,7 @@ _READS = {
     "mask": ("background", "picture"),
     "headed": (),
 }
+_DETECTORS = ("seq", "2heads")
 """Of `model.reads`, by kinds on DeepLabV3+; the others read none of it."""
 
 
@@ -51,14 +52,19 @@ def unread(config: TrainConfig) -> set[str]:
 
 
 def _unread_by_classifier(kind: str) -> set[str]:
-    if kind in kinds.names() and kind not in (*_KINDS, "mpm", *_READS):
+    if kind in kinds.names() and kind not in (*_KINDS, "mpm", *_READS, *_DETECTORS):
         return set()  # of another distribution
+    found = {f"model.detector.{name}" for name in DetectorConfig.model_fields}
+    if kind in _DETECTORS:
+        dense = {f"part.{name}" for name in ("gamma", "smoothing", "shrink")}
+        found = {"model.detector.softmax"} if kind == "2heads" else set()
+        found |= {*dense, "part.pseudo_weight", *_BYPASS}
     reads = {f"model.reads.{name}" for name in ReadsConfig.model_fields}
     reads -= {f"model.reads.{name}" for name in _READS.get(kind, ())}
     if kind not in _READS:
-        return {*reads, "model.decoder"}
+        return {*found, *reads, "model.decoder"}
     masks = _KINDS["vanilla"] if kind == "headed" else ()
-    return {*reads, *_BYPASS, *masks}
+    return {*found, *reads, *_BYPASS, *masks}
 
 
 def told(config: TrainConfig, name: str, variant: str) -> list[str]:

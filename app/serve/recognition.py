@@ -182,11 +182,10 @@ def explained(network: Any, images: torch.Tensor) -> list[Explained]:
 
 def _features(network: Any, images: torch.Tensor) -> torch.Tensor:
     """(n, D): timm's pooled features, of our models and of others'."""
-    body = getattr(network, "backbone", None)
-    if body is None:
-        body, pixels = network.network, (images - network.mean) / network.std
-    else:
-        pixels = network.normalise(images)
+    if hasattr(network, "embedded"):
+        own: torch.Tensor = network.embedded(network.normalise(images))
+        return own
+    body, pixels = network.network, (images - network.mean) / network.std
     found: torch.Tensor = body.forward_head(body.forward_features(pixels), pre_logits=True)
     return found.flatten(1)
 

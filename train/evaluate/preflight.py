@@ -165,7 +165,7 @@ def _gradient(victim: Victim, images: Tensor, parts: bool) -> None:
     with torch.enable_grad():
         point = images.detach().requires_grad_()
         said: Any = victim(point, parts=parts)
-        logits, maps = said if parts else (said, ())
+        logits, maps = said[:2] if parts else (said, ())
         loss = F.cross_entropy(logits, logits.argmax(1), reduction="sum")
         loss = loss + sum(each.logsumexp(1).mean() for each in maps)
         torch.autograd.grad(loss, point, allow_unused=True)

@@ -66,8 +66,8 @@ class Victim(nn.Module):
     def forward(self, images: Tensor, *, parts: bool = False) -> Tensor | Outputs:
         """Logits (B, len(classes)), float32 (float64 of float64); `Outputs` if `parts`."""
         if parts:
-            logits, maps = self.network(images, parts=True)
-            return Outputs(self._asked(logits), maps)
+            found = self.network(images, parts=True)
+            return Outputs(self._asked(found[0]), found[1])
         return self._asked(self.network(images))
 
     def _asked(self, logits: Tensor) -> Tensor:

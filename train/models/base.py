@@ -1,20 +1,25 @@
 """What every recognition model is: pictures in, class logits out, part logits if asked for."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from partlab.errors import ConfigError
+from train.settings import DetectorConfig
 
 
 class Outputs(NamedTuple):
-    """Class logits (B, C), and part logits (B, channels, h, w) each, fine to coarse."""
+    """Class logits (B, C), and part logits (B, channels, h, w) each, fine to coarse.
+
+    `losses`: what a model that is told its label maps says of its parts itself, by name.
+    """
 
     logits: Tensor
     parts: tuple[Tensor, ...]
+    losses: Mapping[str, Tensor] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,7 @@ class Design:
     """What a kind needs besides its backbone.
 
     `part_channels` counts background too: K + 1 parts, C + 1 objects, or 2 (foreground).
-    `levels` and `top_down` are the settings of `ModelConfig`.
+    `levels`, `top_down` and `detector` are the settings of `ModelConfig`.
     """
 
     classes: tuple[str, ...]
@@ -58,6 +63,7 @@ class Design:
     part_channels: int = 0
     levels: int = 3
     top_down: bool = True
+    detector: DetectorConfig = field(default_factory=DetectorConfig)
 
 
 class Normalise(nn.Module):
@@ -132,6 +138,18 @@ class Recognizer(nn.Module):
             pixels, indices=list(self.body.features.indices), output_fmt="NCHW"
         )
         return last, maps
+
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """(B, D): pooled features of normalised pictures, what the class is made of at last."""
+        features = self.backbone.forward_features(pixels)
+        found: Tensor = self.backbone.forward_head(features, pre_logits=True)
+        return found.flatten(1)
+
+    def expect(self, labels: Tensor, known: Tensor) -> None:
+        """Told before a step: label maps (B, S, S) of what parts are asked, and whose are known.
+
+        Kinds whose outputs have `losses` need it; the others need not know.
+        """
 
     def new_parameters(self) -> Iterator[nn.Parameter]:
         """Those that no pretrained backbone has: the classifier's and the auxiliary layers'."""

@@ -126,4 +126,4 @@ def _design(
             hint="give the names of the parts, or use the kind vanilla",
         )
     named = parts if targets == "parts" and needs_parts(config.kind) else ()
-    return Design(classes, named, channels, config.levels, config.top_down)
+    return Design(classes, named, channels, config.levels, config.top_down, config.detector)

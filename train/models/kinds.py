@@ -20,6 +20,8 @@ for _name, _class in (
     ("pixel", "pixel:Pixel"),
     ("mask", "masks:Masks"),
     ("headed", "two_heads:Headed"),
+    ("seq", "detected:Sequential"),
+    ("2heads", "detected:TwoHeaded"),
 ):
     kinds.register(_name, f"train.models.berkeley.{_class}")
 

@@ -14,7 +14,7 @@ from app.cli.main import app
 
 OPTIONAL = {
     "GPU", "detectron2", "Label Studio", "PostgreSQL", "ONNX", "Ray Serve", "corruptions",
-    "duplicates", "SAM", "chromium",
+    "part models", "duplicates", "SAM", "chromium",
 }  # fmt: skip
 
 

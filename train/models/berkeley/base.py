@@ -52,6 +52,11 @@ class PartModel(Recognizer):
         decoded = self.decoder(features)
         return Segmented(features[-1], decoded, self.segmentation_head(decoded))
 
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """(B, E): means of the encoder's last features."""
+        last: Tensor = self.backbone(pixels)[-1]
+        return last.mean((2, 3))
+
     def classified(self, found: Segmented, pixels: Tensor) -> Tensor:
         """Class logits (B, C)."""
         raise NotImplementedError

@@ -83,6 +83,11 @@ class Headed(Recognizer):
         network, body = build_deeplab(config, 1, size)
         return cls(network.encoder, body, design)
 
+    def embedded(self, pixels: Tensor) -> Tensor:
+        """(B, E): means of the encoder's last features."""
+        last: Tensor = self.backbone(pixels)[-1]
+        return last.mean((2, 3))
+
     def outputs(self, pixels: Tensor) -> Outputs:
         """Class logits of normalised pictures; there are no masks."""
         return Outputs(self.judge(self.backbone(pixels)[-1]), ())
