@@ -127,6 +127,7 @@ def from_segmenter(
     weights = origin.weights_sha256(settings.checkpoint)
     known = known_to(work, names, objects)
     about = [weights, description["config"], settings.model_dump(mode="json")]
+    about += [description["tuning"]["sha256"]] if "tuning" in description else []
     model = f"{origin.name}@{sha256_json(about)[:_HASH]}"
     return Source(model, _Segmenter(work, origin, settings, known, names, device))
 

@@ -1,6 +1,9 @@
 """Several segmenters in one table, for people (`partlab segmenter evaluate RUN RUN… DATA`)."""
 
+from collections.abc import Iterator
+from itertools import count, islice, product
 from pathlib import Path
+from string import ascii_uppercase
 from typing import Any
 
 from app.cli._plain import percent, table
@@ -24,13 +27,23 @@ PART = {"iou": "IoU", "boundary_iou": "boundary", "ap": "AP", "ap50": "AP50"}
 
 def compared(found: dict[str, Any], *, per_part: bool) -> str:
     """The whole comparison as text."""
-    data, names = found["data"], [Path(run["run"]).resolve().name for run in found["runs"]]
+    data, letters = found["data"], list(islice(_letters(), len(found["runs"])))
     head = f"{data['path']} {data['split']}: {found['images']} images. Percent, with CF."
+    names = [
+        f"{letter} {Path(run['run']).resolve().name}"
+        for letter, run in zip(letters, found["runs"], strict=True)
+    ]
     shown = [head, _overall(found, names), *(_difference(each) for each in found["differences"])]
-    shown.append(_rows(found["per_object"], ["object"], OBJECT, names))
+    shown.append(_rows(found["per_object"], ["object"], OBJECT, letters))
     if per_part:
-        shown.append(_rows(found["per_part"], ["object", "part"], PART, names))
+        shown.append(_rows(found["per_part"], ["object", "part"], PART, letters))
     return "\n".join([*shown, f"kept in {found['file']}"])
+
+
+def _letters() -> Iterator[str]:
+    """What runs are called where columns are narrow: A, B … Z, AA, AB …"""
+    for length in count(1):
+        yield from ("".join(each) for each in product(ascii_uppercase, repeat=length))
 
 
 def _overall(found: dict[str, Any], names: list[str]) -> str:
@@ -59,10 +72,10 @@ def _interval(found: dict[str, float]) -> str:
 
 
 def _rows(
-    records: list[dict[str, Any]], words: list[str], scores: dict[str, str], names: list[str]
+    records: list[dict[str, Any]], words: list[str], scores: dict[str, str], letters: list[str]
 ) -> str:
     """A row for each object or part with truth, the runs one after the other under each score."""
-    head = [*words, "masks", *(f"{title} {name}" for title in scores.values() for name in names)]
+    head = [*words, "masks", *(f"{title} {name}" for title in scores.values() for name in letters)]
     rows = [
         [
             *(record[word] for word in words),

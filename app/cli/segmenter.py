@@ -20,7 +20,7 @@ def train(
     val: Annotated[
         str, typer.Option(help="Split that picks the best checkpoint; used when it is there.")
     ] = "val",
-    backend: Annotated[str, typer.Option(help="torchvision, detectron2, or a plug-in's.")] = (
+    backend: Annotated[str, typer.Option(help="torchvision, dense, detectron2, or your own.")] = (
         "torchvision"
     ),
     recipe: Annotated[
@@ -83,8 +83,8 @@ def list_(
         found = {"backends": list_backends(), "runs": runs}
         lines = [f"backend {b['name']}: {b['state']}" for b in found["backends"]]
         lines += [
-            f"run {r['run']}: {r['backend']}, {r['parts']} parts, epoch {r['epoch']} of "
-            f"{r['epochs']}, {r['score']}"
+            f"run {r['run']}: {r['backend']}, {r['parts']} parts"
+            + (f", epoch {r['epoch']} of {r['epochs']}, {r['score']}" if r["epochs"] else "")
             for r in found["runs"]
         ] or [f"no runs under {folder}"]
         ui.emit(found, "\n".join(lines))

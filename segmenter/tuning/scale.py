@@ -9,7 +9,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 Floats = NDArray[np.float64]
 HELD = 4.0
@@ -62,6 +61,7 @@ def fit_scale(
 
 def _fit(logits: Floats, added: Floats, before: Sequence[float]) -> tuple[float, float]:
     """Maximum a posteriori, with a normal prior around `before`."""
+    from scipy.optimize import minimize
 
     def cost(both: Floats) -> tuple[float, Floats]:
         away = both - np.asarray(before)

@@ -87,8 +87,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     return _draw(tmp_path_factory.mktemp("pets") / "images", 4)
 
 
-# Not the one that other test files register in the same process: it learns nothing.
-BACKENDS = [name for name in backends.names() if name != "colour"]
+# Not the one that other test files register in the same process, nor fused runs (they have tests
+# of their own): they learn nothing.
+BACKENDS = [name for name in backends.names() if name not in {"colour", "fused"}]
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

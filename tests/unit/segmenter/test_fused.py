@@ -109,6 +109,8 @@ def test_a_fused_run_is_used_like_any_other(
         alone = evaluate_run(run, drawings, settings=EvaluationSettings(composite_threshold=0.1))
         assert both["miou"] > alone["with_cf"]["miou"] + 0.1
         assert both["ap"] > alone["with_cf"]["ap"]
+    listed = CliRunner().invoke(app, ["segmenter", "list", str(out)]).stdout.splitlines()
+    assert listed[-1] == f"run {out}: fused, 5 parts"
     for run in runs:
         (run / "best.safetensors").unlink()  # it holds copies
     assert len(load_segmenter(out).predict([np.zeros((9, 9, 3), np.uint8)])) == 1
@@ -145,6 +147,13 @@ def test_runs_that_cannot_be_fused_leave_nothing(
     with pytest.raises(ConfigError, match="other part categories"):
         fuse_runs(runs, drawings, out)
     assert not out.exists()
+
+
+def test_a_fused_run_is_not_trained(drawings: Path, tmp_path: Path) -> None:
+    words = ["segmenter", "train", str(drawings), "--split", "val", "--backend", "fused"]
+    done = CliRunner().invoke(app, [*words, "--out", str(tmp_path / "run")])
+    assert done.exit_code == 2
+    assert "partlab segmenter fuse" in done.stderr
 
 
 def test_several_segmenters_are_fused_before_they_label(runs: list[Path], tmp_path: Path) -> None:

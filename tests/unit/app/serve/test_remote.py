@@ -7,8 +7,10 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import colour_segmenter
 import pytest
-from colour_segmenter import draw, draw_folder
+from colour_segmenter import draw, draw_folder, write_colour_run
+from scripted_segmenter import drawings_of
 from served import PacedSegmenter, Running, serving, source_of
 from typer.testing import CliRunner
 
@@ -19,9 +21,12 @@ from app.prelabel import found_by, from_segmenter
 from app.serve.keys import add_key
 from app.serve.models import Source
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+from partlab.files import read_json, write_json
 from pseudolabel.engine import label_images
 from pseudolabel.settings import Settings, Thresholds
+from segmenter.predictor import Predictor
 from segmenter.remote import KEY, Server, connect
+from segmenter.tuning.tune import tune_run
 
 LOW = Settings(thresholds=Thresholds(default=0.1), shard_size=5)
 
@@ -228,3 +233,29 @@ def test_a_server_of_several_segmenters_asks_which() -> None:
         with pytest.raises(ConfigError, match="2 segmenters"):
             connect(server.url)
         assert connect(server.url, model="b").name == "b"
+
+
+def test_a_tuned_run_is_served_with_its_calibrated_scores_and_thresholds(
+    tmp_path: Path, photos: Path
+) -> None:
+    run = write_colour_run(tmp_path / "runs" / "tuned")
+    tune_run(run, drawings_of(colour_segmenter, tmp_path / "drawings"))
+    thresholds = {"default": 0.4, "parts": {"car:body": 0.3}}
+    write_json(run / "tuned.json", read_json(run / "tuned.json") | {"thresholds": thresholds})
+    own = label_images(photos, run, tmp_path / "own", Settings(shard_size=5), workers=0)
+    with serving(Source.of_run(f"seg={run}")) as server:
+        picture = next(photos.glob("car/*"))
+        answer = server.post("/v1/segment?object=car", picture.read_bytes()).json()["answers"][0]
+        here = Predictor.load(run)(picture, "car")
+        assert [part["score"] for part in answer["parts"]] == [mask.score for mask in here.masks]
+        assert here.masks
+        assert answer["threshold"] == Predictor.load(run).usual
+        remote = label_images(
+            photos, connect(server.url), tmp_path / "served", Settings(shard_size=5), workers=0
+        )
+    assert own is not None
+    assert remote is not None
+    kept = [each.store.manifest.config for each in (own, remote)]
+    assert kept[0]["tuning_sha256"] == kept[1]["tuning_sha256"]
+    assert kept[0]["thresholds"] == kept[1]["thresholds"] == thresholds
+    assert remote.store.manifest.counts == own.store.manifest.counts
