@@ -77,6 +77,11 @@ class FiftyOneLayout(Layout):
             _read(sample, top, finder, gathered)
         for gathered in found.values():
             gathered.say()
+        if named and not any(gathered.images for gathered in found.values()):
+            raise NotFoundError(
+                f"{top}: none of its {len(named)} pictures is there, and no size is stated",
+                hint=f"say with --images where they are; the first is {images[0].file_name}",
+            )
         return {split: gathered.dataset(top / _SAMPLES, root) for split, gathered in found.items()}
 
     def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
