@@ -17,6 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
+from partlab.json_stream import UnreadableError, read_whole
 from partlab.tables import read_text
 
 log = logging.getLogger(__name__)
@@ -169,6 +170,9 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+_LARGE = 4 << 20  # bytes
+
+
 class _SharedFloats(dict[str, float]):
     """One float object for each spelling, up to a number of spellings."""
 
@@ -182,7 +186,8 @@ class _SharedFloats(dict[str, float]):
 def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
     """Read a JSON file.
 
-    `share_floats` halves the memory of files full of coordinates, and takes somewhat longer.
+    `share_floats` halves the memory of files full of coordinates, and takes somewhat longer; large
+    ones are then read in pieces (`partlab.json_stream`), without their text in memory.
 
     Raises:
         NotFoundError: there is no such file.
@@ -191,6 +196,9 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
     path = Path(path)
     try:
         parse = _SharedFloats().__getitem__ if share_floats else None
+        if share_floats and path.stat().st_size > _LARGE:
+            with suppress(UnreadableError):  # the parser of whole files says what is wrong where
+                return read_whole(path, parse_float=parse)
         return json.loads(path.read_bytes(), parse_float=parse)
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None

@@ -14,6 +14,7 @@ from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.layout import Layout
 from annotate.data.formats.losses import losses
 from annotate.data.formats.pictures import Pictures
+from annotate.data.formats.published import beside
 from annotate.data.formats.table import named, proposal, read_table, require_usable
 from annotate.data.renaming import united
 from annotate.data.stale import marked
@@ -54,6 +55,8 @@ def import_source(
 ) -> Raw:
     """Read `source` and write it as our own data set; returns counts, and what it was taken for.
 
+    Of published data sets the authors' own counts are beside (`annotate.data.formats.published`).
+
     A zip archive is unpacked for the time of the import, so its pictures are copied. `object`
     says whose parts they are where the file names parts alone.
 
@@ -80,8 +83,9 @@ def import_source(
             for split, dataset in found.items():
                 get_format("coco").write(dataset, folder, split, pictures)
     told = {split: dataset.pictures.counts() for split, dataset in found.items()}
-    counts = {"splits": counts_of(found), "pictures": told}
-    return {"format": name, "title": title, "out": str(out), **counts}
+    splits = counts_of(found)
+    about = {"format": name, "title": title, "out": str(out), "splits": splits, "pictures": told}
+    return about | {"published": beside(title, splits)}
 
 
 def propose_names(source: Source, format: str | None = None) -> list[dict[str, str]]:

@@ -85,7 +85,16 @@ def import_(
             raise ConfigError("--out is missing", hint="say where to write: --out FOLDER")
         told = import_source(about, out, format=format, pictures=Pictures(pictures), force=force)
         taken = f"taken for {told['title']} ({told['format']}), written to {out}"
-        return ui.emit(told, f"{_counts(told)}\n{taken}\nnext: partlab data check {out}")
+        lines = [_counts(told), taken, *_published(told), f"next: partlab data check {out}"]
+        return ui.emit(told, "\n".join(lines))
+
+
+def _published(told: dict[str, Any]) -> list[str]:
+    """What the authors say is in it, beside what was read."""
+    if not (known := told["published"]):
+        return []
+    rows = [f"  {what}: {found:,} of {stated:,}" for what, found, stated in known["rows"]]
+    return [f"read, of what is published ({known['source']}):", *rows]
 
 
 def _values(background: list[str] | None) -> frozenset[int] | None:

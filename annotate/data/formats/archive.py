@@ -28,8 +28,12 @@ _DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.L
 
 
 def is_zip(path: Path) -> bool:
-    """Whether a file is a zip archive, whatever its name."""
-    return path.is_file() and zipfile.is_zipfile(path)
+    """Whether a file is a zip archive, whatever its name; also one that was cut off."""
+    if not path.is_file():
+        return False
+    with open(path, "rb") as handle:
+        begins = handle.read(4) == b"PK\x03\x04"
+    return begins or zipfile.is_zipfile(path)
 
 
 @contextmanager

@@ -25,7 +25,7 @@ from annotate.data.formats.gather import Gathered, possible
 from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import MaskError, NotFoundError, SchemaError
-from partlab.files import replacing, write_text
+from partlab.files import refuse_web_page, replacing, write_text
 from partlab.layouts import image_root
 from partlab.masks import Rle, bbox, decode, encode, from_segmentation
 from partlab.pictures import plain_name
@@ -133,6 +133,7 @@ def _file(path: Path) -> Path:
 def _elements(file: Path) -> Iterator[ElementTree.Element]:
     """Images and tracks, one after the other: a file of 100,000 is never in memory as a whole."""
     try:
+        refuse_web_page(file)
         depth, top = 0, None
         for event, element in ElementTree.iterparse(file, ("start", "end")):
             top = element if top is None else top

@@ -60,7 +60,7 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read_file(file: Path, source: Source) -> Dataset:
-    loaded = read_json(file)
+    loaded = read_json(file, share_floats=True)
     items = loaded.get("items") if isinstance(loaded, dict) else None
     if not isinstance(items, list):
         raise SchemaError(f"{file} has no list 'items'")

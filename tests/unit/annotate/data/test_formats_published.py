@@ -7,11 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image as PillowImage
+from typer.testing import CliRunner
 
 from annotate.data.convert import import_folder
+from annotate.data.formats import formats, get_format
 from annotate.data.formats.panoptic_names import PASCAL
 from annotate.data.formats.panopticparts import decoded
 from annotate.data.formats.partimagenet import PARTS
+from annotate.data.formats.published import PUBLISHED, beside
+from app.cli.main import app
 from partlab.coco import read_dataset
 from partlab.masks import encode
 
@@ -67,6 +71,11 @@ def test_paco(tmp_path: Path) -> None:
     told = import_folder(tmp_path / "in", tmp_path / "out")
     assert told["title"] == "PACO"
     assert list(told["splits"]) == ["paco_lvis_v1_train", "paco_lvis_v1_val"]
+    rows = {what: (found, stated) for what, found, stated in told["published"]["rows"]}
+    assert rows["paco_lvis_v1_val: images"] == (1, 2_410)
+    assert rows["paco_lvis_v1_train: masks"] == (4, 612_188)
+    assert rows["part categories"] == (3, 531)
+    assert "paco_ego4d_v1_val: images" not in rows
     data = read_dataset(tmp_path / "out", "paco_lvis_v1_val")
     assert data.names == ("cup:cup", "cup:handle", "cup:rim")
     assert [one.object_id for one in data.annotations] == [11, 11, 13, 13]
@@ -334,3 +343,19 @@ def test_ade20k_of_2021(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> Non
         assert words in caplog.text
     assert "1 picture of which a file cannot be read" in caplog.text
     assert len(data.incomplete) == 1
+
+
+def test_published_counts_are_told_beside_those_found(tmp_path: Path) -> None:
+    cityscapes(tmp_path / "in", np.full(SIZE[::-1], 2_600_002))
+    command = ["data", "import", str(tmp_path / "in"), "--out", str(tmp_path / "out")]
+    said = CliRunner().invoke(app, command).stdout
+    assert "read, of what is published (Table 1 of PartImageNet++):" in said
+    assert "  objects: 1 of 5" in said
+    assert "  part categories: 1 of 23" in said
+
+
+def test_every_published_data_set_is_one_that_is_read() -> None:
+    titles = {get_format(name).title for name in formats.names()}
+    own = {"PACO", "Cityscapes Panoptic Parts", "PASCAL Panoptic Parts"}
+    assert set(PUBLISHED) <= titles | own
+    assert beside("COCO", {}) is None

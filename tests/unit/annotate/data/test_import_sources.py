@@ -761,7 +761,7 @@ def test_nothing_known_is_still_said(tmp_path: Path) -> None:
     put(tmp_path / "in" / "a.txt", "x")
     with pytest.raises(NotFoundError, match="none of the formats") as caught:
         guess_format(tmp_path / "in")
-    assert "fiftyone" not in caught.value.message  # is written only
+    assert "huggingface" not in caught.value.message  # is written only
     put(tmp_path / "in" / "info.json", '{"name": 1}')
     with pytest.raises(NotFoundError, match=r"info.json \(no list 'images'\)"):
         guess_format(tmp_path / "in")
