@@ -229,7 +229,7 @@ def test_statistics_and_a_click_on_a_rare_part(shown: Shown, browser: Browser) -
 def test_an_export_says_what_is_in_and_why_others_are_not(
     shown: Shown, given: tuple[Path, Store], browser: Browser
 ) -> None:
-    with opened(browser, LAPTOP) as page:
+    with opened(browser, LAPTOP, bypass_csp=True) as page:
         go(page, address(shown, view="export", object="cat", part="cat:ear"))
         settled(page, ".pd-export")
         assert page.locator("[data-in] li").first.inner_text() == "20 images"
