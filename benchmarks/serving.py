@@ -92,8 +92,8 @@ def found(size: tuple[int, int]) -> Any:
 def serve(model: str, images: int, run: str | None) -> None:
     """In a process of its own: one model, batches up to `images`."""
     from app.serve import ServeSettings, Source
-    from app.serve.models import SegmenterModel
     from app.serve.run import run_server
+    from app.serve.segmenters import SegmenterModel
     from app.serve.settings import BatchLimits
 
     def load(name: str, settings: Any, told: Any) -> Any:

@@ -6,12 +6,13 @@ random images. Only a plan that says so begins with the suspects.
 """
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from annotate.inspect.audit import Audit
+from annotate.inspect.audit import Audit, Reason, Suspect
 from annotate.inspect.desk import Desk
 from annotate.inspect.overlays import overlay_folder, render_sheet
 from annotate.work import Answer, Image, Work
@@ -44,6 +45,58 @@ def keep_audit(work: Work, told: Audit) -> Path:
     return work.folder / AUDIT
 
 
+@dataclass(frozen=True, slots=True)
+class KeptAudit:
+    """The audit that is kept in a work: when it was made (seconds since 1970), and what it says
+    of images as they are now; `changed` counts those that were drawn again or anew since."""
+
+    made: float
+    audit: Audit
+    changed: int
+
+
+def kept_audit(work: Work) -> KeptAudit | None:
+    """The kept audit of a work's newest rounds; None without one.
+
+    Raises:
+        SchemaError: the file is damaged.
+    """
+    file = work.folder / AUDIT
+    if not file.is_file():
+        return None
+    now = dict(_masks(work))
+    with _undamaged(file):
+        found = read_json(file)
+        same = {id for id, hash in now.items() if found["masks"].get(id) == hash}
+        suspects = [_suspect(one) for one in found["images"] if str(one["image_id"]) in same]
+        return KeptAudit(file.stat().st_mtime, Audit(suspects), len(now) - len(suspects))
+
+
+def _suspect(one: dict[str, Any]) -> Suspect:
+    reasons = tuple(Reason(**why) for why in one["reasons"])
+    score = float(one["suspicion"])
+    return Suspect(one["image_id"], one["file_name"], one["object"], score, reasons)
+
+
+def _masks(work: Work) -> Iterator[tuple[str, str]]:
+    """Image id and hash of its masks, of the newest rounds."""
+    for batch in work.batches():
+        for answer in work.answers(batch.object, batch.round):
+            if answer.kind == "masks":
+                yield str(answer.image_id), _hash(answer)
+
+
+@contextmanager
+def _undamaged(file: Path) -> Iterator[None]:
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise SchemaError(
+            f"{file} is damaged ({type(error).__name__}: {error})",
+            hint="make it again with `partlab inspect audit`, or delete it",
+        ) from error
+
+
 def likely_wrong(work: Work, desk: Desk) -> list[Doubt]:
     """What the kept audit says of a round's images, most likely wrong first; none without one.
 
@@ -56,13 +109,8 @@ def likely_wrong(work: Work, desk: Desk) -> list[Doubt]:
         found = read_json(work.folder / AUDIT)
     except NotFoundError:
         return []
-    try:
+    with _undamaged(work.folder / AUDIT):
         return sorted(_doubts(work, desk, found), key=lambda doubt: -doubt.suspicion)
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        raise SchemaError(
-            f"{work.folder / AUDIT} is damaged ({type(error).__name__}: {error})",
-            hint="make it again with `partlab inspect audit`, or delete it",
-        ) from error
 
 
 def _doubts(work: Work, desk: Desk, found: dict[str, Any]) -> Iterator[Doubt]:

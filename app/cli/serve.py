@@ -89,8 +89,8 @@ def run(
     Example: partlab serve runs/seg robust=runs/mpm --jobs jobs --root photos/
     """
     with reported(json) as ui:
-        from app.serve.models import Source
         from app.serve.run import run_server
+        from app.serve.source import Source
 
         help_ = {"studio": studio, "pictures": pictures or [], "sam": sam, "sam_device": device}
         settings = _settings(keys, jobs, root or [], help_, set_ or [])
@@ -109,10 +109,11 @@ def run(
 
 def _pages(show: list[Path], users: Path | None, host: str) -> "Callable[[FastAPI], None]":
     from app.web.given import Given
+    from app.web.mount import mount
     from app.web.people import Accounts
     from app.web.run import need_accounts
     from app.web.shelf import MountedShelf
-    from app.web.site import Site, mount
+    from app.web.site import Site
 
     given, accounts = Given.of(show), Accounts(users) if users else None
     need_accounts(accounts, host)

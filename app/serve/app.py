@@ -19,8 +19,9 @@ from app.serve.jobs import Jobs
 from app.serve.keys import Keys
 from app.serve.limits import Rates, Repeats
 from app.serve.metrics import Metrics
-from app.serve.models import Models, Source
+from app.serve.models import Models
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from app.serve.state import State, admit, state_of
 from app.serve.studio import routes as studio_routes
 from app.serve.studio.desk import Desk

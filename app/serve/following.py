@@ -7,26 +7,18 @@ What cannot be loaded changes nothing, and is said.
 """
 
 import logging
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from threading import Event, Thread
 from time import monotonic
+from typing import Any, Protocol
 
-from annotate.work import Work
-from app.serve.models import Load, Models, RunOf, Source, told_of
-from app.serve.served import Served, Told, version_of
+from app.serve.held import Held
+from app.serve.loop_of import LoopOf
+from app.serve.served import Served
 from app.serve.settings import ServeSettings
-from partlab.errors import DatasetError, NotFoundError, PartlabError
-from segmenter.loop.versions import (
-    CHECKPOINT,
-    Version,
-    current,
-    folder_of,
-    versions,
-    whole_run,
-)
-from segmenter.origin import RunFolder
+from app.serve.source import Source
+from partlab.errors import PartlabError
 
 log = logging.getLogger(__name__)
 
@@ -34,59 +26,24 @@ KEPT = 2  # versions of one loop in memory: the one that is served, and the one 
 AGAIN_S = 60.0  # until a version that could not be loaded is tried again
 
 
-@dataclass
-class LoopOf:
-    """The version that a work's loop serves; `loaded` is the one that was loaded last."""
+class Serving(Protocol):
+    """Models that change while they are served (`app.serve.models.Models`)."""
 
-    work: Path
-    device: str | None
-    loaded: str = ""
-    _seen: tuple[int, int] | None = None  # of the history, when it was read
-    _newest: str = ""
+    sources: Sequence[Source]
+    settings: ServeSettings
+    held: Held
 
-    def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
-        """Load it.
+    def find(self, wanted: str | None) -> Any:
+        """A model by its name."""
+        ...
 
-        Raises:
-            NotFoundError: no version is served there yet.
-            DatasetError: its weights are not those that the history knows; else as a run.
-        """
-        version = self._version()
-        self.loaded = _token(version)
-        return RunOf(whole_run(self.work, version), CHECKPOINT, self.device)(name, settings, told)
+    def made(self, source: Source) -> Served:
+        """A source's model, which has made its first prediction."""
+        ...
 
-    def newest(self) -> str:
-        """Which version it is by now; the database is read only after something has happened."""
-        stat = (self.work / "exports" / "history.jsonl").stat()
-        seen = stat.st_mtime_ns, stat.st_size
-        if seen != self._seen:
-            self._newest, self._seen = _token(self._version()), seen
-        return self._newest
-
-    def earlier(self, version: str) -> Load | None:
-        """What loads the version of the loop that a server calls `version`; None: none is."""
-        with Work.open(self.work) as work:
-            known = versions(work)
-        for one in reversed(known):
-            with suppress(NotFoundError, DatasetError):  # its folder was taken away, or changed
-                facts = told_of(RunFolder(folder_of(self.work, one.number)))
-                if version_of(one.weights_sha256, facts) == version:
-                    return RunOf(whole_run(self.work, one), CHECKPOINT, self.device)
-        return None
-
-    def _version(self) -> Version:
-        with Work.open(self.work) as work:
-            found = current(work)
-        if found is None:
-            raise NotFoundError(
-                f"the loop of {self.work} serves no version yet",
-                hint=f"make one: partlab loop start {self.work}; --run takes one of yours",
-            )
-        return found
-
-
-def _token(version: Version) -> str:
-    return f"{version.number}:{version.weights_sha256}"
+    def put(self, model: Served, gone: Served | None = None) -> None:
+        """Make a model the one that answers; another may go."""
+        ...
 
 
 @dataclass
@@ -104,7 +61,7 @@ class _Followed:
 class Following:
     """Looks now and then whether a source has become another, in a thread of its own."""
 
-    models: Models
+    models: Serving
     followed: list[_Followed] = field(default_factory=list)
     _end: Event = field(default_factory=Event)
     _thread: Thread | None = None

@@ -26,7 +26,8 @@ from pydantic import Field
 
 from app.serve.encoded import base64_picture
 from app.serve.errors import RefusalError, parameters
-from app.serve.models import Models, SegmenterModel, SharedSegmenter
+from app.serve.models import Models
+from app.serve.segmenters import SegmenterModel, SharedSegmenter
 from app.serve.settings import ServeSettings
 from partlab.config import Config, validate
 from partlab.errors import NotFoundError, PartlabError, StateError

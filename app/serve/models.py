@@ -1,250 +1,25 @@
 """What is served: models by name and version, loaded beside the server's own thread."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property, partial
-from pathlib import Path
 from threading import Lock
-from time import sleep
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from app.serve.batcher import Batcher, QueueFullError
+from app.serve.batcher import Batcher
 from app.serve.held import Held, end
-from app.serve.served import Kind, Served, Told, version_of
-from app.serve.settings import BatchLimits, ServeSettings
-from partlab.config import Config
-from partlab.errors import ConfigError, NotFoundError, SchemaError, UnknownNameError
-from partlab.folders import is_work
-from partlab.training.runs import read_config
-from segmenter.objects import Objects
-from segmenter.origin import RunFolder
-from segmenter.predictor import PredictionSettings, Predictor
-from segmenter.prompt.cache import DEFAULT_BYTES
-from segmenter.protocol import Detections, Pixels, Segmenter, SegmenterBase
-from segmenter.tuning.file import with_own
+from app.serve.segmenters import GREY, SegmenterModel
+from app.serve.served import Kind, Served, Told
+from app.serve.settings import ServeSettings
+from app.serve.source import Source
+from partlab.errors import ConfigError, NotFoundError, UnknownNameError
 
 if TYPE_CHECKING:
     from app.serve.following import Following
-    from segmenter.prompt import Prompter, Prompts
+    from segmenter.prompt import Prompter
 
 log = logging.getLogger(__name__)
-Load = Callable[[str, ServeSettings, Told], Served]
-_PROMPT = object()
-_GREY = np.full((64, 96, 3), 128, np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A model that is to be served: its name, and what loads it.
-
-    `newest`, of a model that may become another while it is served, says which it is by now;
-    `earlier` gives what loads the version that a server called so, None if there was none.
-    """
-
-    name: str
-    load: "Load"
-    newest: Callable[[], str] | None = None
-    earlier: "Callable[[str], Load | None] | None" = None
-
-    @classmethod
-    def of_run(cls, run: str, *, checkpoint: str = "best", device: str | None = None) -> "Source":
-        """A run folder, an exported recognition model, or NAME=FOLDER to call it otherwise.
-
-        Of an annotation work its loop's version, now and as it changes (`app.serve.following`).
-
-        Raises:
-            ConfigError: a name that could not stand in an address.
-        """
-        name, equals, folder = run.partition("=")
-        if not equals or Path(run).exists():
-            name, folder = Path(run).resolve().name, run
-        if not name or set(name) & set("/@?#%:") or name != name.strip():
-            raise ConfigError(
-                f"{name!r} cannot be a model's name", hint="name it without / @ ? # % and colons"
-            )
-        if is_work(folder):
-            from app.serve.following import LoopOf
-
-            loop = LoopOf(Path(folder), device)
-            return cls(name, loop, loop.newest, loop.earlier)
-        return cls(name, RunOf(Path(folder), checkpoint, device))
-
-
-@dataclass(frozen=True, slots=True)
-class RunOf:
-    """A run folder of either kind, or an exported recognition model."""
-
-    folder: Path
-    checkpoint: str
-    device: str | None
-
-    def __call__(self, name: str, settings: ServeSettings, told: Told) -> Served:
-        """Load it; errors are those of `segmenter.origin` and `train.evaluate.opened`."""
-        described = read_config(self.folder)
-        if described is None and not (self.folder / "card.json").is_file():
-            none = f"{self.folder} is no run and no exported model (no config.json, no card.json)"
-            raise NotFoundError(
-                none if self.folder.exists() else f"there is no folder {self.folder}",
-                hint="name a folder that partlab segmenter train, partlab train run or partlab "
-                "train export wrote",
-            )
-        kind = "recognition" if described is None else described.get("kind", "segmenter")
-        if kind == "segmenter":
-            return self._segmenter(name, settings, told)
-        if kind != "recognition":
-            raise SchemaError(f"{self.folder} is a run of kind {kind}, which cannot be served")
-        from app.serve.recognition import RecognitionModel
-        from train.evaluate.opened import open_model
-
-        opened = open_model(self.folder, checkpoint=self.checkpoint, device=self.device)
-        return RecognitionModel(name, opened, settings, told)
-
-    def _segmenter(self, name: str, settings: ServeSettings, told: Told) -> "SegmenterModel":
-        origin = RunFolder(self.folder)
-        facts = told_of(origin)
-        loaded = origin.load(self.checkpoint, self.device)
-        weights = origin.weights_sha256(self.checkpoint)
-        kept = settings.help.cache_bytes
-        return SegmenterModel(
-            name, loaded, facts, settings.batch, told, self.checkpoint, weights, kept
-        )
-
-
-def told_of(origin: RunFolder) -> dict[str, Any]:
-    """What a server tells of a run; its version changes with it."""
-    whole = origin.description()
-    told = {key: whole.get(key) for key in ("backend", "config", "names", "inclusions")}
-    return told | ({"tuning": whole["tuning"]} if "tuning" in whole else {})
-
-
-class SegmenterModel:
-    """A segmenter behind a batcher."""
-
-    kind: Kind = "segmenter"
-
-    def __init__(
-        self,
-        name: str,
-        segmenter: Segmenter,
-        description: dict[str, Any],
-        limits: BatchLimits,
-        told: Told,
-        checkpoint: str = "best",
-        weights_sha256: str = "",
-        cache_bytes: int = DEFAULT_BYTES,
-    ) -> None:
-        self.name, self.segmenter = name, segmenter
-        self.description, self.checkpoint = description, checkpoint
-        self.weights_sha256 = weights_sha256
-        self.version = version_of(weights_sha256, description)
-        self.cache_bytes = cache_bytes
-        self.batcher = Batcher(name, self._look, limits, partial(told, name))
-        self.batchers: tuple[Batcher, ...] = (self.batcher,)
-
-    def about(self) -> dict[str, Any]:
-        """What it is and knows."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "kind": self.kind,
-            "clicks": self.clicks,
-            "objects": list(self.segmenter.objects),
-            "parts": list(self.segmenter.names),
-            "checkpoint": self.checkpoint,
-            "weights_sha256": self.weights_sha256,
-            "description": self.description,
-        }
-
-    def predictor(self, *, unite: bool = True) -> Predictor:
-        """What turns detections into answers; a tuned run's thresholds are its own."""
-        settings = PredictionSettings(unite=unite)
-        return Predictor(self.segmenter, with_own(settings, self.description, self.checkpoint))
-
-    def submit(self, pixels: Pixels, objects: Objects, threshold: float | None) -> Future[Any]:
-        """`Detections` of one picture; errors are those of `Batcher.submit`."""
-        size = int(pixels.shape[0] * pixels.shape[1])
-        return self.batcher.submit((pixels, objects), pixels=size, key=threshold)
-
-    def ask(self, pixels: Pixels, prompts: "Prompts", **about: Any) -> Future[Any]:
-        """`PromptAnswer` or None, in the model's own thread; `about` as `Prompter.answer`.
-
-        Errors are those of `Batcher.submit`.
-        """
-        size = int(pixels.shape[0] * pixels.shape[1])
-        return self.batcher.submit((pixels, prompts, about), pixels=size, key=_PROMPT)
-
-    @cached_property
-    def prompter(self) -> "Prompter":
-        """What answers clicks and boxes; it keeps features of the last pictures."""
-        from segmenter.prompt import prompter_of
-
-        return prompter_of(self.segmenter, cache_bytes=self.cache_bytes)
-
-    @property
-    def clicks(self) -> str:
-        """The name and version of what answers clicks and boxes."""
-        return self.prompter.called or f"{self.name}@{self.version}"
-
-    def warm_up(self) -> None:
-        """Look at grey, and load what answers clicks."""
-        _ = self.prompter
-        self._look(0.5, [(_GREY, None)])
-
-    def _look(self, key: Any, asked: list[Any]) -> Sequence[Any]:
-        """The batcher's work: `key` is a threshold, or says that clicks and boxes are asked."""
-        if key is _PROMPT:
-            answer = self.prompter.answer
-            return [answer(pixels, prompts, **about) for pixels, prompts, about in asked]
-        return self._found(key, asked)
-
-    def _found(self, threshold: float | None, asked: list[Any]) -> Sequence[Detections]:
-        return self.segmenter.predict(
-            [pixels for pixels, _ in asked],
-            [objects for _, objects in asked],
-            threshold=threshold,
-        )
-
-
-@dataclass
-class SharedSegmenter(SegmenterBase):
-    """The segmenter of a served model for work inside the server, such as a bulk job.
-
-    It takes its turn like every request, and waits where a request would be turned away.
-    """
-
-    model: SegmenterModel
-
-    def __post_init__(self) -> None:
-        self.parts = self.model.segmenter.parts
-
-    @property
-    def config(self) -> Config:
-        """The network's."""
-        return self.model.segmenter.config
-
-    def predict(
-        self,
-        images: Sequence[Pixels],
-        objects: Sequence[Objects] | None = None,
-        *,
-        threshold: float | None = None,
-    ) -> list[Detections]:
-        """See `Segmenter.predict`."""
-        each = [None] * len(images) if objects is None else objects
-        asked = [self._submit(*one, threshold) for one in zip(images, each, strict=True)]
-        return [future.result() for future in asked]
-
-    def _submit(self, pixels: Pixels, objects: Objects, threshold: float | None) -> Future[Any]:
-        while True:
-            try:
-                return self.model.submit(pixels, objects, threshold)
-            except QueueFullError:
-                sleep(0.1)
 
 
 @dataclass
@@ -302,7 +77,7 @@ class Models:
         return self._served(wanted) is not None or self._earlier(wanted) is not None
 
     @contextmanager
-    def using(self, wanted: str) -> Iterator["SegmenterModel"]:
+    def using(self, wanted: str) -> Iterator[SegmenterModel]:
         """A segmenter `name@version` until the block ends, also when another takes its place.
 
         One that is not served any more is loaded for it alone.
@@ -320,7 +95,7 @@ class Models:
         with self.held.using(lambda: self.find(wanted, "segmenter")) as found:
             yield found
 
-    def _served(self, wanted: str) -> "SegmenterModel | None":
+    def _served(self, wanted: str) -> SegmenterModel | None:
         own = (each for each in self.segmenters if f"{each.name}@{each.version}" == wanted)
         return next(own, None)
 
@@ -339,7 +114,7 @@ class Models:
         from segmenter.prompt.sam import SamPrompter
 
         sam = SamPrompter.load(wanted.sam, wanted.sam_device, cache_bytes=wanted.cache_bytes)
-        sam.answer(_GREY, Prompts((Click(48, 32),)))
+        sam.answer(GREY, Prompts((Click(48, 32),)))
         self.sam = sam
         log.info("%s answers clicks and boxes", sam.called)
 

@@ -59,7 +59,7 @@ def build(args: dict[str, Any]) -> Any:
 
     def replica() -> Any:
         from app.serve.app import create_app
-        from app.serve.models import Source
+        from app.serve.source import Source
 
         sources = [
             Source.of_run(run, checkpoint=config.checkpoint, device=config.device)

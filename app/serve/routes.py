@@ -23,7 +23,7 @@ from app.serve.answers import (
 from app.serve.calls import answered
 from app.serve.edge import Call
 from app.serve.errors import parameters
-from app.serve.models import SegmenterModel
+from app.serve.segmenters import SegmenterModel
 from app.serve.state import State, admit, state_of
 from partlab.config import Config
 from partlab.masks import Rle, decode

@@ -6,8 +6,8 @@ from fastapi import FastAPI
 
 from app.serve.app import create_app
 from app.serve.listen import LOOPBACK, listen, server_of
-from app.serve.models import Source
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from partlab.errors import ConfigError, PartlabError
 
 PORT = 8600

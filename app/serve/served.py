@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from app.serve.batcher import Batcher
+from app.serve.settings import ServeSettings
 from partlab.files import sha256_json
 
 Kind = Literal["segmenter", "recognition"]
@@ -27,6 +28,10 @@ class Served(Protocol):
     def warm_up(self) -> None:
         """One real prediction, which raises what any prediction would."""
         ...
+
+
+Load = Callable[[str, ServeSettings, Told], Served]
+"""Loads a model: its name, the server's settings, who is told of batches."""
 
 
 def version_of(weights: str, config: Any) -> str:

@@ -5,12 +5,9 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TYPE_CHECKING
 
 from app.web.people import Role
-
-if TYPE_CHECKING:
-    from app.web.site import Site
+from app.web.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,10 @@ class Page:
     path: str
     title: str
     about: str
-    build: "Callable[[Site], None]"
+    build: Callable[[Site], None]
     order: int = 50
     role: Role = "annotator"
-    needs: "Callable[[Site], str | None]" = lambda site: None
+    needs: Callable[[Site], str | None] = lambda site: None
     keys: tuple[Key, ...] = ()
 
 

@@ -9,8 +9,9 @@ from app.serve.edge import Edge, answer_errors
 from app.serve.listen import LOOPBACK, listen, server_of
 from app.serve.metrics import Metrics
 from app.serve.settings import ServeSettings
+from app.web.mount import mount
 from app.web.people import Accounts
-from app.web.site import Site, mount
+from app.web.site import Site
 from partlab.errors import ConfigError
 
 PORT = 8700

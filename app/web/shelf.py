@@ -10,7 +10,8 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Protocol
 
-from app.serve.models import Models, SegmenterModel, SharedSegmenter
+from app.serve.models import Models
+from app.serve.segmenters import SegmenterModel, SharedSegmenter
 from app.web.recognise import (
     Classes,
     LocalRecogniser,

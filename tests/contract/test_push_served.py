@@ -16,7 +16,7 @@ from annotate.studio.server.start import Running
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Work
 from app.cli.main import app
-from app.serve.models import Source
+from app.serve.source import Source
 
 CAT = ObjectParts(
     name="cat", parts=(Part(name="head"), Part(name="ear")), inclusions={"ear": "head"}

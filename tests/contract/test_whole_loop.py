@@ -33,7 +33,7 @@ from annotate.studio.spelling.writing import regions_of
 from annotate.vocabulary import write_vocabulary
 from annotate.work import Work
 from app.cli.main import app
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.masks import decode
 from segmenter.loop import control
 from segmenter.loop.versions import folder_of

@@ -16,8 +16,9 @@ from PIL import Image as PillowImage
 
 from app.serve.app import create_app
 from app.serve.listen import server_of
-from app.serve.models import SegmenterModel, Source
+from app.serve.segmenters import SegmenterModel
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from app.serve.state import State
 from partlab.parts import Parts
 from segmenter.objects import Objects

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from annotate.studio.spelling.asked import Asked
 from app.serve.calls import decoded
-from app.serve.models import SegmenterModel
+from app.serve.segmenters import SegmenterModel
 from app.serve.state import State
 from app.serve.studio.asks import Predict, Task
 from app.serve.studio.words import Words

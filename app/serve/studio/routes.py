@@ -14,7 +14,7 @@ from annotate.studio.spelling.asked import asked_of
 from app.serve.calls import decoded, read_json_body
 from app.serve.edge import call_of
 from app.serve.errors import RefusalError
-from app.serve.models import SegmenterModel
+from app.serve.segmenters import SegmenterModel
 from app.serve.state import State, admit, state_of
 from app.serve.studio.answer import Answers, empty
 from app.serve.studio.asks import Event, Predict, Setup, understood

@@ -40,7 +40,7 @@ def _work_of(models: Models, model: str, project: dict[str, Any]) -> Path:
     Raises:
         StateError: there is none.
     """
-    from app.serve.following import LoopOf
+    from app.serve.loop_of import LoopOf
 
     loops = [each.load for each in models.sources if each.name == model]
     if not loops or not isinstance(loops[0], LoopOf):

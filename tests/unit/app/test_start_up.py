@@ -116,3 +116,23 @@ def test_the_network_libraries_are_loaded_without_torchs_compiler_and_it_still_w
         [sys.executable, "-c", NETWORK], capture_output=True, text=True, check=False
     )
     assert done.stdout.strip() == "all is there", done.stderr
+
+
+PAGES = """
+import sys
+from app.web.given import Given
+from app.web.run import create_web
+from app.web.shelf import LocalShelf
+from app.web.site import Site
+create_web(Site(Given(), LocalShelf({}, {})))
+heavy = ("torch", "sqlalchemy", "matplotlib", "annotate.work", "label_studio_sdk")
+print([name for name in heavy if name in sys.modules])
+"""
+
+
+def test_the_apps_pages_are_built_without_torch_or_a_database() -> None:
+    """The first page waits for all of it; matplotlib is asked for nothing but a name."""
+    done = subprocess.run(
+        [sys.executable, "-c", PAGES], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == "[]", done.stderr

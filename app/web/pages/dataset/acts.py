@@ -15,6 +15,7 @@ from app.web.pages.dataset.sources import Source, opened
 from partlab.errors import PartlabError, StateError
 from partlab.schema import Image
 
+_GIVE_IT = "start the app with the work too, if there is one: partlab app DATA WORK"
 _OTHER = "the work has another picture under this number"
 
 
@@ -39,7 +40,7 @@ class InWork:
 def in_work(source: Source, image: Image, who: str) -> InWork:
     """What can be done with an image in the work that was given."""
     if source.work is None:
-        return InWork()
+        return InWork(back=Back(why_not=f"Off, as {source.no_work()}: {_GIVE_IT}."))
     with opened(source.work) as work:
         if work is None:
             return InWork(no_link="the work cannot be opened")
@@ -120,7 +121,7 @@ def included(source: Source, object: str, inner: str, outer: str, who: str) -> s
 def _need_work(source: Source) -> Path:
     if source.work is None:
         raise StateError(
-            f"{source.name} comes of no work that the app was given",
-            hint="start the app with the work too: partlab app DATA WORK",
+            f"{source.name}: {source.no_work()}",
+            hint=_GIVE_IT,
         )
     return source.work

@@ -21,6 +21,7 @@ FORMS: dict[str, Any] = {
     "count": "{:,}".format,
     "number": "{:,.2f}".format,
     "percent": lambda value: f"{100 * value:.1f} %",
+    "sentence": lambda text: text[:1].upper() + text[1:],
     "px": "{:,.0f} px".format,
 }
 

@@ -45,6 +45,7 @@ class DataSet:
         source = self.sources.open(ask.data)
         if ask.view not in VIEWS:
             raise UnknownNameError("view", ask.view, VIEWS)
+        source.use_kept_audit()
         if ask.order == "suspicion" and ask.store not in source.audits:
             self.audit(ask)
         if source.report is None and (ask.finding or ask.view == "findings"):

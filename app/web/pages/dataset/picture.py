@@ -180,8 +180,10 @@ def _lit(faults: Sequence[Fault], ask: Ask, marks: Sequence[Mark]) -> list[str]:
 
 def _no_include(source: Source, who: Person) -> str:
     if source.work is None:
-        return "Declared in the file under the key partlab it is allowed"
-    return f"a lead declares it; {who.name} has the role {who.role}"
+        return (
+            f"Off, as {source.no_work()}. Declared in the file under the key partlab it is allowed"
+        )
+    return f"Off, as a lead declares it and {who.name} has the role {who.role}"
 
 
 # --- beside pseudo labels ----------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,9 +14,11 @@ from annotate.data.statistics import Statistics, measure
 from annotate.inspect.audit import Audit
 from annotate.inspect.dataset import as_folder, read_all
 from annotate.inspect.export import picture_file
+from annotate.inspect.suspicion import AUDIT, KeptAudit, kept_audit
 from annotate.work import Work
 from app.web.given import Given
 from partlab.coco import read_coco
+from partlab.counts import counted
 from partlab.errors import NotFoundError, PartlabError, UnknownNameError
 from partlab.progress import event
 from partlab.schema import OURS, Dataset, Image
@@ -38,7 +41,9 @@ class Source:
     work: Path | None = None
     report: Report | None = None
     audits: dict[str, Audit] = field(default_factory=dict)  # by the store compared with, "" none
+    audited: str = ""  # of an audit that is kept in the work: what it is
     counted: Statistics | None = None
+    _kept_at: float = 0.0
 
     @property
     def is_work(self) -> bool:
@@ -63,6 +68,31 @@ class Source:
         with as_folder(self.path, pictures=True) as folder:
             self.report = check_folder(folder, self.split)
         return self.report
+
+    def use_kept_audit(self) -> None:
+        """Judge a work's images by the audit that is kept in it, if there is one.
+
+        Raises:
+            SchemaError: its file is damaged.
+        """
+        file = self.path / AUDIT
+        made = file.stat().st_mtime if self.is_work and file.is_file() else 0.0
+        if made == self._kept_at:
+            return
+        with Work.open(self.path) as work:
+            kept = kept_audit(work)
+        self._kept_at, self.audited = made, ""
+        self.audits.pop("", None)
+        if kept is not None:
+            self.audits[""], self.audited = kept.audit, _told(kept)
+
+    def no_work(self) -> str:
+        """Why nothing can be done in the work that a data set comes from; "" where it can."""
+        if self.work is not None:
+            return ""
+        if (self.index.about.get(OURS) or {}).get("work"):
+            return "the app was not given the work that this data set comes from"
+        return "this data set comes of no work"
 
     def statistics(self) -> Statistics:
         """As `partlab data stats` counts; kept."""
@@ -156,6 +186,12 @@ def opened(path: Path) -> Iterator[Work | None]:
         return
     with work:
         yield work
+
+
+def _told(kept: KeptAudit) -> str:
+    day = datetime.fromtimestamp(kept.made).astimezone().strftime("%Y-%m-%d %H:%M")
+    again = f"; {counted(kept.changed, 'image')} drawn since, which come last"
+    return f"partlab inspect audit, kept in the work on {day}{again if kept.changed else ''}"
 
 
 def _stamp(file: Path) -> str:

@@ -7,7 +7,7 @@ import pytest
 from colour_segmenter import write_colour_run
 from served import Running, serving
 
-from app.serve.models import Source
+from app.serve.source import Source
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image as PillowImage
 from served import Running, grey, png, serving
 
-from app.serve.models import Source
+from app.serve.source import Source
 
 SEGMENT = "/v1/segment"
 GOOD = grey()

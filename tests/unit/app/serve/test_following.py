@@ -12,7 +12,7 @@ from served import Running, png, serving
 
 from annotate.work import Work
 from app.serve.batcher import StoppingError
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.errors import NotFoundError
 from segmenter.loop.versions import add_given, current, folder_of, record, roll_back
 

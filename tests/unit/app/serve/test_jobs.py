@@ -19,7 +19,7 @@ from colour_segmenter import draw_folder
 from served import PacedSegmenter, drawing, serving, source_of
 
 from app.serve.answers import JobAnswer
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.errors import BusyError
 from pseudolabel.engine import label_images
 from pseudolabel.settings import Settings, Thresholds

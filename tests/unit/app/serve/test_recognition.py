@@ -13,7 +13,7 @@ from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, png, serving, source_of
 
 from app.serve.answers import AttackAnswer, ClassifyAnswer, EmbedAnswer, ExplainAnswer
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.images import load_image
 from train.attacks.ball import Ball
 from train.attacks.evaluation import search

@@ -19,7 +19,7 @@ from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from app.cli.main import app
 from app.prelabel import found_by, from_segmenter
 from app.serve.keys import add_key
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
 from partlab.files import read_json, write_json
 from pseudolabel.engine import label_images

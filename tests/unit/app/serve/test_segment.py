@@ -12,7 +12,7 @@ from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, drawing, grey, png, serving, source_of
 
 from app.serve.answers import DetectAnswer, ModelAnswer, SegmentAnswer
-from app.serve.models import Source
+from app.serve.source import Source
 from partlab.images import load_image
 from partlab.masks import decode
 from segmenter.predictor import PredictionSettings, Predictor

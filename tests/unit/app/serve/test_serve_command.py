@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 
 from app.cli.main import app
 from app.serve.keys import read_keys
-from app.serve.models import Models, Source
+from app.serve.models import Models
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from partlab.errors import ConfigError
 
 LAUNCHER = Path(__file__).parents[3] / "plugins" / "partlab_with_colour.py"

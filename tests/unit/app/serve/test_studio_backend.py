@@ -31,10 +31,10 @@ from PIL import Image as PillowImage
 from served import PacedSegmenter, Running, grey, serving, source_of
 
 from annotate.studio.spelling.reading import read_result
-from app.serve.following import LoopOf
 from app.serve.keys import add_key
-from app.serve.models import Source
+from app.serve.loop_of import LoopOf
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from partlab.masks import BoolMask, decode
 
 LOCAL = "/data/local-files/?d="

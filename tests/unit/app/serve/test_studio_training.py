@@ -12,7 +12,7 @@ from learning_farm import TINY, accept, begin, picture, run_of
 from served import Running, png, serving
 
 from annotate.work import Work
-from app.serve.models import Source
+from app.serve.source import Source
 from segmenter.loop import control
 from segmenter.loop.lessons import collect
 from segmenter.loop.state import read_job, read_progress

@@ -1,6 +1,7 @@
 """The page Data set: filters, findings with their acts, plots and exports, in a real browser."""
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from PIL import Image as PillowImage
 from playwright.sync_api import Browser, Page
 from web_app import PHONE, Shown, client, go, look, opened, showing
 
+from annotate.inspect.audit import Audit, Reason, Suspect
 from annotate.inspect.corrections import corrections
 from annotate.inspect.export import export
 from annotate.inspect.service import Inspection
+from annotate.inspect.suspicion import keep_audit
 from annotate.studio.api.client import Studio
 from annotate.vocabulary import ObjectParts, Part, Vocabulary
 from annotate.work import Image, Work
@@ -28,7 +31,7 @@ from app.web.pages.dataset.looking import DataSet
 from app.web.pages.dataset.statistics import FEW
 from app.web.people import Accounts, Person, set_account
 from partlab.coco import read_coco
-from partlab.errors import ConfigError, StateError
+from partlab.errors import ConfigError, SchemaError, StateError
 from partlab.masks import encode
 from pseudolabel.store import Store
 
@@ -161,6 +164,13 @@ def test_findings_open_the_picture_with_both_parts_lit(shown: Shown, browser: Br
         assert len(lit(page)) == 1
         told = page.locator(".pd-fault").first.inner_text()
         assert '{"inclusions": {"cat": {"head": "body"}}}' in told  # there is no work
+        assert "Two parts overlap without a declared inclusion" in told
+        assert "Declare the smaller part as included in the larger one" in told
+        for name in ("Declare inclusion: head in body", "Send this picture back"):
+            off = page.get_by_role("button", name=name)
+            assert off.is_disabled()
+            around = off.locator("xpath=..").inner_text()
+            assert "Off, as this data set comes of no work" in around
         page.wait_for_timeout(500)
         link = asked(page)
         assert (link["finding"], len(link["masks"].split())) == ("overlap", 2)
@@ -181,9 +191,10 @@ def test_masks_lie_where_the_picture_is(shown: Shown, browser: Browser) -> None:
 
 
 def test_annotation_beside_pseudo_label(shown: Shown, browser: Browser) -> None:
-    with opened(browser, LAPTOP) as page:
+    with opened(browser, LAPTOP, bypass_csp=True) as page:
         go(page, address(shown, image=1, store="pseudo"))
         settled(page, ".pd-picture")
+        assert serious(page) == []
         assert page.locator(".pl-view").count() == 2
         rows = {cells[0]: cells for cells in (
             row.locator("td").all_inner_texts()
@@ -218,10 +229,12 @@ def test_statistics_and_a_click_on_a_rare_part(shown: Shown, browser: Browser) -
 def test_an_export_says_what_is_in_and_why_others_are_not(
     shown: Shown, given: tuple[Path, Store], browser: Browser
 ) -> None:
-    with opened(browser, LAPTOP) as page:
+    with opened(browser, LAPTOP, bypass_csp=True) as page:
         go(page, address(shown, view="export", object="cat", part="cat:ear"))
         settled(page, ".pd-export")
         assert page.locator("[data-in] li").first.inner_text() == "20 images"
+        assert serious(page) == []
+        look(page, "dataset-export")
         out = page.locator("[data-out] li").all_inner_texts()
         assert out == ["2 images: does not show cat", "10 images: no mask of cat:ear"]
         page.locator("[name=folder]").fill("ears")
@@ -362,7 +375,10 @@ def test_an_inclusion_is_declared_from_a_finding(
 
 def test_a_picture_is_sent_back_from_the_data_set_of_a_work(farm: Path, browser: Browser) -> None:
     """The export knows its work; the way is closed for whoever drew it, and after it was gone."""
-    with showing(farm / "rams", farm / "work") as shown, opened(browser, LAPTOP) as page:
+    with (
+        showing(farm / "rams", farm / "work") as shown,
+        opened(browser, LAPTOP, bypass_csp=True) as page,
+    ):
         go(page, f"{shown.url}/dataset?data=rams/all&image=2")
         settled(page, ".pd-picture")
         assert "task=1002" in str(page.locator("#dataset-studio").get_attribute("href"))
@@ -376,6 +392,8 @@ def test_a_picture_is_sent_back_from_the_data_set_of_a_work(farm: Path, browser:
         assert (one.image_id, one.reason, one.note) == (2, "outline", "too wide")
         go(page, f"{shown.url}/dataset?data=work&view=export")
         settled(page, ".pd-export")
+        assert serious(page) == []
+        look(page, "dataset-export-work")
         assert "2 images" in page.locator("[data-in]").inner_text()
         out = page.locator("[data-out]").inner_text()
         assert "1 image that was sent back and has not passed since" in out
@@ -389,6 +407,32 @@ def test_a_picture_is_sent_back_from_the_data_set_of_a_work(farm: Path, browser:
         page_ = DataSet(shown.site)
         html, _ = page_.html(Ask(data="work", image="1"), Person("ann@x.org", "inspector"))
         assert "You drew it" in html
+
+
+def test_an_audit_that_is_kept_in_the_work_orders_it(farm: Path) -> None:
+    """An image that was drawn again since is not judged by it, and comes last."""
+    why = (Reason("placed", "ram:horn", "it lies where a head is", 0.4),)
+    scores = {1: 0.1, 2: 0.9, 3: 0.5}
+    with Work.open(farm / "work") as work:
+        told = Audit([Suspect(n, f"ram/{n}.jpg", "ram", by, why) for n, by in scores.items()])
+        file = keep_audit(work, told)
+    with showing(farm / "work") as shown:
+        page = DataSet(shown.site)
+        html, found = page.html(Ask(order="suspicion"), ME)
+        assert found["ids"] == [2, 3, 1]
+        assert "partlab inspect audit, kept in the work on" in html
+        assert "suspicion 0.90; horn: it lies where a head is" in html
+        assert "Likely wrong: ram:horn" in page.html(Ask(image="1"), ME)[0]
+        kept = json.loads(file.read_text())
+        kept["masks"]["2"] = "of other masks"
+        file.write_text(json.dumps(kept))
+        os.utime(file, (1, 1))
+        html, found = page.html(Ask(order="suspicion"), ME)
+        assert found["ids"] == [3, 1, 2]
+        assert "1 image drawn since, which come last" in html
+        file.write_text("{}")
+        with pytest.raises(SchemaError, match="damaged"):
+            page.html(Ask(), ME)
 
 
 def test_another_picture_under_the_same_number_is_not_touched(farm: Path) -> None:

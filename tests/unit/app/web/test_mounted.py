@@ -19,13 +19,14 @@ from web_app import Shown, go, listening, look, opened, showing
 
 from app.cli.main import app as command
 from app.serve.app import create_app
-from app.serve.models import Source
+from app.serve.source import Source
 from app.web.door import Proxy
 from app.web.given import Given
+from app.web.mount import mount
 from app.web.people import Accounts, set_account
 from app.web.run import create_web
 from app.web.shelf import LocalShelf, MountedShelf, ServerShelf
-from app.web.site import Site, mount
+from app.web.site import Site
 from partlab.errors import BackendUnavailableError
 
 

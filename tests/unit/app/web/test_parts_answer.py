@@ -16,7 +16,7 @@ from served import Running, serving
 from typer.testing import CliRunner
 
 from app.cli.main import app
-from app.serve.models import Source
+from app.serve.source import Source
 from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_thresholds, told_thresholds
 from app.web.pages.parts.calls import Call, calls
 from app.web.pages.parts.view import Made, coco_of, outline, page_of, table_of

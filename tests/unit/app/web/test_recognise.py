@@ -9,8 +9,9 @@ import pytest
 import tiny_recognition as tiny
 from served import serving
 
-from app.serve.models import Models, Source
+from app.serve.models import Models
 from app.serve.settings import ServeSettings
+from app.serve.source import Source
 from app.web.recognise import PartMaps, Trial, Tried
 from app.web.shelf import LocalShelf, MountedShelf, ServerShelf
 from app.web.work import CancelledError

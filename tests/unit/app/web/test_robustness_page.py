@@ -20,7 +20,7 @@ from playwright.sync_api import Browser, Page
 from served import serving
 from web_app import LAPTOP, PHONE, Shown, go, look, opened, showing
 
-from app.serve.models import Source
+from app.serve.source import Source
 from app.web.shelf import ServerShelf
 from partlab.images import load_image
 from train.evaluate.opened import open_model

@@ -10,7 +10,7 @@ import torch
 from colour_segmenter import write_colour_run
 from served import Running, serving
 
-from app.serve.models import Source
+from app.serve.source import Source
 from app.web.given import Given
 from app.web.pages.parts.asking import CLASSIFIER, Parts
 from app.web.shelf import LocalShelf, MountedShelf, ServerShelf, Shelf

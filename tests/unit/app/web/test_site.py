@@ -13,9 +13,9 @@ from playwright.sync_api import Browser
 from web_app import PHONE, Shown, client, go, look, opened, showing
 
 from app.web.modules import begun
+from app.web.mount import events
 from app.web.page import pages
 from app.web.people import Accounts, set_account
-from app.web.site import events
 from app.web.uploads import Uploads
 
 PASSWORD = "correct horse"
