@@ -44,20 +44,41 @@ def boxes_of(
         raise ConfigError(
             f"logits of the shape {logits.shape} are none of (parts + 1, height, width)"
         )
-    if connectivity not in (4, 8):
-        raise ConfigError(f"connectivity is 4 or 8, not {connectivity}")
     likely = np.exp(logits - logits.max(0, keepdims=True))
     likely = likely / likely.sum(0, keepdims=True)
-    labels = likely.argmax(0)
+    return boxes_of_map(
+        likely.argmax(0), shares=likely, connectivity=connectivity, min_share=min_share
+    )
+
+
+def boxes_of_map(
+    labels: NDArray[np.integer],
+    *,
+    shares: Floats | None = None,
+    ignored: int | None = None,
+    connectivity: Literal[4, 8] = 4,
+    min_share: float = 0.01,
+) -> list[PartBox]:
+    """The same of a label map (height, width) that may have `ignored` pixels.
+
+    A region's score is the mean of its label's `shares` (K + 1, height, width), 1 without them.
+
+    Raises:
+        ConfigError: the connectivity is neither 4 nor 8.
+    """
+    if connectivity not in (4, 8):
+        raise ConfigError(f"connectivity is 4 or 8, not {connectivity}")
     near = ndimage.generate_binary_structure(2, 1 if connectivity == 4 else 2)
     found = []
-    for label in np.unique(labels[labels != BACKGROUND]).tolist():
+    for label in np.setdiff1d(
+        labels, [BACKGROUND, *([] if ignored is None else [ignored])]
+    ).tolist():
         regions, _ = ndimage.label(labels == label, near)
         for number, (rows, columns) in enumerate(ndimage.find_objects(regions), 1):
             inside = regions[rows, columns] == number
             if inside.sum() >= min_share * labels.size:
-                score = float(likely[label, rows, columns][inside].mean())
-                found.append(_box(label, score, rows, columns, labels.shape))
+                score = 1.0 if shares is None else shares[label, rows, columns][inside].mean()
+                found.append(_box(label, float(score), rows, columns, labels.shape))
     return sorted(found, key=lambda box: (-box.score, box.label, box.centre))
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from partlab.errors import ConfigError
-from segmenter.boxes import PartBox, boxes_of, map_of
+from segmenter.boxes import PartBox, boxes_of, boxes_of_map, map_of
 
 
 def logits(labels: Any, parts: int, sure: float = 4.0) -> Any:
@@ -118,3 +118,17 @@ def test_rectangles_survive_there_and_back() -> None:
     labels[3:11, 5:20] = 1
     labels[20:30, 30:50] = 2
     assert np.array_equal(map_of(boxes_of(logits(labels, 2)), (37, 53)), labels)
+
+
+def test_a_label_map_has_a_box_for_each_piece_and_none_where_it_is_ignored() -> None:
+    labels = np.zeros((20, 40), np.int32)
+    labels[2:6, 4:12] = 1
+    labels[10:18, 4:12] = 1
+    labels[10:18, 12:20] = 2  # touches, and is another label
+    labels[:, 30:] = 9  # ignored
+    found = boxes_of_map(labels, ignored=9)
+    assert [box.label for box in found] == [1, 1, 2]
+    assert found[0].centre == (8 / 40, 4 / 20)
+    assert found[0].size == (8 / 40, 4 / 20)
+    assert {box.score for box in found} == {1}
+    assert (map_of(found, (20, 40)) == np.where(labels == 9, 0, labels)).all()

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from partlab.errors import BackendUnavailableError
-from train.masks_and_boxes import boxes_of_labels
+from segmenter.boxes import boxes_of_map
 from train.settings import DetectorConfig
 
 Targets = list[dict[str, Tensor]]
@@ -98,13 +98,10 @@ def targets_of(labels: Tensor, ignore: int) -> Targets:
     """Boxes of the connected pieces in label maps (B, S, S), as the detector learns them."""
     made = []
     for each in labels.cpu().numpy():
-        found = boxes_of_labels(each, ignore)
-        made.append(
-            {
-                "class_labels": torch.from_numpy(found.parts - 1).to(labels.device),
-                "boxes": torch.from_numpy(found.boxes).float().to(labels.device),
-            }
-        )
+        found = boxes_of_map(each, ignored=ignore)
+        parts = torch.tensor([box.label - 1 for box in found], dtype=torch.int64)
+        boxes = torch.tensor([[*box.centre, *box.size] for box in found]).float().reshape(-1, 4)
+        made.append({"class_labels": parts.to(labels.device), "boxes": boxes.to(labels.device)})
     return made
 
 
