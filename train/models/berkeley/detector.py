@@ -1,8 +1,8 @@
 """A detector of parts beside a timm network: RT-DETRv2 of transformers, for DINO (MD-13 … MD-15).
 
 transformers has no DINO detector. RT-DETRv2 has DINO's two stages and its denoising queries, but
-another encoder before the decoder, and a sigmoid for each part in place of DINO's. Its operators
-are plain torch, so it runs on any device.
+another encoder before the decoder, and learns scores as overlaps (varifocal loss), DINO as classes
+alone (focal loss). Its operators are plain torch, so it runs on any device.
 """
 
 from collections.abc import Sequence
