@@ -51,7 +51,7 @@ def table_html(
             "flags": lambda count: counted(count, "flag"),
             "notes": lambda count: counted(count, "note"),
         },
-        rows=[_row(work, one, flags) for one in found.rows],
+        rows=[_row(work, one, flags, name) for one in found.rows],
         models=models if work.settings.model_help else (),
         trouble=trouble if work.settings.model_help else "the work forbids model help",
         shares=SHARES,
@@ -64,7 +64,7 @@ def table_html(
     )
 
 
-def _row(work: Work, row: Row, flags: Flags) -> dict[str, Any]:
+def _row(work: Work, row: Row, flags: Flags, name: str) -> dict[str, Any]:
     one, shares = row.drawing, row.shares
     total = max(sum(shares.values()), 1)
     bar = [
@@ -83,9 +83,27 @@ def _row(work: Work, row: Row, flags: Flags) -> dict[str, Any]:
         "export": f"{safe_name(one.object)}-parts" if one.state == "accepted" else "",
         "away": one.state in ("planned", "annotating", "rejected", "abandoned"),
         "carried": work.batch(one.object).start_from,
+        "inspect": _inspect(row, name),
+        "why": "to inspect" if row.why.startswith("partlab inspect") else row.why,
         "flags": _flags(work, row, flags),
         "notes": [_Said(str(note), _pictures(work, row, note)) for note in one.notes],
     }
+
+
+def _inspect(row: Row, name: str) -> str:
+    """Where the page Inspect has what waits for an inspector; nothing where nothing does."""
+    state, corrected = row.drawing.state, row.corrections
+    if row.stopped and not row.inspection.discards_waiting:
+        return ""
+    if state == "submitted" and row.inspection.discards_waiting:
+        kind = "discards"
+    elif state in ("submitted", "sampled"):
+        kind = "round"
+    elif state == "accepted" and corrected and all(one.drawn for one in corrected):
+        kind = "again"
+    else:
+        return ""
+    return f"inspect?{urlencode({'work': name, 'kind': kind, 'object': row.drawing.object})}"
 
 
 def _flags(work: Work, row: Row, flags: Flags) -> list[_Said]:

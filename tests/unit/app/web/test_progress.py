@@ -165,6 +165,24 @@ def test_an_address_in_an_error_is_a_link_that_can_be_read(
         assert serious(page) == []
 
 
+def test_what_waits_for_an_inspector_is_opened_on_its_page(
+    tmp_path: Path, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PARTLAB_ME", INA)
+    with begin_world(tmp_path / "farm", each=4, size=96) as work:
+        draw_world(work, "duck")
+        draw_world(work, "lamp", refused=[1])
+    with showing(work.folder) as running, opened(browser, (1400, 850), bypass_csp=True) as page:
+        go(page, f"{running.url}/progress")
+        page.get_by_role("link", name="1 given up").wait_for()
+        page.get_by_role("link", name="to inspect").click()
+        page.get_by_text("duck round 1, drawn by").wait_for()
+        assert page.url.endswith("kind=round&object=duck")
+        go(page, f"{running.url}/progress")
+        page.get_by_role("link", name="1 given up").click()
+        page.get_by_role("button", name="Rightly given up").wait_for()
+
+
 def test_annotators_pull_nothing(shown: Shown) -> None:
     with client(shown.url) as http:
         http.post("/login", data={"name": ANN, "password": PASSWORD})
