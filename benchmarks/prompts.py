@@ -17,7 +17,8 @@ Ways: `network`, the run's own heads, nothing trained for prompts; `prompted`, t
 beside the run; and the difference. Beside them `hand`, drawing from nothing, counted as the corners
 of the coarsest polygons (one for each piece and each hole, by Douglas-Peucker) that reach the IoU.
 Measured on pictures that neither learnt from: of the known categories, and of the one kept out,
-whose parts have no names for the run.
+whose parts have no names for the run. There the run's own heads answer in both ways by now: in the
+results of November 2026 `prompted` is what the prompt head did there, and why it no longer does.
 
 `python benchmarks/prompts.py --speed` measures the time of an answer instead.
 

@@ -11,7 +11,7 @@ from segmenter.prompt.base import Asked, Guess, PrompterBase
 from segmenter.prompt.cache import DEFAULT_BYTES, MIB, LookCache
 from segmenter.prompt.head import PromptHead
 from segmenter.prompt.look import Floats, Look, Looker, Places, at_points, spread
-from segmenter.prompt.network import places_under
+from segmenter.prompt.network import NetworkPrompter, places_under
 from segmenter.prompt.prompts import Click, Prompts
 from segmenter.prompt.views import moved, views_of, windows_about
 from segmenter.prompt.wanted import Wanted
@@ -44,7 +44,8 @@ class TrainedPrompter(PrompterBase[Look]):
 
     It goes through the clicks in their order, as they were made: the first are tried at every
     place they may mean, and the mask is kept that is thought to fit best where the part is likely;
-    each further one corrects it. What at last disobeys a click is bent.
+    each further one corrects it. What at last disobeys a click is bent. Of parts that the segmenter
+    never learnt its own heads answer: measured there, the prompt head took more clicks.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class TrainedPrompter(PrompterBase[Look]):
         self.segmenter, self.looker = segmenter, Looker(segmenter)
         self.head = head.to(segmenter.device).eval()
         self.tries: LookCache[_Try] = LookCache(_TRIES_BYTES)
+        self.own_heads = NetworkPrompter(segmenter, cache_bytes=0)
 
     def look(self, pixels: Pixels) -> Look:
         """Feature maps, and what the network proposes."""
@@ -63,6 +65,8 @@ class TrainedPrompter(PrompterBase[Look]):
     def guess(self, look: Look, pixels: Pixels, asked: Asked) -> Guess | None:
         """The mask after all clicks."""
         wanted = Wanted.of(self.segmenter.parts, asked.part, asked.objects)
+        if not wanted.labels:
+            return self.own_heads.guess(look, pixels, asked)
         places = self._places(look, asked.prompts, wanted)
         if not len(places):
             return None
