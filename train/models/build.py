@@ -57,7 +57,8 @@ def split_model_name(name: str) -> tuple[str, str]:
         if name.startswith(f"{kind}_"):
             return kind, name.removeprefix(f"{kind}_")
     known = [*kinds.names(), *(f"{kind}_{each}" for kind in kinds.names() for each in BACKBONES)]
-    if near := get_close_matches(name, known):
+    plain = [f"{kind}_{name}" for kind in ("vanilla", "mpm")]  # a backbone alone is often meant
+    if near := plain if name in BACKBONES else get_close_matches(name, known):
         raise UnknownNameError("model", name, near)
     raise NotFoundError(
         f"unknown model {name!r}",

@@ -217,6 +217,14 @@ def test_command_takes_thresholds_from_a_file_and_from_options(colour_run, tmp_p
     assert (manifest.config["category_filter"], manifest.shard_size) == (False, 2)
 
 
+def test_a_segmenter_that_is_not_there_is_said(tmp_path):
+    images = draw_folder(tmp_path / "in", 3)
+    done = partlab(images, "--segmenter", "gone", "--out", tmp_path / "out")
+    assert done.exit_code == 3, done.stderr
+    assert "gone is not a segmenter run" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
@@ -224,7 +232,7 @@ def test_command_takes_thresholds_from_a_file_and_from_options(colour_run, tmp_p
         (["--set", "bach_size=3"], 2, "unknown setting 'bach_size'"),
         (["--thresholds", "gone.json"], 3, "no settings file gone.json"),
         (["--classifier", "resnet18"], 2, "belong together"),
-        (["--segmenter", "gone"], 3, "gone is not a segmenter run"),
+        (["--segmenter", "gone"], 2, "partlab segmenter fuse"),
         (["--checkpoint", "bset"], 3, "bset.safetensors"),
         (["--device", "gpu"], 2, "the device 'gpu' cannot be used here"),
         (["--classes", "gone.csv"], 3, "no label file gone.csv"),
