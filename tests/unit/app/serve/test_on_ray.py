@@ -114,9 +114,17 @@ def test_a_run_that_cannot_be_loaded_is_said_by_the_deployment(
 
 
 def replicas() -> list[int]:
-    """Processes that hold a replica of the server."""
+    """Processes that hold a replica of the server; what was killed has no words any more."""
     mine = psutil.Process().children(recursive=True)
-    return [each.pid for each in mine if "ServeReplica:partlab" in " ".join(each.cmdline())]
+    return [each.pid for each in mine if "ServeReplica:partlab" in " ".join(words_of(each))]
+
+
+def words_of(process: psutil.Process) -> list[str]:
+    """Its command line; none of one that has ended."""
+    try:
+        return process.cmdline()
+    except psutil.NoSuchProcess:  # or a zombie, which is one of these
+        return []
 
 
 @pytest.mark.parametrize(
