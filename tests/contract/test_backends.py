@@ -388,7 +388,7 @@ def _until(items: Iterable[Any], stop: int) -> Iterator[Any]:
 def test_it_learns(engine: Any, tmp_path: Path) -> None:
     """On new drawings, after some minutes on one core; P-07's order of the two ways."""
     train, held_out = _draw(tmp_path / "train", 32), _draw(tmp_path / "new", 12, seed=1)
-    lessons = {"epochs": 15, "batch_size": 4, "checkpoint_steps": 1000}
+    lessons = {"epochs": 24, "batch_size": 4, "checkpoint_steps": 1000}
     config = engine.tiny.model_copy(update={"train": engine.tiny.train.model_copy(update=lessons)})
     engine.fit(train, tmp_path / "seg", config=config)
     found = evaluate(load_segmenter(tmp_path / "seg", device="cpu"), held_out)
