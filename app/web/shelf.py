@@ -26,16 +26,22 @@ from partlab.parts import Parts
 from segmenter.origin import RunFolder
 from segmenter.protocol import Pixels, Segmenter
 from segmenter.remote import Server, connect
+from segmenter.thresholds import Thresholds
+from segmenter.tuning.file import own_of
 
 
 @dataclass(frozen=True)
 class Known:
-    """What is known of a model before it is loaded: where it is, and what it can find."""
+    """What is known of a model before it is loaded: where it is, and what it can find.
+
+    `tuned`: the thresholds that a tuning left with it.
+    """
 
     name: str
     place: str
     parts: Parts = field(default_factory=lambda: Parts.of(()))
     served: bool = False
+    tuned: Thresholds | None = None
 
 
 class Shelf(Protocol):
@@ -106,7 +112,7 @@ class LocalShelf:
             run = RunFolder(self.runs[name])
             described = run.description()
             parts = Parts.of(described["names"], described.get("inclusions"))
-            return Known(name, run.place, parts)
+            return Known(name, run.place, parts, tuned=own_of(described))
 
         found: Known = self._kept.get(f"known {name}", read)
         return found
@@ -171,7 +177,8 @@ class ServerShelf:
     def _known(self, name: str) -> Known:
         about = self.server.get(f"/v1/models/{name}")
         parts = Parts.of(about.get("parts") or ())
-        return Known(name, self.server.url, parts, served=True)
+        tuned = own_of(about.get("description") or {}, str(about.get("checkpoint")))
+        return Known(name, self.server.url, parts, served=True, tuned=tuned)
 
     def segmenter(self, name: str) -> Segmenter:
         """See `Shelf.segmenter`; the version it has now, so that a new one is used at once."""
@@ -203,9 +210,7 @@ class MountedShelf:
     def segmenters(self) -> Mapping[str, Known]:
         """Those that are ready."""
         ready = [each for each in self.models.ready if isinstance(each, SegmenterModel)]
-        return {
-            each.name: Known(each.name, "", each.segmenter.parts, served=True) for each in ready
-        }
+        return {each.name: _mounted(each) for each in ready}
 
     def recognition(self) -> Mapping[str, Known]:
         """Those that are ready."""
@@ -225,6 +230,11 @@ class MountedShelf:
         """See `Shelf.recogniser`."""
         model = self.models.find(name, "recognition")
         return MountedRecogniser(model, self.models.settings.attack_steps)
+
+
+def _mounted(model: SegmenterModel) -> Known:
+    tuned = own_of(model.description, model.checkpoint)
+    return Known(model.name, "", model.segmenter.parts, served=True, tuned=tuned)
 
 
 def _one(there: Mapping[str, Path], name: str, what: str) -> Path:

@@ -77,10 +77,17 @@ def told(run: Path) -> dict[str, Any]:
     return {"tuning": {"sha256": content, "thresholds": thresholds}}
 
 
+def own_of(description: dict[str, Any], checkpoint: str = CHECKPOINT) -> Thresholds | None:
+    """The thresholds of a tuned run, from what a run or a server tells of it; None without any."""
+    tuning = description.get("tuning")
+    if not tuning or checkpoint != CHECKPOINT:
+        return None
+    return validate(Thresholds, tuning["thresholds"], "the run's own thresholds")
+
+
 def with_own(settings: Kept, description: dict[str, Any], checkpoint: str = CHECKPOINT) -> Kept:
     """Settings that name no `thresholds` take those of the run's tuning, if it has one."""
-    tuning = description.get("tuning")
-    if not tuning or checkpoint != CHECKPOINT or "thresholds" in settings.model_fields_set:
+    own = own_of(description, checkpoint)
+    if own is None or "thresholds" in settings.model_fields_set:
         return settings
-    own = validate(Thresholds, tuning["thresholds"], "the run's own thresholds")
     return settings.model_copy(update={"thresholds": own})

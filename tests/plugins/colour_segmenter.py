@@ -19,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 
 from partlab.config import Config
 from partlab.errors import DatasetError, NotFoundError
+from partlab.files import sha256_file
 from partlab.images import load_image
 from partlab.masks import BoolMask, decode, encode, from_segmentation
 from partlab.parts import Parts
@@ -27,6 +28,8 @@ from partlab.schema import Dataset
 from segmenter.objects import Objects, allowed_each
 from segmenter.protocol import Detections, Pixels, SegmenterBase, backends
 from segmenter.runs import read_run, write_run
+from segmenter.thresholds import Thresholds
+from segmenter.tuning.file import Line, Tuning, write_tuning
 
 TOLERANCE = 24
 NAMES = ("car:wheel", "car:body", "cat:head", "cat:ear", "bike:wheel")
@@ -157,6 +160,22 @@ def write_colour_run(
     description = {"backend": "colour", "config": {}, "names": names, "inclusions": inclusions}
     write_run(run, description)
     save_file({"colours": colours}, run / "best.safetensors")
+    return run
+
+
+def tune_colour_run(run: Path, thresholds: Thresholds) -> Path:
+    """As `partlab segmenter tune` leaves a run: scores as they are, with thresholds of its own."""
+    weights = sha256_file(run / "best.safetensors")
+    found = Tuning(
+        checkpoint_sha256=weights,
+        data={},
+        images=1,
+        common=Line(),
+        parts={},
+        thresholds=thresholds,
+        held_out={},
+    )
+    write_tuning(run, found)
     return run
 
 

@@ -40,6 +40,7 @@ class Controls:
     own: Any
     compare: Any
     apart: Any
+    tuned: Any
 
     @property
     def all(self) -> list[Any]:
@@ -55,7 +56,7 @@ def build(site: "Site") -> None:
     with gr.Row(elem_classes="pl-sides"):
         with gr.Column(scale=2, min_width=300):
             controls = _controls()
-            part, limit = _more(controls)
+            part, limit, limits = _more(controls)
             with gr.Row():
                 go = gr.Button("Find parts ⏎", variant="primary", elem_id="parts-go", scale=3)
                 stop = gr.Button("Stop x", elem_id="parts-stop", min_width=90)
@@ -64,8 +65,8 @@ def build(site: "Site") -> None:
             result = gr.HTML(EMPTY, apply_default_css=False, elem_id="parts-result")
             data = gr.JSON(visible=False)
     outputs = [step, result, data]
-    _events(site, page, controls, outputs, strip, (go, stop))
-    _limits(site, page, controls, outputs, (part, limit))
+    _events(site, page, controls, outputs, strip, (go, stop), limits)
+    _limits(site, page, controls, outputs, (part, limit, limits))
 
 
 def _controls() -> Controls:
@@ -84,6 +85,12 @@ def _controls() -> Controls:
         threshold=gr.Slider(
             0.05, 0.95, 0.5, step=0.01, label="Threshold", info="Lowest score of a mask."
         ),
+        tuned=gr.Checkbox(
+            False,
+            label="Thresholds as tuned with the model",
+            info="Each part has its own; the slider above leaves them.",
+            visible=False,
+        ),
         own=gr.Textbox(
             label="Thresholds of single parts",
             info="Such as cat:ear=0.3, cat:head=0.6",
@@ -95,15 +102,15 @@ def _controls() -> Controls:
     )
 
 
-def _more(controls: Controls) -> tuple[Any, Any]:
-    """What is rarely wanted; a part and its own threshold."""
+def _more(controls: Controls) -> tuple[Any, Any, Any]:
+    """What is rarely wanted; a part, its own threshold, and (unseen) those of the tuning."""
     with gr.Accordion("More", open=False):
         controls.compare.render()
         controls.apart.render()
         part = gr.Dropdown([], label="Part")
         limit = gr.Slider(0.05, 0.95, 0.5, step=0.01, label="Its threshold")
         controls.own.render()
-    return part, limit
+    return part, limit, gr.JSON(visible=False)
 
 
 def _events(
@@ -113,6 +120,7 @@ def _events(
     outputs: list[Any],
     strip: Any,
     buttons: tuple[Any, Any],
+    limits: Any,
 ) -> None:
     step, (go, stop) = outputs[0], buttons
     run = _running(site, page)
@@ -124,11 +132,12 @@ def _events(
     def picked(event: gr.EventData) -> tuple[Any, ...]:
         return choices.picked(site, page, str(event.picture))
 
-    def objects(model: str, object: str) -> Any:
-        return gr.update(choices=choices.objects(site, model), value=object)
+    def chosen(model: str, object: str) -> Any:
+        own = gr.update(choices=choices.objects(site, model), value=object)
+        return own, *choices.tuned(site, model, {})
 
     c = controls
-    first = site.opened(opened, [strip, *c.all[1:], step])
+    first = site.opened(opened, [strip, *c.all[1:], limits, step])
     first.then(run, c.all, outputs, api_visibility="private", **more)
     pick = strip.click(
         picked, None, [strip, c.picture, c.object, c.file], api_visibility="private", **more
@@ -141,8 +150,12 @@ def _events(
         api_visibility="private",
         **more,
     )
-    c.model.input(objects, [c.model, c.object], c.object, api_name="parts_objects", **more)
-    changed = [each.input for each in (c.model, c.object, c.classifier, c.compare, c.apart)]
+    another = c.model.input(
+        chosen, [c.model, c.object], [c.object, c.tuned, limits], api_name="parts_objects", **more
+    )
+    another.then(run, c.all, outputs, api_visibility="private", **more)
+    c.threshold.input(None, None, c.tuned, js="() => false", api_visibility="private", **more)
+    changed = [each.input for each in (c.object, c.classifier, c.compare, c.apart, c.tuned)]
     gr.on(
         [*changed, go.click, c.file.upload, c.threshold.release, c.own.submit],
         run,
@@ -157,18 +170,19 @@ def _events(
     site.kept(**kept)
 
 
-_LIMIT = """(part, own, threshold) => {
+_LIMIT = """(part, own, threshold, tuned, limits) => {
   const entry = own.split(/[,\\n]/).findLast((each) => each.includes("=")
     && each.slice(0, each.lastIndexOf("=")).trim() === part);
-  return entry ? Number(entry.slice(entry.lastIndexOf("=") + 1)) : threshold;
+  if (entry) return Number(entry.slice(entry.lastIndexOf("=") + 1));
+  return tuned && limits ? (limits.parts[part] ?? limits.default) : threshold;
 }"""
 
 
 def _limits(
-    site: "Site", page: Parts, controls: Controls, outputs: list[Any], single: tuple[Any, Any]
+    site: "Site", page: Parts, controls: Controls, outputs: list[Any], single: tuple[Any, Any, Any]
 ) -> None:
     """Moving the slider of a part writes into the text, which is what counts."""
-    part, limit = single
+    part, limit, limits = single
     more: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
     def parts(model: str, object: str) -> Any:
@@ -179,7 +193,8 @@ def _limits(
 
     part.focus(parts, [controls.model, controls.object], part, **more)
     # In the browser: an answer that came later would undo what is typed meanwhile.
-    part.input(None, [part, controls.own, controls.threshold], limit, js=_LIMIT, **more)
+    asked = [part, controls.own, controls.threshold, controls.tuned, limits]
+    part.input(None, asked, limit, js=_LIMIT, **more)
     limit.release(moved, [part, limit, controls.own], controls.own, **more).then(
         _running(site, page), controls.all, outputs, **more
     )
@@ -196,17 +211,19 @@ def _running(site: "Site", page: Parts) -> Callable[..., AsyncIterator[Any]]:
         own: str,
         compare: bool,
         apart: bool,
+        tuned: bool,
         request: gr.Request,
     ) -> AsyncIterator[Any]:
         """Find the parts of a picture: a file that is sent, or one that the app offers by name.
 
         object: a category, "" if it is not known (no filter), "?" for what a classifier says.
+        tuned: the thresholds that a tuning left with the model stand in for `threshold`.
         """
         if not file and not picture:
             yield gr.skip(), EMPTY, None
             return
         server = site.models_at(request)
-        given = (file, picture, model, object, classifier, threshold, own, compare, apart)
+        given = (file, picture, model, object, classifier, threshold, own, compare, apart, tuned)
 
         def work() -> tuple[str, dict[str, Any]]:
             found = page.found(*given)

@@ -33,7 +33,10 @@ _OTHERS = 3  # runner-up parts that are told
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """`object` None: no filter. `own` are thresholds of single parts, by `object:part`."""
+    """`object` None: no filter. `own` are thresholds of single parts, by `object:part`.
+
+    `tuned`, the thresholds that a tuning left with the model, stand in for `threshold`.
+    """
 
     model: str
     object: str | None = None
@@ -41,10 +44,12 @@ class Ask:
     own: Mapping[str, float] = field(default_factory=dict)
     compare: bool = True
     apart: bool = False
+    tuned: Thresholds | None = None
 
     def thresholds(self) -> Thresholds:
         """Of all parts."""
-        return Thresholds(default=self.threshold, parts=dict(self.own))
+        usual = self.tuned or Thresholds(default=self.threshold)
+        return Thresholds(default=usual.default, parts={**usual.parts, **self.own})
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,11 @@ class Parts:
         own: str,
         compare: bool,
         apart: bool,
+        tuned: bool = False,
     ) -> tuple[Answer, Made, Known]:
         """The answer for an uploaded file, else for the picture of this name.
+
+        `tuned`: by the thresholds of the model's tuning, where it has one.
 
         Raises:
             PartlabError: no picture, no such model, object or part; a server that is away.
@@ -55,7 +58,15 @@ class Parts:
         event("step", words=f"loading the segmenter {known.name} …")
         segmenter = self.site.shelf.segmenter(known.name)
         event("step", words="looking for parts …")
-        ask = Ask(known.name, object or None, float(threshold), own_thresholds(own), compare, apart)
+        ask = Ask(
+            known.name,
+            object or None,
+            float(threshold),
+            own_thresholds(own),
+            compare,
+            apart,
+            known.tuned if tuned else None,
+        )
         return answer(segmenter, pixels, ask, self.looks), made, known
 
     def _picture(self, file: str | None, picture: str) -> tuple[Pixels, Made, str | None]:

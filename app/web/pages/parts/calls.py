@@ -26,6 +26,16 @@ class Call:
         """Of the server that has the model, or that would."""
         return self.server or "http://127.0.0.1:8600"
 
+    @property
+    def unsaid(self) -> bool:
+        """Whether no threshold need be named: a tuned model's own are what is taken then."""
+        return self.ask.tuned is not None and not self.ask.own
+
+    @property
+    def single(self) -> dict[str, float]:
+        """Thresholds of single parts; of a tuned model every part of the object has its own."""
+        return _limits(self) if self.ask.tuned else dict(self.ask.own)
+
 
 def calls(call: Call) -> list[tuple[str, str]]:
     """What gives the same answer elsewhere: (name, text)."""
@@ -40,7 +50,8 @@ def _curl(call: Call) -> str:
     asked |= {"object": ask.object} if ask.object else {}
     asked |= {"unite": False} if ask.apart else {}
     if not ask.own:
-        query = urlencode({**asked, "threshold": f"{ask.threshold:g}"}).replace("False", "false")
+        asked |= {} if call.unsaid else {"threshold": f"{ask.threshold:g}"}
+        query = urlencode(asked).replace("False", "false")
         where = quote(f"{call.url}/v1/segment?{query}")
         kind = "Content-Type: application/octet-stream"
         return f"{first}curl --data-binary @{path} -H '{kind}' \\\n    {where}"
@@ -56,7 +67,8 @@ def _limits(call: Call) -> dict[str, float]:
     """The threshold of every part that may be found: a server's own default is another."""
     ask, parts = call.ask, call.known.parts
     labels = parts.labels_of(ask.object) if ask.object else range(len(parts))
-    return {parts.names[at]: ask.own.get(parts.names[at], ask.threshold) for at in labels}
+    limits = ask.thresholds().of(parts.names)
+    return {parts.names[at]: round(float(limits[at]), 6) for at in labels}
 
 
 def _python(call: Call) -> str:
@@ -64,14 +76,15 @@ def _python(call: Call) -> str:
     source = f"connect({call.url!r}, model={ask.model!r})" if remote else repr(call.known.place)
     lines = ["from segmenter import PredictionSettings, Predictor, Thresholds"]
     lines += ["from segmenter.remote import connect"] if remote else []
-    wanted = f"Thresholds(default={ask.threshold:g}, parts={dict(ask.own)!r})"
+    wanted = f"Thresholds(default={ask.thresholds().default:g}, parts={call.single!r})"
+    limits = "" if call.unsaid else f", thresholds={wanted}"
     return "\n".join(
         [
             *lines,
             "",
             f"settings = PredictionSettings(unite={not ask.apart})",
             f"predictor = Predictor.load({source}, settings)",
-            f"found = predictor({call.path!r}, {ask.object!r}, thresholds={wanted})",
+            f"found = predictor({call.path!r}, {ask.object!r}{limits})",
             "for mask in found.masks:",
             "    print(mask.name, mask.score, mask.area)",
         ]
@@ -81,15 +94,16 @@ def _python(call: Call) -> str:
 def _command(call: Call) -> str:
     ask, known = call.ask, call.known
     steps = [f"echo {quote(_line(call))} > one.csv"]
-    limits = f"--threshold {ask.threshold:g}"
+    limits = "" if call.unsaid else f" --threshold {ask.threshold:g}"
     if ask.own:
-        told = json.dumps({"default": ask.threshold, "parts": dict(ask.own)}, ensure_ascii=False)
+        every = {"default": ask.thresholds().default, "parts": call.single}
+        told = json.dumps(every, ensure_ascii=False)
         steps.append(f"echo {quote(told)} > thresholds.json")
-        limits = "--thresholds thresholds.json"
+        limits = " --thresholds thresholds.json"
     model = f"--server {call.url} --model {quote(ask.model)}"
     origin = model if known.served else f"--segmenter {quote(known.place)}"
     plain = "" if ask.object else " --no-category-filter"
-    steps.append(f"partlab pseudolabel one.csv {origin} \\\n    {limits}{plain} --out pseudo")
+    steps.append(f"partlab pseudolabel one.csv {origin} \\\n   {limits}{plain} --out pseudo")
     return "\n".join(steps)
 
 

@@ -35,8 +35,24 @@ def opened(site: "Site", page: Parts, words: dict[str, str]) -> tuple[Any, ...]:
         words.get("own", ""),
         words.get("compare", "true") != "false",
         words.get("apart") == "true",
+        *tuned(site, model or "", words),
         trouble,
     )
+
+
+def tuned(site: "Site", model: str, words: dict[str, str]) -> tuple[Any, Any]:
+    """Whether to begin with the thresholds of the model's tuning, and those thresholds.
+
+    They are the usual ones; an address that names a threshold and no tuning means that threshold.
+    """
+    try:
+        limits = one_of(site.shelf.segmenters(), model, "segmenter").tuned
+    except PartlabError:
+        limits = None
+    if limits is None:
+        return gr.update(value=False, visible=False), None
+    wanted = words.get("tuned", "false" if "threshold" in words else "true") != "false"
+    return gr.update(value=wanted, visible=True), limits.model_dump(mode="json")
 
 
 def objects(site: "Site", model: str) -> list[tuple[str, str]]:

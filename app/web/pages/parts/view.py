@@ -79,10 +79,24 @@ def page_of(answer: Answer, made: Made, known: Known, shown: Shown, server: str 
         gone=[mark for mark in removed if mark.why],
         answer=answer,
         ask=ask,
+        limits=_limits(answer),
         made=made,
         known=known,
         files=_files(answer, made, shown),
         calls=calls(Call(ask, made.path, known, server)),
+    )
+
+
+def _limits(answer: Answer) -> str:
+    """By what thresholds, in words; of a tuned model between which bounds."""
+    ask, parts = answer.ask, answer.filtered.parts
+    if ask.tuned is None:
+        return f"threshold {ask.threshold:.2f}"
+    labels = parts.labels_of(ask.object) if ask.object else range(len(parts))
+    every = ask.tuned.of(parts.names)[list(labels)]
+    span = " to ".join(dict.fromkeys(f"{each:.2f}" for each in (every.min(), every.max())))
+    return f"thresholds as tuned with the model ({span}" + (
+        f" for {ask.object})" if ask.object else ")"
     )
 
 

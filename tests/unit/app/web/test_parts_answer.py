@@ -10,7 +10,15 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-from colour_segmenter import COLOURS, INCLUSIONS, NAMES, ColourSegmenter, draw, write_colour_run
+from colour_segmenter import (
+    COLOURS,
+    INCLUSIONS,
+    NAMES,
+    ColourSegmenter,
+    draw,
+    tune_colour_run,
+    write_colour_run,
+)
 from PIL import Image as PillowImage
 from served import Running, serving
 from typer.testing import CliRunner
@@ -20,13 +28,14 @@ from app.serve.source import Source
 from app.web.pages.parts.answer import Answer, Ask, Looks, answer, own_thresholds, told_thresholds
 from app.web.pages.parts.calls import Call, calls
 from app.web.pages.parts.view import Made, coco_of, outline, page_of, table_of
-from app.web.shelf import Known
+from app.web.shelf import Known, LocalShelf, MountedShelf, ServerShelf
 from app.web.shown import Shown
 from partlab.coco import read_coco
 from partlab.errors import ConfigError, UnknownNameError
 from partlab.images import load_image
 from partlab.masks import decode, from_segmentation
 from partlab.parts import Parts
+from segmenter.thresholds import Thresholds
 
 PARTS = Parts.of(NAMES, INCLUSIONS)
 
@@ -197,10 +206,13 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "a, cat's.png"
 
 
+OWN = Thresholds(default=0.3, parts={"cat:head": 0.9})  # kept with the run that the calls name
 ASKS = [
     Ask("seg", "cat", 0.3),
     Ask("seg", None, 0.4),
     Ask("seg", "cat", 0.3, {"cat:ear": 0.9}),
+    Ask("seg", "cat", 0.99, tuned=OWN),
+    Ask("seg", "cat", 0.99, {"cat:ear": 0.4}, tuned=OWN),
     Ask("seg", "cat", 0.3, apart=True),
 ]
 
@@ -211,7 +223,7 @@ def same(found: Answer) -> list[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_colour_run(tmp_path_factory.mktemp("runs") / "seg")
+    return tune_colour_run(write_colour_run(tmp_path_factory.mktemp("runs") / "seg"), OWN)
 
 
 @pytest.fixture(scope="module")
@@ -236,6 +248,12 @@ def test_the_calls_give_the_same_parts(
             assert texts["curl"].startswith(f"partlab serve seg={run}")
 
 
+def test_what_a_tuning_left_is_known_here_and_of_a_server(run: Path, server: Running) -> None:
+    assert LocalShelf({"seg": run}, {}).segmenters()["seg"].tuned == OWN
+    assert ServerShelf(server.url).segmenters()["seg"].tuned == OWN
+    assert MountedShelf(server.state.models).segmenters()["seg"].tuned == OWN
+
+
 def by_python(text: str) -> list[tuple[str, int]]:
     path = str(Path(__file__).parents[3] / "plugins")
     program = f"import sys; sys.path.insert(0, {path!r}); import colour_segmenter\n{text}"
@@ -252,7 +270,7 @@ def by_curl(text: str) -> list[tuple[str, int]]:
     return sorted((part["part"], part["area"]) for part in found["parts"])
 
 
-@pytest.mark.parametrize("ask", ASKS[:3])
+@pytest.mark.parametrize("ask", ASKS[:5])
 def test_the_command_line_gives_the_same_parts(
     run: Path, photo: Path, ask: Ask, segmenter: ColourSegmenter, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,

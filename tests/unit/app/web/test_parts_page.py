@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import httpx
 import numpy as np
 import pytest
-from colour_segmenter import COLOURS, draw
+from colour_segmenter import COLOURS, draw, tune_colour_run, write_colour_run
 from gradio_client import Client, handle_file
 from PIL import Image as PillowImage
 from playwright.sync_api import Browser, Page
@@ -18,6 +18,7 @@ from web_app import LAPTOP, PHONE, Shown, go, look, opened, showing
 from partlab.coco import read_coco
 from partlab.images import load_image
 from partlab.masks import decode, from_segmentation
+from segmenter.thresholds import Thresholds
 
 
 def draw_bike(path: Path) -> Path:
@@ -290,3 +291,48 @@ def test_a_part_gets_a_threshold_of_its_own(shown: Shown, browser: Browser) -> N
         text.press("Enter")
         page.locator("#parts-step [role=alert]").wait_for()
         assert "did you mean bike:wheel" in page.locator("#parts-step").inner_text()
+
+
+def test_a_tuned_run_begins_with_its_own_thresholds(
+    photos: Path, browser: Browser, tmp_path: Path
+) -> None:
+    """The slider leaves them, the box takes them again, and a link says which it was."""
+    run = tune_colour_run(
+        write_colour_run(tmp_path / "tuned"), Thresholds(default=0.6, parts={"bike:wheel": 0.22})
+    )
+    with showing(run, photos) as shown:
+        with opened(browser) as page:
+            go(page, f"{shown.url}/parts")
+            pick(page, "two <b>.png")
+            assert parts(page) == ["bike:wheel"]
+            said = page.locator(".pl-result").inner_text()
+            assert "thresholds as tuned with the model (0.22 for bike)" in said
+            look(page, "parts-tuned")
+            assert words(page)["tuned"] == "true"
+            page.get_by_role("spinbutton", name="Threshold").fill("0.5")
+            page.keyboard.press("Tab")
+            page.get_by_text("No part has a score above the threshold").wait_for()
+            box = page.get_by_label("Thresholds as tuned")
+            assert not box.is_checked()
+            link = page.url
+            box.check()
+            page.locator(".pl-table tbody tr").first.wait_for()
+            settled(page)
+            page.get_by_role("button", name="More").click()
+            page.get_by_label("Part", exact=True).click()
+            page.get_by_role("option", name="bike:wheel").click()
+            own = page.get_by_role("spinbutton", name="Its threshold")
+            page.wait_for_function("e => e.value === '0.22'", arg=own.element_handle())
+        with opened(browser) as page:
+            go(page, link)
+            settled(page)
+            assert parts(page) == []
+            assert "threshold 0.50" in page.locator(".pl-result").inner_text()
+
+
+def test_a_model_that_was_not_tuned_offers_no_tuning(shown: Shown, browser: Browser) -> None:
+    with opened(browser) as page:
+        go(page, f"{shown.url}/parts?tuned=true")
+        pick(page, "one.png")
+        assert page.get_by_label("Thresholds as tuned").count() == 0
+        assert "threshold 0.50" in page.locator(".pl-result").inner_text()
