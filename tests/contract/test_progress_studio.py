@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from annotator import Person
-from browser import CHROMIUM, log_in
+from browser import CHROMIUM, follow
 from fake_tasks import drawn
 from farm import FARM
 from learning_farm import picture, run_of
@@ -113,21 +113,6 @@ def draw(server: Running, people: dict[str, str], work: Work, object: str, most:
             person.submit(task["id"], regions)
 
 
-def in_studio(
-    browser: Browser, server: Running, who: tuple[str, str], link: str, shows: str
-) -> None:
-    """Somebody follows a link into Label Studio: the picture with what is true of it alone."""
-    context = browser.new_context(viewport={"width": 1400, "height": 1000})
-    context.set_default_timeout(120_000)
-    page = context.new_page()
-    log_in(page, server, *who)
-    page.goto(link)
-    page.wait_for_selector(".konvajs-content")
-    page.get_by_text(shows).first.wait_for()
-    look(page, "progress-link")
-    context.close()
-
-
 def test_a_lead_takes_a_category_from_suggestions_to_a_data_set(
     work: Work,
     shown: Shown,
@@ -161,7 +146,7 @@ def test_a_lead_takes_a_category_from_suggestions_to_a_data_set(
         link = lead.row(RAM).get_by_role("link", name="the picture").get_attribute("href")
         look(page, "progress-flags")
         assert link == f"{studio_server.url}/projects/{project}/data?task={flagged.task_id}"
-        in_studio(browser, studio_server, (ANN, people[ANN]), link, "ben@prog")  # drew in it
+        follow(browser, studio_server, (ANN, people[ANN]), link, "ben@prog")  # drew in it
 
         draw(studio_server, people, work, RAM, 1)
         page.keyboard.press("l")
@@ -211,4 +196,4 @@ def _my_work(
         link = items.first.locator("a").get_attribute("href") or ""
     number = link.rpartition("=")[2]
     assert int(number) in {task.task_id for task in work.tasks(RAM, 2)}
-    in_studio(browser, server, (ANN, people[ANN]), link, "Draw it better than in round 1")
+    follow(browser, server, (ANN, people[ANN]), link, "Draw it better than in round 1")

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from annotator import Person
+from at_inspect import begin, finish, image
 from browser import CHROMIUM, ask, log_in, look, save
 from colour_segmenter import write_colour_run
 from farm import FARM
@@ -48,9 +49,6 @@ ANN, INA = "ann@loop.org", "ina@loop.org"
 RAM, HAMMER = "ram", "schöner Hammer"
 EACH, SIZE = 24, (64, 48)
 NAMES = ("ram:head", "ram:horn", "ram:body", "schöner Hammer:handle")
-
-_ANOTHER = """(old) => { const { image, loading } = document.querySelector('.pi').dataset;
-return image && image !== old && loading === undefined; }"""
 
 
 def partlab(*words: object) -> Any:
@@ -188,20 +186,16 @@ def accept_by_key(browser: Browser, work: Path) -> None:
     """The page Inspect: begin, a key for each picture, finish; both categories."""
     with showing(work) as shown, opened(browser) as page:
         go(page, f"{shown.url}/inspect")
-        page.locator(".pi-stage button", has_text="Begin").wait_for()
-        page.keyboard.press("Enter")
+        begin(page)
         for object in (RAM, HAMMER):
             page.locator(".pi-title b", has_text=object).wait_for()
             seen = None
             for _ in range(10):  # as many as the plan looks at
-                page.wait_for_function(_ANOTHER, arg=seen)
-                seen = page.locator(".pi").get_attribute("data-image")
+                seen = image(page, seen)
                 page.keyboard.press("p")
             page.locator(".pi-foot", has_text="finish").wait_for()
             look(page, f"whole-loop-inspect-{object}")
-            page.keyboard.press("Enter")
-            page.locator(".pi-dialog[open]").wait_for()
-            page.keyboard.press("Enter")
+            finish(page)
         page.locator(".pi-stage", has_text="Nothing waits for you").first.wait_for()
     with Work.open(work) as found:
         assert {batch.object: batch.state for batch in found.batches()} == dict.fromkeys(

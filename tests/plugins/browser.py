@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Response, Route, sync_playwright
+from playwright.sync_api import Browser, Page, Response, Route, sync_playwright
 
 from annotate.studio.server.start import Running
 
@@ -50,6 +50,19 @@ def log_in(page: Page, server: Running, email: str, password: str) -> None:
     page.fill("input[name=password]", password)
     page.press("input[name=password]", "Enter")
     page.wait_for_url(lambda url: "login" not in url)
+
+
+def follow(browser: Browser, server: Running, who: tuple[str, str], link: str, shows: str) -> None:
+    """Somebody follows a link into Label Studio: the picture with what is true of it alone."""
+    context = browser.new_context(viewport={"width": 1400, "height": 1000})
+    context.set_default_timeout(120_000)
+    page = context.new_page()
+    log_in(page, server, *who)
+    page.goto(link)
+    page.wait_for_selector(".konvajs-content")
+    page.get_by_text(shows).first.wait_for()
+    look(page, f"follow-{link.rpartition('=')[2]}")
+    context.close()
 
 
 def place(page: Page, share: tuple[float, float]) -> tuple[float, float]:

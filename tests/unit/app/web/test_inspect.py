@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from at_inspect import begin, finish, image, pin, ready
 from axe_found import serious
 from playwright.sync_api import Browser, Page
 from web_app import PHONE, Shown, client, go, look, opened, showing
@@ -66,26 +67,6 @@ def inspecting(
         yield page
 
 
-def ready(page: Page) -> None:
-    page.locator(".pi[data-state=ready]").wait_for()
-
-
-def begin(page: Page) -> None:
-    """Have the images of the round drawn that waits; coming to the page draws none."""
-    page.locator(".pi-stage button", has_text="Begin").wait_for()
-    page.keyboard.press("Enter")
-
-
-def image(page: Page, unlike: str | None = None) -> str:
-    """The id of the picture that is seen, once it is another."""
-    page.wait_for_function(
-        """(old) => { const { image, loading } = document.querySelector('.pi')?.dataset ?? {};
-        return image && image !== old && loading === undefined; }""",
-        arg=unlike,
-    )
-    return str(page.locator(".pi").get_attribute("data-image"))
-
-
 def marks(page: Page) -> Counter[str]:
     found = page.locator(".pi-strip button").evaluate_all("a => a.map(b => b.dataset.mark)")
     return Counter(found)
@@ -133,9 +114,7 @@ def test_ten_images_of_three_categories_by_key(
                     pressed["bad" if number < failing else "good"] += len(keys)
                 page.locator(".pi-foot", has_text="finish").wait_for()
                 assert f"{failing} of 10" in page.locator(".pi-foot").inner_text()
-                page.keyboard.press("Enter")
-                page.locator(".pi-dialog[open]").wait_for()
-                page.keyboard.press("Enter")
+                finish(page)
                 pressed["finish"] += 2
             page.locator(".pi-stage", has_text="Nothing waits for you").first.wait_for()
             assert loads == []
@@ -206,11 +185,7 @@ def test_masks_names_zoom_and_keys(
             page.keyboard.press("ArrowLeft")
             assert image(page, second) == first
 
-            box = page.locator(".pl-badge", has_text="body").first.bounding_box()
-            assert box is not None
-            page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-            page.locator(".pi-why input").fill("too low")
-            page.keyboard.press("Enter")
+            pin(page, "body", "too low")
             page.keyboard.press("n")
             page.keyboard.type("mind the legs")
             page.keyboard.press("Enter")
@@ -330,10 +305,7 @@ def test_given_up_images_and_the_way_back(tmp_path: Path, people: Path, browser:
             page.keyboard.press("r")
             page.locator(".pi-grid[open]").wait_for()
             page.keyboard.press("r")
-            page.locator(".pi-foot", has_text="finish").wait_for()
-            page.keyboard.press("Enter")
-            page.locator(".pi-dialog[open]").wait_for()
-            page.keyboard.press("Enter")
+            finish(page)
             page.locator(".pi-queue", has_text="accepted").wait_for()
             page.locator(".pi-queue [data-object=lamp]").click()
             page.locator(".pi-state", has_text="accepted").wait_for()
