@@ -13,7 +13,8 @@
     if (id) of(place, id).forEach((mark) => mark.setAttribute("data-on", ""));
     for (const view of place.querySelectorAll(".pl-view")) {
       const line = view.querySelector("[data-pointed]");
-      line.textContent = told(view, id) || "\u00a0";
+      line.dataset.rest ??= line.textContent; // what to do, or why there is no mask
+      line.textContent = told(view, id) || (id ? "\u00a0" : line.dataset.rest);
     }
   }
 

@@ -206,7 +206,10 @@ def test_annotation_beside_pseudo_label(shown: Shown, browser: Browser) -> None:
         assert rows["3 cat:ear"][4] == "the other side has none of this part"
         assert rows["b cat:head"][3] == "0.40"
         go(page, address(shown, image=3, store="pseudo"))
-        page.get_by_text("the store does not have this picture").wait_for()
+        why = page.get_by_text("the store does not have this picture")
+        why.wait_for()
+        page.locator(".pl-view svg").last.hover()  # nothing there to tell of: the reason stays
+        assert why.is_visible()
 
 
 def test_statistics_and_a_click_on_a_rare_part(shown: Shown, browser: Browser) -> None:

@@ -141,6 +141,8 @@ def test_masks_by_mouse_and_by_key(shown: Shown, browser: Browser) -> None:
         look(page, "parts-chosen")
         page.keyboard.press("Escape")
         assert page.locator("[data-on]").count() == 0
+        page.mouse.move(1, 1)
+        assert pointed(page) == "point at a mask, or press Tab"
         for wanted in ("1", "2", "a", "b", "1"):  # those that the filter removed come last
             page.keyboard.press("n")
             assert pressed(page) == {wanted}
