@@ -17,8 +17,11 @@ _TILES = """
 <h1>partlab</h1>
 <p class="pl-soft">{{ about }}</p>
 <ul class="pl-tiles">
-{% for page in pages %}
-<li><a href="{{ page.path }}"><b>{{ page.title }}</b><span>{{ page.about }}</span></a></li>
+{% for page, lacks in pages %}
+<li><a href="{{ page.path }}"{% if lacks %} data-lacks{% endif %}>
+<b>{{ page.title }}</b><span>{{ page.about }}</span>
+{% if lacks %}<small>nothing was given for it; it says what to give</small>{% endif %}
+</a></li>
 {% endfor %}
 </ul>
 """
@@ -44,7 +47,7 @@ def build(site: "Site") -> None:
 
     def opened(request: gr.Request) -> tuple[Any, ...]:
         who = person(request)
-        seen = [page for page in pages() if page.path and who.may(page.role)]
+        seen = [(page, _lacks(site, page)) for page in pages() if page.path and who.may(page.role)]
         told = site.given.told()
         empty = told == "nothing" and site.server is None
         about = f"Given: {told}." if told != "nothing" else "Pages for part-level vision data."
@@ -61,6 +64,11 @@ def build(site: "Site") -> None:
         site.needs("lead", made)
         made.success(opened, None, [tiles, offer], api_visibility="private")
     stop.click(stopped, None, step, queue=False, api_name="home_stop")
+
+
+def _lacks(site: "Site", page: Page) -> bool:
+    """Whether nothing was given for it; a server is not waited for before the first page stands."""
+    return site.server is None and page.needs(site) is not None
 
 
 def _making(site: "Site", models: bool) -> Any:

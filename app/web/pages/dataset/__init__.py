@@ -42,7 +42,10 @@ def build(site: "Site") -> None:
 def _needs(site: "Site") -> str | None:
     if site.given.data or site.given.works:
         return None
-    return "Start the app with a data set or a work: partlab app world"
+    return (
+        "No data set was given. Start the app with one, or with a work: partlab app world. partlab "
+        "data make-world draws a small one."
+    )
 
 
 PAGE = Page(

@@ -64,5 +64,6 @@ def row_of(source: Source, ask: Ask) -> int:
     """
     wanted = int(ask.image) if ask.image.lstrip("-").isdecimal() else None
     if wanted is None or wanted not in source.index.row_of:
-        raise NotFoundError(f"no image {ask.image} in {source.name}")
+        hint = "a work shows what is drawn in its newest rounds" if source.is_work else None
+        raise NotFoundError(f"no image {ask.image} in {source.name}", hint=hint)
     return source.index.row_of[wanted]

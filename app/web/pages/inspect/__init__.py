@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from annotate.work import Work
     from app.web.site import Site
 
+_NEEDS = (
+    "Here inspectors look at what annotators drew. Start the app with a work: partlab app WORK. "
+    "partlab studio create begins one."
+)
 _LONGEST = 10.0  # minutes for one picture; who left the page open has not looked longer
 
 
@@ -251,8 +255,7 @@ def build(site: "Site") -> None:
 
 
 def _needs(site: "Site") -> str | None:
-    told = "Here inspectors look at what annotators drew. Give it a work."
-    return None if site.given.works else told
+    return None if site.given.works else _NEEDS
 
 
 PAGE = Page(

@@ -25,6 +25,10 @@ element.addEventListener('click', (event) => {
   trigger('click', {act, object: object || '', to: field?.value || '', afresh});
 });
 """
+_NEEDS = (
+    "Here stands how far people have drawn. Start the app with a work: partlab app WORK. partlab "
+    "studio create begins one."
+)
 _TOLD = '<p class="pl-note pg-told" role="status">{{ words }}</p>'
 
 
@@ -155,7 +159,7 @@ def _acting(site: "Site", page: Progress) -> Callable[..., AsyncIterator[Any]]:
 
 
 def _needs(site: "Site") -> str | None:
-    return None if site.given.works else "Here stands how far people have drawn. Give it a work."
+    return None if site.given.works else _NEEDS
 
 
 PAGE = Page(

@@ -83,7 +83,10 @@ def build(site: "Site") -> None:
 def _needs(site: "Site") -> str | None:
     if any(runs_of(site.given).values()):
         return None
-    return "Start the app with a folder of runs: partlab app runs"
+    return (
+        "No training was given. Start the app with a folder of runs: partlab app runs. partlab "
+        "segmenter train and partlab train run make them."
+    )
 
 
 PAGE = Page(

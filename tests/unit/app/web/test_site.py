@@ -221,6 +221,17 @@ def test_the_first_page_leads_to_all_others(
         look(page, f"home-{size[0]}")
         for each in pages()[1:]:
             assert page.locator(f".pl-tiles a[href='{each.path}']").count() == 1
+            assert page.locator(f".pl-head nav a[href='{each.path}']").is_visible()
+        edges = page.locator(".pl-head nav a").evaluate_all(
+            "a => a.map(link => link.getBoundingClientRect().right)"
+        )
+        assert max(edges) <= size[0]  # none has to be scrolled to
+        lacking = page.locator(".pl-tiles [data-lacks]").evaluate_all(
+            "a => a.map(link => link.getAttribute('href'))"
+        )
+        assert lacking == [each.path for each in pages()[1:] if each.needs(shown.site)]
+        assert lacking
+        assert "parts" not in lacking
         assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
         page.keyboard.press("?")
         assert page.locator(".pl-help").is_visible()
