@@ -273,6 +273,7 @@ PAGE = Page(
         Key("← →", "the picture before, the next one"),
         Key("u", "undo my last verdict"),
         Key("n", "write a note"),
+        Key("i", "a cross to pin a place: arrows move it, Enter pins, Escape leaves"),
         Key("r", "all pictures at once; again: pass the rest"),
         Key("e", "an accepted example beside it"),
         Key("w", "likely wrong ones first"),

@@ -51,6 +51,7 @@ export const around = {
     const reasons = () => `<div class="pi-reasons" ${armed} role="group" aria-label="Reason">${sheet.reasons.map((reason, n) => `<button type="button" data-reason="${n}">${DIGITS[n] ? `<kbd>${DIGITS[n]}</kbd> ` : ""}${esc(reason)}</button>`).join("")}</div>`;
     const card = this.card();
     const on = (value) => `aria-pressed="${Boolean(value)}"`;
+    const pin = this.canPin() ? button("pin", "Pin a place", "i", on(this.cross)) : "";
     let html = "";
     if (sheet?.own) html = `<p class="pl-note">You drew ${esc(sheet.object)}: nobody inspects their own work.</p>`;
     else if (sheet?.kind === "discards" && card) html = `<div class="pi-two">${button("uphold", "Rightly given up", "g")}${button("restore", "Draw it after all", "d")}</div>`;
@@ -58,10 +59,10 @@ export const around = {
       html = `<div class="pi-two">${button("pass", "Pass", "p", `${on(card.passed === true)} class="pi-pass"`)}${button("fail", "Fail", "f", `${on(card.passed === false || this.armed)} class="pi-fail"`)}</div>${reasons()}`;
       if (sheet.kind === "round") {
         const finish = sheet.finish ? button("finish", "Finish", "Enter", 'class="pi-main-button"') : "";
-        html += `<div class="pi-row">${finish}${button("undo", "Undo", "u")}${sheet.waiting ? button("rest", "All pictures", "r") : ""}${sheet.doubts ? button("doubts", "Likely wrong first", "w", on(this.doubtsFirst)) : ""}</div>`;
-      }
+        html += `<div class="pi-row">${finish}${button("undo", "Undo", "u")}${pin}${sheet.waiting ? button("rest", "All pictures", "r") : ""}${sheet.doubts ? button("doubts", "Likely wrong first", "w", on(this.doubtsFirst)) : ""}</div>`;
+      } else html += `<div class="pi-row">${pin}</div>`;
     } else if (this.decided) {
-      html = `<p class="pi-state" data-state="${sheet.state}">${esc(sheet.state)}: ${esc(sheet.summary)}</p><div class="pi-row">${sheet.state === "accepted" && card && !card.back ? button("back", "Send this picture back", "b", on(this.armed)) : ""}${this.queue?.lead ? button("reopen", "Open it again", "o") : ""}</div>${this.armed ? reasons() : ""}`;
+      html = `<p class="pi-state" data-state="${sheet.state}">${esc(sheet.state)}: ${esc(sheet.summary)}</p><div class="pi-row">${sheet.state === "accepted" && card && !card.back ? button("back", "Send this picture back", "b", on(this.armed)) : ""}${pin}${this.queue?.lead ? button("reopen", "Open it again", "o") : ""}</div>${this.armed ? reasons() : ""}`;
     }
     this.find(".pi-actions").innerHTML = html;
     const draft = this.draft();
@@ -103,7 +104,10 @@ export const around = {
     const card = this.card();
     const line = (key, does, words) => `<span><kbd>${key}</kbd> <b>${does}:</b> ${esc(words)}</span>`;
     const lines = [];
-    if (this.armed) lines.push("<span>Now the number of a reason. <kbd>Esc</kbd> none</span>");
+    if (this.cross) {
+      const part = this.stage.partAt(this.cross.x, this.cross.y);
+      lines.push(`<span>The cross is on <b>${esc(part || "no part")}</b>. <kbd>← → ↑ ↓</kbd> move it, with <kbd>Shift</kbd> further. <kbd>Enter</kbd> pins this place. <kbd>Esc</kbd> none</span>`);
+    } else if (this.armed) lines.push("<span>Now the number of a reason. <kbd>Esc</kbd> none</span>");
     else if (sheet?.finish) lines.push(line("Enter", "finish", sheet.finish));
     else if (this.open_ && card?.ahead) {
       const [yes, no] = sheet.kind === "discards" ? [["g", "given up"], ["d", "draw it"]] : [["p", "pass"], ["f", "fail"]];

@@ -1,6 +1,7 @@
 // The page Inspect: its queue, and what lies open. The other files of this folder add what is said, seen and pressed.
 import { around } from "./around.js";
 import { call } from "./call.js";
+import { cross } from "./cross.js";
 import { keys } from "./keys.js";
 import { notes } from "./notes.js";
 import { over } from "./over.js";
@@ -170,7 +171,7 @@ class Inspect {
   }
 }
 
-Object.assign(Inspect.prototype, around, keys, notes, over, picture, verdicts);
+Object.assign(Inspect.prototype, around, cross, keys, notes, over, picture, verdicts);
 
 document.addEventListener("keydown", (event) => {
   if (!page?.root.isConnected || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -2,7 +2,7 @@
 export const DIGITS = "1234567890";
 const KEYS = {
   p: "pass", f: "fail", u: "undo", n: "note", r: "rest", e: "example", w: "doubts", Enter: "finish",
-  g: "uphold", d: "restore", b: "back", o: "reopen", 0: "whole",
+  g: "uphold", d: "restore", b: "back", o: "reopen", i: "pin", 0: "whole",
 };
 
 export const keys = {
@@ -49,6 +49,7 @@ export const keys = {
     else if (name === "finish" && judging) this.run(() => this.finish());
     else if (name === "finish" && this.offer && !sheet) this.begin(this.offer);
     else if (name === "reopen" && this.decided && this.queue.lead) this.run(() => this.reopen());
+    else if (name === "pin") return this.aim();
     else if (name === "close") this.closeGrid();
     else if (name === "note" && !this.find(".pi-note").hidden) this.field.focus();
     else if (name === "whole") this.stage.whole();
@@ -64,6 +65,7 @@ export const keys = {
   },
 
   arm(what) {
+    if (this.cross) this.aim(null);
     this.armed = this.armed ? "" : what;
     this.drawSide();
     this.drawFoot();
@@ -79,6 +81,7 @@ export const keys = {
     if (partlab.writing(event.target) || document.querySelector(".pl-help")?.open) return false;
     if (box.open && !this.grid) return false;
     if (this.grid && !["r", "Escape"].includes(key)) return false;
+    if (this.cross && key !== " ") return this.aimed(event);
     if (key === "Enter" && event.target.closest?.("button, a, summary")) return false;
     if (key === " ") return this.bare(true);
     return this.typed(key);

@@ -22,12 +22,17 @@ export const notes = {
     this.keep({ ...this.draft(), note: this.field.value.trim() });
   },
 
+  canPin() {
+    return Boolean((this.open_ || this.decided) && this.sheet.kind !== "discards" && this.card());
+  },
+
   ask(x, y, part) {
     if (this.find(".pi-why")) return; // it is being left, which keeps what was written
-    if (!(this.open_ || this.decided) || this.sheet.kind === "discards" || !this.card()) return;
+    if (!this.canPin()) return;
     const form = document.createElement("form");
-    form.className = "pi-why";
-    form.style = `left:${100 * x}%;top:${100 * y}%`;
+    const [right, down] = this.stage.seenAt(x, y);
+    form.className = `pi-why${down > 0.6 ? " pi-up" : ""}`;
+    form.style = `left:${100 * x}%;top:${100 * y}%;--x:${100 * right}%`;
     form.innerHTML = `<label>${this.esc(part || "no part")}<input maxlength="200" placeholder="what is wrong here?" aria-label="what is wrong here?"></label><button>Pin it</button>`;
     let over = false; // taking the form away takes the focus from it, too
     const done = (wanted) => {

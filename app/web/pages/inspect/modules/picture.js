@@ -6,6 +6,7 @@ export const picture = {
   show(image) {
     if (image !== this.image) {
       this.armed = "";
+      this.cross = null;
       Object.assign(this, { since: performance.now(), away: 0 });
     }
     this.image = image;

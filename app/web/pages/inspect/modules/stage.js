@@ -42,6 +42,32 @@ export class Stage {
     place.innerHTML = pins.map((pin, n) => `<i class="pi-pin" style="${at(pin)}">${n + 1}</i>`).join("");
   }
 
+  // A cross at this place, with the part under it alone; null takes it away.
+  cross(at) {
+    this.element.querySelector(".pi-cross")?.remove();
+    this.light(at ? this.under(at.x, at.y) : null);
+    const style = at && `left:${100 * at.x}%;top:${100 * at.y}%`;
+    if (at) this.element.querySelector(".pi-dots").insertAdjacentHTML("afterend", `<i class="pi-cross" style="${style}"></i>`);
+  }
+
+  // The mask that lies on top at a place given in shares of the picture.
+  under(x, y) {
+    const point = new DOMPoint(x * this.picture.width, y * this.picture.height);
+    const paths = [...this.element.querySelectorAll(".pi-canvas > svg path")];
+    return paths.findLast((path) => path.isPointInFill(point));
+  }
+
+  // Where such a place is in the stage, as shares of it: what is written there stays in sight.
+  seenAt(x, y) {
+    const box = this.element.querySelector(".pi-canvas").getBoundingClientRect();
+    const all = this.element.getBoundingClientRect();
+    return [(box.left + x * box.width - all.left) / all.width, (box.top + y * box.height - all.top) / all.height];
+  }
+
+  partAt(x, y) {
+    return this.under(x, y)?.dataset.part || "";
+  }
+
   fit() {
     const canvas = this.element.querySelector(".pi-canvas");
     if (!canvas || !this.picture) return;
