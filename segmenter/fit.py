@@ -13,13 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
 from partlab.config import Config, deciding, validate
 from partlab.errors import ConfigError, DatasetError
 from partlab.files import exclusive, sha256_file, sha256_json, write_lines
-from partlab.schema import Dataset
+from partlab.schema import OURS, Dataset
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
 from partlab.training.identity import refuse_another
@@ -36,6 +37,7 @@ from segmenter.judge import Judge, by_ap
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
 from segmenter.runs import read_run, write_run
+from segmenter.teacher import Teach, Teacher, need_teachable
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +51,11 @@ class TrainConfig(LoopConfig):
     of pictures, smaller than it, sqrt(threshold / f) times as often as others; 0: all alike.
     `start` is a run whose best weights it goes on from; `start_parts` says what parts were called
     there, where that was otherwise: new name -> old name (`segmenter.carry`).
+
+    With pseudo labels (`--pseudo`): masks that score less than `pseudo_sure` are ignored;
+    `pseudo_share` of the pictures of an epoch are theirs. `teacher` is the decay of averaged
+    weights that see the picture without its strong changes: where they differ from the store,
+    they count if they are at least `teacher_sure`, and else nobody; 0: no teacher, the store counts.
     """
 
     warmup_steps: int = Field(200, ge=0)
@@ -62,6 +69,10 @@ class TrainConfig(LoopConfig):
     val_images: int = Field(120, ge=0)
     start: str = ""
     start_parts: dict[str, str] = Field(default_factory=dict)
+    pseudo_sure: float = Field(0.5, ge=0, le=1)
+    pseudo_share: float = Field(0.5, gt=0, lt=1)
+    teacher: float = Field(0.0, ge=0, lt=1)
+    teacher_sure: float = Field(0.9, ge=0, le=1)
 
 
 class SegmenterConfig(Config):
@@ -98,17 +109,22 @@ def fit(
     *,
     backend: str,
     judge: Judge = by_ap,
+    teach: Teach | None = None,
 ) -> None:
     """Train what `create(device)` makes into `run`, or go on where a killed run stopped.
+
+    `teach` makes the targets of pseudo labels with averaged weights; see `segmenter.teacher`.
 
     Raises:
         OutputExistsError: `run` holds a run of other settings, other data or another number
             of processes.
         DatasetError: no masks to train on, or an image that cannot be read.
         UnknownNameError: `train.mirror` names a part that there is not.
-        NotFoundError, ConfigError: `train.start` is no run, or its network does not fit.
+        NotFoundError, ConfigError: `train.start` is no run, or its network does not fit; or there
+            is nothing to be taught by `train.teacher`.
         PartlabError: the loss stays infinite or NaN.
     """
+    need_teachable(config.train.teacher, train, teach)
     here = Process.current()
     val = val if val is not None and val.images and config.train.val_images else None
     with ExitStack() as held, here.joined() as group:
@@ -118,7 +134,7 @@ def fit(
         if begun := config.train.start:
             before = config.train.start_parts
             carry_over(segmenter.network, train.names, Path(begun), before, "best")
-        _loop(segmenter, train, val, run, config, group, unused, judge).train()
+        _loop(segmenter, train, val, run, config, group, unused, judge, teach).train()
 
 
 def _begin(
@@ -163,6 +179,7 @@ def _look(
 def _description(
     identity: dict[str, Any], train: Dataset, val: Dataset | None, config: Any
 ) -> dict[str, Any]:
+    ours = train.top.get(OURS) or {}
     return {
         **identity,
         "config": config.model_dump(mode="json"),
@@ -170,6 +187,7 @@ def _description(
         "data": _origin(train, identity["data"]),
         "val": _origin(val, identity["val"]) if val is not None else None,
         "torch": torch.__version__,
+        **{key: ours[key] for key in ("pseudo",) if key in ours},
     }
 
 
@@ -216,6 +234,7 @@ def _loop(
     group: Group,
     unused: frozenset[int],
     judge: Judge,
+    teach: Teach | None,
 ) -> Loop:
     settings: TrainConfig = config.train
     data = TrainingSet(
@@ -226,9 +245,12 @@ def _loop(
         unused=unused,
     )
     model = group.parallel(segmenter.network)
+    teacher = Teacher(segmenter, teach, settings) if settings.teacher and teach else None
 
-    def step(batch: Batch, _number: int) -> dict[str, Tensor]:
+    def step(batch: Batch, number: int) -> dict[str, Tensor]:
         targets = [{k: v.to(segmenter.device) for k, v in each.items()} for each in batch.targets]
+        if teacher and number >= settings.warmup_steps:
+            teacher.correct(batch, targets)
         losses: dict[str, Tensor] = model(segmenter.normalised(batch.pixels), batch.sizes, targets)
         return losses
 
@@ -243,6 +265,8 @@ def _loop(
         device=segmenter.device,
         rate=lambda step, total: learning_rate(step, total, settings.lr, settings.warmup_steps),
         validate=_validation(segmenter, val, settings, group, judge),
+        after=teacher.follow if teacher else None,
+        kept={"teacher": teacher.average} if teacher else {},
     )
 
 
@@ -253,7 +277,7 @@ def _augment(config: Any) -> Augment:
 
 def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool) -> Batches:
     aspects = [image.width / max(image.height, 1) for image in data.images]
-    weights = rare_first(data.labels, config.repeat_threshold) if config.repeat_threshold else None
+    weights = _weights(data, config)
 
     def plan(epoch: int) -> list[list[int]]:
         return epoch_batches(
@@ -267,6 +291,19 @@ def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool
         )
 
     return Batches(data, plan, collate, config.workers, pin)
+
+
+def _weights(data: TrainingSet, config: TrainConfig) -> NDArray[np.float64] | None:
+    """How often each image is drawn, in proportion; None where all are alike."""
+    if not config.repeat_threshold and not data.pseudo.any():
+        return None
+    found = rare_first(data.labels, config.repeat_threshold)
+    for chosen, share in (
+        (data.pseudo, config.pseudo_share), (~data.pseudo, 1 - config.pseudo_share)
+    ):  # fmt: skip
+        if data.pseudo.any() and chosen.any():
+            found[chosen] *= share / found[chosen].sum()
+    return found
 
 
 def _validation(
