@@ -1,4 +1,4 @@
-"""Self-training: pictures of a store join people's, for `partlab segmenter train --pseudo STORE`."""
+"""Self-training: pictures of a store join people's (`partlab segmenter train --pseudo STORE`)."""
 
 import logging
 from collections import Counter
@@ -32,8 +32,13 @@ _WHY = {
 
 
 def adding(place: str | Path) -> Callable[[Dataset, Sequence[Dataset], float], Dataset]:
-    """`with_pseudo` of the store at `place`, as `segmenter.train.train_segmenter` takes it."""
-    return lambda train, apart, sure: with_pseudo(train, apart, Store.open(place), sure)
+    """`with_pseudo` of the store at `place`, as `segmenter.train.train_segmenter` takes it.
+
+    Raises:
+        NotFoundError, SchemaError: there is no store, or it is damaged; before torch is loaded.
+    """
+    store = Store.open(place)
+    return lambda train, apart, sure: with_pseudo(train, apart, store, sure)
 
 
 def with_pseudo(train: Dataset, apart: Sequence[Dataset], store: Store, sure: float) -> Dataset:
@@ -69,10 +74,11 @@ def with_pseudo(train: Dataset, apart: Sequence[Dataset], store: Store, sure: fl
         "left_out": dict(left),
     }
     ours = {**(train.top.get(OURS) or {}), "pseudo": origin}
+    found = _annotations(train, store, zip(images, rows, strict=True), sure)
     return replace(
         train,
-        images=[*train.images, *images],
-        annotations=[*train.annotations, *_annotations(train, store, zip(images, rows, strict=True), sure)],
+        images=[*_others(train, store, rows), *images],
+        annotations=[*train.annotations, *found],
         top={**train.top, OURS: ours},
         finder=Placed(places, train.pictures),
     )  # fmt: skip
@@ -86,7 +92,7 @@ def _need_fit(train: Dataset, apart: Sequence[Dataset], store: Store) -> None:
     if not store.parts.matched(train.parts):
         raise DatasetError(
             f"{store.path} has none of the parts of {train.path or 'the data set'}",
-            hint="label with a segmenter that knows them: partlab pseudolabel IMAGES --segmenter RUN",
+            hint="label with a run that knows them: partlab pseudolabel IMAGES --segmenter RUN",
         )
     for data in apart:
         _need_unseen(data, store)
@@ -136,7 +142,8 @@ class _Rules:
     whole: set[str] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.own = _files([self.train])
+        drawn = [i.id for i in self.train.images if self.train.annotations_of(i)]
+        self.own = _files([self.train.subset(drawn)])
         self.held = _files(self.apart)
         self.alike = _alike(self.apart, self.store)
         self.known = self.store.parts.matched(self.train.parts)
@@ -185,11 +192,19 @@ def _alike(apart: Sequence[Dataset], store: Store) -> set[Path]:
     return {places[name].resolve() for name in found}
 
 
+def _others(train: Dataset, store: Store, rows: Iterable[Row]) -> Iterator[Image]:
+    """The training set's images, but for those without masks that the store has some of."""
+    labelled = {store.image_path(row).resolve() for row in rows}
+    for image in train.images:
+        if train.annotations_of(image) or train.image_path(image).resolve() not in labelled:
+            yield image
+
+
 def _images(
     train: Dataset, store: Store, rows: Sequence[Row]
 ) -> tuple[list[Image], dict[str, Path]]:
     """The rows as images with ids and names of their own, and where each picture lies."""
-    taken = {image.file_name for image in train.images}
+    taken = {image.file_name for image in train.images if train.annotations_of(image)}
     first = max((image.id for image in train.images), default=0) + 1
     images, places = [], {}
     for id, row in enumerate(rows, first):

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -93,8 +94,7 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
     @cached_property
     def pseudo(self) -> NDArray[np.bool_]:
         """Which images came from a store to people's (`--pseudo`), shape (len(images),)."""
-        joined = "pseudo" in (self.data.top.get(OURS) or {})
-        return np.array([joined and by_network(image) for image in self.images], bool)
+        return np.array([from_store(self.data, image) for image in self.images], bool)
 
     @property
     def labels(self) -> list[list[int]]:
@@ -168,6 +168,17 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
         chosen, over = np.sort(order[: self.limit]), order[self.limit :]
         other += [rles[i] for i in over]
         return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen], other
+
+
+def joined_by(data: Dataset) -> dict[str, Any] | None:
+    """What is noted of a store whose pictures joined this data set (`--pseudo`); None: none did."""
+    found: dict[str, Any] | None = (data.top.get(OURS) or {}).get("pseudo")
+    return found
+
+
+def from_store(data: Dataset, image: Image) -> bool:
+    """Whether an image came with a store, so that its masks are pseudo labels."""
+    return joined_by(data) is not None and by_network(image)
 
 
 def fitted(size: Sequence[int], long_side: int) -> Size:

@@ -5,7 +5,7 @@ The loop itself (exact resume, precision, checkpoints, several processes) is
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from partlab.config import Config, deciding, validate
 from partlab.errors import ConfigError, DatasetError
 from partlab.files import exclusive, sha256_file, sha256_json, write_lines
-from partlab.schema import OURS, Dataset
+from partlab.schema import Dataset
 from partlab.training.batches import Batches
 from partlab.training.device import pick_device
 from partlab.training.identity import refuse_another
@@ -32,12 +32,21 @@ from partlab.training.settings import LoopConfig
 from partlab.truth import usable
 from segmenter.carry import carry_over
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
-from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches, rare_first
+from segmenter.data import (
+    Augment,
+    Batch,
+    TrainingSet,
+    collate,
+    epoch_batches,
+    from_store,
+    joined_by,
+    rare_first,
+)
 from segmenter.judge import Judge, by_ap
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
 from segmenter.runs import read_run, write_run
-from segmenter.teacher import Teach, Teacher, need_teachable
+from segmenter.teacher import Teach, need_teachable, teacher_of
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +62,10 @@ class TrainConfig(LoopConfig):
     there, where that was otherwise: new name -> old name (`segmenter.carry`).
 
     With pseudo labels (`--pseudo`): masks that score less than `pseudo_sure` are ignored;
-    `pseudo_share` of the pictures of an epoch are theirs. `teacher` is the decay of averaged
-    weights that see the picture without its strong changes: where they differ from the store,
-    they count if they are at least `teacher_sure`, and else nobody; 0: no teacher, the store counts.
+    `pseudo_share` of the pictures of an epoch are theirs (0: none, as a control of equal length).
+    `teacher` is the decay of averaged weights that see the picture without its strong changes:
+    where they differ from the store, they count if they are at least `teacher_sure`, and else
+    nobody; 0: no teacher, the store counts. Left out, it is 0.99 where the backend can be taught.
     """
 
     warmup_steps: int = Field(200, ge=0)
@@ -70,8 +80,8 @@ class TrainConfig(LoopConfig):
     start: str = ""
     start_parts: dict[str, str] = Field(default_factory=dict)
     pseudo_sure: float = Field(0.5, ge=0, le=1)
-    pseudo_share: float = Field(0.5, gt=0, lt=1)
-    teacher: float = Field(0.0, ge=0, lt=1)
+    pseudo_share: float = Field(0.5, ge=0, lt=1)
+    teacher: float | None = Field(None, ge=0, lt=1)
     teacher_sure: float = Field(0.9, ge=0, le=1)
 
 
@@ -156,10 +166,16 @@ def _begin(
     unused, reasons = left_out(train)
     if new:
         _look(train, val, config, unused, reasons)
-        used = (image.file_name for image in train.images if image.id not in unused)
-        write_lines(run / "train_images.txt", used)
+        write_lines(run / "train_images.txt", _seen(train, config, unused))
         write_run(run, _description(identity, train, val, config))
     return unused
+
+
+def _seen(train: Dataset, config: Any, unused: frozenset[int]) -> Iterator[str]:
+    """Names of the pictures that training draws."""
+    for image in train.images:
+        if image.id not in unused and (config.train.pseudo_share or not from_store(train, image)):
+            yield image.file_name
 
 
 def _look(
@@ -179,7 +195,6 @@ def _look(
 def _description(
     identity: dict[str, Any], train: Dataset, val: Dataset | None, config: Any
 ) -> dict[str, Any]:
-    ours = train.top.get(OURS) or {}
     return {
         **identity,
         "config": config.model_dump(mode="json"),
@@ -187,7 +202,7 @@ def _description(
         "data": _origin(train, identity["data"]),
         "val": _origin(val, identity["val"]) if val is not None else None,
         "torch": torch.__version__,
-        **{key: ours[key] for key in ("pseudo",) if key in ours},
+        **({"pseudo": origin} if (origin := joined_by(train)) else {}),
     }
 
 
@@ -245,7 +260,7 @@ def _loop(
         unused=unused,
     )
     model = group.parallel(segmenter.network)
-    teacher = Teacher(segmenter, teach, settings) if settings.teacher and teach else None
+    teacher = teacher_of(segmenter, teach, settings) if data.pseudo.any() else None
 
     def step(batch: Batch, number: int) -> dict[str, Tensor]:
         targets = [{k: v.to(segmenter.device) for k, v in each.items()} for each in batch.targets]

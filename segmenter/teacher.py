@@ -12,24 +12,25 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from partlab.errors import ConfigError
-from partlab.schema import OURS, Dataset
-from segmenter.data import Batch
+from partlab.schema import Dataset
+from segmenter.data import Batch, joined_by
 
 if TYPE_CHECKING:
     from segmenter.fit import Trainable, TrainConfig
 
+DECAY = 0.99
 Target = dict[str, Tensor]
 Teach = Callable[[nn.Module, Tensor, Sequence[Target], float], list[Target]]
 """(network, normalised pictures (B, 3, H, W), their targets, how sure it must be) -> targets."""
 
 
-def need_teachable(decay: float, train: Dataset, teach: Teach | None) -> None:
+def need_teachable(decay: float | None, train: Dataset, teach: Teach | None) -> None:
     """See that a teacher that was asked for has something to do.
 
     Raises:
         ConfigError: there are no pseudo labels, or the backend has no teacher.
     """
-    if decay and "pseudo" not in (train.top.get(OURS) or {}):
+    if decay and not joined_by(train):
         raise ConfigError("train.teacher needs pseudo labels", hint="--pseudo STORE")
     if decay and teach is None:
         raise ConfigError(
@@ -37,13 +38,21 @@ def need_teachable(decay: float, train: Dataset, teach: Teach | None) -> None:
         )
 
 
+def teacher_of(
+    student: "Trainable", teach: Teach | None, config: "TrainConfig"
+) -> "Teacher | None":
+    """The teacher of a training with pseudo labels, where it has one."""
+    decay = DECAY if config.teacher is None else config.teacher
+    return Teacher(student, teach, decay, config.teacher_sure) if teach and decay else None
+
+
 class Teacher:
     """The average of a student; `average` is saved with the run and goes on with it."""
 
-    def __init__(self, student: "Trainable", teach: Teach, config: "TrainConfig") -> None:
-        decay = get_ema_multi_avg_fn(config.teacher)
-        self._student, self._teach, self._sure = student, teach, config.teacher_sure
-        self.average: Any = AveragedModel(student.network, multi_avg_fn=decay)
+    def __init__(self, student: "Trainable", teach: Teach, decay: float, sure: float) -> None:
+        self._student, self._teach, self._sure = student, teach, sure
+        average = get_ema_multi_avg_fn(decay)
+        self.average: Any = AveragedModel(student.network, multi_avg_fn=average)
 
     def follow(self, _step: int) -> None:
         """Called when the student's weights have moved."""

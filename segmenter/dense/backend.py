@@ -8,8 +8,8 @@ from partlab.parts import Parts
 from partlab.schema import Dataset
 from partlab.training.checkpoints import load_weights
 from segmenter.backbone import load_backbone_weights
-from segmenter.dense.segmenter import DenseSegmenter
 from segmenter.dense.lesson import taught
+from segmenter.dense.segmenter import DenseSegmenter
 from segmenter.dense.settings import DenseConfig, light, resnet50, small
 from segmenter.fit import fit
 from segmenter.judge import by_pixels
