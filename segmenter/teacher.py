@@ -51,7 +51,7 @@ class Teacher:
 
     def __init__(self, student: "Trainable", teach: Teach, decay: float, sure: float) -> None:
         self._student, self._teach, self._sure = student, teach, sure
-        average = get_ema_multi_avg_fn(decay)
+        average = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self.average: Any = AveragedModel(student.network, multi_avg_fn=average)
 
     def follow(self, _step: int) -> None:

@@ -38,7 +38,7 @@ def _of_image(
 
 def _target(agreed: Tensor, before: Target, outer: Sequence[int], inner: Sequence[int]) -> Target:
     """Masks from places (H, W) in `outer`, and the inner parts' as they were."""
-    there = [at for at in agreed.unique().tolist() if at > 0]
+    there = [at for at in torch.unique(agreed).tolist() if at > 0]
     labels = before["labels"]
     stay = torch.tensor([int(label) - 1 in inner for label in labels], dtype=torch.bool)
     masks = [(agreed == at).to(before["masks"].dtype) for at in there]
