@@ -373,9 +373,9 @@ class Placed(PictureFinder):
 
     def __init__(self, places: Mapping[str, Path], other: PictureFinder | None = None) -> None:
         super().__init__(other.root if other else Path())
-        self._known, self._other = places, other or PictureFinder(Path())
+        self._at, self._other = places, other or PictureFinder(Path())
 
     def find(self, file_name: str) -> Found:
         """See `PictureFinder.find`."""
-        place = self._known.get(file_name)
+        place = self._at.get(file_name)
         return self._other.find(file_name) if place is None else Found(place, place.parent)
