@@ -1,6 +1,7 @@
 """How far scores in a store can be taken at their word, where the truth is known."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pseudolabel.matching import Matched
 from segmenter.label_space import truth_layers
@@ -12,7 +13,8 @@ def reliability_of(matched: Matched) -> Reliability:
     """Scores beside what the masks add: of each one's pixels, the share that is right and in no
     surer mask of its part. Parts that the truth does not have, and masks in crowd regions, are
     left out."""
-    scores, added = [np.zeros(0)], [np.zeros(0)]
+    scores: list[NDArray[np.float64]] = [np.zeros(0)]
+    added: list[NDArray[np.float64]] = [np.zeros(0)]
     place = {name: at for at, name in enumerate(matched.truth.names)}
     for row, image in matched.rows:
         known = [m for m in row.masks if matched.store.names[m.label] in place]
