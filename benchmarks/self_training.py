@@ -130,9 +130,8 @@ def drawn(data: Path) -> int:
 
 def labelled(store: Path) -> int:
     """How many pictures something was found in."""
-    from pseudolabel.store import Store
-
-    return Store.open(store).count()["labelled"]
+    found: int = json.loads((store / "manifest.json").read_text())["counts"]["labelled"]
+    return found
 
 
 def means(seeds: dict[str, Any]) -> dict[str, Any]:
