@@ -115,7 +115,7 @@ class DatasetSource:
     def human(self) -> bool:
         """False for an exported store: all its masks have provenance `pseudo:…`."""
         records = self.dataset.annotations or self.dataset.images
-        return not records or not all(map(_by_network, records))
+        return not records or not all(map(by_network, records))
 
     def fingerprint(self) -> str:
         """The data set's own."""
@@ -134,7 +134,7 @@ class DatasetSource:
                 self.dataset.object_of(image),
                 (image.height, image.width),
                 layers(self.dataset, drawn.masks),
-                all(map(_by_network, masks)) if masks else _by_network(image),
+                all(map(by_network, masks)) if masks else by_network(image),
                 drawn.unknown_region(),
                 len(drawn.left_out),
             )
@@ -143,7 +143,8 @@ class DatasetSource:
         return len(self.dataset.images)
 
 
-def _by_network(record: Annotation | Image) -> bool:
+def by_network(record: Annotation | Image) -> bool:
+    """Whether a mask, or an image's masks, are pseudo labels by its provenance (D-05)."""
     return (record.provenance or "").startswith("pseudo:")
 
 

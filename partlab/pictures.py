@@ -22,7 +22,7 @@ import os
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -366,3 +366,16 @@ def _walk(top: Path) -> Iterator[str]:
         for name in sorted(files):
             if is_image_name(name) and not name.startswith("."):
                 yield os.path.join(folder, name)
+
+
+class Placed(PictureFinder):
+    """Finds some pictures where they are known to lie, and all others as `other` does."""
+
+    def __init__(self, places: Mapping[str, Path], other: PictureFinder | None = None) -> None:
+        super().__init__(other.root if other else Path())
+        self._at, self._other = places, other or PictureFinder(Path())
+
+    def find(self, file_name: str) -> Found:
+        """See `PictureFinder.find`."""
+        place = self._at.get(file_name)
+        return self._other.find(file_name) if place is None else Found(place, place.parent)

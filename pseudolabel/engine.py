@@ -33,6 +33,16 @@ logger = logging.getLogger(__name__)
 Classify = Callable[[Sequence[Pixels]], list[str]]
 
 
+def _tell_untuned(origin: Origin) -> None:
+    """What a score is worth differs from run to run, so that 0.5 is a habit."""
+    logger.warning(
+        "%s is not tuned: masks that score %g or more are kept, whatever that is worth; "
+        "better label maps: partlab segmenter tune RUN DATA, or --threshold",
+        origin.name,
+        Settings().thresholds.default,
+    )
+
+
 def predict_batch(
     segmenter: Segmenter,
     batch: Sequence[Sample],
@@ -169,6 +179,8 @@ def label_images(
     settings, origin, process = settings or Settings(), origin_of(run), Process.current()
     description = origin.description()
     settings = with_own(settings, description, settings.checkpoint)
+    if process.leads and "thresholds" not in settings.model_fields_set:
+        _tell_untuned(origin)
     objects = Parts.of(description["names"]).objects
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None

@@ -2,7 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,10 +15,12 @@ from torch.utils.data import Dataset as TorchDataset
 
 from partlab.errors import DatasetError, PartlabError
 from partlab.images import load_image
+from partlab.labelmap_sources import by_network
 from partlab.masks import Rle, decode, from_segmentation, union
 from partlab.parts import Parts
-from partlab.schema import Dataset, Image
+from partlab.schema import OURS, Dataset, Image
 from segmenter.checks import fits, left_out
+from segmenter.strong import strong
 
 Size = tuple[int, int]
 MULTIPLE = 32  # the coarsest backbone stride; padded sides are multiples of it
@@ -27,7 +31,8 @@ class Sample:
     """One training image (3, H, W) uint8, its boxes (N, 4), 1-based labels, masks (N, H, W).
 
     `unsure` (H, W) marks where nothing may be learnt as background: crowd regions, and masks
-    over the limit; (0, 0) if there are none.
+    over the limit; (0, 0) if there are none. `plain` is the picture without strong changes, where
+    it has any (those of pseudo labels).
     """
 
     pixels: Tensor
@@ -35,6 +40,7 @@ class Sample:
     labels: Tensor
     masks: Tensor
     unsure: Tensor
+    plain: Tensor | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,11 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
     def __len__(self) -> int:
         return len(self.images)
 
+    @cached_property
+    def pseudo(self) -> NDArray[np.bool_]:
+        """Which images came from a store to people's (`--pseudo`), shape (len(images),)."""
+        return np.array([from_store(self.data, image) for image in self.images], bool)
+
     @property
     def labels(self) -> list[list[int]]:
         """Labels of the masks of each image, crowd regions left out."""
@@ -105,15 +116,21 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
             return error
 
     def _load(self, epoch: int, position: int) -> Sample:
-        image = self.images[position % len(self.images)]
+        at = position % len(self.images)
+        image = self.images[at]
         pixels = load_image(self.data.image_path(image))
         fits(image, (pixels.shape[1], pixels.shape[0]))
         seed = self.augment.seed if self.augment else 0
         random = np.random.default_rng((seed, epoch, position))
-        return self._sample(image, pixels, random)
+        return self._sample(image, pixels, random, changed=bool(self.augment and self.pseudo[at]))
 
     def _sample(
-        self, image: Image, pixels: NDArray[np.uint8], random: np.random.Generator
+        self,
+        image: Image,
+        pixels: NDArray[np.uint8],
+        random: np.random.Generator,
+        *,
+        changed: bool,
     ) -> Sample:
         side = self.image_size
         if self.augment:
@@ -128,8 +145,10 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
             labels = self.twins[labels]
         keep = masks.flatten(1).sum(1) >= 4  # vanished by shrinking
         masks = masks[keep]
-        boxes = boxes_of(masks)
-        return Sample(scaled, boxes, torch.from_numpy(labels)[keep] + 1, masks, unsure)
+        boxes, kept = boxes_of(masks), torch.from_numpy(labels)[keep] + 1
+        if not changed:
+            return Sample(scaled, boxes, kept, masks, unsure)
+        return Sample(strong(scaled, random), boxes, kept, masks, unsure, plain=scaled)
 
     def _masks(
         self, image: Image, random: np.random.Generator
@@ -149,6 +168,17 @@ class TrainingSet(TorchDataset[Sample | PartlabError]):
         chosen, over = np.sort(order[: self.limit]), order[self.limit :]
         other += [rles[i] for i in over]
         return [rles[i] for i in chosen], np.array(labels, np.int64)[chosen], other
+
+
+def joined_by(data: Dataset) -> dict[str, Any] | None:
+    """What is noted of a store whose pictures joined this data set (`--pseudo`); None: none did."""
+    found: dict[str, Any] | None = (data.top.get(OURS) or {}).get("pseudo")
+    return found
+
+
+def from_store(data: Dataset, image: Image) -> bool:
+    """Whether an image came with a store, so that its masks are pseudo labels."""
+    return joined_by(data) is not None and by_network(image)
 
 
 def fitted(size: Sequence[int], long_side: int) -> Size:
@@ -271,15 +301,22 @@ def rare_first(images: Sequence[Collection[int]], threshold: float) -> NDArray[n
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Padded uint8 pixels (B, 3, H, W), unpadded sizes, and one target dict per image."""
+    """Padded uint8 pixels (B, 3, H, W), unpadded sizes, and one target dict per image.
+
+    `pseudo` are the positions of the images with pseudo labels, `plain` (len(pseudo), 3, H, W)
+    those without strong changes.
+    """
 
     pixels: Tensor
     sizes: list[tuple[int, int]]
     targets: list[dict[str, Tensor]]
+    pseudo: list[int] = field(default_factory=list)
+    plain: Tensor | None = None
 
     def pin_memory(self) -> "Batch":
         """Called by the loader on machines with a GPU."""
-        return replace(self, pixels=self.pixels.pin_memory())
+        plain = None if self.plain is None else self.plain.pin_memory()
+        return replace(self, pixels=self.pixels.pin_memory(), plain=plain)
 
 
 def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
@@ -292,4 +329,6 @@ def collate(samples: list[Sample | PartlabError]) -> Batch | PartlabError:
     pixels, sizes = pad_batch([sample.pixels for sample in good])
     names = ("boxes", "labels", "masks", "unsure")
     targets = [{name: getattr(sample, name) for name in names} for sample in good]
-    return Batch(pixels, sizes, targets)
+    pseudo = [at for at, sample in enumerate(good) if sample.plain is not None]
+    plain = pad_batch([s.pixels if s.plain is None else s.plain for s in good])[0][pseudo]
+    return Batch(pixels, sizes, targets, pseudo, plain if pseudo else None)

@@ -5,7 +5,7 @@ The loop itself (exact resume, precision, checkpoints, several processes) is
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from itertools import chain
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor, nn
 
@@ -31,11 +32,21 @@ from partlab.training.settings import LoopConfig
 from partlab.truth import usable
 from segmenter.carry import carry_over
 from segmenter.checks import check_pictures, check_val, left_out, tell_mirrors
-from segmenter.data import Augment, Batch, TrainingSet, collate, epoch_batches, rare_first
+from segmenter.data import (
+    Augment,
+    Batch,
+    TrainingSet,
+    collate,
+    epoch_batches,
+    from_store,
+    joined_by,
+    rare_first,
+)
 from segmenter.judge import Judge, by_ap
 from segmenter.part_rcnn import ModelConfig
 from segmenter.protocol import Segmenter
 from segmenter.runs import read_run, write_run
+from segmenter.teacher import Teach, need_teachable, teacher_of
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +60,12 @@ class TrainConfig(LoopConfig):
     of pictures, smaller than it, sqrt(threshold / f) times as often as others; 0: all alike.
     `start` is a run whose best weights it goes on from; `start_parts` says what parts were called
     there, where that was otherwise: new name -> old name (`segmenter.carry`).
+
+    With pseudo labels (`--pseudo`): masks that score less than `pseudo_sure` are ignored;
+    `pseudo_share` of the pictures of an epoch are theirs (0: none, as a control of equal length).
+    `teacher` is the decay of averaged weights that see the picture without its strong changes:
+    where they differ from the store, they count if they are at least `teacher_sure`, and else
+    nobody; 0: no teacher, the store counts. Left out, it is 0.99 where the backend can be taught.
     """
 
     warmup_steps: int = Field(200, ge=0)
@@ -62,6 +79,10 @@ class TrainConfig(LoopConfig):
     val_images: int = Field(120, ge=0)
     start: str = ""
     start_parts: dict[str, str] = Field(default_factory=dict)
+    pseudo_sure: float = Field(0.5, ge=0, le=1)
+    pseudo_share: float = Field(0.5, ge=0, lt=1)
+    teacher: float | None = Field(None, ge=0, lt=1)
+    teacher_sure: float = Field(0.9, ge=0, le=1)
 
 
 class SegmenterConfig(Config):
@@ -98,17 +119,22 @@ def fit(
     *,
     backend: str,
     judge: Judge = by_ap,
+    teach: Teach | None = None,
 ) -> None:
     """Train what `create(device)` makes into `run`, or go on where a killed run stopped.
+
+    `teach` makes the targets of pseudo labels with averaged weights; see `segmenter.teacher`.
 
     Raises:
         OutputExistsError: `run` holds a run of other settings, other data or another number
             of processes.
         DatasetError: no masks to train on, or an image that cannot be read.
         UnknownNameError: `train.mirror` names a part that there is not.
-        NotFoundError, ConfigError: `train.start` is no run, or its network does not fit.
+        NotFoundError, ConfigError: `train.start` is no run, or its network does not fit; or there
+            is nothing to be taught by `train.teacher`.
         PartlabError: the loss stays infinite or NaN.
     """
+    need_teachable(config.train.teacher, train, teach)
     here = Process.current()
     val = val if val is not None and val.images and config.train.val_images else None
     with ExitStack() as held, here.joined() as group:
@@ -118,7 +144,7 @@ def fit(
         if begun := config.train.start:
             before = config.train.start_parts
             carry_over(segmenter.network, train.names, Path(begun), before, "best")
-        _loop(segmenter, train, val, run, config, group, unused, judge).train()
+        _loop(segmenter, train, val, run, config, group, unused, judge, teach).train()
 
 
 def _begin(
@@ -140,10 +166,16 @@ def _begin(
     unused, reasons = left_out(train)
     if new:
         _look(train, val, config, unused, reasons)
-        used = (image.file_name for image in train.images if image.id not in unused)
-        write_lines(run / "train_images.txt", used)
+        write_lines(run / "train_images.txt", _seen(train, config, unused))
         write_run(run, _description(identity, train, val, config))
     return unused
+
+
+def _seen(train: Dataset, config: Any, unused: frozenset[int]) -> Iterator[str]:
+    """Names of the pictures that training draws."""
+    for image in train.images:
+        if image.id not in unused and (config.train.pseudo_share or not from_store(train, image)):
+            yield image.file_name
 
 
 def _look(
@@ -170,6 +202,7 @@ def _description(
         "data": _origin(train, identity["data"]),
         "val": _origin(val, identity["val"]) if val is not None else None,
         "torch": torch.__version__,
+        **({"pseudo": origin} if (origin := joined_by(train)) else {}),
     }
 
 
@@ -216,6 +249,7 @@ def _loop(
     group: Group,
     unused: frozenset[int],
     judge: Judge,
+    teach: Teach | None,
 ) -> Loop:
     settings: TrainConfig = config.train
     data = TrainingSet(
@@ -226,9 +260,12 @@ def _loop(
         unused=unused,
     )
     model = group.parallel(segmenter.network)
+    teacher = teacher_of(segmenter, teach, settings) if data.pseudo.any() else None
 
-    def step(batch: Batch, _number: int) -> dict[str, Tensor]:
+    def step(batch: Batch, number: int) -> dict[str, Tensor]:
         targets = [{k: v.to(segmenter.device) for k, v in each.items()} for each in batch.targets]
+        if teacher and number >= settings.warmup_steps:
+            teacher.correct(batch, targets)
         losses: dict[str, Tensor] = model(segmenter.normalised(batch.pixels), batch.sizes, targets)
         return losses
 
@@ -243,6 +280,8 @@ def _loop(
         device=segmenter.device,
         rate=lambda step, total: learning_rate(step, total, settings.lr, settings.warmup_steps),
         validate=_validation(segmenter, val, settings, group, judge),
+        after=teacher.follow if teacher else None,
+        kept={"teacher": teacher.average} if teacher else {},
     )
 
 
@@ -253,7 +292,7 @@ def _augment(config: Any) -> Augment:
 
 def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool) -> Batches:
     aspects = [image.width / max(image.height, 1) for image in data.images]
-    weights = rare_first(data.labels, config.repeat_threshold) if config.repeat_threshold else None
+    weights = _weights(data, config)
 
     def plan(epoch: int) -> list[list[int]]:
         return epoch_batches(
@@ -267,6 +306,19 @@ def _batches(data: TrainingSet, config: TrainConfig, here: Process, *, pin: bool
         )
 
     return Batches(data, plan, collate, config.workers, pin)
+
+
+def _weights(data: TrainingSet, config: TrainConfig) -> NDArray[np.float64] | None:
+    """How often each image is drawn, in proportion; None where all are alike."""
+    if not config.repeat_threshold and not data.pseudo.any():
+        return None
+    found = rare_first(data.labels, config.repeat_threshold)
+    for chosen, share in (
+        (data.pseudo, config.pseudo_share), (~data.pseudo, 1 - config.pseudo_share)
+    ):  # fmt: skip
+        if data.pseudo.any() and chosen.any():
+            found[chosen] *= share / found[chosen].sum()
+    return found
 
 
 def _validation(

@@ -11,7 +11,8 @@ from partlab.coco import read_coco
 from partlab.counts import counted
 from partlab.errors import BackendUnavailableError, PartlabError
 from partlab.files import read_json, read_lines, write_json
-from partlab.schema import Dataset
+from partlab.pictures import Placed
+from partlab.schema import Dataset, Image
 from segmenter.runs import read_run
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,17 @@ def _training_hashes(run: Path, trained: set[str]) -> Mapping[str, Hashes | None
         raise PartlabError("the data set it was trained on is not where it was")
     data = read_coco(path)
     own = data.subset(image.id for image in data.images if image.file_name in trained)
-    hashes = hashed(own)
+    hashes = {**hashed(own), **_pseudo_hashes(run, trained - {i.file_name for i in own.images})}
     if any(hashes.values()):
         write_json(kept, {"data": content.get("fingerprint"), "hashes": hashes})
     return hashes
+
+
+def _pseudo_hashes(run: Path, names: set[str]) -> Mapping[str, Hashes | None]:
+    """Of the pictures that came from a store of pseudo labels."""
+    origin = read_run(run).get("pseudo")
+    if not origin or not names:
+        return {}
+    images = [Image.new(at, name, (1, 1)) for at, name in enumerate(sorted(names))]
+    places = {name: Path(origin["image_root"]) / name for name in names}
+    return hashed(Dataset(images, [], [], finder=Placed(places)))

@@ -1,7 +1,7 @@
 """From a data set on disk to a run folder: what `partlab segmenter train` does."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ def train_segmenter(
     config_file: str | Path | None = None,
     overrides: Sequence[str] = (),
     force: bool = False,
+    pseudo: Callable[[Dataset, Sequence[Dataset], float], Dataset] | None = None,
 ) -> dict[str, Any] | None:
     """Train, or go on with an unfinished run; returns what was done.
 
@@ -38,6 +39,9 @@ def train_segmenter(
 
     Settings: the backend's defaults, its `recipe` or `config` < `config_file` < `overrides`
     (`a.b=c`).
+
+    `pseudo` adds pictures with pseudo labels to the training set, given the annotated splits that
+    are not trained on and the lowest score to trust (`pseudolabel.second_round`).
 
     Raises:
         NotFoundError: no data set, or no such split.
@@ -55,6 +59,8 @@ def train_segmenter(
     if recipe and config:
         raise ConfigError("a recipe and a config were given", hint="leave one of them out")
     settings = training_config(backend, recipe or config, config_file, overrides)
+    if pseudo:
+        train = pseudo(train, held_out(data, train), settings.train.pseudo_sure)
     leads = Process.current().leads
     if leads and (force or not (run / "config.json").exists()):
         inputs = [data, _path(config_file), train.image_root]
@@ -107,6 +113,12 @@ def _recipe(engine: Any, name: str) -> dict[str, Any]:
         raise ConfigError(f"unknown recipe {name!r}", hint=f"recipes of this backend: {known}")
     values: dict[str, Any] = recipes[name]().model_dump()
     return values
+
+
+def held_out(data: Path, train: Dataset) -> list[Dataset]:
+    """The other splits of a data set that have masks: what a new run may be measured on."""
+    others = [path for path in find_splits(data).values() if path != train.path]
+    return [each for each in map(read_coco, others) if each.annotations]
 
 
 def read_splits(data: Path, split: str, val_split: str) -> tuple[Dataset, Dataset | None]:

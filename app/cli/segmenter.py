@@ -27,6 +27,10 @@ def train(
         str | None, typer.Option(help="Named settings of the backend: light, small, resnet50.")
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file, TOML or JSON.")] = None,
+    pseudo: Annotated[
+        Path | None,
+        typer.Option(help="Store of pseudo labels whose pictures join (self-training)."),
+    ] = None,
     settings: SetOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
@@ -40,6 +44,9 @@ def train(
     with reported(json) as ui:
         from segmenter.train import train_segmenter
 
+        if pseudo:
+            from pseudolabel.second_round import adding
+
         summary = train_segmenter(
             data,
             out,
@@ -50,6 +57,7 @@ def train(
             config_file=config,
             overrides=settings or [],
             force=force,
+            pseudo=adding(pseudo) if pseudo else None,
         )
         if summary:
             ui.emit(summary, _told(summary))

@@ -7,6 +7,7 @@ from typing import Any
 from partlab.schema import Dataset
 from pseudolabel.calibrate import shared_with_training
 from pseudolabel.matching import Matched, match
+from pseudolabel.reliability import reliability_of
 from pseudolabel.report.statistics import (
     Bounds,
     ObjectFacts,
@@ -17,6 +18,7 @@ from pseudolabel.report.statistics import (
 )
 from pseudolabel.store import Store
 from pseudolabel.sweep import SweepPoint, keeps_instances, lowest_score, sweep
+from segmenter.tuning.scale import Reliability
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,7 @@ class Truth:
     crowd_regions: int  # count neither as right nor as wrong
     exact: bool  # instances kept apart, so each threshold is exactly what a run would give
     sweep: tuple[SweepPoint, ...]
+    reliability: Reliability  # scores beside what share of a mask is right
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +136,7 @@ def _truth(matched: Matched) -> Truth:
         matched.masks.crowd,
         keeps_instances(matched.store),
         tuple(sweep(matched)),
+        reliability_of(matched),
     )
 
 

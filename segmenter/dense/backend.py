@@ -8,6 +8,7 @@ from partlab.parts import Parts
 from partlab.schema import Dataset
 from partlab.training.checkpoints import load_weights
 from segmenter.backbone import load_backbone_weights
+from segmenter.dense.lesson import taught
 from segmenter.dense.segmenter import DenseSegmenter
 from segmenter.dense.settings import DenseConfig, light, resnet50, small
 from segmenter.fit import fit
@@ -36,7 +37,7 @@ class DenseBackend:
             load_backbone_weights(body, config.model.backbone, config.model.weights)
             return segmenter
 
-        fit(create, train, val, run, config, backend="dense", judge=by_pixels)
+        fit(create, train, val, run, config, backend="dense", judge=by_pixels, teach=taught)
 
     def load(
         self, run: Path, *, checkpoint: str = "best", device: str | None = None

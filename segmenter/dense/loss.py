@@ -62,8 +62,8 @@ def _of_image(
         masks, unsure = (each[..., ::stride, ::stride] for each in (masks, unsure))
         stride = 1
     own = truth(masks, target["labels"] - 1, unsure, outer, inner)
-    logits = _raised(network.logits(features, [0, *(k + 1 for k in outer)]), stride, own.outer)
-    inside = _raised(network.logits(features, [k + 1 for k in inner]), stride, own.outer)
+    logits = raised(network.logits(features, [0, *(k + 1 for k in outer)]), stride, own.outer)
+    inside = raised(network.logits(features, [k + 1 for k in inner]), stride, own.outer)
     crossed = F.cross_entropy(logits[None], own.outer[None], ignore_index=IGNORED, reduction="sum")
     known = own.outer != IGNORED
     return {
@@ -100,7 +100,7 @@ def _one_hot(places: Tensor, count: int) -> Tensor:
     return places[None] == numbers[:, None, None]
 
 
-def _raised(logits: Tensor, stride: int, like: Tensor) -> Tensor:
+def raised(logits: Tensor, stride: int, like: Tensor) -> Tensor:
     """(n, h, w) at `stride` brought to (n, H, W) of the picture without its padding."""
     height, width = like.shape
     if stride > 1 and len(logits):

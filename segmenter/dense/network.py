@@ -92,14 +92,14 @@ class DenseNetwork(nn.Module):
         """
         untold = (torch.rand(len(targets)) < self.config.untold).tolist()
         told = [
-            None if without else self._shown(target["labels"] - 1)
+            None if without else self.shown(target["labels"] - 1)
             for target, without in zip(targets, untold, strict=True)
         ]
         filtered = told if self.config.category_filter == "before" else [None] * len(told)
         found = losses(self, self.features(self.seen(images), told), filtered, targets)
         return {**found, "dice": self.config.dice * found["dice"]}
 
-    def _shown(self, labels: Tensor) -> Labels:
+    def shown(self, labels: Tensor) -> Labels:
         """All parts of the objects that some of these parts belong to."""
         return tuple(sorted({own for label in set(labels.tolist()) for own in self.own[label]}))
 

@@ -47,11 +47,18 @@ def _looked(found: Detections, data: Dataset, image: Image, labels: Mapping[int,
     drawn = truth_layers(data, image)
     truth = flatten(drawn.layers, (image.height, image.width), data.parts.parents)
     own = [labels[label] for label in found.labels.tolist()]
-    added = [_added(at, own, found.masks, drawn.layers, drawn.ignored) for at in range(len(own))]
+    added = what_masks_add(own, found.masks, drawn.layers, drawn.ignored)
     ignored = None if drawn.ignored is None else decode(drawn.ignored)
-    return Looked(
-        found.labels, found.scores, np.array(added, float), found.masks, truth, ignored
-    )  # fmt: skip
+    return Looked(found.labels, found.scores, added, found.masks, truth, ignored)
+
+
+def what_masks_add(
+    labels: Sequence[int], masks: Sequence[Rle], drawn: Sequence[Layer], ignored: Rle | None
+) -> NDArray[np.float64]:
+    """(n,) of the masks of an image, surest first: what share of each one's pixels is right and in
+    no surer mask of its label; NaN where all its pixels are `ignored`."""
+    added = [_added(at, labels, masks, drawn, ignored) for at in range(len(masks))]
+    return np.array(added, float)
 
 
 def _added(

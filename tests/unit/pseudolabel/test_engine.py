@@ -1,6 +1,7 @@
 """What the engine says about images: P-01, P-02, B4.1 to B4.4, B4.7."""
 
 import json
+import shutil
 from collections import Counter
 from dataclasses import replace
 from functools import partial
@@ -13,14 +14,17 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError, UnknownNameError
+from partlab.files import sha256_file
 from partlab.images import load_image
 from partlab.masks import area, bbox, decode, encode
 from pseudolabel.engine import label_images, predict_batch
 from pseudolabel.inputs import Entry
 from pseudolabel.loading import Decoder, Sample, batches, plan
 from pseudolabel.settings import ClassifierSettings, Settings, Thresholds
+from pseudolabel.store import read_manifest
 from segmenter import predictor
 from segmenter.protocol import Detections
+from segmenter.tuning.file import Line, Tuning, write_tuning
 
 unite = partial(predictor.unite, names=NAMES)
 keep_apart = partial(predictor.keep_apart, names=NAMES)
@@ -340,3 +344,31 @@ def test_classifier_problems(photos, colour_run, tmp_path, classifier):
     with pytest.raises(SchemaError, match="does not fit"):
         attempt(weights=tmp_path / "two.txt")
     assert not (tmp_path / "out").exists()
+
+
+def test_a_run_that_is_not_tuned_says_so_unless_a_threshold_is_named(
+    photos, colour_run, tmp_path, caplog
+):
+    words = "seg-colour is not tuned: masks that score 0.5 or more are kept"
+    label_images(photos, colour_run, tmp_path / "plain", Settings())
+    assert caplog.text.count(words) == 1
+    caplog.clear()
+    label_images(
+        photos, colour_run, tmp_path / "named", Settings(thresholds=Thresholds(default=0.5))
+    )
+    tuned = shutil.copytree(colour_run, tmp_path / "tuned")
+    write_tuning(
+        tuned,
+        Tuning(
+            checkpoint_sha256=sha256_file(tuned / "best.safetensors"),
+            data={},
+            images=1,
+            common=Line(),
+            parts={},
+            thresholds=Thresholds(default=0.3),
+            held_out={},
+        ),
+    )
+    label_images(photos, tuned, tmp_path / "own", Settings())
+    assert "is not tuned" not in caplog.text
+    assert read_manifest(tmp_path / "own").config["thresholds"]["default"] == 0.3

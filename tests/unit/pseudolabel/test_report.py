@@ -20,6 +20,25 @@ def facts_of(report, name):
     return next(facts for facts in report.objects if facts.name == name)
 
 
+def test_scores_stand_beside_the_share_of_right_pixels(make_store, make_dataset, tmp_path):
+    """One mask lies on the part, of one a half does, and one part was not drawn at all."""
+    truth = make_dataset(
+        [("cat/a.png", "cat", [("cat:body", (0, 0, 20, 20)), ("cat:head", (0, 0, 10, 20))])]
+    )
+    found = [(BODY, (0, 0, 20, 20), 0.95), (HEAD, (0, 0, 20, 20), 0.85), (EAR, SMALL, 0.25)]
+    store = make_store([("cat/a.png", "cat", found)])
+    report = make_report(store, truth=truth)
+    tenths = report.truth.reliability
+    assert [at for at, masks in enumerate(tenths.masks) if masks] == [2, 8, 9]
+    assert [tenths.added[at] for at in (2, 8, 9)] == pytest.approx([0, 0.5, 1])
+    assert tenths.error == pytest.approx((0.25 + 0.35 + 0.05) / 3)
+    page = write_page(report, tmp_path / "page.html").read_text()
+    dots = re.findall(r'<circle class="tenth" cx="([\d.]+)" cy="([\d.]+)"', page)
+    assert [(float(x), float(y)) for x, y in dots] == [(110, 255), (254, 135), (278, 15)]
+    assert 'points="110.0,255.0 254.0,135.0 278.0,15.0' in page
+    assert "partlab segmenter tune" in page
+
+
 def part_of(report, name):
     owner = name.partition(":")[0]
     return next(part for part in facts_of(report, owner).parts if part.name == name)
