@@ -20,6 +20,9 @@ first half of the epochs, as `small_at` has it:
     W   as A, without warm-up             the attack at full strength from the first step
     L   as A, 40 epochs                   when both have learned what they can
     S   as A, masks on a share of the pictures: PartImageNet++, Table 5
+    M   as A, masks on a quarter: pseudo labels of a Mask R-CNN, of a dense segmenter and of both
+        fused, each seed with segmenters of its own; they learn from four fifths of the quarter and
+        are tuned on the rest, so that nobody has more masks than another
     H   photographs (benchmarks/photographs.py), 10 epochs: on backgrounds that say nothing, as
         they were found, and controls that see the background alone (standard training)
 """
@@ -47,6 +50,9 @@ RESULTS = HERE / "results" / "part_supervision.jsonl"
 PER_OBJECT, HELDOUT, STEPS = 445, 1120, 50
 SEEDS = range(5)
 SHARES = (5, 10, 25, 50)  # percent of the pictures that have human masks; 100 is setting A's mpm
+MAKERS = ("torchvision", "dense", "fused")  # of labels, in setting M
+MADE_OF, APART = 25, 5  # percent of the pictures: with masks, and of those to tune on
+MAKER_EPOCHS = {"torchvision": 32, "dense": 44}  # the same CPU minutes: benchmarks/segmenters.py
 SETTINGS: dict[str, tuple[int, tuple[str, ...]]] = {
     "A": (60, ()),
     "C": (60, ("train.epochs=10", "attack.warmup_epochs=5")),
@@ -74,7 +80,7 @@ PHOTOS = ("train.epochs=10", "attack.warmup_epochs=5")
 CONTROLS = {"the object, standard training": "mixed", "the background alone": "ground",
             "found, the object, standard training": "found",
             "found, all but the object's box": "frame"}  # fmt: skip
-FEW, PHOTO_SEEDS = 2, 3  # seeds of what is not the main comparison
+FEW, PHOTO_SEEDS, MAKER_SEEDS = 2, 3, 3  # seeds of what is not the main comparison
 
 
 @dataclass(frozen=True)
@@ -99,6 +105,10 @@ def jobs() -> Iterator[Job]:
     """Everything there is to do, what says most first."""
     for seed in SEEDS:
         yield from _main("A", seed, MAIN)
+    for seed in range(MAKER_SEEDS):
+        for maker in MAKERS:
+            data = (f"seen{MADE_OF}", f"made-{maker}-{seed}.arrow")
+            yield Job("M", maker, seed, "mpm", data, ())
     for seed in range(PHOTO_SEEDS):
         yield from _photographs(seed)
         if seed >= FEW:
@@ -163,6 +173,9 @@ def prepare(work: Path, wanted: list[Job], photos: Path | None) -> None:
     if any(job.setting == "S" for job in wanted):
         for share in SHARES:
             _write_share(world, share)
+    if any(job.setting == "M" for job in wanted):
+        _write_share(world, MADE_OF)
+        _write_apart(world)
 
 
 def _make_photographs(parts: Path, out: Path) -> None:
@@ -211,6 +224,53 @@ def _write_share(world: Path, share: int) -> None:
             write_coco(each, file)
 
 
+def _write_apart(world: Path) -> None:
+    """The pictures of setting M that have masks, in two: `learn` and `apart`."""
+    from partlab.coco import read_dataset, write_coco
+
+    seen = read_dataset(world, f"seen{MADE_OF}")
+    learn = set(_first(seen, round(60 * (MADE_OF - APART) / 100)))
+    for name, ids in (("learn", learn), ("apart", seen.image_by_id.keys() - learn)):
+        file = world / "annotations" / f"{name}.json"
+        if not file.is_file():
+            write_coco(seen.subset(ids), file)
+
+
+def _made_labels(work: Path, name: str) -> None:
+    """Label maps of one maker of setting M and one seed; made once, with its tuned thresholds."""
+    from pseudolabel import Settings, label_images, label_maps
+
+    _, maker, seed = name.removesuffix(".arrow").split("-")
+    with FileLock(work / f"makers{seed}.lock"):
+        if (work / name).is_file():
+            return
+        store = work / f"made-{maker}-{seed}"
+        label_images(work / "world", _maker(work, maker, int(seed)), store, Settings(),
+                     split=f"rest{MADE_OF}", workers=0)  # fmt: skip
+        label_maps(store, work / name)
+
+
+def _maker(work: Path, maker: str, seed: int) -> Path:
+    """A tuned run; the fused one is made of the other two as they were trained."""
+    from segmenter.fused.fuse import fuse_runs
+    from segmenter.tuning.tune import tune_run
+
+    run, world = work / f"maker-{maker}-{seed}", work / "world"
+    if (run / "tuned.json").is_file():
+        return run
+    if maker == "fused":
+        both = [_maker(work, each, seed) for each in MAKER_EPOCHS]
+        fuse_runs(both, world, run, split="apart", force=run.exists())
+        return run
+    from segmenter import train_segmenter
+
+    overrides = [f"train.epochs={MAKER_EPOCHS[maker]}", f"train.seed={seed}"]
+    train_segmenter(world, run, split="learn", val_split="none", backend=maker, recipe="small",
+                    overrides=overrides)  # fmt: skip
+    tune_run(run, world, split="apart")
+    return run
+
+
 def _pseudo_labels(work: Path, name: str) -> None:
     """Label maps of a segmenter that saw a share alone; made once, by whoever needs them first."""
     from pseudolabel import Settings, label_images, label_maps
@@ -248,7 +308,7 @@ def train(job: Job, work: Path) -> dict[str, Any]:
     torch.set_num_threads(1)
     for name in job.data:
         if name.endswith(".arrow"):
-            _pseudo_labels(work, name)
+            (_made_labels if name.startswith("made-") else _pseudo_labels)(work, name)
     started = monotonic()
     run, place = work / "runs" / job.name, work / job.place
     places = [work / name if name.endswith(".arrow") else
@@ -296,7 +356,7 @@ def done() -> set[tuple[str, str, int]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--work", type=Path, required=True, help="folder for data and runs")
-    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G L W S H")
+    parser.add_argument("--settings", nargs="*", help="only these: A C D E F G L W S M H")
     parser.add_argument("--photos", type=Path, help="part data set of photographs, for setting H")
     parser.add_argument("--seeds", type=int, default=len(SEEDS), help="only the first few")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

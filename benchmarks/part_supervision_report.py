@@ -180,6 +180,29 @@ def parts_or_objects(lines: Lines) -> list[str]:
     return rows
 
 
+def makers(arms: Arms) -> list[str]:
+    """Whose labels make the better MPM: gains over those of the Mask R-CNN, of the same seeds."""
+    rows = ["| labels of | seeds | clean | PGD-50 | clean gain | PGD gain "
+            "| p over seeds, clean / PGD | p by pictures, PGD |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    base = arms.get("torchvision", {})
+    gains = {arm: _gains(base, arms[arm]) for arm in ("dense", "fused") if arm in arms}
+    tested = {(arm, key): p for arm, each in gains.items() for key in ("clean", "robust")
+              if (p := student(each[key])) is not None}  # fmt: skip
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    for arm in ("torchvision", "dense", "fused"):
+        if lines := arms.get(arm):
+            told = [_mean([line[key] for line in lines.values()]) for key in ("clean", "robust")]
+            if (each := gains.get(arm)) and each["p"]:
+                over = [verdict(corrected.get((arm, key))) for key in ("clean", "robust")]
+                told += [_mean(each[key], sign=True) for key in ("clean", "robust")]
+                told += [" / ".join(dict.fromkeys(over)), f"{verdict(max(each['p']))} at worst"]
+            else:
+                told += [""] * 4
+            rows.append(f"| {arm} | {len(lines)} | {' | '.join(told)} |")
+    return rows
+
+
 WAYS = ("", ", pseudo raw", ", pseudo filtered")
 
 
@@ -255,6 +278,7 @@ def tables(lines: Lines) -> dict[str, list[str]]:
         "weights": weights(lines["A"]),
         "pace": pace(lines["A"]),
         "shares": shares(lines),
+        **({"makers": makers(lines["M"])} if lines["M"] else {}),
         "regimes": head + others,
     }
 

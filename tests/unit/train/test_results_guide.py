@@ -42,6 +42,20 @@ def test_a_gain_is_over_the_vanilla_model_of_its_seed() -> None:
     assert alone.split("|")[5:7] == ["  ", "  "]
 
 
+def test_labels_of_others_are_compared_with_those_of_the_mask_rcnn_of_their_seed() -> None:
+    arms = {
+        "dense": {0: line([1, 1, 1, 0], [1, 1, 0, 0]), 1: line([1, 1, 0, 0], [1, 0, 0, 0])},
+        "torchvision": {0: line([1, 1, 0, 0], [1, 0, 0, 0]), 1: line([1, 0, 0, 0], [0, 0, 0, 0])},
+        "fused": {2: line([1, 1, 1, 1], [1, 1, 1, 1])},
+    }
+    head, _, torchvision, dense, fused = REPORT["makers"](arms)
+    assert len({row.count("|") for row in (head, torchvision, dense, fused)}) == 1
+    assert torchvision.split("|")[1:7] == [
+        " torchvision ", " 2 ", " 37.5 ± 17.7 ", " 12.5 ± 17.7 ", "  ", "  "]  # fmt: skip
+    assert dense.split("|")[5:7] == [" +25.0 ± 0.0 ", " +25.0 ± 0.0 "]
+    assert fused.split("|")[5:7] == ["  ", "  "]  # no Mask R-CNN of its seed
+
+
 def test_found_photographs_are_compared_with_found_ones() -> None:
     assert REPORT["rival"]("found, mpm") == "found, vanilla"
     assert REPORT["rival"]("mpm") == "vanilla"
