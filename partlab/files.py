@@ -170,6 +170,15 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_pieces(path: str | Path, before: str, pieces: Iterable[str], after: str) -> None:
+    """Write pieces of JSON with commas between them, atomically, without all of it in memory."""
+    with replacing(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write(before)
+        for number, piece in enumerate(pieces):
+            file.write(f",\n{piece}" if number else f"\n{piece}")
+        file.write(after)
+
+
 _LARGE = 4 << 20  # bytes
 
 

@@ -6,8 +6,12 @@
 
 Masks and polygons are read; boxes, points, labels and captions are passed over and counted. What
 shares a `group` other than 0 belongs to one object; a label's `parent` is its object.
+
+Written are masks, with labels called by their whole name (Datumaro knows no two of one name) and
+the provenance as an attribute; pictures are copied to images/<split>: Datumaro opens no links.
 """
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,15 +20,17 @@ from typing import Any
 from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.layout import Layout
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_json, write_pieces
 from partlab.images import image_size, is_image_name
 from partlab.layouts import family_name, home_of
 from partlab.masks import Rle, from_segmentation
 from partlab.pictures import PictureFinder, plain_name
 from partlab.progress import track
 from partlab.schema import Dataset, Image, Raw
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +43,11 @@ class DatumaroLayout(Layout):
 
     title = "Datumaro"
     one_split = False
+    holds = Holds(
+        attributes="only a mask's object and who drew it are kept; crowd regions, scores, reviews, "
+        "inclusions and discards are left out",
+        known=frozenset({"object_id", "provenance"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """A JSON file of Datumaro, or a folder with such files in annotations/."""
@@ -48,6 +59,44 @@ class DatumaroLayout(Layout):
         if not files:
             raise NotFoundError(f"{source.path} has no annotations/*.json of Datumaro")
         return {family_name(file.stem): _read_file(file, source) for file in files}
+
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """annotations/<split>.json and images/<split>/.
+
+        Raises:
+            SchemaError: a file name points outside the data set.
+            MaskError: a mask cannot be drawn.
+        """
+        dataset = dataset.settled()
+        if pictures is Pictures.link:
+            log.info("Datumaro opens no links that lead elsewhere: pictures are copied")
+            pictures = Pictures.copy
+        place(in_folder(dataset, out / "images" / split), pictures)
+        labels = [{"name": name, "parent": "", "attributes": []} for name in dataset.names]
+        categories = {"label": {"labels": labels, "attributes": ["provenance"]}}
+        about = {"dm_format_version": "1.0", "media_type": 2, "infos": {}, "categories": categories}
+        images = track(dataset.images, "pictures", total=len(dataset.images))
+        items = (json.dumps(_item(dataset, image)) for image in images)
+        before = f'{json.dumps(about)[:-1]}, "items": ['
+        write_pieces(out / "annotations" / f"{split}.json", before, items, "]}\n")
+
+
+def _item(dataset: Dataset, image: Image) -> Raw:
+    masks = [
+        {
+            "id": number,
+            "type": "mask",
+            "attributes": {"provenance": annotation.provenance},
+            "group": annotation.object_id or 0,
+            "label_id": dataset.label_of[annotation.category_id],
+            "rle": dict(rle),
+            "z_order": 0,
+        }
+        for number, (annotation, rle) in enumerate(drawn_masks(dataset, image).masks)
+    ]
+    stem, _, _ = image.file_name.rpartition(".")
+    media = {"path": image.file_name, "size": [image.height, image.width]}
+    return {"id": stem, "annotations": masks, "attr": {}, "image": media}
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -136,7 +185,9 @@ def _draw(one: Raw, image: Image, labels: list[tuple[str, str]], gathered: Gathe
         return
     group = one.get("group")
     ours: Raw = {"object_id": group} if type(group) is int and group else {}
-    gathered.mask(image, label, rle, object=owner, provenance="human", **ours)
+    said = one.get("attributes")
+    by = said.get("provenance") if isinstance(said, dict) else None
+    gathered.mask(image, label, rle, object=owner, provenance=str(by or "human"), **ours)
 
 
 def _rle(one: Raw, kind: str, width: int, height: int) -> Rle | None:
