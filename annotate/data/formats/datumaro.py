@@ -14,6 +14,7 @@ the provenance as an attribute; pictures are copied to images/<split>: Datumaro 
 import json
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from annotate.data.formats.gather import Gathered, possible, printable
 from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
-from partlab.files import read_json, write_pieces
+from partlab.files import read_pieces, write_pieces
 from partlab.images import image_size, is_image_name
 from partlab.layouts import family_name, home_of
 from partlab.masks import Rle, from_segmentation
@@ -109,21 +110,36 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read_file(file: Path, source: Source) -> Dataset:
-    loaded = read_json(file, share_floats=True)
-    items = loaded.get("items") if isinstance(loaded, dict) else None
-    if not isinstance(items, list):
-        raise SchemaError(f"{file} has no list 'items'")
-    labels = _labels(loaded, file)
-    root = source.images or _root(file)
-    items[:] = [one for one in items if isinstance(one, dict)]
-    named = [Image.new(0, _name(one), (0, 0)) for one in items]
-    finder = PictureFinder(root, None, named)
+    labels = _labels(file)
+    places = _Places(file, source.images or _root(file))
     gathered = Gathered(source, "Datumaro")
-    for position, image in enumerate(track(named, "pictures", total=len(named))):
-        _read(items[position], image.file_name, labels, finder, gathered)
-        items[position] = None  # its masks are kept once, not twice
+    for item in track(_items(file), "pictures"):
+        _read(item, labels, places, gathered)
     gathered.say()
-    return gathered.dataset(file, root)
+    return gathered.dataset(file, places.root)
+
+
+def _items(file: Path) -> Iterator[Raw]:
+    """One by one, so that the masks of all are never in memory twice."""
+    there = False
+    for key, value, _ in read_pieces(file):
+        if key == "items" and isinstance(value, list):
+            there = True
+            yield from (one for one in value if isinstance(one, dict))
+    if not there:
+        raise SchemaError(f"{file} has no list 'items'")
+
+
+class _Places:
+    """Where pictures are: asked only of those whose size nobody states."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        self.file, self.root = file, root
+
+    @cached_property
+    def finder(self) -> PictureFinder:
+        named = [Image.new(0, _name(item), (0, 0)) for item in _items(self.file)]
+        return PictureFinder(self.root, None, named)
 
 
 def _root(file: Path) -> Path:
@@ -131,12 +147,13 @@ def _root(file: Path) -> Path:
     return next((one for one in (images / file.stem, images) if one.is_dir()), home_of(file))
 
 
-def _labels(loaded: Raw, file: Path) -> list[tuple[str, str]]:
+def _labels(file: Path) -> list[tuple[str, str]]:
     """(name, object or nothing) of each label, by its number."""
     try:
-        listed = loaded["categories"]["label"]["labels"]
+        said = next(value for key, value, _ in read_pieces(file) if key == "categories")
+        listed = said["label"]["labels"]
         return [(str(one["name"]), str(one.get("parent") or "")) for one in listed]
-    except (KeyError, TypeError, AttributeError):
+    except (StopIteration, KeyError, TypeError, AttributeError):
         raise SchemaError(f"{file} has no list of labels under categories.label") from None
 
 
@@ -147,16 +164,11 @@ def _name(item: Raw) -> str:
     return name if is_image_name(name) else f"{name}.jpg"
 
 
-def _read(
-    item: Raw,
-    name: str,
-    labels: list[tuple[str, str]],
-    finder: PictureFinder,
-    gathered: Gathered,
-) -> None:
+def _read(item: Raw, labels: list[tuple[str, str]], places: _Places, gathered: Gathered) -> None:
+    name = _name(item)
     listed = item.get("annotations")
     drawn = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    size = _size(item, drawn, finder.find(name).path)
+    size = _size(item, drawn, name, places)
     if size is None:
         gathered.pass_over("image", "without a size and without a picture")
         return
@@ -198,7 +210,7 @@ def _rle(one: Raw, kind: str, width: int, height: int) -> Rle | None:
     return None
 
 
-def _size(item: Raw, drawn: list[Raw], picture: Path) -> tuple[int, int] | None:
+def _size(item: Raw, drawn: list[Raw], name: str, places: _Places) -> tuple[int, int] | None:
     """(width, height) as stated, as a mask has it, or as the picture has it."""
     media: Any = item.get("image") or item.get("media")
     stated = media.get("size") if isinstance(media, dict) else None
@@ -207,7 +219,7 @@ def _size(item: Raw, drawn: list[Raw], picture: Path) -> tuple[int, int] | None:
         if isinstance(said, list) and len(said) == 2 and all(type(side) is int for side in said):
             return (said[1], said[0]) if possible(said[1], said[0]) else None
     try:
-        return image_size(picture)
+        return image_size(places.finder.find(name).path)
     except (NotFoundError, DatasetError):
         return None
 

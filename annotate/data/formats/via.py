@@ -29,9 +29,9 @@ from annotate.data.formats.gather import Gathered, printable
 from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.outlines import joined, only_polygon, outlines
 from annotate.data.formats.pictures import Pictures, in_folder, place
-from annotate.data.formats.via3 import is_via_3, spelled_as_2
+from annotate.data.formats.via3 import VIA_3, is_via_3, spelled_as_2
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
-from partlab.files import read_json, write_pieces
+from partlab.files import read_pieces, write_pieces
 from partlab.images import image_size
 from partlab.masks import Rle, decode, encode, from_segmentation
 from partlab.pictures import PictureFinder, plain_name
@@ -43,6 +43,7 @@ from partlab.truth import drawn_masks
 log = logging.getLogger(__name__)
 
 _HEAD = 1 << 20
+_PROJECT = "_via_img_metadata"  # where a saved project has its pictures
 _LABELS = ("label", "part", "name", "class", "category", "type")
 _FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, MaskError)
 
@@ -145,36 +146,46 @@ def _is_via(file: Path) -> bool:
 
 def _read_file(file: Path, source: Source) -> Dataset:
     root = source.images or file.parent
-    pictures = _of_csv(file) if file.suffix.lower() == ".csv" else _of_json(file)
-    named = [Image.new(0, plain_name(name), (0, 0)) for name, _ in pictures]
-    finder = PictureFinder(root, None, named)
+    named = [plain_name(name) for name, _ in _pictures(file)]
+    finder = PictureFinder(root, None, [Image.new(0, name, (0, 0)) for name in named])
     gathered = Gathered(source, "VIA")
-    for name, regions in track(pictures, "pictures", total=len(pictures)):
+    for name, regions in track(_pictures(file), "pictures", total=len(named)):
         _read(plain_name(name), regions, finder, gathered)
     gathered.say()
-    if pictures and not gathered.images:
+    if named and not gathered.images:
         raise NotFoundError(
-            f"{file}: none of its {len(pictures)} pictures is there, and VIA states no sizes",
-            hint=f"say with --images where they are; the first is {pictures[0][0]}",
+            f"{file}: none of its {len(named)} pictures is there, and VIA states no sizes",
+            hint=f"say with --images where they are; the first is {named[0]}",
         )
     return gathered.dataset(file, root)
 
 
-def _of_json(file: Path) -> list[tuple[str, list[Any]]]:
-    loaded = read_json(file)
-    if is_via_3(loaded):
-        return spelled_as_2(loaded)
-    loaded = loaded.get("_via_img_metadata", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(loaded, dict):
-        raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")
-    found = []
-    for key, entry in loaded.items():
-        if isinstance(entry, dict) and "regions" in entry:
-            regions = entry["regions"]
-            listed = [*regions.values()] if isinstance(regions, dict) else regions
-            name = str(entry.get("filename") or key)
-            found.append((name, listed if isinstance(listed, list) else []))
-    return found
+def _pictures(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    """(picture, regions) one by one: points are larger in memory than in the file."""
+    if file.suffix.lower() == ".csv":
+        yield from _of_csv(file)
+        return
+    version_3: Raw = {}
+    for key, value, _ in read_pieces(file, within={_PROJECT}):
+        if key is None:
+            raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")
+        if key in VIA_3:
+            version_3[key] = value
+        entries = value.items() if key == _PROJECT and isinstance(value, dict) else [(key, value)]
+        yield from (_regions(name, one) for name, one in entries if _has_regions(one))
+    if is_via_3(version_3):
+        yield from spelled_as_2(version_3)
+
+
+def _has_regions(entry: Any) -> bool:
+    return isinstance(entry, dict) and "regions" in entry
+
+
+def _regions(key: str, entry: Raw) -> tuple[str, list[Any]]:
+    """The picture of an entry, and its regions, which may be an object."""
+    regions = entry["regions"]
+    listed = [*regions.values()] if isinstance(regions, dict) else regions
+    return str(entry.get("filename") or key), listed if isinstance(listed, list) else []
 
 
 def _of_csv(file: Path) -> list[tuple[str, list[Any]]]:

@@ -21,7 +21,7 @@ from annotate.data.formats.gather import Gathered, possible, printable
 from annotate.data.formats.layout import Holds, Layout
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import DatasetError, NotFoundError, SchemaError
-from partlab.files import read_json, write_pieces, write_text
+from partlab.files import read_pieces, write_pieces, write_text
 from partlab.images import image_size
 from partlab.layouts import home_of
 from partlab.pictures import PictureFinder, plain_name
@@ -107,16 +107,20 @@ class _Reader:
         self.numbered = False  # whether tasks have ids that can be those of images
 
     def read(self) -> Dataset:
-        tasks = read_json(self.file)
-        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-            raise SchemaError(f"{self.file} is not a Label Studio export: no list of tasks")
-        ids = [task.get("id") for task in tasks]
+        ids = [task.get("id") for task in self._tasks()]
         self.numbered = len({*map(str, ids)}) == len(ids) and all(type(i) is int for i in ids)
         finder = PictureFinder(self.root)
-        for position, task in enumerate(track(tasks, "tasks", total=len(tasks)), 1):
+        for position, task in enumerate(track(self._tasks(), "tasks", total=len(ids)), 1):
             self._task(position, task, finder)
         self.gathered.say()
         return self.gathered.dataset(self.file, self.root)
+
+    def _tasks(self) -> Iterator[_Raw]:
+        """One by one: a brush stroke is a list of numbers, large in a file, larger in memory."""
+        for key, tasks, _ in read_pieces(self.file):
+            if key is not None or not isinstance(tasks, list) or len(_records(tasks)) < len(tasks):
+                raise SchemaError(f"{self.file} is not a Label Studio export: no list of tasks")
+            yield from tasks
 
     def _task(self, position: int, task: _Raw, finder: PictureFinder) -> None:
         data = task["data"] if isinstance(task.get("data"), dict) else task
