@@ -764,3 +764,16 @@ def test_nothing_known_is_still_said(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"info.json \(no list 'images'\)"):
         guess_format(tmp_path / "in")
     assert get_format("coco").fits(put(tmp_path / "x.json", coco()))
+
+
+@pytest.mark.parametrize("beside", ["", "info.json"])
+def test_the_folder_above_names_what_is_in_it(beside: str, tmp_path: Path) -> None:
+    put(tmp_path / "in" / "deep" / "annotations" / "train.json", coco())
+    zipped(tmp_path / "in" / "export.zip", {"a.txt": "x"})
+    if beside:
+        put(tmp_path / "in" / beside, '{"name": 1}')
+    with pytest.raises(NotFoundError) as caught:
+        guess_format(tmp_path / "in")
+    hint = str(caught.value.hint)
+    assert f"{tmp_path / 'in' / 'deep'} (coco)" in hint
+    assert f"{tmp_path / 'in' / 'export.zip'} (zip archive)" in hint
