@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 import stat
 import zipfile
 from contextlib import ExitStack
@@ -753,6 +754,32 @@ def test_other_formats_are_known_by_name(name: str, tmp_path: Path) -> None:
         assert caught.value.hint
         assert "{" not in caught.value.hint
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "beside", "words"),
+    [
+        (
+            "gtFine/train/aachen/a_gtFine_labelIds.png",
+            "leftImg8bit/train/aachen/a_leftImg8bit.png",
+            "Cityscapes without parts, .* gtFinePanopticParts",
+        ),
+        (
+            "annotations/training/ADE_train_1.png",
+            "images/training/ADE_train_1.jpg",
+            "ADE20K's challenge set .* full release",
+        ),
+    ],
+)
+def test_the_release_without_parts_is_known(
+    file: str, beside: str, words: str, tmp_path: Path
+) -> None:
+    """What people have most often in place of the release with parts."""
+    for name in (file, beside):
+        put(tmp_path / "in" / name, picture())
+    with pytest.raises(SchemaError) as caught:
+        import_folder(tmp_path / "in", tmp_path / "out")
+    assert re.search(words, f"{caught.value.message} {caught.value.hint}")
 
 
 def test_nothing_known_is_still_said(tmp_path: Path) -> None:
