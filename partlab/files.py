@@ -9,7 +9,7 @@ import os
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
-from partlab.json_stream import UnreadableError, read_whole
+from partlab.json_stream import UnreadableError, read_whole, stream
 from partlab.tables import read_text
 
 log = logging.getLogger(__name__)
@@ -170,6 +170,15 @@ def write_json(path: str | Path, value: Any) -> None:
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def write_pieces(path: str | Path, before: str, pieces: Iterable[str], after: str) -> None:
+    """Write pieces of JSON with commas between them, atomically, without all of it in memory."""
+    with replacing(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write(before)
+        for number, piece in enumerate(pieces):
+            file.write(f",\n{piece}" if number else f"\n{piece}")
+        file.write(after)
+
+
 _LARGE = 4 << 20  # bytes
 
 
@@ -210,6 +219,32 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
             ) from None
         refuse_web_page(path)
         raise SchemaError(f"{path} is not valid JSON: {error}", hint=_cut_off(error)) from error
+
+
+def read_pieces(
+    path: str | Path, *, within: Container[str] = ()
+) -> Iterator[tuple[str | None, Any, bool]]:
+    """What a JSON file holds, piece by piece, as `partlab.json_stream.stream` gives it.
+
+    A file that cannot be read so comes whole: each value of its object, or its list, at once.
+
+    Raises:
+        NotFoundError, SchemaError: as `read_json`; of a damaged file after its first pieces.
+    """
+    path, came = Path(path), False
+    if path.is_file() and path.stat().st_size > _LARGE:
+        try:
+            for piece in stream(path, parse_float=_SharedFloats().__getitem__, within=within):
+                came = True
+                yield piece
+            return
+        except UnreadableError as error:
+            read_json(path)  # says what is wrong where
+            if came:
+                raise SchemaError(f"{path} cannot be read to its end: {error}") from error
+    whole = read_json(path, share_floats=True)
+    members = whole.items() if isinstance(whole, dict) else [(None, whole)]
+    yield from ((key, value, False) for key, value in members)
 
 
 def _cut_off(error: ValueError) -> str | None:

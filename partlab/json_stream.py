@@ -1,13 +1,13 @@
 """Large JSON files without their text in memory: what is in them takes less than both together.
 
-A file of annotations is one object whose lists hold hundreds of thousands of records. They are read
-some at a time, by the same parser as whole files. Only what can be read so is: anything odd is left
-to who reads the whole file, and says on which line it is.
+A file of annotations is one object, or one list, that holds hundreds of thousands of records. They
+are read some at a time, by the same parser as whole files. Only what can be read so is: anything
+odd is left to who reads the whole file, and says on which line it is.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,20 +22,24 @@ class UnreadableError(ValueError):
 
 
 def stream(
-    path: Path, *, parse_float: Callable[[str], Any] | None = None
-) -> Iterator[tuple[str, Any, bool]]:
+    path: Path,
+    *,
+    parse_float: Callable[[str], Any] | None = None,
+    within: Container[str] = (),
+) -> Iterator[tuple[str | None, Any, bool]]:
     """The top level of a JSON object in order: key, value, and whether it goes on with a list.
 
-    A list comes in pieces, one after the other, at least one; the first does not go on. Equal
-    sizes of run lengths (`"size": [h, w]`) are one list.
+    A list comes in pieces, one after the other, at least one; the first does not go on. So do
+    objects of the keys `within`, member by member, and a list that is the whole file, of no
+    key. Equal sizes of run lengths (`"size": [h, w]`) are one list.
 
     Raises:
-        UnreadableError: it is no JSON object in UTF-8, or damaged; pieces may have come before.
+        UnreadableError: it is neither, not UTF-8, or damaged; pieces may have come before.
     """
     decoder = json.JSONDecoder(parse_float=parse_float, object_hook=_Sizes())
     try:
         with open(path, encoding="utf-8", errors="surrogatepass", newline="") as file:
-            yield from _Reader(file, decoder).members()
+            yield from _Reader(file, decoder).top(within)
     except ValueError as error:
         raise UnreadableError(str(error)) from error
 
@@ -48,6 +52,8 @@ def read_whole(path: Path, *, parse_float: Callable[[str], Any] | None = None) -
     """
     found: dict[str, Any] = {}
     for key, value, goes_on in stream(path, parse_float=parse_float):
+        if key is None:
+            raise UnreadableError("it is a list")
         if goes_on:
             found[key].extend(value)
         else:
@@ -72,26 +78,41 @@ class _Reader:
         self._file, self._decoder = file, decoder
         self._text, self._at, self._ended = "", 0, False
 
-    def members(self) -> Iterator[tuple[str, Any, bool]]:
-        """Keys and values of the object that the file is."""
+    def top(self, within: Container[str]) -> Iterator[tuple[str | None, Any, bool]]:
+        """Keys and values of the object that the file is, or its list in pieces."""
+        if self._peek() == "[":
+            yield from ((None, piece, number > 0) for number, piece in enumerate(self._pieces()))
+        else:
+            for key in self._keys():
+                yield from self._member(key, within)
+        if self._peek():
+            raise ValueError("there is more after its end")
+
+    def _keys(self) -> Iterator[str]:
+        """Keys of an object; the value of each has to be read before the next."""
         self._take("{")
         if self._peek() == "}":
             self._take("}")
+            return
+        while True:
+            key = self._value()
+            if type(key) is not str:
+                raise ValueError("a key is no text")
+            self._take(":")
+            yield key
+            if self._take(",}") == "}":
+                return
+
+    def _member(self, key: str, within: Container[str]) -> Iterator[tuple[str, Any, bool]]:
+        begins = self._peek()
+        if begins == "[":
+            yield from ((key, piece, number > 0) for number, piece in enumerate(self._pieces()))
+        elif begins == "{" and key in within:
+            yield key, {}, False
+            for inner in self._keys():
+                yield key, {inner: self._value()}, True
         else:
-            while True:
-                key = self._value()
-                if type(key) is not str:
-                    raise ValueError("a key is no text")
-                self._take(":")
-                if self._peek() == "[":
-                    for number, piece in enumerate(self._pieces()):
-                        yield key, piece, number > 0
-                else:
-                    yield key, self._value(), False
-                if self._take(",}") == "}":
-                    break
-        if self._peek():
-            raise ValueError("there is more after its end")
+            yield key, self._value(), False
 
     def _pieces(self) -> Iterator[list[Any]]:
         self._take("[")

@@ -203,7 +203,7 @@ def export_folder(
     with new_folder(out, force=force, inputs=[path]) as folder:
         for name, dataset in found.items():
             _say_left_out(dataset, name, format)
-            alone = len(found) == 1 or not layout.one_split
+            alone = len(found) == 1 or layout.one_folder or not layout.one_split
             layout.write(dataset, folder if alone else folder / name, name, pictures)
     return told
 

@@ -61,11 +61,21 @@ def divided(
     return found
 
 
-def leak_report(photos: Sequence[Photo], splits: Sequence[str]) -> Raw:
-    """How many photos are in several splits, and how many crops of val and test are of those."""
+def leak_report(
+    photos: Sequence[Photo],
+    splits: Sequence[str],
+    group_of: Callable[[Photo], Hashable] = lambda photo: photo,
+) -> Raw:
+    """How many photos are in several splits, and how many crops of val and test are of those.
+
+    Of what `group_of` tells to be the same in several photos, `same_things_in_several_splits` says
+    as much.
+    """
     where: defaultdict[Photo, set[str]] = defaultdict(set)
+    things: defaultdict[Hashable, set[str]] = defaultdict(set)
     for photo, split in zip(photos, splits, strict=True):
         where[photo].add(split)
+        things[group_of(photo)].add(split)
     known = Counter(
         split
         for photo, split in zip(photos, splits, strict=True)
@@ -74,6 +84,7 @@ def leak_report(photos: Sequence[Photo], splits: Sequence[str]) -> Raw:
     return {
         "photos": len(where),
         "photos_in_several_splits": sum(len(found) > 1 for found in where.values()),
+        "same_things_in_several_splits": sum(len(found) > 1 for found in things.values()),
         "crops_of_training_photos": {split: known[split] for split in SPLITS[1:]},
     }
 

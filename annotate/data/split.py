@@ -8,18 +8,18 @@ import hashlib
 import logging
 import os
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from annotate.data.duplicates import near_duplicates
+from annotate.data.duplicates import hashed, near_across, near_duplicates
 from partlab.coco import write_coco
-from partlab.errors import ConfigError, DatasetError
+from partlab.errors import BackendUnavailableError, ConfigError, DatasetError
 from partlab.files import sha256_file, write_json
 from partlab.folders import new_folder
-from partlab.schema import OURS, Dataset, Image
+from partlab.schema import OURS, Dataset, Image, Raw
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,30 @@ def same_pictures(images: Sequence[tuple[Dataset, Image]]) -> list[int]:
             identity = sha256_file(path)
         found.append(numbers.setdefault(identity, len(numbers)))
     return found
+
+
+def look_alikes(parts: Mapping[str, Dataset]) -> Raw:
+    """How many pictures of `val` look like one of `train`, with the nearest training picture.
+
+    `not_compared` says why pictures were not looked at, `not_looked_at` how many of them cannot
+    be read or show one colour; None and 0 where all were.
+    """
+    if len(parts) < 2:
+        return {}
+    try:
+        known, new = hashed(parts["train"]), hashed(parts["val"])
+    except BackendUnavailableError as error:
+        return {"not_compared": f"{error.message} ({error.hint})"}
+    nearest: dict[str, tuple[str, int]] = {}
+    for first, second, bits in near_across(known, new):
+        nearest.setdefault(second, (first, bits))
+    return {
+        "pairs": [
+            {"val": name, "train": first, "bits": bits} for name, (first, bits) in nearest.items()
+        ],
+        "not_looked_at": sum(one is None for one in [*known.values(), *new.values()]),
+        "not_compared": None,
+    }
 
 
 def write_splits(

@@ -154,28 +154,53 @@ def split(
             show_default=False,
         ),
     ] = None,
+    look: Annotated[
+        bool, typer.Option(help="Look whether pictures of val look like one of train.")
+    ] = True,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
     """Divide a data set into train and val inside each object category, whole images only.
 
-    Pictures stay where they are; the new files name their folder.
+    Pictures stay where they are; the new files name their folder. Pictures of val that look like
+    one of train are counted: their masks would tell too much of a model.
 
     Example: partlab data split world --split train --out world-split --seed 1
     """
     with reported(json) as ui:
-        from annotate.data.split import split_dataset, write_splits
+        from annotate.data.split import look_alikes, split_dataset, write_splits
         from annotate.data.stale import marked
         from partlab.coco import read_dataset
+        from partlab.folders import need_free
 
         whole = marked(read_dataset(data, split))
         parts = split_dataset(whole, protocol, ratio=ratio, seed=seed, together=together)
         about: dict[str, Any] = {"source": str(data), "split": split}
         about |= {"protocol": protocol, "ratio": ratio, "seed": seed}
         about |= {} if together is None else {"together": together}
-        counts = write_splits(parts, out, about, force=force)
+        need_free(out, force=force, inputs=[data])  # before pictures are looked at
+        leaks = look_alikes(parts) if look else {"not_compared": "not asked for (--no-look)"}
+        counts = write_splits(parts, out, about | {"look_alike": leaks}, force=force)
         text = ", ".join(f"{count} {name}" for name, count in counts.items())
-        ui.emit({"out": out, "images": counts}, f"{out}: {text}")
+        told = {"out": out, "images": counts, "look_alike": leaks}
+        ui.emit(told, "\n".join([f"{out}: {text}", *_leaks(leaks)]))
+
+
+def _leaks(found: dict[str, Any]) -> list[str]:
+    """What a person must know of pictures of val that look like training pictures."""
+    if why := found.get("not_compared"):
+        return [f"whether pictures of val look like those of train was not looked at: {why}"]
+    lines = []
+    if pairs := found.get("pairs"):
+        first = pairs[0]
+        pictures = counted(len(pairs), "picture of val looks", "pictures of val look")
+        lines.append(
+            f"LEAK: {pictures} like one of train (first: {first['val']} like {first['train']}); "
+            "--together 6 keeps such pictures on one side"
+        )
+    if unseen := found.get("not_looked_at"):
+        lines.append(f"not compared: {counted(unseen, 'picture')} unreadable or of one colour")
+    return lines
 
 
 @group.command()

@@ -71,21 +71,28 @@ def _lines(told: dict[str, Any]) -> list[str]:
         beside = f" (published: {published[key]:,})" if published else ""
         return f"{told[key]:,}{beside}"
 
+    from annotate.data.crops import NOT_PUBLISHED
+
     leaks = told["leaks"]
     lines = [
         f"{number('images')} photos, {number('objects')} objects in them",
         f"{number('kept')} large enough, {number('without_parts')} of them without part masks",
         "crops: " + ", ".join(f"{count} {split}" for split, count in told["crops"].items()),
     ]
+    if published and NOT_PUBLISHED in told["splits"]:
+        lines.append(
+            f"the published counts are without {NOT_PUBLISHED}: name the other splits with --split"
+        )
     if told["under_a_pixel"]:
         lines.append(f"left out: {counted(told['under_a_pixel'], 'crop')} of less than a pixel")
     if told["photos_not_read"]:
         lines.append(f"left out: {counted(len(told['photos_not_read']), 'photo')} not readable")
     known = ", ".join(f"{n} of {split}" for split, n in leaks["crops_of_training_photos"].items())
     several = leaks["photos_in_several_splits"]
+    things = leaks["same_things_in_several_splits"]
     lines.append(
         f"LEAK: {counted(several, 'photo is', 'photos are')} in several splits; crops of training "
-        f"photos: {known}"
+        f"photos: {known}; {counted(things, 'photo or thing')} in photos of several splits"
         if several
         else "no photo is in two splits"
     )

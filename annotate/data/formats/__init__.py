@@ -33,6 +33,8 @@ class Source:
     unite: bool = False  # categories of one name become one
 
 
+_GLANCE = 20  # folders that are looked into to name the right one
+
 formats = Registry("format", "partlab.formats")
 formats.register("ade20k", "annotate.data.formats.ade20k:layout")
 formats.register("coco", "annotate.data.formats.coco:layout")
@@ -80,7 +82,9 @@ def guess_format(path: Path) -> str:
             f"{path} looks like {foreign[0]}, which partlab does not read", hint=foreign[1]
         )
     if passed := find_layout(path).note if path.is_dir() else "":
-        raise NotFoundError(f"{path} holds no part data; {passed}", hint="name the right file")
+        raise NotFoundError(
+            f"{path} holds no part data; {passed}", hint=_below(path) or "name the right file"
+        )
     if any(is_image_name(one) for below in ("*", "*/*") for one in path.glob(below)):
         raise NotFoundError(
             f"{path} holds pictures, and no file that says what is drawn in them",
@@ -90,8 +94,17 @@ def guess_format(path: Path) -> str:
     read = [name for name in formats.names() if get_format(name).reads]
     raise NotFoundError(
         f"{path} looks like none of the formats {', '.join(read)}",
-        hint="name the folder that holds annotations/, json/ or seg/, or say --format",
+        hint=_below(path)
+        or "name the folder that holds annotations/, json/ or seg/, or say --format",
     )
+
+
+def _below(path: Path) -> str:
+    """Which folders and archives in it to name instead: people often name the folder above."""
+    folders = [one for one in sorted(path.glob("*/"))[:_GLANCE] if not one.name.startswith(".")]
+    found = [f"{folder} ({name})" for folder in folders if (name := _looks_like(folder))]
+    found += [f"{file} (zip archive)" for file in sorted(path.glob("*.zip"))[:_GLANCE]]
+    return f"name what is in it: {', '.join(found)}" if found else ""
 
 
 def _looks_like(path: Path) -> str | None:

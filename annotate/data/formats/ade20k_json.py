@@ -36,7 +36,7 @@ def read_2021(file: Path, top: Path, gathered: Gathered, pairs: Pairs) -> None:
     """
     content = file.read_bytes()
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = content.decode("latin-1")  # some names are
     about = json.loads(text)["annotation"]

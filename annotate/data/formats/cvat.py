@@ -23,6 +23,7 @@ from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible
 from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.outlines import only_polygon
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import MaskError, NotFoundError, SchemaError
 from partlab.files import refuse_web_page, replacing, write_text
@@ -109,14 +110,6 @@ def _shape(annotation: Annotation, rle: Rle) -> tuple[str, dict[str, str]]:
     flat = decode(rle)[top : top + high, left : left + wide].ravel()
     box = {"left": str(left), "top": str(top), "width": str(wide), "height": str(high)}
     return "mask", {"rle": ", ".join(map(str, _runs(flat))), **box}
-
-
-def only_polygon(annotation: Annotation) -> list[float] | None:
-    """The one polygon that an annotation is, of at least three points, if it is one."""
-    found = annotation.segmentation
-    alone = isinstance(found, list) and len(found) == 1 and isinstance(found[0], list)
-    flat = alone and len(found[0]) > 5 and all(type(c) in (int, float) for c in found[0])
-    return found[0] if flat else None
 
 
 def _runs(flat: NDArray[np.bool_]) -> Iterator[int]:

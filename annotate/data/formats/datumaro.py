@@ -6,25 +6,32 @@
 
 Masks and polygons are read; boxes, points, labels and captions are passed over and counted. What
 shares a `group` other than 0 belongs to one object; a label's `parent` is its object.
+
+Written are masks, with labels called by their whole name (Datumaro knows no two of one name) and
+the provenance as an attribute; pictures are copied to images/<split>: Datumaro opens no links.
 """
 
+import json
 import logging
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from annotate.data.formats import Source
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.layout import Layout
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_pieces, write_pieces
 from partlab.images import image_size, is_image_name
 from partlab.layouts import family_name, home_of
 from partlab.masks import Rle, from_segmentation
 from partlab.pictures import PictureFinder, plain_name
 from partlab.progress import track
 from partlab.schema import Dataset, Image, Raw
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +44,11 @@ class DatumaroLayout(Layout):
 
     title = "Datumaro"
     one_split = False
+    holds = Holds(
+        attributes="only a mask's object and who drew it are kept; crowd regions, scores, reviews, "
+        "inclusions and discards are left out",
+        known=frozenset({"object_id", "provenance"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """A JSON file of Datumaro, or a folder with such files in annotations/."""
@@ -49,6 +61,44 @@ class DatumaroLayout(Layout):
             raise NotFoundError(f"{source.path} has no annotations/*.json of Datumaro")
         return {family_name(file.stem): _read_file(file, source) for file in files}
 
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """annotations/<split>.json and images/<split>/.
+
+        Raises:
+            SchemaError: a file name points outside the data set.
+            MaskError: a mask cannot be drawn.
+        """
+        dataset = dataset.settled()
+        if pictures is Pictures.link:
+            log.info("Datumaro opens no links that lead elsewhere: pictures are copied")
+            pictures = Pictures.copy
+        place(in_folder(dataset, out / "images" / split), pictures)
+        labels = [{"name": name, "parent": "", "attributes": []} for name in dataset.names]
+        categories = {"label": {"labels": labels, "attributes": ["provenance"]}}
+        about = {"dm_format_version": "1.0", "media_type": 2, "infos": {}, "categories": categories}
+        images = track(dataset.images, "pictures", total=len(dataset.images))
+        items = (json.dumps(_item(dataset, image)) for image in images)
+        before = f'{json.dumps(about)[:-1]}, "items": ['
+        write_pieces(out / "annotations" / f"{split}.json", before, items, "]}\n")
+
+
+def _item(dataset: Dataset, image: Image) -> Raw:
+    masks = [
+        {
+            "id": number,
+            "type": "mask",
+            "attributes": {"provenance": annotation.provenance},
+            "group": annotation.object_id or 0,
+            "label_id": dataset.label_of[annotation.category_id],
+            "rle": dict(rle),
+            "z_order": 0,
+        }
+        for number, (annotation, rle) in enumerate(drawn_masks(dataset, image).masks)
+    ]
+    stem, _, _ = image.file_name.rpartition(".")
+    media = {"path": image.file_name, "size": [image.height, image.width]}
+    return {"id": stem, "annotations": masks, "attr": {}, "image": media}
+
 
 def _files(path: Path) -> Iterator[Path]:
     files = [path] if path.is_file() else sorted(path.glob("annotations/*.json"))
@@ -60,21 +110,36 @@ def _is_ours(file: Path) -> bool:
 
 
 def _read_file(file: Path, source: Source) -> Dataset:
-    loaded = read_json(file, share_floats=True)
-    items = loaded.get("items") if isinstance(loaded, dict) else None
-    if not isinstance(items, list):
-        raise SchemaError(f"{file} has no list 'items'")
-    labels = _labels(loaded, file)
-    root = source.images or _root(file)
-    items[:] = [one for one in items if isinstance(one, dict)]
-    named = [Image.new(0, _name(one), (0, 0)) for one in items]
-    finder = PictureFinder(root, None, named)
+    labels = _labels(file)
+    places = _Places(file, source.images or _root(file))
     gathered = Gathered(source, "Datumaro")
-    for position, image in enumerate(track(named, "pictures", total=len(named))):
-        _read(items[position], image.file_name, labels, finder, gathered)
-        items[position] = None  # its masks are kept once, not twice
+    for item in track(_items(file), "pictures"):
+        _read(item, labels, places, gathered)
     gathered.say()
-    return gathered.dataset(file, root)
+    return gathered.dataset(file, places.root)
+
+
+def _items(file: Path) -> Iterator[Raw]:
+    """One by one, so that the masks of all are never in memory twice."""
+    there = False
+    for key, value, _ in read_pieces(file):
+        if key == "items" and isinstance(value, list):
+            there = True
+            yield from (one for one in value if isinstance(one, dict))
+    if not there:
+        raise SchemaError(f"{file} has no list 'items'")
+
+
+class _Places:
+    """Where pictures are: asked only of those whose size nobody states."""
+
+    def __init__(self, file: Path, root: Path) -> None:
+        self.file, self.root = file, root
+
+    @cached_property
+    def finder(self) -> PictureFinder:
+        named = [Image.new(0, _name(item), (0, 0)) for item in _items(self.file)]
+        return PictureFinder(self.root, None, named)
 
 
 def _root(file: Path) -> Path:
@@ -82,12 +147,13 @@ def _root(file: Path) -> Path:
     return next((one for one in (images / file.stem, images) if one.is_dir()), home_of(file))
 
 
-def _labels(loaded: Raw, file: Path) -> list[tuple[str, str]]:
+def _labels(file: Path) -> list[tuple[str, str]]:
     """(name, object or nothing) of each label, by its number."""
     try:
-        listed = loaded["categories"]["label"]["labels"]
+        said = next(value for key, value, _ in read_pieces(file) if key == "categories")
+        listed = said["label"]["labels"]
         return [(str(one["name"]), str(one.get("parent") or "")) for one in listed]
-    except (KeyError, TypeError, AttributeError):
+    except (StopIteration, KeyError, TypeError, AttributeError):
         raise SchemaError(f"{file} has no list of labels under categories.label") from None
 
 
@@ -98,16 +164,11 @@ def _name(item: Raw) -> str:
     return name if is_image_name(name) else f"{name}.jpg"
 
 
-def _read(
-    item: Raw,
-    name: str,
-    labels: list[tuple[str, str]],
-    finder: PictureFinder,
-    gathered: Gathered,
-) -> None:
+def _read(item: Raw, labels: list[tuple[str, str]], places: _Places, gathered: Gathered) -> None:
+    name = _name(item)
     listed = item.get("annotations")
     drawn = [one for one in listed if isinstance(one, dict)] if isinstance(listed, list) else []
-    size = _size(item, drawn, finder.find(name).path)
+    size = _size(item, drawn, name, places)
     if size is None:
         gathered.pass_over("image", "without a size and without a picture")
         return
@@ -136,7 +197,9 @@ def _draw(one: Raw, image: Image, labels: list[tuple[str, str]], gathered: Gathe
         return
     group = one.get("group")
     ours: Raw = {"object_id": group} if type(group) is int and group else {}
-    gathered.mask(image, label, rle, object=owner, provenance="human", **ours)
+    said = one.get("attributes")
+    by = said.get("provenance") if isinstance(said, dict) else None
+    gathered.mask(image, label, rle, object=owner, provenance=str(by or "human"), **ours)
 
 
 def _rle(one: Raw, kind: str, width: int, height: int) -> Rle | None:
@@ -147,7 +210,7 @@ def _rle(one: Raw, kind: str, width: int, height: int) -> Rle | None:
     return None
 
 
-def _size(item: Raw, drawn: list[Raw], picture: Path) -> tuple[int, int] | None:
+def _size(item: Raw, drawn: list[Raw], name: str, places: _Places) -> tuple[int, int] | None:
     """(width, height) as stated, as a mask has it, or as the picture has it."""
     media: Any = item.get("image") or item.get("media")
     stated = media.get("size") if isinstance(media, dict) else None
@@ -156,7 +219,7 @@ def _size(item: Raw, drawn: list[Raw], picture: Path) -> tuple[int, int] | None:
         if isinstance(said, list) and len(said) == 2 and all(type(side) is int for side in said):
             return (said[1], said[0]) if possible(said[1], said[0]) else None
     try:
-        return image_size(picture)
+        return image_size(places.finder.find(name).path)
     except (NotFoundError, DatasetError):
         return None
 

@@ -32,7 +32,7 @@ from annotate.data.formats.layout import Layout
 from annotate.data.formats.pictures import Pictures, in_folder, is_safe_name, place
 from partlab.coco import write_coco
 from partlab.errors import DatasetError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_pieces
 from partlab.images import image_size
 from partlab.layouts import family_name
 from partlab.masks import BoolMask, encode
@@ -60,27 +60,23 @@ class FiftyOneLayout(Layout):
         top = _top(source.path)
         if top is None:
             raise NotFoundError(f"{source.path} has no {_SAMPLES} beside metadata.json")
-        loaded = read_json(top / _SAMPLES)
-        samples = loaded.get("samples") if isinstance(loaded, dict) else None
-        if not isinstance(samples, list):
-            raise SchemaError(f"{top / _SAMPLES} is not FiftyOne's: it has no list 'samples'")
         root = source.images or top
-        named = [one for one in samples if isinstance(one, dict) and one.get("filepath")]
-        images = [Image.new(0, plain_name(str(one["filepath"])), (0, 0)) for one in named]
-        finder = PictureFinder(root, None, images)
+        names = [_name(sample) for sample in _samples(top) if _name(sample)]
+        finder = PictureFinder(root, None, [Image.new(0, name, (0, 0)) for name in names])
         found: dict[str, Gathered] = {}
-        if lost := len(samples) - len(named):
-            found["all"] = Gathered(source, self.title)
-            found["all"].pass_over("sample", "without a file", lost)
-        for sample in track(named, "samples", total=len(named)):
-            gathered = found.setdefault(_split(sample), Gathered(source, self.title))
-            _read(sample, top, finder, gathered)
+        for sample in track(_samples(top), "samples"):
+            split = _split(sample) if _name(sample) else "all"
+            gathered = found.setdefault(split, Gathered(source, self.title))
+            if _name(sample):
+                _read(sample, top, finder, gathered)
+            else:
+                gathered.pass_over("sample", "without a file")
         for gathered in found.values():
             gathered.say()
-        if named and not any(gathered.images for gathered in found.values()):
+        if names and not any(gathered.images for gathered in found.values()):
             raise NotFoundError(
-                f"{top}: none of its {len(named)} pictures is there, and no size is stated",
-                hint=f"say with --images where they are; the first is {images[0].file_name}",
+                f"{top}: none of its {len(names)} pictures is there, and no size is stated",
+                hint=f"say with --images where they are; the first is {names[0]}",
             )
         return {split: gathered.dataset(top / _SAMPLES, root) for split, gathered in found.items()}
 
@@ -97,6 +93,21 @@ def _top(path: Path) -> Path | None:
     return folder if all(one.is_file() for one in both) else None
 
 
+def _samples(top: Path) -> Iterator[Raw]:
+    """One by one: their masks are larger in memory than in the file."""
+    there = False
+    for key, value, _ in read_pieces(top / _SAMPLES):
+        if key == "samples" and isinstance(value, list):
+            there = True
+            yield from (one if isinstance(one, dict) else {} for one in value)
+    if not there:
+        raise SchemaError(f"{top / _SAMPLES} is not FiftyOne's: it has no list 'samples'")
+
+
+def _name(sample: Raw) -> str:
+    return plain_name(str(sample.get("filepath") or ""))
+
+
 def _split(sample: Raw) -> str:
     tags = sample.get("tags")
     names = (family_name(str(tag)) for tag in (tags if isinstance(tags, list) else ()))
@@ -104,7 +115,7 @@ def _split(sample: Raw) -> str:
 
 
 def _read(sample: Raw, top: Path, finder: PictureFinder, gathered: Gathered) -> None:
-    name = plain_name(str(sample["filepath"]))
+    name = _name(sample)
     size = _size(sample, finder.find(name).path)
     if size is None:
         gathered.pass_over("picture", "not there, so that no size is known")

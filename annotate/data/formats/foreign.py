@@ -17,6 +17,10 @@ _HINTS = {
     "Datumaro": "name the folder that holds its annotations/ and images/",
     "Labelbox": "write COCO from it with labelbox's Python package, and import that",
     "Cityscapes": _DATUMARO.replace("{kind}", "cityscapes"),
+    "Cityscapes without parts": "get gtFinePanopticParts of the Panoptic Parts data sets, and put "
+    "it beside leftImg8bit/",
+    "ADE20K's challenge set (SceneParse150), which has no parts": "get the full release of ADE20K "
+    "(*_seg.png beside *_atr.txt or *.json), for which one registers with its authors",
     "Label Studio CSV": "in Label Studio choose Export > JSON, and import that file",
     "JSON lines": "write it as one JSON file; COCO has one object with images and annotations",
 }
@@ -24,8 +28,19 @@ _HINTS = {
 
 def recognise(path: Path) -> tuple[str, str] | None:
     """(name, hint) of the foreign format a file or folder is of; None when it is none known."""
-    name = next((name for file in _looked_at(path) if (name := _file(path, file))), None)
+    files = (_file(path, file) for file in _looked_at(path))
+    name = _release(path) or next(filter(None, files), None)
     return (name, _HINTS[name].replace("{path}", str(path))) if name else None
+
+
+def _release(top: Path) -> str | None:
+    """Which release without parts a folder is, of a data set that has one with them."""
+    if (top / "gtFine").is_dir():
+        return "Cityscapes without parts"
+    maps = (top / "annotations" / split for split in ("training", "validation"))
+    if any(next(folder.glob("ADE_*.png"), None) for folder in maps):
+        return "ADE20K's challenge set (SceneParse150), which has no parts"
+    return None
 
 
 def _looked_at(path: Path) -> Iterator[Path]:

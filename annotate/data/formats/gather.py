@@ -17,6 +17,7 @@ from partlab.schema import OURS, Annotation, Category, Dataset, Discard, Image, 
 log = logging.getLogger(__name__)
 
 _MOST = 1 << 31  # pixels of a side
+_MOST_SHARED = 20_000  # values; objects may be numbered through all pictures
 
 
 class Gathered:
@@ -34,6 +35,7 @@ class Gathered:
         self.passed = Counter[tuple[str, str]]()
         self.broken: list[Raw] = []
         self._categories: dict[tuple[str, str], Category] = {}
+        self._same: dict[Any, Any] = {}
 
     def image(self, file_name: str, size: tuple[int, int], **ours: Any) -> Image:
         """A new image of `size` (width, height)."""
@@ -50,9 +52,16 @@ class Gathered:
             self.set_aside(image, label, "has no label")
             return
         category = self._category(label.strip(), ours.pop("object", None) or "")
-        known = {"bbox": bbox(rle), "area": area(rle), **ours}
+        drawn: Rle = {"size": self._once((*rle["size"],), rle["size"]), "counts": rle["counts"]}
+        box = [self._once(side, side) for side in bbox(rle)]
         new = len(self.annotations) + 1
-        self.annotations.append(Annotation.new(new, image.id, category.id, rle, **known))
+        one = Annotation.new(new, image.id, category.id, drawn, bbox=box, area=area(rle))
+        said = self._once((*ours.items(),), ours)
+        self.annotations.append(Annotation({**one.raw, OURS: said}) if ours else one)
+
+    def _once(self, key: Any, value: Any) -> Any:
+        """An equal value that was there before: of 100,000 pictures that shows in memory."""
+        return self._same.setdefault(key, value) if len(self._same) < _MOST_SHARED else value
 
     def pass_over(self, noun: str, rest: str = "", count: int = 1) -> None:
         """Count what is not read: `noun` for one of them, and what is said of it."""

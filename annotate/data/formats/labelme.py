@@ -17,10 +17,10 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from annotate.data.formats import Source
-from annotate.data.formats.cvat import only_polygon
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.gather import Gathered, possible, printable
 from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.outlines import only_polygon
 from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import MaskError, NotFoundError, SchemaError
 from partlab.files import read_json, write_json

@@ -46,6 +46,7 @@ class Layout:
     holds = Holds()
     numbers_only = False  # label maps, of which a list of names is needed
     one_split = True  # folders called like splits are read one by one
+    one_folder = False  # and yet splits are written into one
 
     @property
     def reads(self) -> bool:

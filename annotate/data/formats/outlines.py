@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
+from partlab.schema import Annotation
+
 Point = tuple[int, int]
 Ring = list[Point]
 
@@ -92,3 +94,11 @@ def _nearest(tree: KDTree, ring: Ring) -> tuple[float, int, int]:
     gaps, nearest = tree.query(ring)
     here = int(np.argmin(gaps))
     return float(gaps[here]), int(nearest[here]), here
+
+
+def only_polygon(annotation: Annotation) -> list[float] | None:
+    """The one polygon that an annotation is, of at least three points, if it is one."""
+    found = annotation.segmentation
+    alone = isinstance(found, list) and len(found) == 1 and isinstance(found[0], list)
+    flat = alone and len(found[0]) > 5 and all(type(c) in (int, float) for c in found[0])
+    return found[0] if flat else None

@@ -7,6 +7,9 @@
 Bitmaps, polygons with holes and rectangles are read, drawn as Supervisely draws them: the pixels of
 an outline belong to it. A data set called like a split is that split. Objects of one `instance`
 belong together. Other kinds (points, lines, graphs, cuboids) are passed over and counted.
+
+Every mask is written as a bitmap: an outline in Supervisely has its own pixels in it, so that a
+polygon of ours would grow. What a model drew bears its provenance as the labeler's login.
 """
 
 import base64
@@ -14,6 +17,7 @@ import binascii
 import io
 import logging
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +27,16 @@ from PIL import Image as PillowImage
 
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.layout import Layout
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, place
+from annotate.draw import palette
 from partlab.errors import MaskError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_json, write_json
 from partlab.layouts import family_name
-from partlab.masks import BoolMask, encode
+from partlab.masks import BoolMask, bbox, decode, encode
 from partlab.progress import track
 from partlab.schema import Dataset, Image, Raw
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +45,7 @@ _FAULTS = (
     *(LookupError, TypeError, ValueError, OverflowError, AttributeError),
     *(MaskError, OSError, binascii.Error, zlib.error, cv2.error),
 )
+_DRAWN_BY = ("human-reused", "model-assisted:", "pseudo:")  # how a provenance may begin
 
 
 class SuperviselyLayout(Layout):
@@ -45,6 +53,11 @@ class SuperviselyLayout(Layout):
 
     title = "a Supervisely project"
     one_split = False
+    holds = Holds(
+        attributes="only a mask's object and who drew it are kept; crowd regions, scores, reviews, "
+        "inclusions and discards are left out",
+        known=frozenset({"object_id", "provenance"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """meta.json with classes, or the folder it is in."""
@@ -73,6 +86,75 @@ class SuperviselyLayout(Layout):
             found[name.replace("/", "-")] = _read_folder(folder, home, source)
         return found
 
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """A data set of the project: <split>/img and <split>/ann; meta.json has all classes.
+
+        Supervisely has no folders in a data set: `ram/1.jpg` becomes `ram_1.jpg`.
+
+        Raises:
+            SchemaError: two pictures would have the same name.
+            MaskError: a mask cannot be drawn.
+        """
+        dataset = dataset.settled()
+        _write_meta(out / "meta.json", dataset.names)
+        names = _flat_names(dataset.images)
+        (out / split / "img").mkdir(parents=True)
+        for image in track(dataset.images, "pictures", total=len(dataset.images)):
+            name = names[image.file_name]
+            write_json(out / split / "ann" / f"{name}.json", _record(dataset, image))
+            place([(dataset.image_path(image), out / split / "img" / name)], pictures)
+
+
+def _write_meta(file: Path, names: Iterable[str]) -> None:
+    """Classes of this split, after those of splits written before."""
+    before = read_json(file)["classes"] if file.is_file() else []
+    titles = [*dict.fromkeys([*(one["title"] for one in before), *names])]
+    classes = [
+        {"title": title, "shape": "any", "color": "#{:02x}{:02x}{:02x}".format(*colour)}
+        for title, colour in zip(titles, palette(titles), strict=True)
+    ]
+    write_json(file, {"classes": classes, "tags": [], "projectType": "images"})
+
+
+def _flat_names(images: Iterable[Image]) -> dict[str, str]:
+    """File name -> name without folders."""
+    names: dict[str, str] = {}
+    owner: dict[str, str] = {}
+    for image in images:
+        flat = image.file_name.replace("\\", "/").replace("/", "_")
+        if (other := owner.setdefault(flat, image.file_name)) != image.file_name:
+            raise SchemaError(
+                f"the pictures {other} and {image.file_name} would both be called {flat}",
+                hint="Supervisely has no folders in a data set: rename one of them",
+            )
+        names[image.file_name] = flat
+    return names
+
+
+def _record(dataset: Dataset, image: Image) -> Raw:
+    objects: list[Raw] = []
+    for annotation, rle in drawn_masks(dataset, image).masks:
+        left, top, wide, high = (int(side) for side in bbox(rle))
+        data = _coded(decode(rle)[top : top + high, left : left + wide])
+        one: Raw = {"id": annotation.id, "geometryType": "bitmap", "tags": []}
+        one["classTitle"] = dataset.names[dataset.label_of[annotation.category_id]]
+        one["labelerLogin"] = annotation.provenance.removeprefix("human:")
+        one["bitmap"] = {"data": data, "origin": [left, top]}
+        if annotation.object_id is not None:
+            one["instance"] = str(annotation.object_id)
+        objects.append(one)
+    size = {"height": image.height, "width": image.width}
+    return {"description": "", "tags": [], "size": size, "objects": objects}
+
+
+def _coded(part: BoolMask) -> str:
+    """As Supervisely codes it: a palette PNG of which 0 is transparent, in zlib, in base64."""
+    image = PillowImage.fromarray(part.astype(np.uint8))
+    image.putpalette([0, 0, 0, 255, 255, 255])
+    out = io.BytesIO()
+    image.save(out, "PNG", transparency=0)
+    return base64.b64encode(zlib.compress(out.getvalue())).decode()
+
 
 def _meta(path: Path) -> Path:
     return path / "meta.json" if path.is_dir() else path if path.name == "meta.json" else path / "-"
@@ -81,14 +163,13 @@ def _meta(path: Path) -> Path:
 def _read_folder(folder: Path, home: Path, source: Source) -> Dataset:
     gathered = Gathered(source, "Supervisely")
     files = sorted(folder.glob("*.json"))
-    groups: dict[str, int] = {}
     for file in track(files, "files", total=len(files)):
-        _read(file, gathered, groups)
+        _read(file, gathered)
     gathered.say()
     return gathered.dataset(folder, source.images or home / "img")
 
 
-def _read(file: Path, gathered: Gathered, groups: dict[str, int]) -> None:
+def _read(file: Path, gathered: Gathered) -> None:
     record = read_json(file)
     stated: Any = record.get("size") if isinstance(record, dict) else None
     try:
@@ -100,6 +181,7 @@ def _read(file: Path, gathered: Gathered, groups: dict[str, int]) -> None:
         return
     image = gathered.image(file.name.removesuffix(".json"), size)
     objects = record.get("objects")
+    groups: dict[str, int] = {}
     for one in objects if isinstance(objects, list) else ():
         _read_object(one, image, gathered, groups)
 
@@ -118,11 +200,21 @@ def _read_object(one: Any, image: Image, gathered: Gathered, groups: dict[str, i
         gathered.pass_over("object", f"of the kind {kind}")
         gathered.set_aside(image, label, f"is of the kind {kind}")
         return
-    who, group = one.get("labelerLogin"), one.get("instance")
-    ours: Raw = {"provenance": f"human:{who}" if who else "human"}
-    if isinstance(group, str):
-        ours["object_id"] = groups.setdefault(group, len(groups) + 1)
+    ours: Raw = {"provenance": _drawn_by(str(one.get("labelerLogin") or "human"))}
+    if isinstance(group := one.get("instance"), str):
+        ours["object_id"] = groups.setdefault(group, _number(group, groups))
     gathered.mask(image, label, encode(mask), **ours)
+
+
+def _drawn_by(login: str) -> str:
+    said = login == "human" or login.startswith(_DRAWN_BY)
+    return login if said else f"human:{login}"
+
+
+def _number(group: str, groups: dict[str, int]) -> int:
+    """The number that a group is called, as we write them, else the next one."""
+    said = int(group) if group.isdecimal() and len(group) < 10 else 0
+    return said if said and said not in groups.values() else max(groups.values(), default=0) + 1
 
 
 def _drawn(one: Raw, width: int, height: int) -> BoolMask | None:

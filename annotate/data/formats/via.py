@@ -9,13 +9,16 @@ Sizes are read from the pictures, since the files state none. Polygons, polyline
 circles and ellipses have an inside; points are passed over. The label is the value of a region's
 only attribute, else of the one called label, part, name, class, category or type. VIA 3's project
 is another spelling of the same (`via3`).
+
+Written is a project of VIA 2 beside its pictures. A region is one polygon: pieces and holes are
+joined to it (`outlines.joined`), and the attributes `part` and `object_id` say what it is.
 """
 
 import csv
 import io
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +26,24 @@ import numpy as np
 
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered, printable
-from annotate.data.formats.layout import Layout
-from annotate.data.formats.via3 import is_via_3, spelled_as_2
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.outlines import joined, only_polygon, outlines
+from annotate.data.formats.pictures import Pictures, in_folder, place
+from annotate.data.formats.via3 import VIA_3, is_via_3, spelled_as_2
 from partlab.errors import DatasetError, MaskError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_pieces, write_pieces
 from partlab.images import image_size
-from partlab.masks import Rle, encode, from_segmentation
+from partlab.masks import Rle, decode, encode, from_segmentation
 from partlab.pictures import PictureFinder, plain_name
 from partlab.progress import track
-from partlab.schema import Dataset, Image, Raw
+from partlab.schema import Annotation, Dataset, Image, Raw
 from partlab.tables import read_text
+from partlab.truth import drawn_masks
 
 log = logging.getLogger(__name__)
 
 _HEAD = 1 << 20
+_PROJECT = "_via_img_metadata"  # where a saved project has its pictures
 _LABELS = ("label", "part", "name", "class", "category", "type")
 _FAULTS = (LookupError, TypeError, ValueError, OverflowError, AttributeError, MaskError)
 
@@ -45,6 +52,11 @@ class ViaLayout(Layout):
     """Format of VIA's files."""
 
     title = "VIA (VGG Image Annotator)"
+    holds = Holds(
+        attributes="only a mask's object is kept; who drew it, crowd regions, scores, inclusions "
+        "and discards are left out",
+        known=frozenset({"object_id"}),
+    )
 
     def fits(self, path: Path) -> bool:
         """A file of VIA, or a folder with one."""
@@ -58,6 +70,63 @@ class ViaLayout(Layout):
         found = {file.stem: _read_file(file, source) for file in files}
         alone = len(files) == 1 and source.path.is_dir()
         return {source.path.resolve().name: found[files[0].stem]} if alone else found
+
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """via_project.json beside its pictures, for Project > Load.
+
+        Raises:
+            SchemaError: a file name points outside the data set.
+            MaskError: a mask cannot be drawn.
+        """
+        dataset = dataset.settled()
+        place(in_folder(dataset, out), pictures)
+        sizes = {image.file_name: _bytes(dataset.image_path(image)) for image in dataset.images}
+        about: Raw = {"_via_settings": _settings(split)}
+        about["_via_attributes"] = {"region": _attributes(dataset.names), "file": {}}
+        keys = [f"{name}{size}" for name, size in sizes.items()]
+        about |= {"_via_data_format_version": "2.0.10", "_via_image_id_list": keys}
+        images = track(dataset.images, "pictures", total=len(dataset.images))
+        entries = (_entry(dataset, image, sizes[image.file_name]) for image in images)
+        before = f'{json.dumps(about)[:-1]}, "_via_img_metadata": {{'
+        write_pieces(out / "via_project.json", before, entries, "}}\n")
+
+
+def _settings(name: str) -> Raw:
+    """What VIA needs to show the pictures; for the rest it has values of its own."""
+    core = {"default_filepath": "", "buffer_size": 18, "filepath": {}}
+    shown = {"region_label": "part", "region_color": "part"}
+    return {"ui": {"image": shown}, "core": core, "project": {"name": name}}
+
+
+def _attributes(names: Sequence[str]) -> Raw:
+    options = {"options": dict.fromkeys(names, ""), "default_options": {}}
+    part = {"type": "dropdown", "description": "part of which object", **options}
+    number = {"type": "text", "description": "number of its object", "default_value": ""}
+    return {"part": part, "object_id": number}
+
+
+def _bytes(picture: Path) -> int:
+    """The size of a file, which is part of a picture's key; -1 of one that is not there."""
+    return picture.stat().st_size if picture.is_file() else -1
+
+
+def _entry(dataset: Dataset, image: Image, size: int) -> str:
+    """A picture by its key, with its regions, as JSON."""
+    regions = [
+        _region(annotation, rle, dataset.names[dataset.label_of[annotation.category_id]])
+        for annotation, rle in drawn_masks(dataset, image).masks
+    ]
+    entry = {"filename": image.file_name, "size": size, "regions": regions, "file_attributes": {}}
+    return f"{json.dumps(f'{image.file_name}{size}')}: {json.dumps(entry)}"
+
+
+def _region(annotation: Annotation, rle: Rle, part: str) -> Raw:
+    points = only_polygon(annotation) or [c for xy in joined(outlines(decode(rle))) for c in xy]
+    shape = {"name": "polygon", "all_points_x": points[::2], "all_points_y": points[1::2]}
+    said = {"part": part}
+    if annotation.object_id is not None:
+        said["object_id"] = str(annotation.object_id)
+    return {"shape_attributes": shape, "region_attributes": said}
 
 
 def _files(path: Path) -> Iterator[Path]:
@@ -77,36 +146,46 @@ def _is_via(file: Path) -> bool:
 
 def _read_file(file: Path, source: Source) -> Dataset:
     root = source.images or file.parent
-    pictures = _of_csv(file) if file.suffix.lower() == ".csv" else _of_json(file)
-    named = [Image.new(0, plain_name(name), (0, 0)) for name, _ in pictures]
-    finder = PictureFinder(root, None, named)
+    named = [plain_name(name) for name, _ in _pictures(file)]
+    finder = PictureFinder(root, None, [Image.new(0, name, (0, 0)) for name in named])
     gathered = Gathered(source, "VIA")
-    for name, regions in track(pictures, "pictures", total=len(pictures)):
+    for name, regions in track(_pictures(file), "pictures", total=len(named)):
         _read(plain_name(name), regions, finder, gathered)
     gathered.say()
-    if pictures and not gathered.images:
+    if named and not gathered.images:
         raise NotFoundError(
-            f"{file}: none of its {len(pictures)} pictures is there, and VIA states no sizes",
-            hint=f"say with --images where they are; the first is {pictures[0][0]}",
+            f"{file}: none of its {len(named)} pictures is there, and VIA states no sizes",
+            hint=f"say with --images where they are; the first is {named[0]}",
         )
     return gathered.dataset(file, root)
 
 
-def _of_json(file: Path) -> list[tuple[str, list[Any]]]:
-    loaded = read_json(file)
-    if is_via_3(loaded):
-        return spelled_as_2(loaded)
-    loaded = loaded.get("_via_img_metadata", loaded) if isinstance(loaded, dict) else None
-    if not isinstance(loaded, dict):
-        raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")
-    found = []
-    for key, entry in loaded.items():
-        if isinstance(entry, dict) and "regions" in entry:
-            regions = entry["regions"]
-            listed = [*regions.values()] if isinstance(regions, dict) else regions
-            name = str(entry.get("filename") or key)
-            found.append((name, listed if isinstance(listed, list) else []))
-    return found
+def _pictures(file: Path) -> Iterator[tuple[str, list[Any]]]:
+    """(picture, regions) one by one: points are larger in memory than in the file."""
+    if file.suffix.lower() == ".csv":
+        yield from _of_csv(file)
+        return
+    version_3: Raw = {}
+    for key, value, _ in read_pieces(file, within={_PROJECT}):
+        if key is None:
+            raise SchemaError(f"{file} is not a file of VIA: its top level is not an object")
+        if key in VIA_3:
+            version_3[key] = value
+        entries = value.items() if key == _PROJECT and isinstance(value, dict) else [(key, value)]
+        yield from (_regions(name, one) for name, one in entries if _has_regions(one))
+    if is_via_3(version_3):
+        yield from spelled_as_2(version_3)
+
+
+def _has_regions(entry: Any) -> bool:
+    return isinstance(entry, dict) and "regions" in entry
+
+
+def _regions(key: str, entry: Raw) -> tuple[str, list[Any]]:
+    """The picture of an entry, and its regions, which may be an object."""
+    regions = entry["regions"]
+    listed = [*regions.values()] if isinstance(regions, dict) else regions
+    return str(entry.get("filename") or key), listed if isinstance(listed, list) else []
 
 
 def _of_csv(file: Path) -> list[tuple[str, list[Any]]]:
@@ -143,7 +222,9 @@ def _read(name: str, regions: list[Any], finder: PictureFinder, gathered: Gather
             gathered.pass_over("region", f"of the kind {shape.get('name')}")
             gathered.set_aside(image, label, f"is of the kind {shape.get('name')}")
             continue
-        gathered.mask(image, label, rle, provenance="human")
+        number = str(said.get("object_id", ""))
+        ours = {"object_id": int(number)} if number.isdecimal() else {}
+        gathered.mask(image, label, rle, provenance="human", **ours)
 
 
 def _object(value: Any) -> Raw:

@@ -14,6 +14,9 @@ from typing import Any
 
 from partlab.schema import Raw
 
+VIA_3 = frozenset({"project", "file", "view", "metadata", "attribute"})
+"""What its projects hold."""
+
 _IMAGE = 2
 _KINDS = {
     1: "point",
@@ -30,7 +33,7 @@ _KINDS = {
 
 def is_via_3(loaded: Any) -> bool:
     """Whether a JSON file's content is a project of VIA 3."""
-    return isinstance(loaded, dict) and {"project", "file", "view", "metadata"} <= loaded.keys()
+    return isinstance(loaded, dict) and VIA_3 - {"attribute"} <= loaded.keys()
 
 
 def spelled_as_2(loaded: Raw) -> list[tuple[str, list[Any]]]:

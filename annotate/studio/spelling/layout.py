@@ -4,8 +4,13 @@ Each region becomes one mask, drawn as `annotate.studio` draws what it pulls: br
 polygons, outlines and rectangles, turned ones too. A region of another kind is passed over and
 counted. Of several annotations of a task the ground truth is taken, else the one changed last;
 predictions and cancelled annotations never. Sizes are those of the picture in Label Studio.
+
+Written are a file of tasks for each split, the pictures, and labels.xml: the interface that a
+project needs before tasks are imported. A part that is one polygon stays one, every other one is a
+brush region.
 """
 
+import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +18,10 @@ from typing import Any
 
 from annotate.data.formats import Source
 from annotate.data.formats.gather import Gathered, possible, printable
-from annotate.data.formats.layout import Layout
+from annotate.data.formats.layout import Holds, Layout
+from annotate.data.formats.pictures import Pictures, in_folder, place
 from partlab.errors import DatasetError, NotFoundError, SchemaError
-from partlab.files import read_json
+from partlab.files import read_pieces, write_pieces, write_text
 from partlab.images import image_size
 from partlab.layouts import home_of
 from partlab.pictures import PictureFinder, plain_name
@@ -35,6 +41,11 @@ class LabelStudioLayout(Layout):
     """Format of Label Studio's JSON exports."""
 
     title = "Label Studio's JSON export"
+    one_folder = True
+    holds = Holds(
+        attributes="only a mask's object is kept, up to number 999; who drew it, crowd regions, "
+        "scores, inclusions and discards are left out",
+    )
 
     def fits(self, path: Path) -> bool:
         """A JSON list of tasks, or a folder that holds such files."""
@@ -52,6 +63,23 @@ class LabelStudioLayout(Layout):
             told = "%s: JSON files that are no export of Label Studio are passed over: %s"
             log.warning(told, source.path, ", ".join(others))
         return {file.stem: _Reader(source, file).read() for file in files}
+
+    def write(self, dataset: Dataset, out: Path, split: str, pictures: Pictures) -> None:
+        """<split>.json, images/<split>/ and labels.xml, which has the labels of all splits.
+
+        Raises:
+            SchemaError: a file name points outside the data set.
+            MaskError: a mask cannot be drawn.
+        """
+        from annotate.studio.spelling.tasks import interface, labels_of, task
+
+        dataset = dataset.settled()
+        place(in_folder(dataset, out / "images" / split), pictures)
+        names = dict.fromkeys([*labels_of(out / "labels.xml"), *dataset.names])
+        write_text(out / "labels.xml", interface([*names]) + "\n")
+        images = track(dataset.images, "pictures", total=len(dataset.images))
+        tasks = (json.dumps(task(dataset, image, Path("images", split))) for image in images)
+        write_pieces(out / f"{split}.json", "[", tasks, "]\n")
 
 
 def _jsons(path: Path) -> list[Path]:
@@ -79,16 +107,20 @@ class _Reader:
         self.numbered = False  # whether tasks have ids that can be those of images
 
     def read(self) -> Dataset:
-        tasks = read_json(self.file)
-        if not isinstance(tasks, list) or not all(isinstance(task, dict) for task in tasks):
-            raise SchemaError(f"{self.file} is not a Label Studio export: no list of tasks")
-        ids = [task.get("id") for task in tasks]
+        ids = [task.get("id") for task in self._tasks()]
         self.numbered = len({*map(str, ids)}) == len(ids) and all(type(i) is int for i in ids)
         finder = PictureFinder(self.root)
-        for position, task in enumerate(track(tasks, "tasks", total=len(tasks)), 1):
+        for position, task in enumerate(track(self._tasks(), "tasks", total=len(ids)), 1):
             self._task(position, task, finder)
         self.gathered.say()
         return self.gathered.dataset(self.file, self.root)
+
+    def _tasks(self) -> Iterator[_Raw]:
+        """One by one: a brush stroke is a list of numbers, large in a file, larger in memory."""
+        for key, tasks, _ in read_pieces(self.file):
+            if key is not None or not isinstance(tasks, list) or len(_records(tasks)) < len(tasks):
+                raise SchemaError(f"{self.file} is not a Label Studio export: no list of tasks")
+            yield from tasks
 
     def _task(self, position: int, task: _Raw, finder: PictureFinder) -> None:
         data = task["data"] if isinstance(task.get("data"), dict) else task

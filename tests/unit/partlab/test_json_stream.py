@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from partlab import files, json_stream
-from partlab.errors import SchemaError
-from partlab.files import read_json
+from partlab.errors import NotFoundError, SchemaError
+from partlab.files import read_json, read_pieces
 from partlab.json_stream import UnreadableError, read_whole, stream
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=8) | st.sampled_from(["}", "]", '{"', "\\"])
@@ -103,3 +103,40 @@ def test_large_files_are_read_so_and_their_faults_are_told(
         read_json(file, share_floats=True)
     file.write_bytes(b"\xef\xbb\xbf" + json.dumps(content).encode())
     assert read_json(file, share_floats=True) == content
+
+
+def test_members_within_and_a_list_that_is_the_file_come_in_pieces(
+    chunk: int, tmp_path: Path
+) -> None:
+    file = tmp_path / "a.json"
+    members = {f"k{n}": {"x": [n, "}"], "": {}} for n in range(30)}
+    file.write_text(json.dumps({"before": {"a": 1}, "all": members, "": [1], "none": {}}))
+    pieces = [*stream(file, within={"all", "none"})]
+    assert pieces[:2] == [("before", {"a": 1}, False), ("all", {}, False)]
+    assert pieces[2:32] == [("all", {key: value}, True) for key, value in members.items()]
+    assert pieces[32:] == [("", [1], False), ("none", {}, False)]
+    file.write_text(json.dumps([*members.values()]))
+    assert {key for key, _, _ in stream(file)} == {None}
+    assert [one for _, piece, _ in stream(file) for one in piece] == [*members.values()]
+
+
+def test_pieces_are_the_whole_file_where_it_cannot_be_read_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "a.json"
+    records = [{"id": n} for n in range(9)]
+    for large in (10, 10_000):
+        monkeypatch.setattr(files, "_LARGE", large)
+        for content in ({"a": records, "b": {"c": 1}}, records):
+            for text in (json.dumps(content), "\ufeff" + json.dumps(content)):
+                file.write_text(text, encoding="utf-8")
+                found: dict[str | None, Any] = {}
+                for key, value, goes_on in read_pieces(file):
+                    found[key] = [*found[key], *value] if goes_on else value
+                assert found == (content if isinstance(content, dict) else {None: content})
+    monkeypatch.setattr(files, "_LARGE", 10)
+    file.write_text(json.dumps({"a": records})[:-5])
+    with pytest.raises(SchemaError, match="line 1 column"):
+        list(read_pieces(file))
+    with pytest.raises(NotFoundError):
+        list(read_pieces(tmp_path / "none.json"))

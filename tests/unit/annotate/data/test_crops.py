@@ -212,6 +212,22 @@ def test_frames_of_one_thing_stay_together() -> None:
     data = Dataset(images, masks, [])
     found = groups([("a", data)], {Photo("a", n): n for n in (1, 2, 3)})
     assert found[Photo("a", 1)] == found[Photo("a", 2)] != found[Photo("a", 3)]
+    photos = [Photo("a", n) for n in (1, 2, 3)]
+    told = leak_report(photos, ["train", "val", "val"], found.__getitem__)
+    assert told["photos_in_several_splits"] == 0
+    assert told["same_things_in_several_splits"] == 1
+
+
+def test_counts_beside_published_ones_are_of_the_same_splits(paco: Path, tmp_path: Path) -> None:
+    """H-07: the masks of Ego4D's test split came out after the report."""
+    command = ["data", "crops", str(paco), "--out", str(tmp_path / "out")]
+    assert "without paco_ego4d_v1_test" not in CliRunner().invoke(app, command).stdout
+    file = paco / "annotations" / "paco_lvis_v1_val.json"
+    file.rename(file.with_name("paco_ego4d_v1_test.json"))
+    said = CliRunner().invoke(app, [*command, "--force"]).stdout
+    assert "published counts are without paco_ego4d_v1_test" in said
+    said = CliRunner().invoke(app, [*command, "--force", "--split", "paco_lvis_v1_train"]).stdout
+    assert "without paco_ego4d_v1_test" not in said
 
 
 def test_division_is_by_the_seed_and_covers_all() -> None:

@@ -1,5 +1,6 @@
 """Pictures that look the same: found between splits, and kept together when one is divided."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,33 @@ def test_without_the_package_it_says_what_to_install(
     with pytest.raises(BackendUnavailableError, match="imagehash") as caught:
         near_duplicates({"train": read_dataset(world, "train")})
     assert "partlab[duplicates]" in str(caught.value.hint)
+
+
+def test_the_command_split_tells_what_looks_alike(tmp_path: Path) -> None:
+    pictures = {f"{seed}{end}": photo(seed) for seed in range(6) for end in (".png", "-again.png")}
+    for seed in range(6):
+        pictures[f"{seed}-again.png"] = photo(seed).resize((80, 60))
+    source = saved(tmp_path, "all", pictures).path
+    command = ["data", "split", str(source), "--ratio", "0.5", "--seed", "0"]
+    told = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "apart")])
+    assert told.exit_code == 0, told.output
+    assert "LEAK: " in told.output
+    about = json.loads((tmp_path / "apart" / "split.json").read_text())["look_alike"]
+    assert about["pairs"]
+    for pair in about["pairs"]:
+        assert pair["val"][0] == pair["train"][0]
+    told = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "t"), "--together", "6"])
+    assert "LEAK" not in told.output
+    told = CliRunner().invoke(app, [*command, "--out", str(tmp_path / "n"), "--no-look"])
+    assert "not asked for" in told.output
+
+
+def test_a_split_without_the_package_is_made_and_says_so(
+    world: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "imagehash", None)
+    command = ["data", "split", str(world), "--split", "train", "--out", str(tmp_path / "out")]
+    told = CliRunner().invoke(app, command)
+    assert told.exit_code == 0, told.output
+    assert "not looked at" in told.output
+    assert "imagehash" in told.output

@@ -169,3 +169,29 @@ def _pictures(folder: Path, main: Path) -> Iterator[Path]:
         named = file.name.endswith(("_seg.png", "_parts_1.png")) or file.suffix == ".tif"
         if file.is_file() and is_image_name(file.name) and not maps and not named and file != main:
             yield file
+
+
+TEXTS = {".json", ".xml", ".txt", ".csv", ".yaml"}
+
+
+def test_files_that_an_editor_of_windows_saved_again(
+    tool: tuple[str, Path, Path], tmp_path: Path
+) -> None:
+    """With a byte-order mark and CRLF in every text file."""
+    format, folder, _ = tool
+    import_folder(folder, tmp_path / "out", **SAID.get(format, {}))
+    for file in (one for one in folder.rglob("*") if one.suffix in TEXTS):
+        lines = file.read_text("utf-8").replace("\n", "\r\n")
+        file.write_bytes(b"\xef\xbb\xbf" + lines.encode())
+    assert guess_format(folder) == format
+    import_folder(folder, tmp_path / "again", **SAID.get(format, {}))
+    assert masks(tmp_path / "again") == masks(tmp_path / "out")
+
+
+def test_names_of_other_alphabets_and_blanks(tool: tuple[str, Path, Path], tmp_path: Path) -> None:
+    """Of the folder that holds it all."""
+    format, folder, _ = tool
+    import_folder(folder, tmp_path / "out", **SAID.get(format, {}))
+    folder.rename(tmp_path / "Fotos für 羊 (1) & 50%")
+    import_folder(tmp_path / "Fotos für 羊 (1) & 50%", tmp_path / "again", **SAID.get(format, {}))
+    assert masks(tmp_path / "again") == masks(tmp_path / "out")

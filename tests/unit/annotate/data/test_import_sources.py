@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import logging
+import re
 import stat
 import zipfile
 from contextlib import ExitStack
@@ -511,8 +512,6 @@ def test_a_strange_export_is_no_traceback(tasks: Any, tmp_path: Path) -> None:
     else:
         with pytest.raises(SchemaError, match="no list of tasks"):
             import_folder(file, tmp_path / "out", format="labelstudio")
-    with pytest.raises(ConfigError, match="not written"):
-        export_folder(put(tmp_path / "a.json", coco()), tmp_path / "o", format="labelstudio")
 
 
 def test_every_file_of_a_label_studio_folder_is_read(
@@ -757,6 +756,32 @@ def test_other_formats_are_known_by_name(name: str, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("file", "beside", "words"),
+    [
+        (
+            "gtFine/train/aachen/a_gtFine_labelIds.png",
+            "leftImg8bit/train/aachen/a_leftImg8bit.png",
+            "Cityscapes without parts, .* gtFinePanopticParts",
+        ),
+        (
+            "annotations/training/ADE_train_1.png",
+            "images/training/ADE_train_1.jpg",
+            "ADE20K's challenge set .* full release",
+        ),
+    ],
+)
+def test_the_release_without_parts_is_known(
+    file: str, beside: str, words: str, tmp_path: Path
+) -> None:
+    """What people have most often in place of the release with parts."""
+    for name in (file, beside):
+        put(tmp_path / "in" / name, picture())
+    with pytest.raises(SchemaError) as caught:
+        import_folder(tmp_path / "in", tmp_path / "out")
+    assert re.search(words, f"{caught.value.message} {caught.value.hint}")
+
+
 def test_nothing_known_is_still_said(tmp_path: Path) -> None:
     put(tmp_path / "in" / "a.txt", "x")
     with pytest.raises(NotFoundError, match="none of the formats") as caught:
@@ -766,3 +791,16 @@ def test_nothing_known_is_still_said(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match=r"info.json \(no list 'images'\)"):
         guess_format(tmp_path / "in")
     assert get_format("coco").fits(put(tmp_path / "x.json", coco()))
+
+
+@pytest.mark.parametrize("beside", ["", "info.json"])
+def test_the_folder_above_names_what_is_in_it(beside: str, tmp_path: Path) -> None:
+    put(tmp_path / "in" / "deep" / "annotations" / "train.json", coco())
+    zipped(tmp_path / "in" / "export.zip", {"a.txt": "x"})
+    if beside:
+        put(tmp_path / "in" / beside, '{"name": 1}')
+    with pytest.raises(NotFoundError) as caught:
+        guess_format(tmp_path / "in")
+    hint = str(caught.value.hint)
+    assert f"{tmp_path / 'in' / 'deep'} (coco)" in hint
+    assert f"{tmp_path / 'in' / 'export.zip'} (zip archive)" in hint
