@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from annotate.data.about import say_lost
-from annotate.data.formats import Source, get_format, guess_format
+from annotate.data.formats import Source, formats_below, get_format, guess_format
 from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.layout import Layout
 from annotate.data.formats.losses import losses
@@ -111,6 +111,8 @@ def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Data
     if source.object is not None:
         _require_object_name(source.object)
     name = format or guess_format(source.path)
+    if format is None:
+        _say_beside(source.path, name)
     layout = get_format(name)
     numbers = layout.numbers_only
     if not numbers and (source.background is not None or source.offset):
@@ -125,6 +127,14 @@ def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Data
         table = read_table(source.names)
     found = named(_read(layout, source), object=source.object, table=table)
     return name, {split: united(d) if source.unite else d for split, d in found.items()}
+
+
+def _say_beside(path: Path, name: str) -> None:
+    """A folder may hold exports of several tools, of which one is read."""
+    others = {one: kind for one, kind in formats_below(path).items() if kind != name}
+    if others:
+        listed = ", ".join(f"{folder.name} ({kind})" for folder, kind in others.items())
+        log.warning("%s: read as %s; in it, and not read: %s", path, name, listed)
 
 
 def _read(layout: Layout, source: Source) -> dict[str, Dataset]:

@@ -4,9 +4,11 @@ Another distribution adds one through the entry-point group `partlab.formats`.
 """
 
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import cast
 
+from annotate.data.formats.archive import OWN
 from annotate.data.formats.foreign import recognise
 from annotate.data.formats.layout import Layout
 from partlab.errors import NotFoundError, SchemaError
@@ -77,7 +79,7 @@ def guess_format(path: Path) -> str:
         return name
     if path.is_file():
         refuse_web_page(path)
-    if foreign := recognise(path):
+    if not _below(path) and (foreign := recognise(path)):
         raise SchemaError(
             f"{path} looks like {foreign[0]}, which partlab does not read", hint=foreign[1]
         )
@@ -101,10 +103,21 @@ def guess_format(path: Path) -> str:
 
 def _below(path: Path) -> str:
     """Which folders and archives in it to name instead: people often name the folder above."""
-    folders = [one for one in sorted(path.glob("*/"))[:_GLANCE] if not one.name.startswith(".")]
-    found = [f"{folder} ({name})" for folder in folders if (name := _looks_like(folder))]
+    found = [f"{folder} ({name})" for folder, name in formats_below(path, depth=2).items()]
     found += [f"{file} (zip archive)" for file in sorted(path.glob("*.zip"))[:_GLANCE]]
     return f"name what is in it: {', '.join(found)}" if found else ""
+
+
+def formats_below(path: Path, depth: int = 1) -> dict[Path, str]:
+    """Folders in a folder that look like a format, with its name; of those no deeper ones."""
+    found: dict[Path, str] = {}
+    folders = (one for one in sorted(path.glob("*/")) if one.is_dir() and one.name not in OWN)
+    for folder in islice((one for one in folders if not one.name.startswith(".")), _GLANCE):
+        if name := _looks_like(folder) or _looks_like_each(folder):
+            found[folder] = name
+        elif depth > 1:
+            found |= formats_below(folder, depth - 1)
+    return found
 
 
 def _looks_like(path: Path) -> str | None:

@@ -23,7 +23,8 @@ from partlab.progress import track
 _MOST_FILES = 2_000_000
 _RATIO, _SMALL = 200, 1 << 30  # a bomb: more than 200 times its size, and over 1 GiB
 _UTF8 = 0x800
-_OWN = frozenset({"annotations", "json", "seg"})  # folders that a format is known by
+OWN = frozenset({"annotations", "json", "seg"})
+"""Folders that a format is known by: never a data set of their own."""
 _DAMAGE = (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error, lzma.LZMAError)
 
 
@@ -173,5 +174,5 @@ def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> Non
 def _inner(folder: Path) -> Path:
     """The folder in which the files lie, below those that hold nothing but one folder."""
     inside = list(folder.iterdir())
-    alone = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in _OWN
+    alone = len(inside) == 1 and inside[0].is_dir() and inside[0].name not in OWN
     return _inner(inside[0]) if alone else folder

@@ -118,7 +118,7 @@ def _files(path: Path) -> Iterator[Path]:
     if path.is_file():
         yield from [path] if path.suffix == ".json" else []
     else:
-        yield from sorted(path.rglob("*.json"))
+        yield from sorted(path.rglob("*.json"), key=lambda file: (len(file.parts), file))
 
 
 def _read(file: Path, gathered: Gathered) -> None:

@@ -195,3 +195,26 @@ def test_names_of_other_alphabets_and_blanks(tool: tuple[str, Path, Path], tmp_p
     folder.rename(tmp_path / "Fotos für 羊 (1) & 50%")
     import_folder(tmp_path / "Fotos für 羊 (1) & 50%", tmp_path / "again", **SAID.get(format, {}))
     assert masks(tmp_path / "again") == masks(tmp_path / "out")
+
+
+def test_the_folder_above_names_the_folder(tool: tuple[str, Path, Path], tmp_path: Path) -> None:
+    format, folder, _ = tool
+    above = tmp_path / "download"
+    (above / "readme").mkdir(parents=True)
+    (above / "v 1").mkdir()
+    shutil.move(folder, above / "v 1" / "daten-ü")
+    error = refused(above, tmp_path / "out")
+    assert error is None or f"daten-ü ({format})" in str(error.hint)
+    assert error or masks(tmp_path / "out")  # labelme and others look into folders themselves
+
+
+def test_only_other_exports_in_the_folder_are_told(
+    tool: tuple[str, Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    format, folder, _ = tool
+    import_folder(folder, tmp_path / "out", **SAID.get(format, {}))
+    assert "in it, and not read" not in said(caplog)
+    other = "VIA 2" if format != "via" else "COCO"
+    TOOLS[other][1](folder / "another export")
+    import_folder(folder, tmp_path / "again", **SAID.get(format, {}))
+    assert f"another export ({TOOLS[other][0]})" in said(caplog)
