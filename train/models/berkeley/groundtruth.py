@@ -84,4 +84,6 @@ class GroundTruth(Recognizer):
         told = self._labels[: len(pixels)]  # an attack tries the first picture alone
         masks = F.one_hot(told.long(), self._channels + 1)[..., : self._channels]
         shown = masks.permute(0, 3, 1, 2)[:, int(not self.background) :].to(pixels)
-        return torch.cat([pixels, shown], dim=1) if self.picture else shown
+        if self.picture:
+            return torch.cat([pixels, shown], dim=1)
+        return shown + 0 * pixels[:, :1]  # a slope of 0, which attacks find for themselves
