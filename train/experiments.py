@@ -74,9 +74,7 @@ MODELS: Mapping[str, Model] = {
     "2heads": Model("2heads"),
     "normal": Model("vanilla", predicts=False),
 }
-NOT_HERE = (
-    "seg", "seg_cat", "cat", "clean", "fc", "bbox", "bbox_2heads_d", "detach",
-)
+NOT_HERE = ("seg", "seg_cat", "cat", "clean", "fc", "bbox", "bbox_2heads_d", "detach")
 """Words of the released code that partlab has no model for."""
 _NO_BG = ("no_bg", "nobg")
 

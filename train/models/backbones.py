@@ -139,9 +139,7 @@ def four_resolutions(network: Any, body: Body, size: int | None) -> Body:
     network.train(training)
     channels, stride = found.shape[1], side // found.shape[-1]
     old = body.features
-    features = Features(
-        (before, *old.indices), (channels, *old.channels), (stride, *old.strides)
-    )
+    features = Features((before, *old.indices), (channels, *old.channels), (stride, *old.strides))
     return replace(body, features=features)
 
 

@@ -78,4 +78,3 @@ def _alike(runs: list[Path], asked: list[Subject]) -> None:
 
 def _name(run: Path | None) -> str:
     return run.resolve().name if run else ""
-

@@ -51,9 +51,7 @@ def hingun(table: str) -> list[Published]:
     Raises:
         UnknownNameError: there is no such table.
     """
-    known: dict[str, Any] = json.loads(
-        Path(__file__).with_name("hingun.json").read_text("utf-8")
-    )
+    known: dict[str, Any] = json.loads(Path(__file__).with_name("hingun.json").read_text("utf-8"))
     del known["about"]
     if table not in known:
         raise UnknownNameError("published table", table, known)
