@@ -24,13 +24,15 @@ class Model:
     """A model type: its kind, what each word after it sets, and whether a number must follow.
 
     `drops` says what `-no_bg` comes to: the classifier `can` do without the background channel,
-    it `never` reads it, or it reads no mask at all (`none`).
+    it `never` reads it, or it reads no mask at all (`none`). `predicts`: it has masks or boxes of
+    its own, which `-semi` lets it learn.
     """
 
     kind: str
     words: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     number: str = ""
     drops: Literal["can", "never", "none"] = "none"
+    predicts: bool = True
 
 
 MODELS: Mapping[str, Model] = {
@@ -41,6 +43,7 @@ MODELS: Mapping[str, Model] = {
             "norm_img": ("model.reads.norm_img", "true"),
             "no_score": ("model.reads.score", "false"),
             "conv1d": ("model.reads.conv1d", "true"),
+            "centroid": ("model.reads.centroid", "true"),
         },
         drops="never",
     ),
@@ -51,18 +54,27 @@ MODELS: Mapping[str, Model] = {
         {
             "logits_mask": ("model.reads.pixels", "logits_mask"),
             "softmax_mask": ("model.reads.pixels", "softmax_mask"),
+            "hard": ("model.reads.hard", "true"),
         },
         drops="never",
     ),
-    "mask": Model("mask", {"inpt": ("model.reads.picture", "true")}, drops="can"),
+    "mask": Model(
+        "mask",
+        {"inpt": ("model.reads.picture", "true"), "hard": ("model.reads.hard", "true")},
+        drops="can",
+    ),
+    "groundtruth": Model(
+        "groundtruth", {"inpt": ("model.reads.picture", "true")}, drops="can", predicts=False
+    ),
+    "sim": Model(
+        "sim",
+        {"learn_mask": ("model.masked.matrix", "learned"), "1layer": ("model.masked.layers", "1")},
+    ),
     "seq": Model("seq", {"queries": ("model.detector.softmax", "queries")}),
     "2heads": Model("2heads"),
-    "normal": Model("vanilla"),
+    "normal": Model("vanilla", predicts=False),
 }
-NOT_HERE = (
-    "seg", "seg_cat", "cat", "sim", "clean", "groundtruth", "fc", "bbox", "bbox_2heads_d",
-    "centroid", "hard", "detach",
-)  # fmt: skip
+NOT_HERE = ("seg", "seg_cat", "cat", "clean", "fc", "bbox", "bbox_2heads_d", "detach")
 """Words of the released code that partlab has no model for."""
 _NO_BG = ("no_bg", "nobg")
 
@@ -160,9 +172,14 @@ def _number(name: str, model: str, words: list[str]) -> tuple[int, list[str]]:
 
 
 def _one_of_pixels(name: str, model: str, words: Sequence[str]) -> None:
-    if model == "pixel" and len(words) > 1:
+    ways = [word for word in words if MODELS[model].words[word][0] == "model.reads.pixels"]
+    if len(ways) > 1:
         raise ConfigError(
-            f"experiment {name!r} says both {' and '.join(words)}", hint="name one of them"
+            f"experiment {name!r} says both {' and '.join(ways)}", hint="name one of them"
+        )
+    if model == "pixel" and ways and "hard" in words:
+        raise ConfigError(
+            f"experiment {name!r} says both {ways[0]} and hard", hint="name one of them"
         )
 
 
@@ -191,7 +208,7 @@ def tell(experiment: Experiment, name: str) -> None:
         )
     elif not experiment.background:
         log.warning("no_bg changes nothing: %s never reads the background", experiment.model)
-    if MODELS[experiment.model].kind != "vanilla" and not experiment.semi:
+    if MODELS[experiment.model].predicts and not experiment.semi:
         log.warning(
             "%s learns the class alone, its masks are not supervised: add -semi to learn both",
             name,

@@ -42,8 +42,8 @@ Number = Annotated[float, BeforeValidator(_fraction)]
 class ReadsConfig(Config):
     """What the classifier of a part model of Berkeley reads (MD-07 … MD-10).
 
-    Each kind reads its own: `pooling` the first three, `wbbox` the next three, `pixel` one; `mask`
-    reads `background` and `picture`.
+    Each kind reads its own: `pooling` the first three, `wbbox` the next four, `pixel` the next two;
+    `mask` reads `background`, `hard` and `picture`, `groundtruth` the first and the last of them.
     """
 
     pool: int = Field(4, ge=1)  # side of the shrunk masks
@@ -52,7 +52,9 @@ class ReadsConfig(Config):
     norm_img: bool = False  # centres in −1…1 and spreads in 0…1, not in pixels
     score: bool = True  # of each part, beside its centre and spread
     conv1d: bool = False  # ten numbers of each part, by the same weights
+    centroid: bool = False  # each part's centre is learnt, too, beside its mask
     pixels: Literal["mean", "logits_mask", "softmax_mask"] = "mean"  # which pixels count how much
+    hard: bool = False  # each pixel is its likeliest part's alone
     picture: bool = False  # the picture beside its masks
 
 
@@ -64,6 +66,19 @@ class DetectorConfig(Config):
     width: int = Field(256, ge=8, multiple_of=8)  # channels; 8 heads share them
     denoising: int = Field(100, ge=0)  # denoising queries while it learns
     softmax: Literal["parts", "queries"] = "parts"  # of what `seq` reads; the code has `queries`
+
+
+class QueriesConfig(Config):
+    """Mask2Former of `sim`, Mask DINO Simple (MD-16, MD-17); the first published sizes are default.
+
+    `matrix` says to which object each part belongs: 0 and 1, or learnt from there on.
+    """
+
+    queries: int = Field(100, ge=1)
+    layers: int = Field(9, ge=1)  # of the decoder; or 1
+    encoder: int = Field(6, ge=1)  # layers before it
+    width: int = Field(256, ge=32, multiple_of=32)  # channels, in 32 groups; 8 heads share them
+    matrix: Literal["fixed", "learned"] = "fixed"
 
 
 class ModelConfig(Config):
@@ -83,6 +98,7 @@ class ModelConfig(Config):
     decoder: int = Field(256, ge=1)  # channels of DeepLabV3+'s decoder
     reads: ReadsConfig = ReadsConfig()
     detector: DetectorConfig = DetectorConfig()
+    masked: QueriesConfig = QueriesConfig()
 
 
 class PartConfig(Config):

@@ -75,6 +75,7 @@ class Validation:
 
     def _measured(self, batch: Batch, positions: Tensor) -> Counts:
         images, objective = self.trainer.images(batch.pixels), self.trainer.objective(batch)
+        self.network.expect(objective.asked, objective.known)
         with torch.no_grad():
             outputs = self.network(images, parts=True)
             objective(outputs)
@@ -82,6 +83,7 @@ class Validation:
         counts = {f"val_{name}": torch.stack(pair) for name, pair in objective.seen.sums.items()}
         counts["val_clean"] = counts.pop("val_class_accuracy")
         right = said == objective.classes
+        self.network.expect(objective.asked[right], objective.known[right])
         robust = self._robust(images[right], objective.classes[right], positions[right.cpu()])
         counts["val_pgd"] = torch.stack([robust, counts["val_clean"][1]])
         counts["answers"] = torch.bincount(said, minlength=len(self.network.classes))

@@ -10,7 +10,12 @@ def percent(value: float | None, way: str = "") -> str:
     return f"{100 * value:+.1f}" if way == "difference" else f"{100 * value:.1f}"
 
 
-def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
+def wide_table(head: list[str], rows: list[list[str]]) -> str:
+    """A plain table of many columns, whose rows are never broken."""
+    return table(head, rows, width=200)
+
+
+def table(head: list[str], rows: list[list[str]], words: int = 1, width: int = 120) -> str:
     """A plain table; the first `words` columns hold words, the others numbers."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
@@ -23,5 +28,5 @@ def table(head: list[str], rows: list[list[str]], words: int = 1) -> str:
     for row in rows:
         table.add_row(*(Text(cell) for cell in row))
     target = StringIO()
-    Console(file=target, width=120).print(table)
+    Console(file=target, width=width).print(table)
     return target.getvalue().rstrip()

@@ -17,6 +17,7 @@ from app.cli import (
     evaluate_honesty,
     evaluate_make_set,
     evaluate_ood,
+    evaluate_parts,
     evaluate_people,
     evaluate_report,
     inspect,
@@ -88,6 +89,7 @@ evaluate_corruptions.register(evaluate.group)
 evaluate_honesty.register(evaluate.group)
 evaluate_make_set.register(evaluate.group)
 evaluate_ood.register(evaluate.group)
+evaluate_parts.register(evaluate.group)
 evaluate_people.register(evaluate.group)
 evaluate_report.register(evaluate.group)
 app.command()(quickstart)

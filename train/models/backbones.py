@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import timm
@@ -115,6 +115,32 @@ def _nested(name: str, side: int, sides: Sequence[int], coarsest: int) -> None:
 def _strides(network: Any) -> list[int]:
     info = getattr(network, "feature_info", None) or []
     return [one["reduction"] for one in getattr(info, "info", info)]
+
+
+def four_resolutions(network: Any, body: Body, size: int | None) -> Body:
+    """The same with the features of its last four resolutions (Mask2Former).
+
+    Raises:
+        ConfigError: it has not as many.
+    """
+    places = {stride: place for place, stride in enumerate(_strides(network))}
+    if len(places) < 4:
+        raise ConfigError(
+            f"backbone {body.name!r} has no feature maps at four resolutions",
+            hint="use one that has, for example resnet50",
+        )
+    before = sorted(places.values())[-4]
+    side = size or 64
+    training = network.training
+    with torch.no_grad():
+        _, (found,) = network.eval().forward_intermediates(
+            torch.zeros(1, 3, side, side), indices=[before], output_fmt="NCHW"
+        )
+    network.train(training)
+    channels, stride = found.shape[1], side // found.shape[-1]
+    old = body.features
+    features = Features((before, *old.indices), (channels, *old.channels), (stride, *old.strides))
+    return replace(body, features=features)
 
 
 def _last_three(network: Any, name: str) -> tuple[int, ...]:

@@ -148,7 +148,7 @@ class Recognizer(nn.Module):
     def expect(self, labels: Tensor, known: Tensor) -> None:
         """Told before a step: label maps (B, S, S) of what parts are asked, and whose are known.
 
-        Kinds whose outputs have `losses` need it; the others need not know.
+        Kinds whose outputs have `losses` need it, and one that reads masks; others need not know.
         """
 
     def new_parameters(self) -> Iterator[nn.Parameter]:

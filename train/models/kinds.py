@@ -19,6 +19,8 @@ for _name, _class in (
     ("2heads_d", "two_heads:DecoderHead"),
     ("pixel", "pixel:Pixel"),
     ("mask", "masks:Masks"),
+    ("groundtruth", "groundtruth:GroundTruth"),
+    ("sim", "queries:Simple"),
     ("headed", "two_heads:Headed"),
     ("seq", "detected:Sequential"),
     ("2heads", "detected:TwoHeaded"),

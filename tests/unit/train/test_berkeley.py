@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
 from train.models.base import Design
-from train.models.berkeley.boxes import soft_boxes
-from train.models.berkeley.pixel import part_to_class
+from train.models.berkeley.boxes import centroid_loss, soft_boxes
+from train.models.berkeley.pixel import counted_pixels, hardened, part_to_class
 from train.models.berkeley.pooling import probabilities
 from train.models.build import build_model, create_model
 from train.models.start import fill
@@ -199,7 +199,8 @@ def test_reads_what_it_is_told() -> None:
         assert tiny("pixel", reads={"pixels": pixels}).eval()(pictures()).shape == (2, 2)
     assert tiny("mask", reads={"picture": True}).judge.conv1.in_channels == 7
     assert set(ReadsConfig.model_fields) == {
-        "pool", "norm", "background", "norm_img", "score", "conv1d", "pixels", "picture",
+        "pool", "norm", "background", "norm_img", "score", "conv1d", "centroid", "pixels", "hard",
+        "picture",
     }  # fmt: skip
 
 
@@ -227,3 +228,77 @@ def test_the_line_that_gets_the_library(monkeypatch) -> None:
         tiny("pooling")
     assert caught.value.hint == "pip install 'partlab[part-models]'"
     assert caught.value.exit_code == 4
+
+
+def test_the_centroid_loss_by_hand_and_not_with_x_for_y() -> None:
+    """The released code turns its target masks about, and so compares x with y."""
+    labels = torch.zeros(2, 8, 8, dtype=torch.int32)
+    labels[0, 4:8, 2:4], labels[1] = 1, 3  # the second one is not known
+    masks = torch.full((2, 3, 8, 8), -30.0)
+    masks[0, 1, 4:8, 2:4], masks[:, 0] = 60.0, 0.0
+    assert centroid_loss(masks, labels).item() == pytest.approx(0, abs=1e-4)
+    turned = centroid_loss(masks.transpose(2, 3), labels).item()
+    assert turned == pytest.approx(2 * (3 / 4) ** 2, abs=1e-3)  # 3 of 8 pixels off, both ways
+    assert centroid_loss(masks, torch.full_like(labels, 3)).item() == 0  # nothing known
+
+
+def test_centres_are_learnt_beside_the_masks() -> None:
+    model = tiny("wbbox", reads={"centroid": True})
+    labels = torch.zeros(2, 64, 64, dtype=torch.int32)
+    labels[:, 10:20, 10:20] = 1
+    model.expect(labels, torch.tensor([True, False]))
+    outputs = model(pictures(), parts=True)
+    assert outputs.losses["centroid"].item() > 0
+    assert torch.autograd.grad(outputs.losses["centroid"], outputs.parts[0])[0][0].abs().sum() > 0
+    assert model.eval()(pictures(), parts=True).losses == {}
+    plain = tiny("wbbox")
+    plain.expect(labels, torch.tensor([True, True]))
+    assert plain(pictures(), parts=True).losses == {}
+
+
+def test_hard_masks_are_hard_and_still_have_a_slope() -> None:
+    masks = torch.randn(2, 4, 8, 8, requires_grad=True)
+    hard = hardened(F.softmax(masks, dim=1))
+    assert set(hard.unique().tolist()) == {0, 1}
+    assert torch.equal(hard.argmax(1), masks.argmax(1))
+    (gradient,) = torch.autograd.grad(hard[:, 0].sum(), masks)
+    (soft,) = torch.autograd.grad(F.softmax(masks, dim=1)[:, 0].sum(), masks)
+    assert torch.equal(gradient, soft)
+
+
+def test_hard_pixels_are_counted_by_hand() -> None:
+    """Three pixels of a cat's parts, one of a dog's, the rest background."""
+    masks = torch.zeros(1, 4, 4, 4)
+    masks[0, 0] = 5.0
+    masks[0, 1, 0, :2], masks[0, 2, 1, 0], masks[0, 3, 2, 0] = 9.0, 9.0, 9.0
+    table = part_to_class(Design(CLASSES, PARTS, 4))
+    logits = counted_pixels(masks, table)
+    assert logits.softmax(1)[0].tolist() == pytest.approx([4 / 6, 2 / 6])
+    model = tiny("pixel", reads={"hard": True}).eval()
+    found = model.segmented(model.normalise(pictures(1)))._replace(masks=masks)
+    assert torch.equal(model.classified(found, pictures(1)), logits)
+
+
+@pytest.mark.parametrize(("background", "channels"), [(True, 4), (False, 3)])
+def test_groundtruth_reads_the_masks_it_is_told(background, channels) -> None:
+    """The released code drops the first part, too, when it drops the background."""
+    model = tiny("groundtruth", reads={"background": background}).eval()
+    labels = torch.zeros(2, 64, 64, dtype=torch.int32)
+    labels[0, 8:32], labels[1] = 1, 4
+    read = []
+    model.backbone.conv1.register_forward_pre_hook(lambda _, given: read.append(given[0]))
+    model.expect(labels, torch.tensor([True, True]))
+    with torch.no_grad():
+        first, other = model(pictures()), model(1 - pictures())
+        assert torch.equal(first, other)  # an attack on the picture changes nothing
+        assert read[0].shape == (2, channels, 64, 64)
+        assert torch.equal(read[0][0, int(background)] == 1, labels[0] == 1)
+        assert not read[0][1].any()
+        model.expect(labels.flip(0), torch.tensor([True, True]))
+        assert torch.allclose(model(pictures()), first.flip(0), atol=1e-5)
+        with pytest.raises(ConfigError, match="none came with the pictures"):
+            model(pictures(3))
+    shown = tiny("groundtruth", reads={"picture": True}).eval()
+    shown.expect(labels, torch.tensor([True, True]))
+    with torch.no_grad():
+        assert not torch.equal(shown(pictures()), shown(1 - pictures()))

@@ -38,14 +38,21 @@ NAMES = (
     "part-mask-semi",
     "part-seq-semi",
     "part-2heads-semi",
+    "part-sim-learn_mask-1layer-semi",
+    "part-wbbox-norm_img-centroid-semi",
+    "part-pixel-hard-semi",
 )
 DETECTORS = ("part-seq-semi", "part-2heads-semi")
+SIMPLE = "part-sim-learn_mask-1layer-semi"
 FEW = (
     "model.decoder=32",
     "model.detector.queries=10",
     "model.detector.layers=1",
     "model.detector.width=32",
     "model.detector.denoising=10",
+    "model.masked.queries=10",
+    "model.masked.encoder=1",
+    "model.masked.width=32",
     "part.gamma=0",
     "part.smoothing=0",
     "data.shift=0",
@@ -99,12 +106,15 @@ def test_it_learns_sixteen_pictures_by_heart(name, world, fitted, tmp_path) -> N
         run, world, split="train", checkpoint="last", cache=tmp_path, steps=1, eps=0.0
     )
     assert np.mean(verdicts.clean) >= 15 / 16
-    of, less = ("boxes", 0.75) if name in DETECTORS else ("part", 0.6)
+    of, less = {"part-seq-semi": ("boxes", 0.75), "part-2heads-semi": ("boxes", 0.75),
+                SIMPLE: ("masks", 0.6)}.get(name, ("part", 0.6))  # fmt: skip
     first, *_, last = (each for each in read_metrics(run) if of in each)
     assert last[of] < less * first[of]
 
 
-@pytest.mark.parametrize("name", ["part-pooling-4-semi", "part-2heads_e-semi", "part-seq-semi"])
+@pytest.mark.parametrize(
+    "name", ["part-pooling-4-semi", "part-2heads_e-semi", "part-seq-semi", SIMPLE]
+)
 def test_clean_then_under_attack_and_a_stopped_run_goes_on(name, world, tmp_path) -> None:
     """T-07: the second half under PGD; the same weights as without the stop."""
     settings = ("attack.clean_epochs=1", "attack.steps=1")
@@ -116,7 +126,9 @@ def test_clean_then_under_attack_and_a_stopped_run_goes_on(name, world, tmp_path
     assert [key for key in one if not torch.equal(one[key], other[key])] == []
 
 
-@pytest.mark.parametrize("name", ["part-pooling-4-no_bg-semi", "part-2heads_e-semi", *DETECTORS])
+@pytest.mark.parametrize(
+    "name", ["part-pooling-4-no_bg-semi", "part-2heads_e-semi", *DETECTORS, SIMPLE]
+)
 def test_exported_with_its_card_it_says_the_same(name, fitted, tmp_path) -> None:
     run = fitted(name)
     card = export_model(run, tmp_path / "model", checkpoint="last")
@@ -125,7 +137,8 @@ def test_exported_with_its_card_it_says_the_same(name, fitted, tmp_path) -> None
     with torch.no_grad():
         assert torch.equal(model(images), exported(images))
     assert read_json(tmp_path / "model" / "card.json") == card
-    kinds = {"part-2heads_e-semi": "headed", "part-2heads-semi": "vanilla", "part-seq-semi": "seq"}
+    kinds = {"part-2heads_e-semi": "headed", "part-2heads-semi": "vanilla", "part-seq-semi": "seq",
+             SIMPLE: "sim"}  # fmt: skip
     assert card["model"]["kind"] == kinds.get(name, "pooling")
     assert card["parameters"] == sum(each.numel() for each in exported.parameters())
 
@@ -140,7 +153,9 @@ def test_its_gradients_are_not_masked(name, world, fitted, tmp_path) -> None:
     assert not wrong & {"zero_gradients", "finite_differences", "randomness", "train_mode"}
 
 
-@pytest.mark.parametrize("name", ["part-pooling-4-no_bg-semi", "part-2heads_e-semi", *DETECTORS])
+@pytest.mark.parametrize(
+    "name", ["part-pooling-4-no_bg-semi", "part-2heads_e-semi", *DETECTORS, SIMPLE]
+)
 def test_pages_and_server_show_it_as_other_models(name, fitted) -> None:
     """Classes, part cells in colour, features, and a picture under attack (page Robustness)."""
     from app.serve.recognition import Pgd, _features, attacked, explained, names_of_parts
@@ -237,3 +252,17 @@ def test_one_picture_a_batch_is_refused_in_words(world, tmp_path) -> None:
     with pytest.raises(ConfigError, match="one picture at a time"):
         train(world, tmp_path / "run", NAMES[0], "train.batch_size=1", "attack.method=none")
     assert not (tmp_path / "run").exists()
+
+
+def test_the_control_reads_the_masks_of_training_and_validation(world, tmp_path) -> None:
+    """Masks alone tell these two apart; PGD moves pictures, and so nothing."""
+    settings = ("train.epochs=20", "attack.method=none", "val.pictures=0")
+    run = train(world, tmp_path / "run", "part-groundtruth-no_bg", *settings)
+    last = [each for each in read_metrics(run) if "val_clean" in each][-1]
+    assert last["val_clean"] >= 0.75
+    assert last["val_pgd"] == last["val_clean"]
+    with pytest.raises(ConfigError, match="reads people's masks"):
+        examine(run, world, split="train", checkpoint="last", cache=tmp_path, steps=1)
+    said = CliRunner().invoke(app, ["train", "export", str(run), "--out", str(tmp_path / "model")])
+    assert said.exit_code == 2
+    assert "reads people's masks" in said.output

@@ -25,7 +25,7 @@ def experiments(draw: st.DrawFn) -> Experiment:
         draw(st.sampled_from(sorted(SEGTYPES))),
         model,
         draw(st.integers(1, 99)) if known.number else None,
-        tuple(words[:1] if model == "pixel" else words),
+        tuple(words[:1] if model == "pixel" else words),  # one way to count pixels
         known.drops == "none" or draw(st.booleans()),
         draw(st.booleans()),
     )
@@ -92,6 +92,9 @@ def test_normal_is_the_plain_classifier() -> None:
         ("part-pooling-4-semi-no_bg", "wrong place", "SEGTYPE"),
         ("part-pooling-4-bn-bn", "twice", "once"),
         ("part-pixel-logits_mask-softmax_mask", "both", "one"),
+        ("part-pixel-logits_mask-hard", "both", "one"),
+        ("part-pooling-4-centroid", "centroid", "semi"),
+        ("part-sim-1layers", "1layers", "1layer"),
         ("part-2heads_e-no_bg", "does not read", "no_bg"),
         ("part", "names no model", "pooling"),
         ("", "unknown word", "part"),
@@ -108,3 +111,20 @@ def test_what_is_no_name_is_refused_with_near_ones(name, says, near) -> None:
 def test_words_of_the_released_code_that_there_is_nothing_for_are_told_so(word) -> None:
     with pytest.raises(ConfigError, match=f"partlab has no '{word}'"):
         parse_experiment(f"part-{word}-semi")
+
+
+def test_controls_and_additions_of_the_released_code() -> None:
+    reads = settings("part-wbbox-norm_img-centroid-semi").model.reads
+    assert (reads.norm_img, reads.centroid) == (True, True)
+    assert settings("part-pixel-hard-semi").model.reads.hard
+    assert settings("part-mask-hard-inpt-no_bg-semi").model.reads.picture
+    truth = settings("part-groundtruth-no_bg").model
+    assert (truth.kind, truth.reads.background) == ("groundtruth", False)
+    simple = settings("part-sim-learn_mask-1layer-semi").model
+    assert (simple.kind, simple.masked.matrix, simple.masked.layers) == ("sim", "learned", 1)
+    assert settings("part-sim-semi").model.masked.layers == 9
+
+
+def test_a_control_that_predicts_no_masks_needs_no_semi(caplog) -> None:
+    tell(parse_experiment("part-groundtruth"), "part-groundtruth")
+    assert "semi" not in caplog.text

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from train.models.base import Body, Design
+from train.models.base import Body, Design, Outputs
 from train.models.berkeley.base import PartModel
 from train.models.berkeley.deeplab import DeepLab, Segmented
 from train.models.berkeley.pooling import HIDDEN
@@ -25,7 +25,8 @@ class Boxes(PartModel):
         self, network: DeepLab, body: Body, design: Design, reads: ReadsConfig, size: int
     ) -> None:
         super().__init__(network, body, design, reads, size)
-        self.norm_img, self.score = reads.norm_img, reads.score
+        self.norm_img, self.score, self.centroid = reads.norm_img, reads.score, reads.centroid
+        self._labels: Tensor | None = None
         numbers = 5 if reads.score else 4
         wide = (design.part_channels - 1) * (PER_PART if reads.conv1d else numbers)
         self.judge = nn.Sequential(
@@ -37,6 +38,20 @@ class Boxes(PartModel):
             nn.BatchNorm1d(HIDDEN),
             nn.Linear(HIDDEN, len(design.classes)),
         )
+
+    def expect(self, labels: Tensor, known: Tensor) -> None:
+        """Label maps (B, S, S) of the pictures that come next; what is not known has no centre."""
+        self._labels = torch.where(known[:, None, None], labels, self.part_channels)
+
+    def outputs(self, pixels: Tensor) -> Outputs:
+        """As of every part model; with `centroid`, how far the centres are off while it learns."""
+        outputs = super().outputs(pixels)
+        labels = self._labels
+        if not (self.centroid and self.training and labels is not None):
+            return outputs
+        if len(labels) != len(pixels):
+            return outputs
+        return outputs._replace(losses={"centroid": centroid_loss(outputs.parts[0], labels)})
 
     def classified(self, found: Segmented, pixels: Tensor) -> Tensor:
         """Class logits of the soft boxes alone."""
@@ -67,6 +82,23 @@ def soft_boxes(masks: Tensor, *, norm_img: bool) -> Tensor:
     """
     shares = F.softmax(masks, dim=1)[:, 1:]
     return torch.stack([_score(masks), *_places(shares, norm_img)], dim=2)
+
+
+def centroid_loss(masks: Tensor, labels: Tensor) -> Tensor:
+    """How far the centres of soft masks lie from those of the label map, squared (MD-08).
+
+    The mean over all parts that a picture shows, x and y added, in shares of half the picture
+    (−1…1). `masks` are part logits (B, K + 1, H, W), `labels` (B, H, W) with K + 1 where ignored.
+    The released code compares x with y here, since it turns its target masks about.
+    """
+    parts = masks.shape[1] - 1
+    true = F.one_hot(labels.long(), parts + 2)[..., 1 : parts + 1].permute(0, 3, 1, 2)
+    shown = true.flatten(2).any(2)
+    found, wanted = (
+        torch.stack(_places(each, True)[:2], dim=2)[shown]
+        for each in (F.softmax(masks, dim=1)[:, 1:], true.to(masks))
+    )
+    return (found - wanted).square().sum() / max(len(found), 1)
 
 
 def _score(masks: Tensor) -> Tensor:

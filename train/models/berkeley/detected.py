@@ -35,6 +35,15 @@ class DetectorModel(Recognizer):
         unknown = torch.full_like(labels, self._ignore)
         self._labels = torch.where(known[:, None, None], labels, unknown)
 
+    def detected(self, pixels: Tensor) -> tuple[Tensor, Detected]:
+        """Class logits (B, C) of normalised pictures, and what the detector finds in them."""
+        last, maps = self.maps(pixels)
+        found = self.detector(pixels, maps)
+        return self._class_of(last, found), found
+
+    def _class_of(self, last: Tensor, found: Detected) -> Tensor:
+        raise NotImplementedError
+
     def _known(self, count: int) -> tuple[Tensor, Tensor] | None:
         """Label maps of this batch, and the places of the known ones; None if there are none."""
         if not self.training or self._labels is None or len(self._labels) != count:
@@ -91,6 +100,9 @@ class Sequential(DetectorModel):
             return Outputs(self.classified(found), (), self._told(found.loss))
         return Outputs(self.classified(self.detector(pixels, maps)), (), self._loss(pixels, maps))
 
+    def _class_of(self, last: Tensor, found: Detected) -> Tensor:
+        return self.classified(found)
+
     def classified(self, found: Detected) -> Tensor:
         """Class logits (B, C) of part logits and boxes of all queries."""
         shares = found.logits.softmax(self.axis)
@@ -105,6 +117,10 @@ class TwoHeaded(DetectorModel):
         """Class logits of the last features, and the detector's loss while it learns."""
         last, maps = self.maps(pixels)
         return Outputs(self.backbone.forward_head(last), (), self._loss(pixels, maps))
+
+    def _class_of(self, last: Tensor, found: Detected) -> Tensor:
+        logits: Tensor = self.backbone.forward_head(last)
+        return logits
 
     def plain(self) -> Recognizer:
         """The network alone, with the same weights and logits (X-12)."""

@@ -25,12 +25,14 @@ class Pixel(PartModel):
         self, network: DeepLab, body: Body, design: Design, reads: ReadsConfig, size: int
     ) -> None:
         super().__init__(network, body, design, reads, size)
-        self.pixels = reads.pixels
+        self.pixels, self.hard = reads.pixels, reads.hard
         table = part_to_class(design)
         self.register_buffer("part_to_class", table, persistent=False)
 
     def classified(self, found: Segmented, pixels: Tensor) -> Tensor:
         """Class logits (B, C)."""
+        if self.hard:
+            return counted_pixels(found.masks, self.part_to_class)
         votes = torch.einsum("bphw,pc->bchw", found.masks[:, 1:], self.part_to_class)
         if self.pixels == "mean":
             return votes.mean((2, 3))
@@ -38,6 +40,26 @@ class Pixel(PartModel):
         above = torch.sigmoid(found.masks[:, 1:].sum(1, keepdim=True) - found.masks[:, :1])
         above = above / above.sum((2, 3), keepdim=True).clamp_min(_LEAST)
         return (shown * above).sum((2, 3))
+
+
+def counted_pixels(masks: Tensor, part_to_class: Tensor) -> Tensor:
+    """Class logits (B, C) of part logits (B, P + 1, H, W): log of the pixels that each object has.
+
+    A pixel is its likeliest part's, and one pixel more is given to each object. The softmax of
+    these logits is each object's share.
+    """
+    pixels = hardened(F.softmax(masks, dim=1))[:, 1:].sum((2, 3))
+    return (pixels @ part_to_class + 1).log()
+
+
+def hardened(shares: Tensor) -> Tensor:
+    """1 at the largest of the shares (B, channels, …), 0 elsewhere; its gradient is the shares'.
+
+    Of hard labels nothing can be learnt and no attack made: a step is made as if they were soft
+    (straight-through, BPDA), so a robust figure needs an attack without gradients, too (MD-06).
+    """
+    hard = F.one_hot(shares.argmax(1), shares.shape[1]).movedim(-1, 1).to(shares)
+    return hard + (shares - shares.detach())
 
 
 def part_to_class(design: Design) -> Tensor:
