@@ -5,18 +5,18 @@ import hashlib
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from partlab.coco import read_dataset
 from partlab.counts import counted
+from partlab.deadline import within
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import replacing
 from partlab.images import KINDS, image_size, is_image_name
@@ -198,8 +198,8 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
     return Survey(digest.images, digest.hexdigest())
 
 
-def refuse_unreadable(inputs: Inputs) -> None:
-    """See that at least one picture can be opened, before any work.
+def refuse_unreadable(inputs: Inputs, seconds: float) -> None:
+    """See that at least one picture can be opened, each within `seconds`, before any work.
 
     Raises:
         DatasetError: none can; the first is named, with the reason.
@@ -208,10 +208,13 @@ def refuse_unreadable(inputs: Inputs) -> None:
     count = 0
     for entry in inputs:
         try:
-            image_size(inputs.root / entry.path)
+            within(seconds, image_size, inputs.root / entry.path)
             return
         except PartlabError as error:
             first, count = first or error, count + 1
+        except TimeoutError:
+            late = DatasetError(f"{entry.path} cannot be read within {seconds:g} s")
+            first, count = first or late, count + 1
     if first:
         none = "the only picture cannot" if count == 1 else f"none of the {count} pictures can"
         raise DatasetError(
@@ -296,11 +299,21 @@ def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> Non
     entries = digest.through(inputs)
     with replacing(path) as scratch, pq.ParquetWriter(scratch, _SCHEMA) as writer:
         while group := list(islice(entries, shard_size)):
-            columns = [[getattr(e, name) for e in group] for name in _SCHEMA.names]
-            writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=shard_size)
+            writer.write_table(entry_table(group), row_group_size=shard_size)
     if Survey(digest.images, digest.hexdigest()) != expected:
         path.unlink(missing_ok=True)
         raise DatasetError(f"the images in {inputs.root} changed while they were being listed")
+
+
+def entry_table(entries: Sequence[Entry]) -> pa.Table:
+    """Entries as columns, as they are frozen and as they travel."""
+    columns = [[getattr(entry, name) for entry in entries] for name in _SCHEMA.names]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def entries_of(table: pa.Table) -> list[Entry]:
+    """The entries of such a table, or of some rows of inputs.parquet."""
+    return [Entry(**record) for record in table.to_pylist()]
 
 
 def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
@@ -312,12 +325,8 @@ def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
     try:
         with pq.ParquetFile(path) as file:
             for shard in shards:
-                yield [_entry(record) for record in file.read_row_group(shard).to_pylist()]
+                yield entries_of(file.read_row_group(shard))
     except (OSError, pa.ArrowException, ValueError, LookupError) as error:
         raise DatasetError(
             f"{path} is damaged: {error}", hint="start again with --force, or in another folder"
         ) from error
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    return Entry(**record)

@@ -195,16 +195,25 @@ def write_shard(folder: Path, shard: int, rows: Sequence[Row], identity: str) ->
         PartlabError: the disk is full or the folder cannot be written to.
     """
     path = shard_path(folder, shard)
-    table = pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
     with replacing(path) as scratch:
         pq.write_table(
-            table.replace_schema_metadata({_STAMP: identity.encode()}),
+            table_of(rows).replace_schema_metadata({_STAMP: identity.encode()}),
             scratch,
             compression="zstd",
             write_page_checksum=True,
             row_group_size=max(len(rows), 1),
         )
     return path
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows as columns, as they are stored and as they travel."""
+    return pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """The rows of such a table."""
+    return [_row(record) for record in table.to_pylist()]
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -309,7 +318,7 @@ class Store:
         for shard in self.shards:
             table = _read_shard(self.path, self.manifest, shard, wanted)
             with _damage_named(shard_path(self.path, shard)):
-                rows = [_row(record) for record in table.to_pylist()]
+                rows = rows_of(table)
             yield from rows
 
     def count(self) -> dict[str, int]:
