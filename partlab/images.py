@@ -17,6 +17,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from partlab.errors import DatasetError, NotFoundError
+from partlab.places import is_remote, read_bytes
 
 # A photo of over 89 megapixels is large, no bomb; one of twice that size is still refused.
 warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
@@ -91,6 +92,8 @@ def _opened(source: Source) -> Iterator[PillowImage.Image]:
 def _open(source: Source) -> PillowImage.Image:
     if isinstance(source, bytes):
         return PillowImage.open(BytesIO(source), formats=_FORMATS)
+    if is_remote(source):
+        return PillowImage.open(BytesIO(read_bytes(source)))
     return PillowImage.open(source)
 
 

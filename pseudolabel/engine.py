@@ -17,11 +17,13 @@ from typing import Any, Protocol
 from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, PartlabError
 from partlab.parts import Parts
+from partlab.places import located
 from partlab.progress import track
 from partlab.training.process import Process
 from pseudolabel.inputs import Entry, find_inputs, frozen_shards, refuse_unreadable, survey
 from pseudolabel.job import Job, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
+from pseudolabel.nearby import nearby
 from pseudolabel.settings import Settings
 from pseudolabel.store import Row, Store, StoredMask, write_shard
 from segmenter.objects import Objects
@@ -170,6 +172,7 @@ def label_images(
         OutputExistsError: `out` holds something else, or labels made in another way.
         BusyError: another run is writing to `out`.
     """
+    out = located(out)
     settings, origin, process = settings or Settings(), origin_of(run), Process.current()
     description = origin.description()
     settings = with_own(settings, description, settings.checkpoint)
@@ -181,9 +184,9 @@ def label_images(
     manifest = describe(origin, settings, found, inputs.root)
     device = device or process.device()
     working: AbstractContextManager[Rows | None] = nullcontext()
-    if force or not complete(Path(out), manifest):
+    if force or not complete(out, manifest):
         working = (engine or Here(workers)).ready(origin, settings, device)
-    with working as rows, claimed(Path(out), manifest, inputs, process, force=force) as job:
+    with working as rows, claimed(out, manifest, inputs, process, force=force) as job:
         start, todo = time.monotonic(), job.todo()
         if todo and rows:
             _store_rows(job, todo, rows(job, todo))
@@ -278,7 +281,7 @@ class Here:
         labeller = Labeller.load(origin, settings, device)
 
         def rows(job: Job, todo: list[int]) -> Iterator[Row]:
-            root = Path(job.manifest.image_root)
+            root = located(job.manifest.image_root)
             shards = frozen_shards(job.out / "inputs.parquet", todo)
             yield from labelled(shards, root, labeller, self.workers)
 
@@ -290,9 +293,12 @@ def labelled(
 ) -> Iterator[Row]:
     """The rows of the entries of some shards, shard by shard."""
     settings = labeller.settings
-    plans = (batch for entries in shards for batch in plan(entries, root, settings))
-    for batch in batches(plans, root, workers, settings.picture_seconds):
-        yield from labeller(batch)
+    with nearby(root) as near:
+        here = near.folder
+        plans = (batch for entries in near.ahead(shards) for batch in plan(entries, here, settings))
+        for batch in batches(plans, here, workers, settings.picture_seconds):
+            yield from labeller(batch)
+            near.done(sample.entry for sample in batch)
 
 
 def _store_rows(job: Job, todo: list[int], rows: Iterator[Row]) -> None:

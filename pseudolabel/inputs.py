@@ -4,8 +4,9 @@ import csv
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
@@ -18,11 +19,12 @@ from partlab.coco import read_dataset
 from partlab.counts import counted
 from partlab.deadline import within
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
-from partlab.files import replacing
+from partlab.files import local_copy, replacing
 from partlab.images import KINDS, image_size, is_image_name
 from partlab.layouts import find_layout
+from partlab.places import is_remote, listing, located, sizes
 from partlab.tables import list_delimiter, open_text
-from partlab.walk import PassedOver, walk
+from partlab.walk import PassedOver, in_listing, walk
 from pseudolabel.store import ObjectSource
 
 logger = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _ENDINGS = ", ".join(f".{kind}" for kind in KINDS.split(", "))
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HEADERS = {"path", "file", "file_name", "filename", "image"}
 
 
@@ -51,13 +54,25 @@ class Entry:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images below `root`; iterating reads the listing anew, always in the same order."""
+    """Images below `root`; iterating reads the listing anew, always in the same order.
+
+    `sizes` are known beforehand where asking for each would be a request of its own.
+    """
 
     root: Path
     listing: Callable[[], Iterator[tuple[str, str | None]]]
     source: ObjectSource
     classes: Path | None = None
     others: PassedOver = field(default_factory=PassedOver)
+    sizes: Mapping[str, int] | None = field(default=None, repr=False)
+
+    def bytes_of(self, path: str) -> int | None:
+        """A picture's size in bytes: another picture under the same name is another input."""
+        if self.sizes is not None:
+            return self.sizes.get(path)
+        with suppress(OSError):
+            return (self.root / path).stat().st_size
+        return None
 
     def __iter__(self) -> Iterator[Entry]:
         stated = read_classes(self.classes) if self.classes else {}
@@ -80,14 +95,13 @@ def find_inputs(
         NotFoundError: nothing is there, or it holds no picture.
         SchemaError: a list file is not readable text, or a data set is damaged.
     """
-    images, classes = Path(images), Path(classes) if classes else None
+    images, classes = located(images), located(classes) if classes else None
     if classes and not classes.is_file():
         raise NotFoundError(f"no label file {classes}")
     if _is_dataset(images):
         return _dataset_inputs(images, split, classes)
     if images.is_dir():
-        others = PassedOver()
-        return Inputs(images, lambda: walk(images, others), "folder", classes, others)
+        return _folder_inputs(images, classes)
     if not images.is_file():
         raise NotFoundError(
             f"no images at {images}: there is no such folder or file",
@@ -98,7 +112,21 @@ def find_inputs(
             f"{images} is one picture, not a folder or a list of them",
             hint=f"name its folder: {images.parent}",
         )
-    return Inputs(images.parent, lambda: _list(images), "list", classes)
+    return _sized(Inputs(images.parent, lambda: _list(images), "list", classes))
+
+
+def _folder_inputs(images: Path, classes: Path | None) -> Inputs:
+    others = PassedOver()
+    if not is_remote(images):
+        return Inputs(images, lambda: walk(images, others), "folder", classes, others)
+    known = listing(images)
+    return Inputs(images, lambda: in_listing(known, others), "folder", classes, others, known)
+
+
+def _sized(inputs: Inputs) -> Inputs:
+    if not is_remote(inputs.root):
+        return inputs
+    return replace(inputs, sizes=sizes(inputs.root, (name for name, _ in inputs.listing())))
 
 
 def _is_dataset(path: Path) -> bool:
@@ -110,12 +138,21 @@ def _is_dataset(path: Path) -> bool:
 def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inputs:
     dataset = read_dataset(path, split).settled()
     listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
-    return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
+    return _sized(Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes))
 
 
 def _list(file: Path) -> Iterator[tuple[str, str | None]]:
     root = file.parent
     for name, object in _pairs(file):
+        if _URL.match(name):
+            raise SchemaError(
+                f"{file} names the address {name}",
+                hint="put the list beside the pictures, with paths relative to it, and name its "
+                "own address",
+            )
+        if is_remote(file):
+            yield name.replace("\\", "/"), object
+            continue
         path = Path(_with_slashes(name, root))
         inside = path.is_absolute() and path.is_relative_to(root)
         yield (path.relative_to(root) if inside else path).as_posix(), object
@@ -177,7 +214,7 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
             among `objects`; all of them are named, with near names.
         DatasetError: (`need_class`) an image has no object category.
     """
-    digest, unknown = _Digest(inputs.root), Counter[str]()
+    digest, unknown = _Digest(inputs), Counter[str]()
     classless, first = 0, ""
     for entry in digest.through(inputs):
         if entry.object is None:
@@ -261,8 +298,8 @@ def _classless(path: str, count: int, images: int) -> DatasetError:
 class _Digest:
     """Counts and hashes entries that pass through."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.images = root, 0
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.images = inputs, 0
         self._hash = hashlib.sha256()
 
     def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -274,19 +311,12 @@ class _Digest:
                     f"the file name {entry.path!r} is not valid UTF-8", hint="rename that file"
                 ) from None
             self.images += 1
-            known = [entry.path, entry.object, _bytes(self.root / entry.path)]
+            known = [entry.path, entry.object, self.inputs.bytes_of(entry.path)]
             self._hash.update(json.dumps(known).encode() + b"\n")
             yield entry
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
-
-
-def _bytes(path: Path) -> int | None:
-    """A picture's size in bytes: another picture under the same name is another input."""
-    with suppress(OSError):
-        return path.stat().st_size
-    return None
 
 
 def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> None:
@@ -295,7 +325,7 @@ def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> Non
     Raises:
         DatasetError: the images changed since they were surveyed.
     """
-    digest = _Digest(inputs.root)
+    digest = _Digest(inputs)
     entries = digest.through(inputs)
     with replacing(path) as scratch, pq.ParquetWriter(scratch, _SCHEMA) as writer:
         while group := list(islice(entries, shard_size)):
@@ -323,7 +353,7 @@ def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
         DatasetError: the file is damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(local_copy(path)) as file:
             for shard in shards:
                 yield entries_of(file.read_row_group(shard))
     except (OSError, pa.ArrowException, ValueError, LookupError) as error:

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -19,6 +18,7 @@ import pyarrow as pa
 from partlab.cluster import Cluster, cluster, own_error
 from partlab.counts import counted
 from partlab.errors import ConfigError, NotFoundError, PartlabError
+from partlab.places import located
 from partlab.training.process import Process
 from pseudolabel.inputs import entries_of, entry_table, frozen_shards
 from pseudolabel.job import Job
@@ -126,7 +126,7 @@ class ShardWork:
         """The segmenter, loaded."""
         from pseudolabel.engine import Labeller
 
-        if not Path(self.root).exists():
+        if not located(self.root).exists():
             raise NotFoundError(
                 f"a machine of the cluster has no folder {self.root}",
                 hint="pictures must lie where every machine sees them, under the same path",
@@ -149,5 +149,5 @@ class ShardWorker:
         """Entries of a shard in, its rows out."""
         from pseudolabel.engine import labelled
 
-        rows = labelled([entries_of(table)], Path(self.work.root), self.labeller, workers=0)
+        rows = labelled([entries_of(table)], located(self.work.root), self.labeller, workers=0)
         return table_of(list(rows))

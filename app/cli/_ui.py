@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from partlab.errors import NotFoundError, PartlabError
+from partlab.places import refusal
 from partlab.progress import listening
 
 T = TypeVar("T")
@@ -96,13 +97,22 @@ def reported(json: bool = False) -> Iterator[Ui]:
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:  # `partlab … | head`: typer ends quietly
         raise
-    except OSError as error:  # a folder where a file belongs, a file that may not be read
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(PartlabError(f"{where}{error.strerror or error}"), json)
-        raise typer.Exit(PartlabError.exit_code) from error
+    except Exception as error:
+        if (told := refusal(error) or _of_system(error)) is None:
+            raise
+        _complain(told, json)
+        raise typer.Exit(told.exit_code) from error
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None
+
+
+def _of_system(error: Exception) -> PartlabError | None:
+    """A folder where a file belongs, a file that may not be read."""
+    if not isinstance(error, OSError):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return PartlabError(f"{where}{error.strerror or error}")
 
 
 def _swapped(error: PartlabError) -> str | None:
