@@ -148,7 +148,7 @@ def _free_bytes(folder: Path) -> int:
 
 def is_scratch(path: str | Path) -> bool:
     """Whether a file is one that `replacing` writes: of a process at work, or of a killed one."""
-    name = Path(path).name
+    name = located(path).name
     return name.startswith(".") and name.endswith(".tmp")
 
 

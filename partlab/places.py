@@ -7,6 +7,7 @@ file system's own library; what still fails ends the command (`PlaceError`), for
 about the data.
 """
 
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -57,6 +58,11 @@ def located(name: str | Path) -> Path:
 def is_remote(path: Any) -> TypeGuard[Path]:
     """Whether a place is one of a URL."""
     return not isinstance(path, str | Path | bytes) and hasattr(path, "storage_options")
+
+
+def real_name(path: Path) -> str:
+    """The one name of a file or folder: of a local one without links on the way."""
+    return str(path) if is_remote(path) else os.path.realpath(path)
 
 
 def system(path: Path) -> Any:

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from partlab.places import is_remote, opened, size_of
+from partlab.places import is_remote, opened, real_name, size_of
 
 Order = NDArray[np.int64]
 _BLOCK = 4096
@@ -43,9 +43,7 @@ def first_of_each(
 
 
 def _paths(roots: Sequence[Path], root: NDArray[np.integer[Any]], names: Any) -> Any:
-    real = pa.array(
-        [str(one) if is_remote(one) else os.path.realpath(one) for one in roots], pa.string()
-    )
+    real = pa.array(map(real_name, roots), pa.string())
     odd = pc.match_substring_regex(names, r"(^|/)\.{1,2}/|//")
     if pc.any(odd).as_py():
         names = pa.array(map(os.path.normpath, names.to_pylist()), pa.string())

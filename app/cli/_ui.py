@@ -19,7 +19,7 @@ import typer.main
 from rich.console import Console
 from rich.markup import escape
 
-from partlab.errors import NotFoundError, PartlabError
+from partlab.errors import ConfigError, NotFoundError, PartlabError
 from partlab.places import refusal
 from partlab.progress import listening
 
@@ -108,7 +108,12 @@ def reported(json: bool = False) -> Iterator[Ui]:
 
 
 def _of_system(error: Exception) -> PartlabError | None:
-    """A folder where a file belongs, a file that may not be read."""
+    """A folder where a file belongs, a file that may not be read, an address in place of either."""
+    if isinstance(error, TypeError) and "os.PathLike object, not" in str(error):
+        return ConfigError(
+            "this command cannot work on an address such as s3://bucket/folder",
+            hint="bring it here first: partlab data import ADDRESS --out FOLDER",
+        )
     if not isinstance(error, OSError):
         return None
     where = f"{error.filename}: " if error.filename else ""
