@@ -92,6 +92,11 @@ def _opened(source: Source) -> Iterator[PillowImage.Image]:
 def _open(source: Source) -> PillowImage.Image:
     if isinstance(source, bytes):
         return PillowImage.open(BytesIO(source), formats=_FORMATS)
+    if ".tar/" in str(source):
+        from partlab.tars import inside_tar, read_member  # it imports this
+
+        if (found := inside_tar(source)) and found[0].is_file():
+            return PillowImage.open(BytesIO(read_member(*found)))
     if is_remote(source):
         return PillowImage.open(BytesIO(read_bytes(source)))
     return PillowImage.open(source)

@@ -155,9 +155,34 @@ def fetch(root: Path, names: Sequence[str], folder: Path) -> None:
                     raise error
         for key, name in keys.items():
             if isinstance(found[key], bytes):
-                target = folder / name
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(found[key])
+                write_below(folder, name, found[key])
+
+
+def fetch_ranges(file: Path, spans: Mapping[str, tuple[int, int]], folder: Path) -> None:
+    """Bring pieces of a remote file, (begin, end) in bytes, into files of a folder by name.
+
+    Raises:
+        PlaceError: one could not be had whole.
+    """
+    names = [*spans]
+    for first in range(0, len(names), _AT_ONCE):
+        some = names[first : first + _AT_ONCE]
+        starts, ends = zip(*(spans[name] for name in some), strict=True)
+        with reaching(file):
+            found = system(file).cat_ranges([_key(file)] * len(some), starts, ends)
+        for name, start, end, content in zip(some, starts, ends, found, strict=True):
+            if len(content) != end - start:
+                raise PlaceError(f"{file} came with {len(content)} bytes instead of {end - start}")
+            write_below(folder, name, content)
+
+
+def write_below(folder: Path, name: str, content: bytes) -> None:
+    """Write a file in a folder, never outside it: keys of object stores may hold `..`."""
+    if ".." in name.split("/") or name.startswith("/"):
+        return
+    target = folder / name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(content)
 
 
 def upload(files: Sequence[tuple[Path, Path]]) -> None:

@@ -20,10 +20,12 @@ from partlab.counts import counted
 from partlab.deadline import within
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
 from partlab.files import local_copy, replacing
-from partlab.images import KINDS, image_size, is_image_name
+from partlab.images import KINDS, image_size, is_image_name, is_litter
 from partlab.layouts import find_layout
 from partlab.places import is_remote, listing, located, sizes
+from partlab.progress import track
 from partlab.tables import list_delimiter, open_text
+from partlab.tars import index_of
 from partlab.walk import PassedOver, in_listing, walk
 from pseudolabel.store import ObjectSource
 
@@ -88,7 +90,9 @@ def find_inputs(
 ) -> Inputs:
     """The images of a folder, of a list file (`path[,object]` a line) or of a part data set.
 
-    In a folder the first sub-folder on the way to an image is its object category. `classes`
+    Pictures may lie in tar archives, as webdataset writes them: one archive, or a folder of them
+    (`partlab.tars`). In a folder the first sub-folder on the way to an image is its object
+    category. `classes`
     is a label file of the same form as a list file; what it says comes first.
 
     Raises:
@@ -100,6 +104,8 @@ def find_inputs(
         raise NotFoundError(f"no label file {classes}")
     if _is_dataset(images):
         return _dataset_inputs(images, split, classes)
+    if packed := _archives(images):
+        return _packed_inputs(images, packed, classes)
     if images.is_dir():
         return _folder_inputs(images, classes)
     if not images.is_file():
@@ -121,6 +127,34 @@ def _folder_inputs(images: Path, classes: Path | None) -> Inputs:
         return Inputs(images, lambda: walk(images, others), "folder", classes, others)
     known = listing(images)
     return Inputs(images, lambda: in_listing(known, others), "folder", classes, others, known)
+
+
+def _archives(images: Path) -> list[Path]:
+    """The tar archives that `images` names: itself, or those of a folder."""
+    if images.suffix == ".tar" and images.is_file():
+        return [images]
+    return sorted(images.glob("*.tar"), key=str) if images.is_dir() else []
+
+
+def _packed_inputs(images: Path, archives: list[Path], classes: Path | None) -> Inputs:
+    """Pictures in archives; what else is in them, and beside them, is counted."""
+    root = images.parent if images.suffix == ".tar" and images.is_file() else images
+    others = PassedOver()
+    beside = [each.name for each in images.iterdir()] if root is images else []
+    loose = [name for name in sorted(beside) if not name.endswith(".tar") and not is_litter(name)]
+    found = {one.name: index_of(one) for one in track(archives, "reading archives")}
+
+    def listed() -> Iterator[tuple[str, str | None]]:
+        others.clear()
+        for name in loose:
+            others.add(name)
+        for archive, index in found.items():
+            for name in index.others:
+                others.add(f"{archive}/{name}")
+            yield from ((f"{archive}/{one.name}", one.object) for one in index.members)
+
+    sizes = {f"{at}/{one.name}": one.size for at, index in found.items() for one in index.members}
+    return Inputs(root, listed, "dataset", classes, others, sizes)
 
 
 def _sized(inputs: Inputs) -> Inputs:

@@ -17,6 +17,7 @@ from threading import Lock
 from partlab.errors import BusyError
 from partlab.files import cache_folder, cannot_write, exclusive
 from partlab.places import fetch, is_remote
+from partlab.tars import fetch_members
 from pseudolabel.inputs import Entry
 
 
@@ -53,7 +54,9 @@ class Nearby:
             new = [path for path in {entry.path for entry in entries} if not self._needed[path]]
             self._needed.update(entry.path for entry in entries)
         try:
-            fetch(self.root, sorted(new), self.folder)
+            packed = {path for path in new if ".tar/" in path}
+            fetch(self.root, sorted({*new} - packed), self.folder)
+            fetch_members(self.root, sorted(packed), self.folder)
         except OSError as error:
             raise cannot_write(self.folder, error) from error
 

@@ -32,7 +32,7 @@ group = typer.Typer(
 
 _IMAGES = (
     "Folder with one sub-folder per object category, list file (path[,object] on each line), "
-    "or part data set."
+    "a part data set, or tar archives as webdataset writes them; here or at s3://bucket/folder."
 )
 
 
