@@ -9,9 +9,12 @@ import pytest
 from killable import SHARD, settings
 from object_store import KEYS, Door, server
 
-from partlab.errors import ConfigError, PlaceError
+from partlab.coco import read_dataset
+from partlab.errors import ConfigError, PlaceError, SchemaError
 from partlab.places import located, system, upload
 from pseudolabel.engine import label_images
+from pseudolabel.export import export_coco
+from pseudolabel.maps import label_maps
 from pseudolabel.report import make_report, write_page
 from pseudolabel.store import shards_in
 
@@ -81,6 +84,35 @@ def test_pictures_and_store_afar_give_the_rows_of_the_local_ones(
     assert page.count("data:image/jpeg") >= 3
     again = label_images(pictures, colour_run, f"{bucket}/out", settings(), workers=0)
     assert again.images == 0
+
+
+def test_what_is_made_of_a_store_afar(pictures, bucket, colour_run, at_home, tmp_path):
+    store = label(pictures, colour_run, f"{bucket}/out")
+    export_coco(store, tmp_path / "coco")
+    made = read_dataset(tmp_path / "coco")
+    export_coco(at_home, tmp_path / "from-home")
+    assert made.fingerprint == read_dataset(tmp_path / "from-home").fingerprint
+    copied = made.image_path(made.images[0])
+    assert not copied.is_symlink()
+    assert copied.read_bytes() == store.image_path(next(store.rows())).read_bytes()
+    export_coco(at_home, f"{bucket}/coco")
+    assert read_dataset(f"{bucket}/coco").fingerprint == made.fingerprint
+    maps = label_maps(store.path, tmp_path / "maps.arrow")
+    assert len(maps) == 40
+    assert str(maps.image_path(0)).startswith("s3://partlab/photos/")
+
+
+def test_a_list_afar_and_one_here(pictures, bucket, colour_run, photos, tmp_path):
+    names = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.png"))[:9]
+    lines = "".join(f"{name},{name.partition('/')[0]}\n" for name in [*names, names[0]])
+    (tmp_path / "list.csv").write_text(lines)
+    upload([(tmp_path / "list.csv", located("s3://partlab/photos/list.csv"))])
+    rows = list(label("s3://partlab/photos/list.csv", colour_run, tmp_path / "out").rows())
+    assert [row.file_name for row in rows] == [*names, names[0]]  # twice in one shard and the next
+    assert {row.status for row in rows} <= {"labelled", "blank"}
+    (tmp_path / "far.csv").write_text(f"s3://partlab/photos/{names[0]},cat\n")
+    with pytest.raises(SchemaError, match="names the address s3://partlab/photos"):
+        label(tmp_path / "far.csv", colour_run, tmp_path / "out2")
 
 
 def test_one_folder_is_afar_and_the_other_here(pictures, colour_run, at_home, tmp_path):

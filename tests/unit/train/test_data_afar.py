@@ -15,6 +15,7 @@ from partlab.errors import ConfigError, NotFoundError, OutputExistsError
 from partlab.labelmaps import LabelMaps
 from partlab.places import listing, located, upload
 from train.pictures import open_pictures
+from train.plain import open_plain
 
 s3fs = pytest.importorskip("s3fs")
 
@@ -87,6 +88,12 @@ def test_training_reads_pictures_from_there_in_its_workers(data, afar, tmp_path)
             break
     maps = LabelMaps(next((tmp_path / "there").glob("*.arrow")))
     assert str(maps.image_path(0)).startswith(f"{afar}/images/")
+
+
+def test_class_only_pictures_are_listed_there(data, afar):
+    here, there = open_plain(data / "images"), open_plain(f"{afar}/images")
+    assert there.fingerprint == here.fingerprint
+    assert str(there.root) == f"{afar}/images"
 
 
 @pytest.mark.slow
