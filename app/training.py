@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from partlab.files import sha256_json
+from partlab.places import located
 
 
 def maps_of_stores(stores: Sequence[Path], cache: Path) -> list[Path]:
@@ -14,7 +15,8 @@ def maps_of_stores(stores: Sequence[Path], cache: Path) -> list[Path]:
     Raises:
         NotFoundError: a place is neither a store nor a file.
     """
-    return [place if place.is_file() else _made(place, cache) for place in stores]
+    places = [located(store) for store in stores]
+    return [each if each.is_file() else _made(each, cache) for each in places]
 
 
 def _made(store: Path, cache: Path) -> Path:

@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from partlab.errors import DatasetError, NotFoundError, SchemaError
-from partlab.files import read_json, replacing
+from partlab.files import local_copy, read_json, replacing
 from partlab.inclusions import Inclusions, is_inclusions, pairs_of, spelled
 from partlab.layouts import find_splits as find_splits
 from partlab.layouts import image_root
 from partlab.objects import parts_only, require_names, require_objects
+from partlab.places import located
 from partlab.progress import track
 from partlab.records import LISTS, Records, read_records
 from partlab.schema import (
@@ -70,7 +71,7 @@ def read_coco(path: str | Path, *, as_is: bool = False) -> Dataset:
         SchemaError: it is no COCO file, or one of its lists has no record that can be read; or
             its categories name no object, or two of them share a name.
     """
-    path = Path(path)
+    path = located(path)
     with _collector_paused():
         loaded: Raw = read_json(path, share_floats=True)
         if not isinstance(loaded, dict):
@@ -213,6 +214,7 @@ def _is_record(raw: Any) -> bool:
 
 
 def _style(path: Path) -> Raw:
+    path = local_copy(path)
     with open(path, "rb") as handle:
         head = handle.read(4096)
         head = head.decode(json.detect_encoding(head), "ignore").encode()
@@ -230,7 +232,7 @@ def _is_ascii(path: Path) -> bool:
 
 def write_coco(dataset: Dataset, path: str | Path) -> Path:
     """Write one COCO file, atomically, record by record (so that memory stays flat)."""
-    path = Path(path)
+    path = located(path)
     with replacing(path) as scratch, _opened(scratch) as handle:
         handle.writelines(_chunks(dataset))
     return path
@@ -278,4 +280,4 @@ def _put_ours(top: Raw, dataset: Dataset) -> None:
 
 def with_images_at(dataset: Dataset, folder: str | Path) -> Dataset:
     """The same data set, its pictures looked for under another folder."""
-    return with_sizes(replace(dataset, image_root=Path(folder)))
+    return with_sizes(replace(dataset, image_root=located(folder)))

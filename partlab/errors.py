@@ -75,6 +75,12 @@ class BackendUnavailableError(PartlabError):
     exit_code = 4
 
 
+class PlaceError(PartlabError):
+    """An object store cannot be reached, or refused what was asked of it."""
+
+    exit_code = 4
+
+
 class StudioError(PartlabError):
     """The Label Studio server cannot be reached, or refused what was asked of it."""
 

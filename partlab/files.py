@@ -8,6 +8,7 @@ import logging
 import os
 import secrets
 import shutil
+import tempfile
 import zipfile
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -16,8 +17,16 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from partlab.errors import BusyError, NotFoundError, OutputExistsError, PartlabError, SchemaError
+from partlab.errors import (
+    BusyError,
+    NotFoundError,
+    OutputExistsError,
+    PartlabError,
+    PlaceError,
+    SchemaError,
+)
 from partlab.json_stream import UnreadableError, read_whole, stream
+from partlab.places import is_remote, located, opened, read_bytes, size_of, upload, version_of
 from partlab.tables import read_text
 
 log = logging.getLogger(__name__)
@@ -53,13 +62,19 @@ def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
 
     A crash at any moment leaves the old file (or none), never a part of the new one; without
     `flush` that holds for a killed process, not for a power cut. Any number of threads and
-    processes may write one path; the last one wins.
+    processes may write one path; the last one wins. What has a URL is written here first and put
+    there as a whole: an object store shows no half ones.
 
     Raises:
         PartlabError: the disk is full or the folder cannot be written to. What else the block
             raises, such as an OSError of a file it reads, comes out as it is.
     """
-    path = Path(path)
+    path = located(path)
+    if is_remote(path):
+        with _scratch_folder() as folder:
+            yield (scratch := folder / path.name)
+            upload([(scratch, path)])
+        return
     scratch = path.with_name(f"{_scratch_stem(path)}.{secrets.token_hex(8)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +90,41 @@ def replacing(path: str | Path, *, flush: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             scratch.unlink(missing_ok=True)
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="partlab-") as folder:
+        try:
+            yield Path(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise cannot_write(folder, error) from error
+
+
+def local_copy(path: Path) -> Path:
+    """A file on this machine: itself, or of a URL a whole copy, kept until the original changes.
+
+    Raises:
+        FileNotFoundError: there is none.
+        PlaceError: it cannot be had whole.
+    """
+    if not is_remote(path):
+        return path
+    folder = cache_folder() / "copies" / sha256_json(str(path))[:32]
+    copy = folder / sha256_json(version_of(path))[:16] / path.name
+    if not copy.is_file():
+        with replacing(copy) as scratch, opened(path) as source, open(scratch, "wb") as target:
+            shutil.copyfileobj(source, target, 1 << 22)
+            if (here := target.tell()) != (there := size_of(path)):
+                raise PlaceError(
+                    f"{path} came with {here} bytes instead of {there}", hint="try again"
+                )
+        for old in folder.iterdir():
+            if old != copy.parent:
+                shutil.rmtree(old, ignore_errors=True)
+    return copy
 
 
 def _fault_of_writing(error: Exception, scratch: Path) -> OSError | None:
@@ -98,7 +148,7 @@ def _free_bytes(folder: Path) -> int:
 
 def is_scratch(path: str | Path) -> bool:
     """Whether a file is one that `replacing` writes: of a process at work, or of a killed one."""
-    name = Path(path).name
+    name = located(path).name
     return name.startswith(".") and name.endswith(".tmp")
 
 
@@ -202,17 +252,18 @@ def read_json(path: str | Path, *, share_floats: bool = False) -> Any:
         NotFoundError: there is no such file.
         SchemaError: it is not JSON; the message says the line.
     """
-    path = Path(path)
+    path = located(path)
     try:
+        file = local_copy(path)
         parse = _SharedFloats().__getitem__ if share_floats else None
-        if share_floats and path.stat().st_size > _LARGE:
+        if share_floats and file.stat().st_size > _LARGE:
             with suppress(UnreadableError):  # the parser of whole files says what is wrong where
-                return read_whole(path, parse_float=parse)
-        return json.loads(path.read_bytes(), parse_float=parse)
+                return read_whole(file, parse_float=parse)
+        return json.loads(file.read_bytes(), parse_float=parse)
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        if zipfile.is_zipfile(path):
+        if zipfile.is_zipfile(file):
             raise SchemaError(
                 f"{path} is a zip archive, not JSON",
                 hint=f"unpack it first, or import it as it is: partlab data import {path} --out …",
@@ -261,7 +312,7 @@ def refuse_web_page(path: Path) -> None:
     Raises:
         SchemaError: it is one.
     """
-    with open(path, "rb") as handle:
+    with opened(path) as handle:
         head = handle.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if head.startswith((b"<!doctype html", b"<html")):
         raise SchemaError(
@@ -276,7 +327,7 @@ def need_new_file(path: str | Path, *, force: bool = False) -> None:
     Raises:
         OutputExistsError: one is there, and `force` is off; or a folder is.
     """
-    path = Path(path)
+    path = located(path)
     if path.is_dir():
         raise OutputExistsError(f"{path} is a folder", hint="name a file")
     if path.exists() and not force:
@@ -286,11 +337,13 @@ def need_new_file(path: str | Path, *, force: bool = False) -> None:
 
 
 def make_folder(path: Path) -> Path:
-    """Make a folder and those above it, if they are not there.
+    """Make a folder and those above it, if they are not there; object stores have none to make.
 
     Raises:
         PartlabError: it cannot be made.
     """
+    if is_remote(path):
+        return path
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -302,13 +355,14 @@ def make_folder(path: Path) -> Path:
 def exclusive(folder: str | Path, *, patience: float = 0.0, told: str = "") -> Iterator[None]:
     """Hold a folder for this process alone; the lock dies with the process, even by `kill -9`.
 
-    Where another process holds it, `told` is logged and up to `patience` seconds are waited.
+    Where another process holds it, `told` is logged and up to `patience` seconds are waited. Of a
+    folder with a URL only the processes of this machine know.
 
     Raises:
         BusyError: another process holds it, or held it as long as that.
     """
-    folder = make_folder(Path(folder))
-    lock = FileLock(folder / ".lock")
+    folder = located(folder)
+    lock = FileLock(make_folder(_seat_of(folder)) / ".lock")
     try:
         _acquire(lock, patience, told)
     except Timeout:
@@ -320,6 +374,11 @@ def exclusive(folder: str | Path, *, patience: float = 0.0, told: str = "") -> I
         yield
     finally:
         lock.release()
+
+
+def _seat_of(folder: Path) -> Path:
+    """Where the lock of a folder lies."""
+    return cache_folder() / "locks" / sha256_json(str(folder)) if is_remote(folder) else folder
 
 
 def _acquire(lock: FileLock, patience: float, told: str) -> None:
@@ -335,14 +394,16 @@ def _acquire(lock: FileLock, patience: float, told: str) -> None:
 
 def sha256_file(path: str | Path) -> str:
     """Hex SHA-256 of a file's bytes."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
+    with opened(located(path)) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]
 
 
 def may_be_same(a: Path, b: Path) -> bool:
     """Whether two files of one name may be one: the same place, the same bytes, or not there."""
     if a == b or not (a.is_file() and b.is_file()):
         return True
+    if is_remote(a) or is_remote(b):
+        return size_of(a) == size_of(b) and read_bytes(a) == read_bytes(b)
     return filecmp.cmp(a, b, shallow=False)
 
 

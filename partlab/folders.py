@@ -12,10 +12,12 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
+from tempfile import TemporaryDirectory
 
 from partlab.counts import few
 from partlab.errors import OutputExistsError, PartlabError
 from partlab.files import cannot_write, is_scratch, make_folder, read_json
+from partlab.places import is_remote, located, need_local, upload
 
 WORK = "work.json"
 """In the folder of every annotation work, and in no other."""
@@ -23,7 +25,7 @@ WORK = "work.json"
 
 def is_work(folder: str | Path) -> bool:
     """Whether a folder holds an annotation work."""
-    return (Path(folder) / WORK).is_file()
+    return (located(folder) / WORK).is_file()
 
 
 def is_store(folder: str | Path) -> bool:
@@ -31,7 +33,7 @@ def is_store(folder: str | Path) -> bool:
 
     Exported data sets and samples have a manifest too; a damaged one is for its reader to tell.
     """
-    file = Path(folder) / "manifest.json"
+    file = located(folder) / "manifest.json"
     if not file.is_file():
         return False
     try:
@@ -84,7 +86,7 @@ def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | 
         OutputExistsError: as `claim_folder`.
     """
     for needed in inputs:
-        if needed is not None and Path(needed).resolve().is_relative_to(path.resolve()):
+        if needed is not None and _lies_in(located(needed), path):
             raise OutputExistsError(
                 f"{path} is or holds the input {needed}", hint="choose another --out"
             )
@@ -98,6 +100,12 @@ def need_free(path: Path, *, force: bool = False, inputs: Iterable[str | Path | 
     need_clearable(path)
 
 
+def _lies_in(inner: Path, outer: Path) -> bool:
+    if is_remote(inner) or is_remote(outer):
+        return f"{inner}/".startswith(f"{outer}/")
+    return inner.resolve().is_relative_to(outer.resolve())
+
+
 def claim_folder(
     path: str | Path, *, force: bool = False, inputs: Iterable[str | Path | None] = ()
 ) -> Path:
@@ -107,7 +115,7 @@ def claim_folder(
         OutputExistsError: it holds files, and `force` is off; or clearing it would remove one
             of the `inputs`, or anything of an annotation work.
     """
-    path = Path(path)
+    path = need_local(located(path), "this folder")
     need_free(path, force=force, inputs=inputs)
     if path.is_file():
         path.unlink()
@@ -124,15 +132,21 @@ def new_folder(
 
     When it does not, the old folder (`force`) or none is there, so the same command can be run
     again. Links to be made must be absolute. A killed process leaves its hidden folder, which
-    nothing takes for data. Errors name `path`, not the scratch folder.
+    nothing takes for data. Errors name `path`, not the scratch folder. What has a URL is written
+    here and put there in the end, JSON files last; what is there already is never cleared.
 
     Raises:
         OutputExistsError: as `claim_folder`.
         PartlabError: the folder cannot be made, or the scratch one cannot take its place. What
             else the block raises comes out as it is.
     """
-    path, inputs = Path(path), [*inputs]
-    need_free(path, force=force, inputs=inputs)
+    path, inputs = located(path), [*inputs]
+    need_free(path, force=force and not is_remote(path), inputs=inputs)
+    if is_remote(path):
+        with TemporaryDirectory(prefix="partlab-") as folder:
+            yield Path(folder)
+            _put_afar(Path(folder), path)
+        return
     scratch = scratch_beside(path)
     try:
         yield make_folder(scratch)
@@ -143,6 +157,13 @@ def new_folder(
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _put_afar(folder: Path, path: Path) -> None:
+    files = [Path(place, name) for place, _, names in os.walk(folder) for name in names]
+    pairs = [(file, path / file.relative_to(folder).as_posix()) for file in files]
+    upload([pair for pair in pairs if pair[0].suffix != ".json"])
+    upload([pair for pair in pairs if pair[0].suffix == ".json"])
 
 
 def put_in_place(

@@ -17,6 +17,7 @@ from PIL import ImageOps, UnidentifiedImageError
 from PIL.PngImagePlugin import PngImageFile
 
 from partlab.errors import DatasetError, NotFoundError
+from partlab.places import is_remote, located, read_bytes
 
 # A photo of over 89 megapixels is large, no bomb; one of twice that size is still refused.
 warnings.simplefilter("ignore", PillowImage.DecompressionBombWarning)
@@ -91,6 +92,13 @@ def _opened(source: Source) -> Iterator[PillowImage.Image]:
 def _open(source: Source) -> PillowImage.Image:
     if isinstance(source, bytes):
         return PillowImage.open(BytesIO(source), formats=_FORMATS)
+    if ".tar/" in str(source):
+        from partlab.tars import inside_tar, read_member  # it imports this
+
+        if (found := inside_tar(source)) and found[0].is_file():
+            return PillowImage.open(BytesIO(read_member(*found)))
+    if is_remote(source):
+        return PillowImage.open(BytesIO(read_bytes(source)))
     return PillowImage.open(source)
 
 
@@ -181,12 +189,12 @@ def _without_pixels(file: IO[bytes]) -> BytesIO | None:
 
 def is_image_name(path: str | Path) -> bool:
     """Whether the file name ends like a picture's; `._a.jpg` is no picture but macOS' notes."""
-    return Path(path).suffix.lower() in IMAGE_SUFFIXES and not is_litter(path)
+    return located(path).suffix.lower() in IMAGE_SUFFIXES and not is_litter(path)
 
 
 def is_litter(path: str | Path) -> bool:
     """Whether the system left this file: hidden ones, Thumbs.db. Nobody misses it."""
-    name = Path(path).name
+    name = located(path).name
     return name.startswith(".") or name.lower() in _LITTER
 
 

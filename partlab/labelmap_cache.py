@@ -26,6 +26,7 @@ from partlab.labelmaps import (
     write_label_maps,
 )
 from partlab.parts import Parts
+from partlab.places import located, need_local
 from partlab.progress import track
 
 logger = logging.getLogger(__name__)
@@ -61,7 +62,10 @@ def open_cache(
     """
     if not sources or not 1 <= channels <= MAX_CHANNELS:
         raise ConfigError(f"a cache needs a source and 1 to {MAX_CHANNELS} channels")
-    path, ordered = Path(path), sorted(sources, key=lambda source: not source.human)
+    path, ordered = (
+        need_local(located(path), "a label-map file"),
+        sorted(sources, key=lambda source: not source.human),
+    )
     parts, lock = joined(ordered), FileLock(_lock_path(path))
     header = _header(path, ordered, parts, channels)
     with lock:

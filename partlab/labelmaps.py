@@ -22,6 +22,7 @@ from partlab.errors import ConfigError, DatasetError, NotFoundError, SchemaError
 from partlab.files import replacing
 from partlab.inclusions import Inclusions
 from partlab.parts import Parts
+from partlab.places import is_remote, located, need_local
 
 VERSION = 3
 _ROWS_PER_BATCH = 1000
@@ -188,7 +189,9 @@ class LabelMaps:
     def __init__(
         self, path: str | Path, *, roots: str | Path | Mapping[str, str | Path] | None = None
     ) -> None:
-        self.path = Path(path).absolute()  # a worker may run elsewhere
+        self.path = need_local(
+            located(path), "a label-map file"
+        ).absolute()  # a worker may run elsewhere
         self.header, self._table = _open(self.path)
         self.roots = _roots(self.path.parent, self.header.roots, roots)
         column = {name: self._table[name].to_numpy() for name in _NUMBERS}
@@ -334,8 +337,10 @@ class LabelMaps:
 
 def relative_root(root: Path, file: Path) -> str:
     """A picture folder as seen from the label-map file `file`, so that both can be moved."""
-    for place, home in ((root.absolute(), file.parent.absolute()), (root.resolve(), _real(file))):
-        found = os.path.relpath(place, home)
+    if is_remote(root):
+        return str(root)
+    for whole, home in ((root.absolute(), file.parent.absolute()), (root.resolve(), _real(file))):
+        found = os.path.relpath(whole, home)
         if (home / found).exists() and (home / found).samefile(root):
             return Path(found).as_posix()
     return Path(os.path.relpath(root.resolve(), _real(file))).as_posix()
@@ -346,16 +351,22 @@ def _real(file: Path) -> Path:
 
 
 def _roots(home: Path, named: Sequence[str], moved: Any) -> tuple[Path, ...]:
-    if isinstance(moved, str | Path):
-        return (Path(moved).absolute(),) * len(named)
+    if moved is not None and not isinstance(moved, Mapping):
+        return (located(moved).absolute(),) * len(named)
     for name in moved or {}:
         if name not in named:
             raise ConfigError(
                 f"the label maps know no picture folder {name!r}",
                 hint=f"they know: {', '.join(named)}",
             )
-    new = {name: Path(folder).absolute() for name, folder in (moved or {}).items()}
-    return tuple(new.get(name) or _tidy(home / name) for name in named)
+    new = {name: located(folder).absolute() for name, folder in (moved or {}).items()}
+    return tuple(new.get(name) or _from(home, name) for name in named)
+
+
+def _from(home: Path, name: str) -> Path:
+    """A picture folder as a label-map file in `home` names it."""
+    found = located(name)
+    return found if is_remote(found) else _tidy(home / name)
 
 
 def _tidy(path: Path) -> Path:

@@ -20,6 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from partlab.errors import NotFoundError
+from partlab.files import local_copy
+from partlab.places import is_remote, located
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +70,7 @@ def find_splits(path: str | Path) -> dict[str, Path]:
     Raises:
         NotFoundError: nothing there looks like a part data set.
     """
-    path = Path(path)
+    path = located(path)
     found = find_layout(path)
     if found.splits:
         if found.note:
@@ -95,7 +97,7 @@ def _say(sentence: str) -> None:
 
 def find_layout(path: str | Path) -> Layout:
     """The splits of a folder or a single file; empty where there are none."""
-    path = Path(path)
+    path = located(path)
     if path.is_file():
         return Layout({split_of(path): path})
     if (path / "annotations.json").is_file():
@@ -203,15 +205,22 @@ def home_of(file: Path) -> Path:
 
 def image_root(file: Path, stated: Any = None) -> Path:
     """The folder that file names are relative to: as stated, else `images/`, else the home."""
-    if isinstance(stated, str) and (file.parent / stated).is_dir():
-        return file.parent / stated
+    if isinstance(stated, str) and (folder := _beside(file, stated)).is_dir():
+        return folder
     home = home_of(file)
     return home / "images" if (home / "images").is_dir() else home
+
+
+def _beside(file: Path, stated: str) -> Path:
+    """A place as seen from the file's folder; object stores know no `..`."""
+    folder = file.parent / stated
+    return folder.resolve() if is_remote(folder) else folder
 
 
 def why_no_part_data(file: Path) -> str:
     """Why a JSON file is certainly not COCO part data, or nothing; damaged files may be."""
     try:
+        file = local_copy(file)
         if file.stat().st_size > _WHOLE:
             return _why_not_large(file)
         loaded = json.loads(file.read_bytes())

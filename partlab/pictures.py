@@ -30,8 +30,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from partlab.files import local_copy
 from partlab.images import is_image_name
 from partlab.layouts import home_of, image_root, other_split_words, split_words, without_year
+from partlab.places import is_remote, listing, located
 
 STATED, SPELLED, BESIDE = "stated", "spelling", "beside"
 PLACED, NAMED = "folder", "base name"
@@ -92,17 +94,25 @@ class PictureFinder:
 
     def __init__(self, root: Path, file: Path | None = None, images: Sequence[Any] = ()) -> None:
         self.root, self._file, self._images = root, file, images
-        own = file is not None and os.path.abspath(image_root(file)) == os.path.abspath(root)
+        own = file is not None and _whole(image_root(file)) == _whole(root)
         self.home = home_of(file) if file and own else root
         self._known: dict[str, Found] = {}
 
     def find(self, file_name: str) -> Found:
         """Where the picture of this stated name is; see `Found` for one that is nowhere."""
-        if is_safe_name(file_name) and (path := self.root / file_name).is_file():
-            return Found(path, self.root)
+        if is_safe_name(file_name) and self._is_there(file_name):
+            return Found(self.root / file_name, self.root)
         if file_name not in self._known:
             self._known[file_name] = self._elsewhere(file_name)
         return self._known[file_name]
+
+    def _is_there(self, name: str) -> bool:
+        return name in self._listed if is_remote(self.root) else (self.root / name).is_file()
+
+    @cached_property
+    def _listed(self) -> frozenset[str]:
+        """Of a URL: one list of its files in place of a request for each."""
+        return frozenset(listing(self.root))
 
     def note(self) -> str:
         """One sentence on the pictures that were found elsewhere than stated, or nothing."""
@@ -137,13 +147,15 @@ class PictureFinder:
 
     def _inside(self, file_name: str) -> str | None:
         """The file of an absolute path, or one with `..`, that leads into the data set."""
+        if is_remote(self.root):
+            return None
         stated = Path(os.path.abspath(self.root / file_name))
         if stated.is_relative_to(os.path.abspath(self.home)) and stated.is_file():
             return str(self.home / _relative(stated, self.home))
         return None
 
     def _found(self, path: str, rule: str) -> Found:
-        whole = Path(path)
+        whole = located(path)
         inside = self.root == self.home or str(whole).startswith(f"{self.root}{os.sep}")
         return Found(whole, self.root if inside else self.home, rule)
 
@@ -260,7 +272,7 @@ class PictureFinder:
     def _index(self) -> dict[str, list[str]]:
         """Key relative to `home` -> paths; several where only the spelling differs."""
         found: defaultdict[str, list[str]] = defaultdict(list)
-        start = len(os.path.join(self.home, ""))
+        start = len(str(self.home).rstrip("/")) + 1
         for path in _walk(self.home):
             found[_key(path[start:].replace(os.sep, "/"))].append(path)
         return dict(found)
@@ -294,7 +306,7 @@ def _names_in(file: Path) -> Iterator[str]:
     """Keys of the names that a COCO file states, looked for without reading it as a whole."""
     try:
         with (
-            open(file, "rb") as handle,
+            open(local_copy(file), "rb") as handle,
             mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as text,
         ):
             for found in _NAME.finditer(text):
@@ -348,11 +360,20 @@ def _shared(wanted: str, key: str) -> int:
 
 
 def _relative(path: str | Path, folder: Path) -> str:
+    if is_remote(folder):  # the one lies in the other
+        return str(path)[len(str(folder)) :].strip("/") or "."
     return Path(os.path.relpath(path, folder)).as_posix()
+
+
+def _whole(path: Path) -> str:
+    return str(path) if is_remote(path) else os.path.abspath(path)
 
 
 def _walk(top: Path) -> Iterator[str]:
     """Picture files below a folder, in order; links are followed, loops and hidden ones not."""
+    if is_remote(top):
+        yield from (f"{top}/{name}" for name in listing(top) if is_image_name(name))
+        return
     seen: set[tuple[int, int]] = set()
     looked = 0
     for folder, folders, files in os.walk(top, followlinks=True):

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from partlab.errors import NotFoundError, SchemaError
+from partlab.places import is_remote, located, opened
 
 DELIMITERS = ",;\t"
 _UTF8_HINT = "save it as CSV in UTF-8, or as plain text in UTF-8"
@@ -36,7 +37,7 @@ def open_text(path: str | Path) -> Iterator[TextIO]:
         NotFoundError, SchemaError: as `read_text`, the latter also while it is being read.
     """
     try:
-        with open(path, encoding="utf-8-sig", newline="") as handle:
+        with _text(located(path)) as handle:
             yield handle
     except FileNotFoundError:
         raise NotFoundError(f"no file {path}") from None
@@ -44,12 +45,18 @@ def open_text(path: str | Path) -> Iterator[TextIO]:
         raise NotFoundError(f"{path} is a folder, not a file") from None
     except UnicodeDecodeError as error:
         raise SchemaError(
-            f"{path} is not UTF-8 text: it looks like {_encoding(Path(path))}", hint=_UTF8_HINT
+            f"{path} is not UTF-8 text: it looks like {_encoding(located(path))}", hint=_UTF8_HINT
         ) from error
 
 
+def _text(path: Path) -> TextIO:
+    if is_remote(path):
+        return io.TextIOWrapper(opened(path), encoding="utf-8-sig", newline="")
+    return open(path, encoding="utf-8-sig", newline="")
+
+
 def _encoding(path: Path) -> str:
-    with open(path, "rb") as handle:
+    with opened(path) as handle:
         head = handle.read(4096)
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "UTF-16, which Excel calls Unicode text"

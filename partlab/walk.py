@@ -1,11 +1,12 @@
 """Pictures below a folder, in a fixed order, fast enough for millions."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from partlab.images import is_image_name, is_litter, not_read
+from partlab.places import is_remote, listing
 
 
 @dataclass
@@ -38,9 +39,23 @@ def walk(folder: Path, others: PassedOver) -> Iterator[tuple[str, str | None]]:
     picture by its name goes to `others`. No file is opened or asked for its size.
     """
     others.clear()
+    if is_remote(folder):
+        yield from in_listing(listing(folder), others)
+        return
     for name in _below(str(folder), "", frozenset(), others):
         first, slash, _ = name.partition("/")
         yield name, first if slash else None
+
+
+def in_listing(names: Iterable[str], others: PassedOver) -> Iterator[tuple[str, str | None]]:
+    """`walk` of names that are listed already."""
+    others.clear()
+    for name in names:
+        first, slash, _ = name.partition("/")
+        if is_image_name(name):
+            yield name, first if slash else None
+        elif not is_litter(name):
+            others.add(name)
 
 
 def _below(

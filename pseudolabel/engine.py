@@ -7,19 +7,23 @@ local driver `label_images` feeds it shard by shard and can be killed at any mom
 import logging
 import shlex
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from partlab.counts import counted
 from partlab.errors import ConfigError, DatasetError, PartlabError
 from partlab.parts import Parts
+from partlab.places import located
 from partlab.progress import track
 from partlab.training.process import Process
-from pseudolabel.inputs import find_inputs, frozen_shards, refuse_unreadable, survey
+from pseudolabel.inputs import Entry, find_inputs, frozen_shards, refuse_unreadable, survey
 from pseudolabel.job import Job, claimed, complete, describe
 from pseudolabel.loading import Sample, batches, plan
+from pseudolabel.nearby import nearby
 from pseudolabel.settings import Settings
 from pseudolabel.store import Row, Store, StoredMask, write_shard
 from segmenter.objects import Objects
@@ -162,12 +166,14 @@ def label_images(
     workers: int = 1,
     device: str | None = None,
     force: bool = False,
+    engine: "Engine | None" = None,
 ) -> Outcome | None:
     """Label every image into the store `out`; the same call again goes on where it stopped.
 
     `run` is a segmenter's folder, or a served one (`segmenter.remote.connect`). Everything is
     checked before anything is written. Under `torchrun` the processes share the shards; only
-    the first one returns an outcome, the others None.
+    the first one returns an outcome, the others None. `engine` does the work: this process
+    (and `workers` that decode for it), or another such as `pseudolabel.on_ray.RayEngine`.
 
     Raises:
         NotFoundError: no images, no run, or an object category the segmenter does not know.
@@ -176,6 +182,7 @@ def label_images(
         OutputExistsError: `out` holds something else, or labels made in another way.
         BusyError: another run is writing to `out`.
     """
+    out = located(out)
     settings, origin, process = settings or Settings(), origin_of(run), Process.current()
     description = origin.description()
     settings = with_own(settings, description, settings.checkpoint)
@@ -185,15 +192,16 @@ def label_images(
     inputs = find_inputs(images, split=split, classes=classes)
     need_class = settings.category_filter and settings.classifier is None
     found = survey(inputs, objects, need_class=need_class)
-    refuse_unreadable(inputs)
+    refuse_unreadable(inputs, settings.picture_seconds)
     manifest = describe(origin, settings, found, inputs.root)
-    labeller = None
-    if force or not complete(Path(out), manifest):
-        labeller = Labeller.load(origin, settings, device or process.device())
-    with claimed(Path(out), manifest, inputs, process, force=force) as job:
+    device = device or process.device()
+    working: AbstractContextManager[Rows | None] = nullcontext()
+    if force or not complete(out, manifest):
+        working = (engine or Here(workers)).ready(origin, settings, device)
+    with working as rows, claimed(out, manifest, inputs, process, force=force) as job:
         start, todo = time.monotonic(), job.todo()
-        if todo and labeller:
-            _store_rows(job, todo, _rows(job, todo, labeller, workers))
+        if todo and rows:
+            _store_rows(job, todo, rows(job, todo))
         seconds = time.monotonic() - start
         if not process.leads:
             return None
@@ -259,27 +267,64 @@ def _check_device(device: str | None) -> None:
         ) from error
 
 
-def _rows(job: Job, todo: list[int], labeller: Labeller, workers: int) -> Iterator[Row]:
-    root = Path(job.manifest.image_root)
-    shards = frozen_shards(job.out / "inputs.parquet", todo)
-    plans = (batch for entries in shards for batch in plan(entries, root, labeller.settings))
-    for batch in batches(plans, root, workers):
-        yield from labeller(batch)
+Rows = Callable[[Job, list[int]], Iterator[Row]]
+"""From shards to their rows: all rows of each shard, in any order."""
+
+
+class Engine(Protocol):
+    """Who labels: `ready` checks and starts what it needs, before anything is written."""
+
+    def ready(
+        self, origin: Origin, settings: Settings, device: str | None
+    ) -> AbstractContextManager[Rows]:
+        """What makes rows of shards, for as long as the block lasts."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """This process, with `workers` more that decode pictures for it."""
+
+    workers: int = 1
+
+    @contextmanager
+    def ready(self, origin: Origin, settings: Settings, device: str | None) -> Iterator[Rows]:
+        """The segmenter is loaded; errors are those of `Labeller.load`."""
+        labeller = Labeller.load(origin, settings, device)
+
+        def rows(job: Job, todo: list[int]) -> Iterator[Row]:
+            root = located(job.manifest.image_root)
+            shards = frozen_shards(job.out / "inputs.parquet", todo)
+            yield from labelled(shards, root, labeller, self.workers)
+
+        yield rows
+
+
+def labelled(
+    shards: Iterable[list[Entry]], root: Path, labeller: Labeller, workers: int
+) -> Iterator[Row]:
+    """The rows of the entries of some shards, shard by shard."""
+    settings = labeller.settings
+    with nearby(root) as near:
+        here = near.folder
+        plans = (batch for entries in near.ahead(shards) for batch in plan(entries, here, settings))
+        for batch in batches(plans, here, workers, settings.picture_seconds):
+            yield from labeller(batch)
+            near.done(sample.entry for sample in batch)
 
 
 def _store_rows(job: Job, todo: list[int], rows: Iterator[Row]) -> None:
     """Write each shard when its last row has come."""
     total = job.images(todo)
     pace = _Pace(total, job.manifest.images, job.process)
-    following = iter(todo)
-    shard, done = next(following, -1), list[Row]()
+    begun = defaultdict[int, dict[int, Row]](dict)  # by position: one that comes twice counts once
     for row in track(rows, "labelling", total=total):
-        done.append(row)
         pace.step()
-        if len(done) == len(job.manifest.span(shard)):
-            done.sort(key=lambda each: each.image_id)
-            write_shard(job.out, shard, done, job.manifest.identity)
-            shard, done = next(following, -1), []
+        shard = (row.image_id - 1) // job.manifest.shard_size
+        begun[shard][row.image_id] = row
+        if len(begun[shard]) == len(job.manifest.span(shard)):
+            done = begun.pop(shard)
+            write_shard(job.out, shard, [done[key] for key in sorted(done)], job.manifest.identity)
 
 
 class _Pace:

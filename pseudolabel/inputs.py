@@ -4,25 +4,29 @@ import csv
 import hashlib
 import json
 import logging
+import re
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from partlab.coco import read_dataset
 from partlab.counts import counted
+from partlab.deadline import within
 from partlab.errors import DatasetError, NotFoundError, PartlabError, SchemaError, UnknownNameError
-from partlab.files import replacing
-from partlab.images import KINDS, image_size, is_image_name
+from partlab.files import local_copy, replacing
+from partlab.images import KINDS, image_size, is_image_name, is_litter
 from partlab.layouts import find_layout
+from partlab.places import is_remote, listing, located, sizes
+from partlab.progress import track
 from partlab.tables import list_delimiter, open_text
-from partlab.walk import PassedOver, walk
+from partlab.tars import index_of
+from partlab.walk import PassedOver, in_listing, walk
 from pseudolabel.store import ObjectSource
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ _SCHEMA = pa.schema(
     ]
 )
 _ENDINGS = ", ".join(f".{kind}" for kind in KINDS.split(", "))
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _HEADERS = {"path", "file", "file_name", "filename", "image"}
 
 
@@ -51,13 +56,25 @@ class Entry:
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images below `root`; iterating reads the listing anew, always in the same order."""
+    """Images below `root`; iterating reads the listing anew, always in the same order.
+
+    `sizes` are known beforehand where asking for each would be a request of its own.
+    """
 
     root: Path
     listing: Callable[[], Iterator[tuple[str, str | None]]]
     source: ObjectSource
     classes: Path | None = None
     others: PassedOver = field(default_factory=PassedOver)
+    sizes: Mapping[str, int] | None = field(default=None, repr=False)
+
+    def bytes_of(self, path: str) -> int | None:
+        """A picture's size in bytes: another picture under the same name is another input."""
+        if self.sizes is not None:
+            return self.sizes.get(path)
+        with suppress(OSError):
+            return (self.root / path).stat().st_size
+        return None
 
     def __iter__(self) -> Iterator[Entry]:
         stated = read_classes(self.classes) if self.classes else {}
@@ -73,21 +90,24 @@ def find_inputs(
 ) -> Inputs:
     """The images of a folder, of a list file (`path[,object]` a line) or of a part data set.
 
-    In a folder the first sub-folder on the way to an image is its object category. `classes`
+    Pictures may lie in tar archives, as webdataset writes them: one archive, or a folder of them
+    (`partlab.tars`). In a folder the first sub-folder on the way to an image is its object
+    category. `classes`
     is a label file of the same form as a list file; what it says comes first.
 
     Raises:
         NotFoundError: nothing is there, or it holds no picture.
         SchemaError: a list file is not readable text, or a data set is damaged.
     """
-    images, classes = Path(images), Path(classes) if classes else None
+    images, classes = located(images), located(classes) if classes else None
     if classes and not classes.is_file():
         raise NotFoundError(f"no label file {classes}")
     if _is_dataset(images):
         return _dataset_inputs(images, split, classes)
+    if packed := _archives(images):
+        return _packed_inputs(images, packed, classes)
     if images.is_dir():
-        others = PassedOver()
-        return Inputs(images, lambda: walk(images, others), "folder", classes, others)
+        return _folder_inputs(images, classes)
     if not images.is_file():
         raise NotFoundError(
             f"no images at {images}: there is no such folder or file",
@@ -98,7 +118,49 @@ def find_inputs(
             f"{images} is one picture, not a folder or a list of them",
             hint=f"name its folder: {images.parent}",
         )
-    return Inputs(images.parent, lambda: _list(images), "list", classes)
+    return _sized(Inputs(images.parent, lambda: _list(images), "list", classes))
+
+
+def _folder_inputs(images: Path, classes: Path | None) -> Inputs:
+    others = PassedOver()
+    if not is_remote(images):
+        return Inputs(images, lambda: walk(images, others), "folder", classes, others)
+    known = listing(images)
+    return Inputs(images, lambda: in_listing(known, others), "folder", classes, others, known)
+
+
+def _archives(images: Path) -> list[Path]:
+    """The tar archives that `images` names: itself, or those of a folder."""
+    if images.suffix == ".tar" and images.is_file():
+        return [images]
+    return sorted(images.glob("*.tar"), key=str) if images.is_dir() else []
+
+
+def _packed_inputs(images: Path, archives: list[Path], classes: Path | None) -> Inputs:
+    """Pictures in archives; what else is in them, and beside them, is counted."""
+    root = images.parent if images.suffix == ".tar" and images.is_file() else images
+    others = PassedOver()
+    beside = [each.name for each in images.iterdir()] if root is images else []
+    loose = [name for name in sorted(beside) if not name.endswith(".tar") and not is_litter(name)]
+    found = {one.name: index_of(one) for one in track(archives, "reading archives")}
+
+    def listed() -> Iterator[tuple[str, str | None]]:
+        others.clear()
+        for name in loose:
+            others.add(name)
+        for archive, index in found.items():
+            for name in index.others:
+                others.add(f"{archive}/{name}")
+            yield from ((f"{archive}/{one.name}", one.object) for one in index.members)
+
+    sizes = {f"{at}/{one.name}": one.size for at, index in found.items() for one in index.members}
+    return Inputs(root, listed, "dataset", classes, others, sizes)
+
+
+def _sized(inputs: Inputs) -> Inputs:
+    if not is_remote(inputs.root):
+        return inputs
+    return replace(inputs, sizes=sizes(inputs.root, (name for name, _ in inputs.listing())))
 
 
 def _is_dataset(path: Path) -> bool:
@@ -110,12 +172,21 @@ def _is_dataset(path: Path) -> bool:
 def _dataset_inputs(path: Path, split: str | None, classes: Path | None) -> Inputs:
     dataset = read_dataset(path, split).settled()
     listed = [(image.file_name, dataset.object_of(image)) for image in dataset.images]
-    return Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes)
+    return _sized(Inputs(dataset.image_root, lambda: iter(listed), "dataset", classes))
 
 
 def _list(file: Path) -> Iterator[tuple[str, str | None]]:
     root = file.parent
     for name, object in _pairs(file):
+        if _URL.match(name):
+            raise SchemaError(
+                f"{file} names the address {name}",
+                hint="put the list beside the pictures, with paths relative to it, and name its "
+                "own address",
+            )
+        if is_remote(file):
+            yield name.replace("\\", "/"), object
+            continue
         path = Path(_with_slashes(name, root))
         inside = path.is_absolute() and path.is_relative_to(root)
         yield (path.relative_to(root) if inside else path).as_posix(), object
@@ -177,7 +248,7 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
             among `objects`; all of them are named, with near names.
         DatasetError: (`need_class`) an image has no object category.
     """
-    digest, unknown = _Digest(inputs.root), Counter[str]()
+    digest, unknown = _Digest(inputs), Counter[str]()
     classless, first = 0, ""
     for entry in digest.through(inputs):
         if entry.object is None:
@@ -198,8 +269,8 @@ def survey(inputs: Inputs, objects: Collection[str], *, need_class: bool) -> Sur
     return Survey(digest.images, digest.hexdigest())
 
 
-def refuse_unreadable(inputs: Inputs) -> None:
-    """See that at least one picture can be opened, before any work.
+def refuse_unreadable(inputs: Inputs, seconds: float) -> None:
+    """See that at least one picture can be opened, each within `seconds`, before any work.
 
     Raises:
         DatasetError: none can; the first is named, with the reason.
@@ -208,10 +279,13 @@ def refuse_unreadable(inputs: Inputs) -> None:
     count = 0
     for entry in inputs:
         try:
-            image_size(inputs.root / entry.path)
+            within(seconds, image_size, inputs.root / entry.path)
             return
         except PartlabError as error:
             first, count = first or error, count + 1
+        except TimeoutError:
+            late = DatasetError(f"{entry.path} cannot be read within {seconds:g} s")
+            first, count = first or late, count + 1
     if first:
         none = "the only picture cannot" if count == 1 else f"none of the {count} pictures can"
         raise DatasetError(
@@ -258,8 +332,8 @@ def _classless(path: str, count: int, images: int) -> DatasetError:
 class _Digest:
     """Counts and hashes entries that pass through."""
 
-    def __init__(self, root: Path) -> None:
-        self.root, self.images = root, 0
+    def __init__(self, inputs: Inputs) -> None:
+        self.inputs, self.images = inputs, 0
         self._hash = hashlib.sha256()
 
     def through(self, entries: Iterable[Entry]) -> Iterator[Entry]:
@@ -271,19 +345,12 @@ class _Digest:
                     f"the file name {entry.path!r} is not valid UTF-8", hint="rename that file"
                 ) from None
             self.images += 1
-            known = [entry.path, entry.object, _bytes(self.root / entry.path)]
+            known = [entry.path, entry.object, self.inputs.bytes_of(entry.path)]
             self._hash.update(json.dumps(known).encode() + b"\n")
             yield entry
 
     def hexdigest(self) -> str:
         return self._hash.hexdigest()
-
-
-def _bytes(path: Path) -> int | None:
-    """A picture's size in bytes: another picture under the same name is another input."""
-    with suppress(OSError):
-        return path.stat().st_size
-    return None
 
 
 def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> None:
@@ -292,15 +359,25 @@ def freeze(inputs: Inputs, path: Path, shard_size: int, expected: Survey) -> Non
     Raises:
         DatasetError: the images changed since they were surveyed.
     """
-    digest = _Digest(inputs.root)
+    digest = _Digest(inputs)
     entries = digest.through(inputs)
     with replacing(path) as scratch, pq.ParquetWriter(scratch, _SCHEMA) as writer:
         while group := list(islice(entries, shard_size)):
-            columns = [[getattr(e, name) for e in group] for name in _SCHEMA.names]
-            writer.write_table(pa.table(columns, schema=_SCHEMA), row_group_size=shard_size)
+            writer.write_table(entry_table(group), row_group_size=shard_size)
     if Survey(digest.images, digest.hexdigest()) != expected:
         path.unlink(missing_ok=True)
         raise DatasetError(f"the images in {inputs.root} changed while they were being listed")
+
+
+def entry_table(entries: Sequence[Entry]) -> pa.Table:
+    """Entries as columns, as they are frozen and as they travel."""
+    columns = [[getattr(entry, name) for entry in entries] for name in _SCHEMA.names]
+    return pa.table(columns, schema=_SCHEMA)
+
+
+def entries_of(table: pa.Table) -> list[Entry]:
+    """The entries of such a table, or of some rows of inputs.parquet."""
+    return [Entry(**record) for record in table.to_pylist()]
 
 
 def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
@@ -310,14 +387,10 @@ def frozen_shards(path: Path, shards: Iterable[int]) -> Iterator[list[Entry]]:
         DatasetError: the file is damaged.
     """
     try:
-        with pq.ParquetFile(path) as file:
+        with pq.ParquetFile(local_copy(path)) as file:
             for shard in shards:
-                yield [_entry(record) for record in file.read_row_group(shard).to_pylist()]
+                yield entries_of(file.read_row_group(shard))
     except (OSError, pa.ArrowException, ValueError, LookupError) as error:
         raise DatasetError(
             f"{path} is damaged: {error}", hint="start again with --force, or in another folder"
         ) from error
-
-
-def _entry(record: dict[str, Any]) -> Entry:
-    return Entry(**record)

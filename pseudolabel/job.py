@@ -18,15 +18,17 @@ from partlab.config import deciding
 from partlab.errors import BusyError, ConfigError, NotFoundError, OutputExistsError, PartlabError
 from partlab.files import exclusive, remove_leftovers, sha256_file, sha256_json
 from partlab.folders import is_store, need_clearable, need_own
+from partlab.places import is_remote, located, remove
 from partlab.training.process import Process
 from pseudolabel.inputs import Inputs, Survey, freeze
 from pseudolabel.settings import Settings
-from pseudolabel.store import Manifest, Store, read_manifest, shard_path, write_manifest
+from pseudolabel.store import Manifest, Store, read_manifest, shard_path, shards_in, write_manifest
 from segmenter.origin import Origin
 
 logger = logging.getLogger(__name__)
 
 PATIENCE = 60.0  # seconds without a sign of life before another process counts as gone
+PATIENCE_AFAR = 1800.0  # the same where only its shards show that it lives: one takes minutes
 _OURS = {".lock", ".processes", "inputs.parquet", "shards"}
 
 
@@ -93,7 +95,8 @@ class Job:
     def todo(self) -> list[int]:
         """Shards this process has still to make."""
         share = range(self.process.rank, self.manifest.shards, self.process.world)
-        return [shard for shard in share if not shard_path(self.out, shard).is_file()]
+        there = shards_in(self.out)
+        return [shard for shard in share if shard not in there]
 
     def images(self, shards: list[int]) -> int:
         """How many images these shards hold."""
@@ -101,8 +104,7 @@ class Job:
 
     def missing(self) -> int:
         """How many shards nobody has made yet."""
-        paths = (shard_path(self.out, shard) for shard in range(self.manifest.shards))
-        return sum(not path.is_file() for path in paths)
+        return len(set(range(self.manifest.shards)) - shards_in(self.out))
 
     def finish(self) -> Store:
         """Wait for the other processes, count, and mark the store as done (process 0 only).
@@ -112,23 +114,27 @@ class Job:
             DatasetError: a shard is damaged.
         """
         self._wait()
-        store = Store(self.out, self.manifest, Path(self.manifest.image_root))
+        store = Store(self.out, self.manifest, located(self.manifest.image_root))
         done = self.manifest.model_copy(update={"state": "done", "counts": store.count()})
         write_manifest(self.out, done)
         return Store.open(self.out)
 
     def _wait(self) -> None:
         seen, missing = time.monotonic(), self.missing()
+        remote = is_remote(self.out)  # then nobody sees the processes of other machines
+        patience, pause = (PATIENCE_AFAR, 2.0) if remote else (PATIENCE, 0.2)
         while missing:
             if _others_alive(self.out):
                 seen = time.monotonic()
-            elif time.monotonic() - seen > PATIENCE:
+            elif time.monotonic() - seen > patience:
                 raise PartlabError(
                     f"another process of this run ended early; {missing} shards are missing",
                     hint="run the same command again: it makes only those",
                 )
-            time.sleep(0.2)
-            missing = self.missing()
+            time.sleep(pause)
+            if (now := self.missing()) < missing:
+                seen = time.monotonic()
+            missing = now
 
 
 def complete(out: Path, manifest: Manifest) -> bool:
@@ -146,7 +152,7 @@ def claimed(
         OutputExistsError: the folder holds something else, or labels made in another way.
         BusyError: another run writes to it now.
     """
-    _check_folder(out, Path(manifest.image_root), Path(manifest.run), process, force)
+    _check_folder(out, located(manifest.image_root), Path(manifest.run), process, force)
     with ExitStack() as held:
         held.enter_context(exclusive(out if process.leads else _seat(out, process.rank)))
         if process.leads:
@@ -173,8 +179,8 @@ def _others_alive(out: Path) -> bool:
 
 def _check_folder(out: Path, images: Path, run: Path, process: Process, force: bool) -> None:
     target = out.resolve()
-    for place, what in ((images, "the images"), (run, "the segmenter run")):
-        if target == place.resolve() or target in place.resolve().parents:
+    for where, what in ((images, "the images"), (run, "the segmenter run")):
+        if target == where.resolve() or target in where.resolve().parents:
             raise ConfigError(f"--out {out} holds {what}", hint="choose another --out")
     if force and process.world > 1:
         raise ConfigError(
@@ -209,11 +215,14 @@ def _clear(out: Path) -> None:
     for path in sorted(out.iterdir(), key=lambda path: path.name == "manifest.json"):
         if path.name == ".lock":
             continue
-        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        if is_remote(path):
+            remove(path)
+        else:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _refuse_other(out: Path, old: Manifest, new: Manifest) -> None:
-    elsewhere = old.image_root != new.image_root and Path(old.image_root).is_dir()
+    elsewhere = old.image_root != new.image_root and located(old.image_root).is_dir()
     if old.identity == new.identity and not elsewhere:
         return
     changed = [
@@ -256,6 +265,8 @@ def _until(condition: Callable[[], bool], complaint: str) -> None:
 def _sweep(out: Path, manifest: Manifest, process: Process) -> None:
     """Remove what a killed process left half written in this process's share."""
     share = range(process.rank, manifest.shards, process.world)
+    if is_remote(out):  # an object store shows nothing half written
+        return
     paths = [shard_path(out, shard) for shard in share]
     if process.leads:
         paths += [out / "manifest.json", out / "inputs.parquet"]

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from partlab.deadline import within
 from partlab.errors import PartlabError
 from partlab.images import image_size, load_image
 from partlab.workers import end_with_parent
@@ -34,7 +35,7 @@ def plan(entries: Iterable[Entry], root: Path, settings: Settings) -> list[list[
     """Cut one shard into batches of like shapes; reads only the headers of the pictures."""
     shaped = []
     for entry in entries:
-        width, height = _size(root / entry.path)
+        width, height = _size(root / entry.path, settings.picture_seconds)
         shaped.append((width / height, height, entry.image_id, entry))
     batches: list[list[Entry]] = []
     first, pixels = 0.0, 0.0
@@ -48,12 +49,12 @@ def plan(entries: Iterable[Entry], root: Path, settings: Settings) -> list[list[
     return batches
 
 
-def _size(path: Path) -> tuple[int, int]:
+def _size(path: Path, seconds: float) -> tuple[int, int]:
     """(width, height) as the header says; 1, 1 where it cannot be read, decoding says why."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            return image_size(path)
+            return within(seconds, image_size, path)
         except Exception:
             return 1, 1
 
@@ -63,21 +64,28 @@ class Decoder:
     """Decodes entries; a picture that cannot be read becomes a sample with the reason."""
 
     root: Path
+    seconds: float
 
     def __getitem__(self, entry: Entry) -> Sample:
         path = self.root / entry.path
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Pillow's, about sizes and odd metadata
             try:
-                return Sample(entry, load_image(path))
+                return Sample(entry, within(self.seconds, load_image, path))
+            except TimeoutError:
+                return Sample(entry, None, f"cannot be read within {self.seconds:g} s")
             except PartlabError as error:
                 return Sample(entry, None, error.message.replace(f" {path}", "", 1))
             except Exception as error:  # one odd file must not end a run of a million
                 return Sample(entry, None, f"cannot read image: {type(error).__name__}: {error}")
 
 
-def batches(plans: Iterable[list[Entry]], root: Path, workers: int) -> Iterator[list[Sample]]:
+def batches(
+    plans: Iterable[list[Entry]], root: Path, workers: int, seconds: float
+) -> Iterator[list[Sample]]:
     """Decode planned batches, in order; with workers ahead of the network, 2 batches each.
+
+    A picture that is not read within `seconds` is one that cannot be read.
 
     Raises:
         PartlabError: a worker process died, most likely for want of memory.
@@ -85,7 +93,7 @@ def batches(plans: Iterable[list[Entry]], root: Path, workers: int) -> Iterator[
     from torch.utils.data import DataLoader
 
     loader: DataLoader[list[Sample]] = DataLoader(
-        Decoder(root),  # type: ignore[arg-type]
+        Decoder(root, seconds),  # type: ignore[arg-type]
         batch_sampler=plans,
         num_workers=workers,
         collate_fn=list,

@@ -8,6 +8,7 @@ from partlab.folders import is_store
 from partlab.labelmap_cache import open_cache
 from partlab.labelmap_sources import DatasetSource, Source
 from partlab.labelmaps import LabelMaps
+from partlab.places import is_remote
 from pseudolabel.source import StoreSource
 from pseudolabel.store import Store
 
@@ -33,7 +34,7 @@ def label_maps(
         OutputExistsError: `out` is something else.
         SchemaError: the places' inclusions contradict each other.
     """
-    listed = [places] if isinstance(places, str | Path) else places
+    listed = [places] if isinstance(places, str | Path) or is_remote(places) else places
     sources = [_source(place, split) for place in listed]
     return open_cache(out, sources, channels=channels, force=force).maps
 

@@ -33,4 +33,5 @@ class Settings(PredictionSettings):
     checkpoint: str = "best"
     batch_size: Annotated[int, SPEED] = Field(8, ge=1)
     batch_pixels: Annotated[int, SPEED] = Field(1 << 25, ge=1)  # batches of huge images are small
+    picture_seconds: Annotated[float, SPEED] = Field(60, gt=0)  # then it counts as unreadable
     shard_size: int = Field(256, ge=1)

@@ -10,6 +10,7 @@ position of an image in the frozen list.
 """
 
 import logging
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -31,10 +32,12 @@ from partlab.files import read_json, replacing, sha256_json, write_json
 from partlab.inclusions import Inclusions
 from partlab.masks import Rle
 from partlab.parts import Parts
+from partlab.places import is_remote, located, opened
 
 logger = logging.getLogger(__name__)
 
 FORMAT = 1
+_SHARD = re.compile(r"part-(\d{5,})\.parquet")
 _STAMP = b"partlab.identity"
 _MASK = pa.struct(
     [
@@ -158,6 +161,15 @@ def shard_path(folder: Path, shard: int) -> Path:
     return folder / "shards" / f"part-{shard:05d}.parquet"
 
 
+def shards_in(folder: Path) -> set[int]:
+    """Numbers of the shards that are there: one list, not a question for each."""
+    try:
+        names = [path.name for path in (folder / "shards").iterdir()]
+    except (FileNotFoundError, NotADirectoryError):
+        return set()
+    return {int(found[1]) for name in names if (found := _SHARD.fullmatch(name))}
+
+
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json, atomically."""
     write_json(folder / "manifest.json", manifest.model_dump(mode="json"))
@@ -170,7 +182,7 @@ def read_manifest(folder: str | Path) -> Manifest:
         NotFoundError: the folder holds no store.
         SchemaError: the file is damaged, or of a newer format.
     """
-    path = Path(folder) / "manifest.json"
+    path = located(folder) / "manifest.json"
     if not path.is_file():
         raise NotFoundError(
             f"{folder} is not a pseudo-label store (it has no manifest.json)",
@@ -195,16 +207,25 @@ def write_shard(folder: Path, shard: int, rows: Sequence[Row], identity: str) ->
         PartlabError: the disk is full or the folder cannot be written to.
     """
     path = shard_path(folder, shard)
-    table = pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
     with replacing(path) as scratch:
         pq.write_table(
-            table.replace_schema_metadata({_STAMP: identity.encode()}),
+            table_of(rows).replace_schema_metadata({_STAMP: identity.encode()}),
             scratch,
             compression="zstd",
             write_page_checksum=True,
             row_group_size=max(len(rows), 1),
         )
     return path
+
+
+def table_of(rows: Sequence[Row]) -> pa.Table:
+    """Rows as columns, as they are stored and as they travel."""
+    return pa.Table.from_pylist([_record(row) for row in rows], schema=SCHEMA)
+
+
+def rows_of(table: pa.Table) -> list[Row]:
+    """The rows of such a table."""
+    return [_row(record) for record in table.to_pylist()]
 
 
 def _record(row: Row) -> dict[str, Any]:
@@ -240,9 +261,9 @@ class Store:
             NotFoundError: there is no store.
             SchemaError: its manifest is damaged or of another format.
         """
-        path = Path(path)
+        path = located(path)
         manifest = read_manifest(path)
-        store = cls(path, manifest, Path(image_root or manifest.image_root))
+        store = cls(path, manifest, located(image_root or manifest.image_root))
         if not store.finished:
             logger.warning(
                 "%s is not finished: %d of %d images; run the same pseudolabel command to go on",
@@ -288,8 +309,9 @@ class Store:
     @property
     def shards(self) -> dict[int, Path]:
         """Number -> file of the shards there are (all of them once the store is finished)."""
-        numbers = filter(self.has_shard, range(self.manifest.shards))
-        return {number: shard_path(self.path, number) for number in numbers}
+        every = range(self.manifest.shards)
+        there = every if self.finished else sorted(shards_in(self.path) & {*every})
+        return {number: shard_path(self.path, number) for number in there}
 
     def __len__(self) -> int:
         """Images stored so far."""
@@ -309,7 +331,7 @@ class Store:
         for shard in self.shards:
             table = _read_shard(self.path, self.manifest, shard, wanted)
             with _damage_named(shard_path(self.path, shard)):
-                rows = [_row(record) for record in table.to_pylist()]
+                rows = rows_of(table)
             yield from rows
 
     def count(self) -> dict[str, int]:
@@ -419,7 +441,7 @@ def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[
     if columns is not None and "masks" in columns:
         columns = list(dict.fromkeys([*columns, "height", "width"]))
     path, expected = shard_path(folder, shard), len(manifest.span(shard))
-    with _damage_named(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+    with _damage_named(path), _parquet(path) as file:
         # A forked worker has none of Arrow's threads.
         table = file.read(columns=columns, use_threads=False)
     if table.num_rows != expected:
@@ -429,6 +451,11 @@ def _read_shard(folder: Path, manifest: Manifest, shard: int, columns: Sequence[
     if (table.schema.metadata or {}).get(_STAMP) != manifest.identity.encode():
         raise DatasetError(f"shard {path} belongs to another store", hint=_REPAIR)
     return table
+
+
+def _parquet(path: Path) -> pq.ParquetFile:
+    source = opened(path) if is_remote(path) else path  # Arrow's own way to a file is faster
+    return pq.ParquetFile(source, page_checksum_verification=True)
 
 
 @contextmanager

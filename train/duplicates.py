@@ -16,6 +16,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from partlab.places import is_remote, opened, real_name, size_of
+
 Order = NDArray[np.int64]
 _BLOCK = 4096
 
@@ -41,7 +43,7 @@ def first_of_each(
 
 
 def _paths(roots: Sequence[Path], root: NDArray[np.integer[Any]], names: Any) -> Any:
-    real = pa.array([os.path.realpath(one) for one in roots], pa.string())
+    real = pa.array(map(real_name, roots), pa.string())
     odd = pc.match_substring_regex(names, r"(^|/)\.{1,2}/|//")
     if pc.any(odd).as_py():
         names = pa.array(map(os.path.normpath, names.to_pylist()), pa.string())
@@ -96,6 +98,11 @@ def _mark(
 
 def _same(a: Path, b: Path) -> bool:
     """Whether two files of one base name are one; where one is not there, their folders tell."""
+    if is_remote(a) or is_remote(b):
+        sizes = size_of(a), size_of(b)
+        if None in sizes:
+            return a.parts[-2:] == b.parts[-2:]
+        return sizes[0] == sizes[1] and _glance(a, sizes[0] or 0) == _glance(b, sizes[0] or 0)
     try:
         one, other = a.stat(), b.stat()
         if (one.st_dev, one.st_ino) == (other.st_dev, other.st_ino):
@@ -107,7 +114,7 @@ def _same(a: Path, b: Path) -> bool:
 
 def _glance(path: Path, size: int) -> list[bytes]:
     """All of a small file, three blocks of a large one."""
-    with open(path, "rb", buffering=0) as handle:
+    with opened(path) as handle:
         blocks = []
         for start in (0, size // 2, max(size - _BLOCK, 0)):
             handle.seek(start)

@@ -26,6 +26,7 @@ from partlab.labelmap_cache import open_cache
 from partlab.labelmap_sources import DatasetSource, joined
 from partlab.labelmaps import LabelMaps, label_type
 from partlab.parts import Parts
+from partlab.places import located
 from train.plain import Place, PlainPictures, open_plain
 from train.rows import (
     HUMAN,
@@ -253,8 +254,9 @@ def open_pictures(
 
 def _label_maps(data: Sequence[str | Path], split: str | None, cache: Path) -> list[LabelMaps]:
     """Label-map files in the order given; all data sets become one, first."""
-    files = [_usable(LabelMaps(place)) for place in data if _is_label_maps(Path(place))]
-    sets = [Path(place) for place in data if not _is_label_maps(Path(place))]
+    data_places = [located(each) for each in data]
+    files = [_usable(LabelMaps(each)) for each in data_places if _is_label_maps(each)]
+    sets = [each for each in data_places if not _is_label_maps(each)]
     if not sets:
         return files
     sources = [DatasetSource(_dataset(place, split)) for place in sets]

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from partlab.counts import counted
 from partlab.errors import DatasetError, NotFoundError
+from partlab.places import is_remote, located
 from partlab.walk import PassedOver, walk
 from train.lists import read_list
 
@@ -59,8 +60,8 @@ def open_plain(place: Place, classes: Sequence[str] | None = None) -> PlainPictu
         SchemaError: a list's line is not right.
     """
     if isinstance(place, tuple):
-        return _listed(Path(place[0]), Path(place[1]), classes)
-    place = Path(place)
+        return _listed(located(place[0]), located(place[1]), classes)
+    place = located(place)
     if place.is_file():
         return _listed(place, place.parent, classes)
     if not place.is_dir():
@@ -92,15 +93,19 @@ def _in_folders(folder: Path) -> PlainPictures:
 
 
 def _tell(folder: Path, loose: int, others: PassedOver, classes: Container[str]) -> None:
-    with os.scandir(folder) as scan:
-        empty = sorted(e.name for e in scan if e.name not in classes and _is_shown(e))
-    if empty:
+    if not is_remote(folder) and (empty := _empty(folder, classes)):
         logger.warning("%s: %d folders hold no picture, first %s", folder, len(empty), empty[0])
     if sentence := others.sentence():
         logger.warning("%s: %s", folder, sentence)
     if loose:
         left = counted(loose, "picture")
         logger.warning("%s: %s left out, in no folder of a class", folder, left)
+
+
+def _empty(folder: Path, classes: Container[str]) -> list[str]:
+    """Object stores have no empty folders."""
+    with os.scandir(folder) as scan:
+        return sorted(e.name for e in scan if e.name not in classes and _is_shown(e))
 
 
 def _is_shown(entry: os.DirEntry[str]) -> bool:
@@ -133,7 +138,7 @@ def _listed(file: Path, root: Path, classes: Sequence[str] | None) -> PlainPictu
     found = read_list(file, classes)
     if not root.is_dir():
         raise NotFoundError(f"no picture folder {root} for the list {file}")
-    absent = [owner for owner in found.classes if not os.path.isdir(root / owner)]
+    absent = [owner for owner in found.classes if not (root / owner).is_dir()]
     if absent:
         raise NotFoundError(
             f"{len(absent)} of the {len(found.classes)} class folders in {file} are not in {root}, "

@@ -9,6 +9,7 @@ from partlab.coco import find_splits
 from partlab.config import load_config
 from partlab.errors import ConfigError, NotFoundError
 from partlab.files import may_be_same
+from partlab.places import located
 from partlab.training.process import Process
 from partlab.training.runs import read_metrics
 from train.pictures import Pictures, open_pictures
@@ -65,7 +66,7 @@ def train_model(
     pictures, tested = open_data(
         places, run.parent / "label-maps", plain, split, val=val, val_split=val_split
     )
-    inputs = [*places, *map(Path, plain), *(Path(each) for each in (val, config_file) if each)]
+    inputs = [*places, *(located(each) for each in (*plain, val, config_file) if each)]
     inputs += [*pictures.roots, *(tested.roots if tested else ())]
     from_ = {"recipe": recipe, "variant": variant} if recipe else {}
     fit(pictures, tested, run, settings, device=device, force=force, inputs=inputs, said=from_)
@@ -154,14 +155,14 @@ def open_data(
     """What to train on and what to validate with; label maps are kept in the folder `cache`."""
     pictures = open_pictures(places, split=split, plain=plain, cache=cache)
     split = val_split or "val"
-    place = Path(val) if val else _with_split(places, split)
-    if place is None and val_split:
+    where = located(val) if val else _with_split(places, split)
+    if where is None and val_split:
         raise NotFoundError(f"no data set here has a split {val_split!r}", hint="name one: --val")
-    if place is None:
+    if where is None:
         log.warning("no validation: no data set here has a split %r; name one (--val)", split)
         return pictures, None
     tested = open_pictures(
-        [place],
+        [where],
         split=split,
         cache=cache,
         classes=pictures.classes,
@@ -196,8 +197,8 @@ def _with_split(places: Sequence[Path], split: str) -> Path | None:
 
 
 def _listed(data: Place | Sequence[Place]) -> list[Path]:
-    places = [data] if isinstance(data, str | Path) else data
-    return [Path(place) for place in places]
+    places: Sequence[Place] = data if isinstance(data, list | tuple) else [data]  # type: ignore[list-item]
+    return [located(each) for each in places]
 
 
 def best_scores(run: Path) -> dict[str, float | None]:

@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import Any
 
 from annotate.data.about import say_lost
 from annotate.data.formats import Source, formats_below, get_format, guess_format
+from annotate.data.formats.afar import brought
 from annotate.data.formats.archive import is_zip, unpacked
 from annotate.data.formats.layout import Layout
 from annotate.data.formats.losses import losses
@@ -24,6 +25,7 @@ from partlab.errors import ConfigError, NotFoundError
 from partlab.folders import need_free, new_folder
 from partlab.inclusions import pairs_of
 from partlab.layouts import split_folders
+from partlab.places import is_remote, located
 from partlab.schema import Dataset, Raw
 
 log = logging.getLogger(__name__)
@@ -41,7 +43,7 @@ def import_folder(
     force: bool = False,
 ) -> Raw:
     """`import_source` of a path of which nothing more need be said."""
-    source = Source(Path(path), images, names, object)
+    source = Source(located(path), images, names, object)
     return import_source(source, out, format=format, pictures=pictures, force=force)
 
 
@@ -67,12 +69,19 @@ def import_source(
         ConfigError: something said of the source does not fit the format.
         OutputExistsError: `out` holds files, and `force` is off.
     """
-    path, out = source.path, Path(out)
+    source = replace(
+        source,
+        path=located(source.path),
+        images=source.images and located(source.images),
+        names=source.names and located(source.names),
+    )
+    path, out = source.path, located(out)
     inputs = [path, source.images, source.names]
     _require(path, source.images, source.names)
-    need_free(out, force=force, inputs=inputs)
-    with _opened(source, near=out) as opened:
-        if opened is not source and pictures is Pictures.link:
+    need_free(out, force=force and not is_remote(out), inputs=inputs)
+    near = Path(gettempdir()) / "partlab-import" if is_remote(out) else out
+    with _opened(source, near=near) as opened:
+        if pictures is Pictures.link and (opened is not source or is_remote(out)):
             pictures = Pictures.copy
         name, found = read_source(opened, format)
         title = get_format(name).took(opened.path)
@@ -96,13 +105,21 @@ def propose_names(source: Source, format: str | None = None) -> list[dict[str, s
 
 @contextmanager
 def _opened(source: Source, *, near: Path) -> Iterator[Source]:
-    """The source itself; of a zip archive what is in it, unpacked beside `near` for a while."""
+    """The source itself; of a zip archive what is in it, of a URL a copy, for a while by `near`."""
     _require(source.path)
-    if not is_zip(source.path):
-        yield source
-        return
-    with unpacked(source.path, near=near) as folder:
-        yield replace(source, path=folder)
+    with ExitStack() as held:
+        path, images, names = (
+            each and held.enter_context(brought(each, near=near))
+            for each in (source.path, source.images, source.names)
+        )
+        if path and is_zip(path):
+            path = held.enter_context(unpacked(path, near=near))
+        same = (path, images, names) == (source.path, source.images, source.names)
+        yield (
+            source
+            if same
+            else replace(source, path=path or source.path, images=images, names=names)
+        )
 
 
 def read_source(source: Source, format: str | None) -> tuple[str, dict[str, Dataset]]:

@@ -19,7 +19,8 @@ import typer.main
 from rich.console import Console
 from rich.markup import escape
 
-from partlab.errors import NotFoundError, PartlabError
+from partlab.errors import ConfigError, NotFoundError, PartlabError
+from partlab.places import refusal
 from partlab.progress import listening
 
 T = TypeVar("T")
@@ -96,13 +97,27 @@ def reported(json: bool = False) -> Iterator[Ui]:
         raise typer.Exit(error.exit_code) from error
     except BrokenPipeError:  # `partlab … | head`: typer ends quietly
         raise
-    except OSError as error:  # a folder where a file belongs, a file that may not be read
-        where = f"{error.filename}: " if error.filename else ""
-        _complain(PartlabError(f"{where}{error.strerror or error}"), json)
-        raise typer.Exit(PartlabError.exit_code) from error
+    except Exception as error:
+        if (told := refusal(error) or _of_system(error)) is None:
+            raise
+        _complain(told, json)
+        raise typer.Exit(told.exit_code) from error
     except KeyboardInterrupt:
         stderr.print("interrupted")
         raise typer.Exit(130) from None
+
+
+def _of_system(error: Exception) -> PartlabError | None:
+    """A folder where a file belongs, a file that may not be read, an address in place of either."""
+    if isinstance(error, TypeError) and "os.PathLike object, not" in str(error):
+        return ConfigError(
+            "this command cannot work on an address such as s3://bucket/folder",
+            hint="bring it here first: partlab data import ADDRESS --out FOLDER",
+        )
+    if not isinstance(error, OSError):
+        return None
+    where = f"{error.filename}: " if error.filename else ""
+    return PartlabError(f"{where}{error.strerror or error}")
 
 
 def _swapped(error: PartlabError) -> str | None:

@@ -12,6 +12,7 @@ importing it registers them.
 """
 
 import os
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +23,7 @@ from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 
 if TYPE_CHECKING:
+    from pseudolabel.engine import Engine
     from pseudolabel.settings import Settings
 
 group = typer.Typer(
@@ -30,8 +32,17 @@ group = typer.Typer(
 
 _IMAGES = (
     "Folder with one sub-folder per object category, list file (path[,object] on each line), "
-    "or part data set."
+    "a part data set, or tar archives as webdataset writes them; here or at s3://bucket/folder."
 )
+
+
+class EngineKind(StrEnum):
+    """Who labels."""
+
+    local = "local"
+    ray = "ray"
+
+
 ImagesArg = Annotated[Path, typer.Argument(metavar="IMAGES", help=_IMAGES)]
 
 
@@ -70,6 +81,15 @@ def run(
         int | None, typer.Option(min=0, help="Processes that decode; one per spare core.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
+    engine: Annotated[
+        EngineKind, typer.Option(help="Who does it: this machine, or the workers of a Ray cluster.")
+    ] = EngineKind.local,
+    ray_address: Annotated[
+        str | None, typer.Option(help="The cluster: host:6379, auto; else one on this machine.")
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="How many workers on it; as many as fit.")
+    ] = None,
     set_: SetOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
@@ -106,9 +126,22 @@ def run(
             workers=_workers() if workers is None else workers,
             device=device,
             force=force,
+            engine=_engine(engine, ray_address, ray_workers),
         )
         if done:
             ui.emit(done.result(), done.summary())
+
+
+def _engine(kind: EngineKind, address: str | None, workers: int | None) -> "Engine | None":
+    from partlab.errors import ConfigError
+
+    if kind is EngineKind.ray:
+        from pseudolabel.on_ray import RayEngine
+
+        return RayEngine(workers, address)
+    if address is not None or workers is not None:
+        raise ConfigError("--ray-address and --ray-workers are about Ray", hint="add --engine ray")
+    return None
 
 
 def _one(runs: list[Path]) -> Path | None:

@@ -9,6 +9,7 @@ import typer
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from app.cli.pseudolabel import group
 from partlab.counts import counted
+from partlab.places import located
 
 if TYPE_CHECKING:
     from partlab.schema import Dataset
@@ -69,7 +70,7 @@ def report(
         from pseudolabel.report import Bounds, make_report, write_page
 
         opened = _open(store, images)
-        target = _free(out or store / "report.html", force)
+        target = _free(located(out) if out else opened.path / "report.html", force)
         bounds = load_config(Bounds, None, set_ or [])
         people = _dataset(human) if human else _training_set(opened)
         known = _dataset(truth) if truth else None
@@ -190,9 +191,10 @@ def _open(path: Path, images: Path | None) -> "Store":
     from partlab.errors import NotFoundError
     from pseudolabel.store import Store
 
-    if images and not images.is_dir():
-        raise NotFoundError(f"no folder {images}")
-    return Store.open(path, image_root=images)
+    root = images and located(images)
+    if root and not root.is_dir():
+        raise NotFoundError(f"no folder {root}")
+    return Store.open(path, image_root=root)
 
 
 def _dataset(path: Path) -> "Dataset":

@@ -13,6 +13,7 @@ from partlab.files import write_text
 from partlab.images import load_image
 from partlab.pages import render
 from partlab.parts import split_name
+from partlab.places import located
 from partlab.progress import track
 from pseudolabel.report.build import Report
 from pseudolabel.report.statistics import ObjectFacts, PartFacts
@@ -67,7 +68,7 @@ def write_page(report: Report, out: str | Path) -> Path:
         histogram=total_histogram(report),
     )
     write_text(out, page)
-    return Path(out)
+    return located(out)
 
 
 def percent(value: float | None) -> str:

@@ -9,6 +9,7 @@ from annotate.data.checks.sizes import Sizes
 from partlab.errors import DatasetError, NotFoundError
 from partlab.files import sha256_file
 from partlab.images import TooLargeError, load_image
+from partlab.places import opened
 from partlab.schema import Dataset, Finding, Image
 
 
@@ -44,8 +45,8 @@ class PictureCheck:
 
     def _wrong_size(self, image: Image, width: int, height: int) -> Finding:
         stated = f"stated {image.width} x {image.height}, the picture is {width} x {height}"
-        with PillowImage.open(self.dataset.image_path(image)) as opened:
-            unrotated = opened.size
+        with opened(self.dataset.image_path(image)) as file, PillowImage.open(file) as picture:
+            unrotated = picture.size
         kind = "exif_rotated" if unrotated == (image.width, image.height) else "wrong_image_size"
         right = self.sizes.corrected(image) is not None
         what = f"{stated} as shown" if kind == "exif_rotated" else stated

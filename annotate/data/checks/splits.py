@@ -1,9 +1,9 @@
 """The rule on several splits: no picture in two of them."""
 
-import os
 from collections.abc import Iterator, Mapping
 
 from annotate.data.checks.kinds import KINDS
+from partlab.places import real_name
 from partlab.schema import Dataset, Finding, Image
 
 
@@ -32,4 +32,4 @@ class SplitCheck:
 def _place(dataset: Dataset, image: Image) -> str:
     """The file that is read; what is nowhere is told apart by its stated name."""
     found = dataset.pictures.find(image.file_name)
-    return f"file {os.path.realpath(found.path) if found.rule else image.file_name}"
+    return f"file {real_name(found.path) if found.rule else image.file_name}"

@@ -48,10 +48,17 @@ def unpacked(path: Path, *, near: Path) -> Iterator[Path]:
         PartlabError: it cannot be written.
     """
     folder = scratch_beside(near)
+    with standing_in(path, folder):
+        _unpack(path, folder)
+        yield _inner(folder)
+
+
+@contextmanager
+def standing_in(path: Path, folder: Path) -> Iterator[None]:
+    """Errors and log lines name `path` for what lies in `folder`, which is removed at the end."""
     try:
         with _logged_as(path, folder):
-            _unpack(path, folder)
-            yield _inner(folder)
+            yield
     except PartlabError as error:  # the person knows the archive, not where it was unpacked
         error.message = error.message.replace(str(folder), str(path))
         error.args = (error.message,)

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from partlab.counts import counted
 from partlab.errors import PartlabError, SchemaError
-from partlab.files import copy_file, make_folder
+from partlab.files import copy_file, make_folder, write_bytes
 from partlab.pictures import is_safe_name as is_safe_name
+from partlab.places import is_remote, read_bytes
 from partlab.progress import track
 from partlab.schema import Dataset
 
@@ -27,6 +28,8 @@ class Pictures(StrEnum):
 
 def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
     """Put each (source, target) picture in place, one by one; how many sources were missing.
+
+    One that has a URL is copied, for nothing can be linked to it.
 
     Raises:
         SchemaError: two pictures would get the same name.
@@ -52,6 +55,8 @@ def place(pairs: Iterable[tuple[Path, Path]], how: Pictures) -> int:
 
 def is_same(one: Path, other: Path) -> bool:
     """Whether two picture files hold the same bytes."""
+    if is_remote(one):
+        return read_bytes(one) == other.read_bytes()
     return one.samefile(other) or filecmp.cmp(one, other, shallow=False)
 
 
@@ -79,6 +84,9 @@ def say_elsewhere(dataset: Dataset) -> None:
 
 
 def _put(source: Path, target: Path, how: Pictures) -> None:
+    if is_remote(source):
+        write_bytes(target, read_bytes(source))
+        return
     try:
         if how is Pictures.copy:
             copy_file(source, target)
