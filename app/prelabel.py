@@ -168,7 +168,8 @@ class _Segmenter:
             if image.object in self.known
         ]
         objects = {image.id: image.object for image in images}
-        for batch in batches(plan(entries, root, self.settings), root, workers=0):
+        seconds = self.settings.picture_seconds
+        for batch in batches(plan(entries, root, self.settings), root, 0, seconds):
             for row in self.labeller(batch):
                 if row.status == "unreadable":
                     log.warning("%s: %s", row.file_name, row.reason)

@@ -8,13 +8,13 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from partlab.counts import counted
-from partlab.errors import BackendUnavailableError, ConfigError, PartlabError
+from partlab.errors import BackendUnavailableError, ConfigError
 
 INSTALL = 'pip install "partlab[ray]"'
 SECONDS = 10.0  # for somebody to answer at an address
@@ -26,7 +26,11 @@ _SETTINGS = {
     "RAY_DATA_LOG_LEVEL": "WARNING",
 }
 
-_TALKATIVE = ("ray._private.authentication", "ray.data._internal.progress")
+_TALKATIVE = (
+    "ray._private.authentication",
+    "ray.data._internal.progress",
+    "ray.data._internal.execution.streaming_executor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,7 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
     own = {"include_dashboard": False} if address == "local" else {}
     try:
         ray.init(address=address, logging_level=logging.WARNING, **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # one that starts too slowly has no class of its own
         raise _unreachable(address, str(error).splitlines()[0]) from error
     try:
         yield Cluster(ray)
@@ -127,17 +131,6 @@ def _need_answer(address: str) -> None:
 def _unreachable(address: str, why: str) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"no Ray cluster answers at {address}: {why}",
-        hint="is it running (ray status)? Without --ray-address one is made on this machine",
+        hint="is it running, or this machine too busy (ray status)? Without --ray-address one is "
+        "made on this machine",
     )
-
-
-def own_error(error: BaseException) -> PartlabError | None:
-    """What partlab said in a worker, out of what Ray wrapped around it."""
-    seen: list[BaseException | None] = [error]
-    while (last := seen.pop()) is not None:
-        if isinstance(last, PartlabError):
-            return last
-        with suppress(AttributeError):
-            seen.append(last.cause)  # type: ignore[attr-defined]
-        seen = [last.__cause__ or last.__context__ or (seen[0] if seen else None)]
-    return None

@@ -1,10 +1,12 @@
 """`partlab segmenter …`: train a part segmenter, measure it, list what there is."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli._engine import EngineKind, EngineOpt, RayAddressOpt, RayWorkersOpt, training
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from partlab.counts import counted
 
@@ -28,6 +30,9 @@ def train(
     ] = None,
     config: Annotated[Path | None, typer.Option(help="Settings file, TOML or JSON.")] = None,
     settings: SetOpt = None,
+    engine: EngineOpt = EngineKind.local,
+    ray_address: RayAddressOpt = None,
+    ray_workers: RayWorkersOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -40,7 +45,8 @@ def train(
     with reported(json) as ui:
         from segmenter.train import train_segmenter
 
-        summary = train_segmenter(
+        work = partial(
+            train_segmenter,
             data,
             out,
             split=split,
@@ -49,8 +55,8 @@ def train(
             recipe=recipe,
             config_file=config,
             overrides=settings or [],
-            force=force,
         )
+        summary = training(engine, ray_address, ray_workers)(work, out, force=force)
         if summary:
             ui.emit(summary, _told(summary))
 
