@@ -26,7 +26,9 @@ def two():
     os.environ.update(RAY_ENABLE_UV_RUN_RUNTIME_ENV="0", RAY_raylet_start_wait_time_s="120")
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False)
+    plugins = str(Path(tiny_training.__file__).parent)
+    found = {"env_vars": {"PYTHONPATH": plugins}}
+    ray.init(num_cpus=2, include_dashboard=False, runtime_env=found)
     yield RayTraining(2)
     ray.shutdown()
 
