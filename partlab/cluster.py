@@ -97,7 +97,9 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
         logging.getLogger(name).setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _need_answer(address)
-    own = {"include_dashboard": False} if address == "local" else {}
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        own["runtime_env"] = {"worker_process_setup_hook": f"{__name__}.{quiet.__name__}"}
     try:
         ray.init(address=address, logging_level=logging.WARNING, **own)
     except Exception as error:  # one that starts too slowly has no class of its own
@@ -106,6 +108,11 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
         yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def quiet() -> None:
+    """Called in each process that Ray starts: what it says of itself stays in its own files."""
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
 
 
 def _need_answer(address: str) -> None:

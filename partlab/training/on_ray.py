@@ -12,9 +12,10 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any, TypeVar
 
-from partlab.cluster import Cluster, cluster
+from partlab.cluster import cluster
 from partlab.counts import counted
 from partlab.errors import NotFoundError, PartlabError
 from partlab.files import exclusive, write_bytes
@@ -25,6 +26,8 @@ T = TypeVar("T")
 
 ATTEMPTS = 10
 """How often the workers are started again before the command gives up."""
+
+SOON = 10.0  # seconds in which processes that meet the same error have met it
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,16 +57,18 @@ class RayTraining:
             number = found.workers(self.workers, 1.0, gpus)
             machines = counted(len(found.nodes), "machine")
             log.info("%s on %s train", counted(number, "worker"), machines)
-            ended = _Ended(notes / "ended.pickle")
-            ended.path.unlink(missing_ok=True)
-            _train(found, _Worker(work, notes, force, _Older.of(run)), number, gpus)
-            value: T = ended.value()
-        shutil.rmtree(notes, ignore_errors=True)
+            ended = _Ended(notes)
+            ended.forget()
+            try:
+                _train(_Worker(work, ended, force, _Older.of(run)), number, gpus)
+                value: T = ended.value()
+            finally:
+                shutil.rmtree(notes, ignore_errors=True)
         return value
 
 
-def _train(found: Cluster, work: "_Worker", number: int, gpus: float) -> None:
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+def _train(work: "_Worker", number: int, gpus: float) -> None:
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     trainer = TorchTrainer(
@@ -75,7 +80,8 @@ def _train(found: Cluster, work: "_Worker", number: int, gpus: float) -> None:
         ),
         run_config=RunConfig(
             name="workers",
-            storage_path=str(work.notes),
+            storage_path=str(work.ended.notes),
+            logging_config=LoggingConfig(log_level="CRITICAL"),
             failure_config=FailureConfig(max_failures=ATTEMPTS),
         ),
     )
@@ -94,25 +100,44 @@ def _first_line(error: Exception) -> str:
 
 @dataclass(frozen=True)
 class _Ended:
-    """How the work ended: a file that the first process to end writes, and nobody after it."""
+    """How the work ended, in a folder that all processes see."""
 
-    path: Path
+    notes: Path
 
-    def with_value(self, value: Any) -> None:
+    @property
+    def _result(self) -> Path:
+        return self.notes / "ended.pickle"
+
+    @property
+    def _left(self) -> Path:
+        return self.notes / "left"
+
+    def __bool__(self) -> bool:
+        return self._result.exists()
+
+    def forget(self) -> None:
+        """What an earlier command left there."""
+        self._result.unlink(missing_ok=True)
+        shutil.rmtree(self._left, ignore_errors=True)
+        self._left.mkdir()
+
+    def well(self, value: Any) -> None:
         """It is done."""
-        self._say((value, None))
+        write_bytes(self._result, pickle.dumps((value, None)))
 
-    def with_error(self, error: PartlabError) -> None:
-        """It cannot be done."""
-        if not self.path.exists():
-            self._say((None, error))
-
-    def _say(self, what: tuple[Any, PartlabError | None]) -> None:
-        write_bytes(self.path, pickle.dumps(what))
+    def badly(self, error: PartlabError) -> bool:
+        """It cannot be done: the first to say so is heard. Whether all processes say so, soon."""
+        if not self:
+            write_bytes(self._result, pickle.dumps((None, error)))
+        here, until = Process.current(), monotonic() + SOON
+        (self._left / str(here.rank)).touch()
+        while (alone := len(list(self._left.iterdir())) < here.world) and monotonic() < until:
+            sleep(0.1)
+        return not alone
 
     def value(self) -> Any:
         """What the work gave; its error is raised."""
-        value, error = pickle.loads(self.path.read_bytes())
+        value, error = pickle.loads(self._result.read_bytes())
         if error is not None:
             raise error
         return value
@@ -145,7 +170,7 @@ class _Worker:
     """What each process is told; `folder` is where the command was given."""
 
     work: Callable[..., Any]
-    notes: Path
+    ended: _Ended
     force: bool
     older: _Older
     folder: str = field(default_factory=os.getcwd)
@@ -153,17 +178,17 @@ class _Worker:
     def __call__(self) -> None:
         """Do the work, unless it ended in an attempt before this one."""
         logging.basicConfig(format="%(message)s", level=logging.INFO)
-        ended = _Ended(self.notes / "ended.pickle")
-        if ended.path.exists():
+        if self.ended:
             return
         try:
             self._go_there()
             value = self.work(force=self.force and self.older.still_there)
         except PartlabError as error:
-            ended.with_error(error)
-            raise  # so that Ray ends the others, who wait for this one
-        if Process.current().leads:
-            ended.with_value(value)
+            if not self.ended.badly(error):
+                raise  # so that Ray ends the others, who wait for this one
+        else:
+            if Process.current().leads:
+                self.ended.well(value)
 
     def _go_there(self) -> None:
         try:
