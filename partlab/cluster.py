@@ -8,13 +8,13 @@ import logging
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from partlab.counts import counted
-from partlab.errors import BackendUnavailableError, ConfigError, PartlabError
+from partlab.errors import BackendUnavailableError, ConfigError
 
 INSTALL = 'pip install "partlab[ray]"'
 SECONDS = 10.0  # for somebody to answer at an address
@@ -26,7 +26,11 @@ _SETTINGS = {
     "RAY_DATA_LOG_LEVEL": "WARNING",
 }
 
-_TALKATIVE = ("ray._private.authentication", "ray.data._internal.progress")
+_TALKATIVE = (
+    "ray._private.authentication",
+    "ray.data._internal.progress",
+    "ray.data._internal.execution.streaming_executor",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,15 +97,22 @@ def cluster(address: str | None = None) -> Iterator[Cluster]:
         logging.getLogger(name).setLevel(logging.ERROR)
     address = address or os.environ.get("RAY_ADDRESS") or "local"
     _need_answer(address)
-    own = {"include_dashboard": False} if address == "local" else {}
+    own: dict[str, Any] = {"include_dashboard": False} if address == "local" else {}
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" not in os.environ:
+        own["runtime_env"] = {"worker_process_setup_hook": f"{__name__}.{quiet.__name__}"}
     try:
         ray.init(address=address, logging_level=logging.WARNING, **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # one that starts too slowly has no class of its own
         raise _unreachable(address, str(error).splitlines()[0]) from error
     try:
         yield Cluster(ray)
     finally:
         ray.shutdown()
+
+
+def quiet() -> None:
+    """Called in each process that Ray starts: what it says of itself stays in its own files."""
+    logging.getLogger("ray.train").setLevel(logging.CRITICAL)
 
 
 def _need_answer(address: str) -> None:
@@ -127,17 +138,6 @@ def _need_answer(address: str) -> None:
 def _unreachable(address: str, why: str) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"no Ray cluster answers at {address}: {why}",
-        hint="is it running (ray status)? Without --ray-address one is made on this machine",
+        hint="is it running, or this machine too busy (ray status)? Without --ray-address one is "
+        "made on this machine",
     )
-
-
-def own_error(error: BaseException) -> PartlabError | None:
-    """What partlab said in a worker, out of what Ray wrapped around it."""
-    seen: list[BaseException | None] = [error]
-    while (last := seen.pop()) is not None:
-        if isinstance(last, PartlabError):
-            return last
-        with suppress(AttributeError):
-            seen.append(last.cause)  # type: ignore[attr-defined]
-        seen = [last.__cause__ or last.__context__ or (seen[0] if seen else None)]
-    return None

@@ -7,17 +7,19 @@ shard is there whole or not at all. Pictures and run must lie where every machin
 """
 
 import logging
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from traceback import format_exc
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
-from partlab.cluster import Cluster, cluster, own_error
+from partlab.cluster import Cluster, cluster
 from partlab.counts import counted
-from partlab.errors import ConfigError, NotFoundError, PartlabError
+from partlab.errors import NotFoundError, PartlabError
 from partlab.places import located
 from partlab.training.process import Process
 from pseudolabel.inputs import entries_of, entry_table, frozen_shards
@@ -52,11 +54,7 @@ class RayEngine:
             ConfigError: the workers do not fit on the cluster, or `torchrun` started this.
             BackendUnavailableError: Ray is not installed, or no cluster answers.
         """
-        if Process.current().world > 1:
-            raise ConfigError(
-                "torchrun and --engine ray both share the work among processes",
-                hint="leave one of them out",
-            )
+        Process.current().need_alone("--engine ray")
         with cluster(self.address) as found:
             gpus = 1.0 if found.total("GPU") and device != "cpu" else 0.0
             workers = Workers(found, found.workers(self.workers, 1.0, gpus), gpus)
@@ -105,10 +103,10 @@ class Workers:
         )
         try:
             for table in labelled.iter_batches(batch_size=None, batch_format="pyarrow"):
-                yield from rows_of(table)
+                yield from rows_of(_sound(table))
         except ray.exceptions.RayError as error:
-            raise own_error(error) or PartlabError(
-                f"Ray gave up: {str(error).strip().splitlines()[-1]}",
+            raise PartlabError(
+                f"Ray gave up: {str(error).strip().splitlines()[0]}",
                 hint="run the same command again: it goes on where this one stopped",
             ) from error
 
@@ -142,12 +140,31 @@ class ShardWorker:
 
     @cached_property
     def labeller(self) -> "Labeller":
-        """Loaded with the first shard: an error in a constructor would not reach the caller."""
+        """Loaded with the first shard: from a constructor no error could be sent."""
         return self.work.labeller()
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Entries of a shard in, its rows out."""
         from pseudolabel.engine import labelled
 
-        rows = labelled([entries_of(table)], located(self.work.root), self.labeller, workers=0)
-        return table_of(list(rows))
+        try:
+            rows = labelled([entries_of(table)], located(self.work.root), self.labeller, workers=0)
+            return table_of(list(rows))
+        except Exception as error:
+            return _failed(error)
+
+
+_ERROR = "error"  # the only column of what a worker sends that could not do its work
+
+
+def _failed(error: Exception) -> pa.Table:
+    """An error as a table: one that is raised in a worker, Ray Data hands on as words alone."""
+    error.add_note(f"in a worker of the cluster:\n{format_exc()}")
+    return pa.table({_ERROR: [pickle.dumps(error)]})
+
+
+def _sound(table: pa.Table) -> pa.Table:
+    """A table of rows as it is; the error of a worker is raised here."""
+    if table.column_names == [_ERROR]:
+        raise pickle.loads(table[_ERROR][0].as_py())
+    return table

@@ -12,12 +12,12 @@ importing it registers them.
 """
 
 import os
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from app.cli._engine import EngineKind, EngineOpt, RayAddressOpt, RayWorkersOpt, for_ray
 from app.cli._group import DefaultGroup
 from app.cli._origin import ModelOpt, ServerOpt, chosen
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
@@ -34,13 +34,6 @@ _IMAGES = (
     "Folder with one sub-folder per object category, list file (path[,object] on each line), "
     "a part data set, or tar archives as webdataset writes them; here or at s3://bucket/folder."
 )
-
-
-class EngineKind(StrEnum):
-    """Who labels."""
-
-    local = "local"
-    ray = "ray"
 
 
 ImagesArg = Annotated[Path, typer.Argument(metavar="IMAGES", help=_IMAGES)]
@@ -81,15 +74,9 @@ def run(
         int | None, typer.Option(min=0, help="Processes that decode; one per spare core.")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1, …")] = None,
-    engine: Annotated[
-        EngineKind, typer.Option(help="Who does it: this machine, or the workers of a Ray cluster.")
-    ] = EngineKind.local,
-    ray_address: Annotated[
-        str | None, typer.Option(help="The cluster: host:6379, auto; else one on this machine.")
-    ] = None,
-    ray_workers: Annotated[
-        int | None, typer.Option(min=1, help="How many workers on it; as many as fit.")
-    ] = None,
+    engine: EngineOpt = EngineKind.local,
+    ray_address: RayAddressOpt = None,
+    ray_workers: RayWorkersOpt = None,
     set_: SetOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
@@ -133,15 +120,11 @@ def run(
 
 
 def _engine(kind: EngineKind, address: str | None, workers: int | None) -> "Engine | None":
-    from partlab.errors import ConfigError
+    if not for_ray(kind, address, workers):
+        return None
+    from pseudolabel.on_ray import RayEngine
 
-    if kind is EngineKind.ray:
-        from pseudolabel.on_ray import RayEngine
-
-        return RayEngine(workers, address)
-    if address is not None or workers is not None:
-        raise ConfigError("--ray-address and --ray-workers are about Ray", hint="add --engine ray")
-    return None
+    return RayEngine(workers, address)
 
 
 def _one(runs: list[Path]) -> Path | None:

@@ -1,10 +1,12 @@
 """`partlab segmenter …`: train a part segmenter, measure it, list what there is."""
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli._engine import EngineKind, EngineOpt, RayAddressOpt, RayWorkersOpt, training
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from partlab.counts import counted
 
@@ -32,6 +34,9 @@ def train(
         typer.Option(help="Store of pseudo labels whose pictures join (self-training)."),
     ] = None,
     settings: SetOpt = None,
+    engine: EngineOpt = EngineKind.local,
+    ray_address: RayAddressOpt = None,
+    ray_workers: RayWorkersOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -47,7 +52,8 @@ def train(
         if pseudo:
             from pseudolabel.second_round import adding
 
-        summary = train_segmenter(
+        work = partial(
+            train_segmenter,
             data,
             out,
             split=split,
@@ -56,9 +62,9 @@ def train(
             recipe=recipe,
             config_file=config,
             overrides=settings or [],
-            force=force,
             pseudo=adding(pseudo) if pseudo else None,
         )
+        summary = training(engine, ray_address, ray_workers)(work, out, force=force)
         if summary:
             ui.emit(summary, _told(summary))
 

@@ -2,11 +2,13 @@
 
 import logging
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from app.cli._engine import EngineKind, EngineOpt, RayAddressOpt, RayWorkersOpt, training
 from app.cli._ui import ForceOpt, JsonOpt, SetOpt, reported
 from partlab.counts import counted
 
@@ -80,6 +82,9 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would be trained on what, and stop.")
     ] = False,
+    engine: EngineOpt = EngineKind.local,
+    ray_address: RayAddressOpt = None,
+    ray_workers: RayWorkersOpt = None,
     force: ForceOpt = False,
     json: JsonOpt = False,
 ) -> None:
@@ -111,7 +116,9 @@ def run(
             plan = plan_training(sources, out, **given)
             ui.emit(plan, _planned(plan))
             return
-        summary = train_model(sources, out, **given, device=device, force=force)
+        work = partial(train_model, sources, out, **given, device=device)
+        train = training(engine, ray_address, ray_workers)
+        summary = train(work, out, force=force)
         if summary:
             ui.emit(summary, _told(summary))
 

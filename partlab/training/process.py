@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from partlab.errors import PartlabError
+from partlab.errors import ConfigError, PartlabError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -42,6 +42,18 @@ class Process:
     def leads(self) -> bool:
         """Whether this process claims folders, writes files and tells the result."""
         return self.rank == 0
+
+    def need_alone(self, option: str) -> None:
+        """Refuse what shares work among processes itself.
+
+        Raises:
+            ConfigError: this is one of several processes of `torchrun`.
+        """
+        if self.world > 1:
+            raise ConfigError(
+                f"torchrun and {option} both share the work among processes",
+                hint="leave one of them out",
+            )
 
     def device(self) -> str | None:
         """One GPU for each process of a machine; None: alone, so the best there is."""

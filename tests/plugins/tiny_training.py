@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import Dataset
@@ -141,6 +142,14 @@ def train(run: Path, *, attack: bool = False, die: int | None = None) -> None:
 
         made.step = step
         made.train()
+
+
+def same(one: Path, other: Path) -> None:
+    """Both runs ended with the same weights, to the last bit."""
+    for name in ("last", "best"):
+        a, b = (load_file(run / f"{name}.safetensors") for run in (one, other))
+        assert a.keys() == b.keys()
+        assert [key for key in a if not torch.equal(a[key], b[key])] == []
 
 
 if __name__ == "__main__":

@@ -16,8 +16,8 @@ import psutil
 import pytest
 from colour_segmenter import draw_folder
 
-from partlab.cluster import Cluster, own_error
-from partlab.errors import BackendUnavailableError, ConfigError, NotFoundError
+from partlab.cluster import Cluster
+from partlab.errors import BackendUnavailableError, ConfigError
 from pseudolabel.engine import label_images
 from pseudolabel.on_ray import RayEngine
 from pseudolabel.settings import Settings
@@ -203,15 +203,6 @@ def test_a_worker_fits_whole_on_one_machine() -> None:
     with pytest.raises(ConfigError) as refused:
         found.workers(None, 9, 0)
     assert "--engine local" in str(refused.value.hint)
-
-
-def test_what_partlab_said_in_a_worker_is_found_again() -> None:
-    own = NotFoundError("no run", hint="train one")
-    wrapped = RuntimeError("a task failed")
-    wrapped.__cause__ = ValueError("user code")
-    wrapped.__cause__.cause = own  # type: ignore[attr-defined]
-    assert own_error(wrapped) is own
-    assert own_error(RuntimeError("else")) is None
 
 
 def ready(engine: RayEngine, run: Path) -> None:

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 import tiny_training
 import torch
-from safetensors.torch import load_file
-from tiny_training import CONFIG, loop
+from tiny_training import CONFIG, loop, same
 
 from partlab.errors import DatasetError, OutputExistsError, PartlabError
 from partlab.progress import Silent, listening
@@ -39,13 +38,6 @@ def train(run: Path, config: Any = CONFIG, *, attack: bool = False) -> Path:
     run.mkdir(exist_ok=True)
     loop(run, ALONE, config, attack=attack).train()
     return run
-
-
-def same(one: Path, other: Path) -> None:
-    for name in ("last", "best"):
-        a, b = (load_file(run / f"{name}.safetensors") for run in (one, other))
-        assert a.keys() == b.keys()
-        assert [key for key in a if not torch.equal(a[key], b[key])] == []
 
 
 @pytest.mark.parametrize("attack", [False, True])
