@@ -1,4 +1,4 @@
-"""Places outside this machine, `s3://bucket/folder`, through fsspec (docs/adr/0031).
+"""Places outside this machine, `s3://bucket/folder`, through fsspec (docs/adr/0028).
 
 A place is a `Path`, or for a URL what universal-pathlib makes of it: the same methods, and a
 TypeError for what only a local file can do, so that nothing is silently taken for missing. Listings
