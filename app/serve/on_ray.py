@@ -11,10 +11,9 @@ from typing import Any
 from pydantic import Field, field_validator
 
 from app.serve.settings import ServeSettings
+from partlab.cluster import INSTALL
 from partlab.config import Config, validate
 from partlab.errors import BackendUnavailableError, ConfigError
-
-INSTALL = 'pip install "partlab[ray]"'
 
 
 class RayConfig(Config):
