@@ -399,6 +399,11 @@ def replayed(
     return round(clock.now, 1)
 
 
+def results() -> dict[str, Any]:
+    """What is there already."""
+    return json.loads(RESULT.read_text()) if RESULT.is_file() else {}
+
+
 def main() -> None:
     """Run one part, and put its result beside the others."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -407,15 +412,14 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=4)
     parser.add_argument("--seeds", type=int, default=20)
     given = parser.parse_args()
-    known = json.loads(RESULT.read_text()) if RESULT.is_file() else {}
     if given.part == "measure":
         found = measure(given.images or 160)
     elif given.part == "check":
         found = check(given.images or 400, 30.0, given.turns)
     else:
-        found = plan(known["measure"], given.seeds)
+        found = plan(results()["measure"], given.seeds)
     names = ("numpy", "pillow", "simpy", "torch", "torchvision")
-    known |= {
+    known = results() | {
         given.part: found,
         f"{given.part}, how": {
             "command": " ".join(["python", "benchmarks/scale_simulation.py", *sys.argv[1:]]),

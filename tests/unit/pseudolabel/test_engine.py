@@ -206,7 +206,7 @@ def test_decoding_keeps_order_applies_exif_and_gives_reasons(tmp_path, workers):
     (tmp_path / "text.jpg").write_text("no picture")
     names = ["turned.png", "cut.jpg", "text.jpg", "gone.jpg", "whole.jpg"]
     entries = [Entry(n, name) for n, name in enumerate(names, 1)]
-    (samples,) = batches([entries], tmp_path, workers)
+    (samples,) = batches([entries], tmp_path, workers, 60.0)
     assert [s.entry for s in samples] == entries
     assert samples[0].pixels.shape == (20, 10, 3)
     assert np.array_equal(samples[4].pixels, load_image(tmp_path / "whole.jpg"))
@@ -220,7 +220,7 @@ def test_decoding_keeps_order_applies_exif_and_gives_reasons(tmp_path, workers):
 
 def test_an_unforeseen_error_in_one_picture_is_only_its_own(tmp_path, monkeypatch):
     monkeypatch.setattr("pseudolabel.loading.load_image", lambda path: 1 / 0)
-    sample = Decoder(tmp_path)[Entry(1, "a.jpg")]
+    sample = Decoder(tmp_path, 60.0)[Entry(1, "a.jpg")]
     assert sample.reason == "cannot read image: ZeroDivisionError: division by zero"
 
 
