@@ -32,6 +32,11 @@ SCORES = ("miou", "boundary_iou", "pixel_accuracy", "foreground_pixel_accuracy",
 COSTS = ("training_minutes", "images_per_second", "parameters")
 
 
+def _named(difference: dict[str, Any]) -> dict[str, Any]:
+    """Runs by their names: a result says nothing of where it was made."""
+    return {**difference, **{key: Path(difference[key]).name for key in ("run", "less")}}
+
+
 class Bench:
     """One kind of pictures in one work folder."""
 
@@ -80,7 +85,7 @@ class Bench:
         return {
             "untuned": dict(zip(names, map(few, before["runs"]), strict=False)),
             "tuned": dict(zip(names, map(few, after["runs"]), strict=True)),
-            "differences": after["differences"],
+            "differences": [_named(each) for each in after["differences"]],
             "held_out_parts": after["per_part"],
             "cpu_minutes": {n: self.cpu(r) for n, r in zip(names, runs, strict=False)},
         }
