@@ -174,7 +174,8 @@ def told(run: Callable[[Path], Found]) -> dict[str, str]:
         try:
             again = run(Path(folder))
         except Exception as error:  # another library's: it is the result
-            return {"error": f"{type(error).__name__}: {error}".splitlines()[0][:200]}
+            words = f"{type(error).__name__}: {error}".replace(folder, "FOLDER")
+            return {"error": words.splitlines()[0][:200]}
     before = drawn()
     result = {kind: compared(masks, again.get(kind, [])) for kind, masks in before.items()}
     names = {name for masks in again.values() for name, _ in masks}
