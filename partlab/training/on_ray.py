@@ -68,10 +68,28 @@ class RayTraining:
 
 
 def _train(work: "_Worker", number: int, gpus: float) -> None:
+    """Until the work has ended; workers that died are started again, all of them."""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            _trainer(work, number, gpus).fit()
+            return
+        except Exception as error:  # Ray Train's own errors have no common class but this one
+            if work.ended:
+                return
+            why = _first_line(error)
+            error.__traceback__ = None  # its frames hold the controller, and so the workers' room
+            log.warning("a worker was lost (attempt %d of %d): %s", attempt, ATTEMPTS, why)
+    raise PartlabError(
+        f"Ray gave up after {counted(ATTEMPTS, 'attempt')}: {why}",
+        hint="run the same command again: it goes on where this one stopped",
+    )
+
+
+def _trainer(work: "_Worker", number: int, gpus: float) -> Any:
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
-    trainer = TorchTrainer(
+    return TorchTrainer(
         work,
         scaling_config=ScalingConfig(
             num_workers=number,
@@ -82,16 +100,9 @@ def _train(work: "_Worker", number: int, gpus: float) -> None:
             name="workers",
             storage_path=str(work.ended.notes),
             logging_config=LoggingConfig(log_level="CRITICAL"),
-            failure_config=FailureConfig(max_failures=ATTEMPTS),
+            failure_config=FailureConfig(max_failures=0),  # it tells not all deaths from faults
         ),
     )
-    try:
-        trainer.fit()
-    except Exception as error:  # Ray Train's own errors have no common class but this one
-        raise PartlabError(
-            f"Ray gave up after {counted(ATTEMPTS, 'attempt')}: {_first_line(error)}",
-            hint="run the same command again: it goes on where this one stopped",
-        ) from error
 
 
 def _first_line(error: Exception) -> str:
